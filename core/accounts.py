@@ -1,0 +1,130 @@
+"""Who a person is to this product, what they may see, and the tokens that stand for them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import secrets
+from enum import StrEnum
+
+from sqlalchemy import Select, or_, select, update
+from sqlalchemy.orm import Session
+
+from core.db import utcnow
+from core.errors import NotAllowed, NotFound
+from core.models import Image, Job, Role, Token, User
+from core.states import TokenKind
+
+
+class RoleName(StrEnum):
+    """The three people.
+
+    laboratory     submits, and sees and handles its own jobs
+    clinician      submits, and sees every job
+    administrator  sees and handles everything, and manages people and workers
+    """
+
+    LABORATORY = "laboratory"
+    CLINICIAN = "clinician"
+    ADMINISTRATOR = "administrator"
+
+
+_SEES_ALL = {RoleName.CLINICIAN, RoleName.ADMINISTRATOR}
+
+
+def ensure_roles(session: Session) -> None:
+    """Add the roles that are missing."""
+    known = set(session.scalars(select(Role.name)))
+    session.add_all(Role(name=role.value) for role in RoleName if role.value not in known)
+    session.flush()
+
+
+def has_role(user: User, *roles: RoleName) -> bool:
+    """Say whether the person has any of these roles."""
+    return any(role.name in roles for role in user.roles)
+
+
+def visible_jobs(user: User) -> Select[Job]:
+    """Return the query for the jobs this person may see; every page starts from it."""
+    query = select(Job)
+    return query if has_role(user, *_SEES_ALL) else query.where(Job.owner_id == user.id)
+
+
+def find_job(session: Session, user: User, job_id: int) -> Job:
+    """Return one job. Raises `NotFound`, the same whether it is absent or another's."""
+    job = session.scalars(visible_jobs(user).where(Job.id == job_id)).first()
+    if job is None:
+        raise NotFound("There is no such job, or it is not yours to see.")
+    return job
+
+
+def find_image(session: Session, user: User, image_id: int) -> Image:
+    """Return one image of a job this person may see. Raises `NotFound`."""
+    image = session.get(Image, image_id)
+    if image is None:
+        raise NotFound("There is no such image, or it is not yours to see.")
+    find_job(session, user, image.job_id)
+    return image
+
+
+def may_handle(user: User, job: Job) -> bool:
+    """Say whether the person may send files to, cancel or retry this job."""
+    return job.owner_id == user.id or has_role(user, RoleName.ADMINISTRATOR)
+
+
+def find_job_to_handle(session: Session, user: User, job_id: int) -> Job:
+    """Return a job this person may change. Raises `NotFound` or `NotAllowed`."""
+    job = find_job(session, user, job_id)
+    if not may_handle(user, job):
+        raise NotAllowed("Only the one who submitted this job, or an administrator, may do that.")
+    return job
+
+
+def issue_token(
+    session: Session, user: User, kind: TokenKind, name: str, lifetime: dt.timedelta | None = None
+) -> str:
+    """Make a token and return it: the only time it can be read, since its hash alone is kept."""
+    prefix = "hv_" if kind is TokenKind.API else ""
+    secret = prefix + secrets.token_urlsafe(32)
+    session.add(
+        Token(
+            user_id=user.id,
+            kind=kind,
+            name=name[:120],
+            digest=_digest(secret),
+            hint=secret[:8],
+            expires_at=utcnow() + lifetime if lifetime else None,
+        )
+    )
+    session.flush()
+    return secret
+
+
+def find_token(session: Session, secret: str, kind: TokenKind) -> Token | None:
+    """Return the token, its active person loaded, or None if it is unknown or has run out."""
+    token = session.scalars(
+        select(Token).where(Token.digest == _digest(secret), Token.kind == kind)
+    ).first()
+    if token is None or (token.expires_at and token.expires_at < utcnow()):
+        return None
+    return token if token.user.active else None
+
+
+def note_use(session: Session, token: Token) -> None:
+    """Note when a token was last used, to the minute: not every request is worth a write."""
+    minute_ago = utcnow() - dt.timedelta(minutes=1)
+    session.execute(
+        update(Token)
+        .where(Token.id == token.id, or_(Token.used_at.is_(None), Token.used_at < minute_ago))
+        .values(used_at=utcnow())
+    )
+
+
+def is_stale(token: Token) -> bool:
+    """Say whether `note_use` would write."""
+    return token.used_at is None or utcnow() - token.used_at > dt.timedelta(minutes=1)
+
+
+def _digest(secret: str) -> str:
+    """A plain SHA-256 is enough: the secret has 256 bits of chance, no dictionary holds it."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,126 @@
+"""The database: one engine, two kinds of session, and the clock that leases go by."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, DateTime, Dialect, Double, Engine, create_engine, event
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+from core.errors import ConfigurationError
+
+BUSY_SECONDS = 30
+
+
+class Database:
+    """One engine and its sessions. Opened once a process; `dispose` after a fork."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self._readers = sessionmaker(self.engine, expire_on_commit=False)
+        writing = self.engine.execution_options(hematovision_writing=True)
+        self._writers = sessionmaker(writing, expire_on_commit=False)
+
+    def session(self) -> Session:
+        """Return a session for reading; the caller closes it."""
+        return self._readers()
+
+    def writing_session(self) -> Session:
+        """Return a session whose transactions take SQLite's write lock at once."""
+        return self._writers()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Yield a session that is rolled back at the end."""
+        with self._readers() as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Yield a session that commits at the end, or rolls back if the body raises."""
+        with self._writers.begin() as session:
+            yield session
+
+    def dispose(self, *, inherited: bool = False) -> None:
+        """Close the pool. ``inherited``: the sockets are the parent's; leave them open."""
+        self.engine.dispose(close=not inherited)
+
+
+def _engine(url: str) -> Engine:
+    try:
+        if url.startswith("sqlite"):
+            engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+            _prepare_sqlite(engine)
+        else:
+            engine = create_engine(url, pool_pre_ping=True)
+    except (ArgumentError, ImportError) as error:
+        raise ConfigurationError(f"The database URL can't be used: {error}") from error
+    return engine
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Hand the transactions to us, in WAL mode.
+
+    The driver's own BEGIN is deferred: two writers that both read first then fail or lose updates
+    whatever the timeout. A writing session therefore begins with BEGIN IMMEDIATE.
+    """
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("hematovision_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+class UtcDateTime(TypeDecorator[dt.datetime]):
+    """An aware UTC datetime; SQLite keeps it naive, PostgreSQL with its zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, _: Dialect) -> dt.datetime | None:
+        """Turn any aware datetime into UTC."""
+        return value.astimezone(dt.UTC) if value else None
+
+    def process_result_value(self, value: dt.datetime | None, _: Dialect) -> dt.datetime | None:
+        """Give the naive value of SQLite its zone back."""
+        if value is None or value.tzinfo:
+            return value
+        return value.replace(tzinfo=dt.UTC)
+
+
+class clock(FunctionElement[float]):
+    """The database's own clock, in seconds since 1970. Workers' clocks may differ; this one rules.
+
+    It moves on within a transaction on PostgreSQL, unlike ``now()``.
+    """
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock, "sqlite")
+def _sqlite_clock(_element: clock, _compiler: object, **_: object) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(clock, "postgresql")
+def _postgresql_clock(_element: clock, _compiler: object, **_: object) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+def utcnow() -> dt.datetime:
+    """Return the time for people to read; leases use `clock`."""
+    return dt.datetime.now(dt.UTC)

@@ -1,0 +1,57 @@
+"""Every error this product raises on purpose.
+
+HematoVisionError                 message is a sentence for the person, safe to show
+├── ConfigurationError            a setting can't be used
+├── NotFound                      no such thing, or not for the one who asks
+├── NotAllowed                    this person may not do that
+├── Conflict                      not in this state
+├── Refused                       an upload that is not accepted; carries a code
+├── BlobMissing                   the bytes behind a key are gone
+├── QueueUnavailable              the broker can't be reached; the work is kept in SQL
+└── LeaseLost                     another worker has this shard now; drop the result
+"""
+
+from __future__ import annotations
+
+
+class HematoVisionError(Exception):
+    """Base of all; ``str(error)`` is a sentence that says what to do."""
+
+
+class ConfigurationError(HematoVisionError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class NotFound(HematoVisionError):
+    """There is no such thing, or the one who asks may not know of it."""
+
+
+class NotAllowed(HematoVisionError):
+    """The person is known but lacks the role for this."""
+
+
+class Conflict(HematoVisionError):
+    """The thing exists but is not in a state that allows the request."""
+
+
+class Refused(HematoVisionError):
+    """An uploaded file that is not accepted.
+
+    ``code`` is one of the stable words listed in `core.intake.REASONS`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BlobMissing(HematoVisionError):
+    """The store holds nothing under this key."""
+
+
+class QueueUnavailable(HematoVisionError):
+    """The broker does not answer. Nothing is lost: the sweep rings again."""
+
+
+class LeaseLost(HematoVisionError):
+    """The fence moved on: the work belongs to another worker."""

@@ -1,0 +1,133 @@
+"""Bytes in, an accepted image or a named refusal out.
+
+The door looks at the header only: a full decode costs too much in a web process and belongs under
+a worker's memory limit. What passes here and can't be decoded there is failed there, by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from core.blobs import BlobStore, image_key
+from core.errors import Refused
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+SMALLEST_SIDE = 16
+LONGEST_NAME = 255
+_CHUNK = 256 * 1024
+
+REASONS = {
+    "empty": "The file is empty.",
+    "too_large": "The file is larger than {limit} MB. Send the crop, not the whole scan.",
+    "not_an_image": "This is not an image that can be read here: JPEG, PNG, BMP, TIFF or WebP.",
+    "too_many_pixels": "The image has more than {limit} million pixels. Send single-cell crops.",
+    "too_small": "The image is smaller than {limit} pixels on a side. Send it at full resolution.",
+    "animated": "The file holds several pictures. Send each picture as a file of its own.",
+    "changed": "The bytes that arrived are not those that were announced. Send the file again.",
+    "not_received": "The file never arrived. Send it in a new job.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is taken: largest file in bytes, largest image in pixels."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An image that is now kept: its hash, size in bytes, format, and sides in pixels."""
+
+    sha256: str
+    size: int
+    format: str
+    width: int
+    height: int
+
+
+def refusal(code: str, limit: int = 0) -> Refused:
+    """Return the refusal with this code, its sentence filled in."""
+    return Refused(code, REASONS[code].format(limit=limit))
+
+
+def accept(
+    stream: BinaryIO, blobs: BlobStore, limits: Limits, *, announced: str | None = None
+) -> Accepted:
+    """Read one upload, look at it, keep it.
+
+    ``announced`` is the SHA-256 the sender gave, if any. Memory does not grow with the file.
+
+    Raises:
+        Refused: it is empty, too large, not an accepted image, or not what was announced.
+    """
+    with blobs.stage() as staging:
+        digest, size = hashlib.sha256(), 0
+        for chunk in _chunks(stream, limits.max_bytes):
+            digest.update(chunk)
+            staging.file.write(chunk)
+            size += len(chunk)
+        sha256 = digest.hexdigest()
+        if announced and announced != sha256:
+            raise refusal("changed")
+        staging.file.seek(0)
+        accepted = _examine(staging.file, sha256, size, limits)
+        staging.keep(image_key(sha256))
+    return accepted
+
+
+def _chunks(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+    total = 0
+    while chunk := stream.read(_CHUNK):
+        total += len(chunk)
+        if total > max_bytes:
+            raise refusal("too_large", max_bytes // 2**20)
+        yield chunk
+    if not total:
+        raise refusal("empty")
+
+
+def _examine(file: BinaryIO, sha256: str, size: int, limits: Limits) -> Accepted:
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            # Phones store a JPEG with a preview behind it, which Pillow calls MPO.
+            several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+            kind = "JPEG" if image.format == "MPO" else str(image.format)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise refusal("too_many_pixels", limits.max_pixels // 10**6) from error
+    except UnidentifiedImageError as error:
+        raise refusal("not_an_image") from error
+    except Exception as error:
+        # Pillow's header parsers raise whatever a malformed header makes them raise.
+        raise refusal("not_an_image") from error
+    if width * height > limits.max_pixels:
+        raise refusal("too_many_pixels", limits.max_pixels // 10**6)
+    if min(width, height) < SMALLEST_SIDE:
+        raise refusal("too_small", SMALLEST_SIDE)
+    if several:
+        raise refusal("animated")
+    return Accepted(sha256, size, kind, width, height)
+
+
+def clean_name(name: str) -> str:
+    """Return a file's name fit for showing and for exports: relative, one line, not too long.
+
+    Path steps upwards, control characters and marks that reorder text are dropped; all else, any
+    script and emoji, stays. A name that is too long loses its middle.
+    """
+    visible = "".join(c for c in name if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co"})
+    parts = [p.strip() for p in visible.replace("\\", "/").split("/")]
+    cleaned = "/".join(p for p in parts if p not in {"", ".", ".."}) or "unnamed"
+    if len(cleaned) > LONGEST_NAME:
+        half = (LONGEST_NAME - 1) // 2
+        cleaned = cleaned[:half] + "…" + cleaned[-half:]
+    return cleaned

@@ -1,0 +1,188 @@
+"""What pages, exports and reports read of jobs. Nothing here writes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from core.cells import display_order
+from core.models import Image, Job, Prediction, Shard
+from core.states import ImageState, JobState
+
+EXPORT_CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Where a job's files are. ``received`` = the sum of all the others, at any time."""
+
+    received: int
+    classified: int
+    duplicates: int
+    refused: int
+    failed: int
+
+    @property
+    def waiting(self) -> int:
+        """Files that still wait for a verdict, or never got one because the job was cancelled."""
+        return self.received - self.classified - self.duplicates - self.refused - self.failed
+
+    @property
+    def share_done(self) -> float:
+        """Part of the files that are settled, 0 to 1."""
+        return 1 - self.waiting / self.received if self.received else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """How many cells of one class, which share of the classified, and its 95 % interval."""
+
+    name: str
+    count: int
+    share: float
+    low: float
+    high: float
+
+
+def counts(session: Session, jobs: Sequence[Job]) -> dict[int, Counts]:
+    """Return the counts of each job, summed over shard rows: no image row is read.
+
+    A job that still receives is counted from its images.
+    """
+    ids = [job.id for job in jobs if job.state is not JobState.RECEIVING]
+    sums = session.execute(
+        select(Shard.job_id, func.sum(Shard.classified), func.sum(Shard.failed))
+        .where(Shard.job_id.in_(ids))
+        .group_by(Shard.job_id)
+    )
+    done = {job_id: (int(ok), int(bad)) for job_id, ok, bad in sums}
+    answer = {}
+    for job in jobs:
+        if job.submitted_at is None:
+            answer[job.id] = _counts_while_receiving(session, job)
+        else:
+            classified, failed = done.get(job.id, (0, 0))
+            answer[job.id] = Counts(job.received, classified, job.duplicates, job.refused, failed)
+    return answer
+
+
+def _counts_while_receiving(session: Session, job: Job) -> Counts:
+    by_state = image_states(session, job.id)
+    return Counts(
+        received=sum(by_state.values()),
+        classified=0,
+        duplicates=0,
+        refused=by_state.get(ImageState.REFUSED, 0),
+        failed=0,
+    )
+
+
+def image_states(session: Session, job_id: int) -> dict[ImageState, int]:
+    """Return how many images of a job are in each state."""
+    rows = session.execute(
+        select(Image.state, func.count()).where(Image.job_id == job_id).group_by(Image.state)
+    )
+    return {state: count for state, count in rows}
+
+
+def differential(session: Session, job_id: int) -> list[ClassCount]:
+    """Return the classified cells of a job by class, in display order.
+
+    The interval is Wilson's score interval (E. B. Wilson, JASA 22, 1927).
+    """
+    rows = session.execute(
+        select(Image.label, func.count())
+        .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
+        .group_by(Image.label)
+    ).all()
+    total = sum(count for _, count in rows)
+    classes = [_class_count(label or "", count, total) for label, count in rows]
+    return sorted(classes, key=lambda one: display_order(one.name))
+
+
+def _class_count(name: str, count: int, total: int) -> ClassCount:
+    z = 1.959964
+    share = count / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * (share * (1 - share) / total + z * z / (4 * total**2)) ** 0.5
+    return ClassCount(name, count, share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def seconds_left(job: Job, done: Counts, now: dt.datetime) -> float | None:
+    """Estimate the time left from the speed so far; None before there is any."""
+    settled = done.classified + done.failed
+    if job.state is not JobState.RUNNING or not job.started_at or not settled:
+        return None
+    return (now - job.started_at).total_seconds() / settled * done.waiting
+
+
+def page_of_jobs(
+    session: Session, query: Select[Job], size: int, before: tuple[dt.datetime, int] | None
+) -> list[Job]:
+    """Return the newest ``size`` jobs of ``query`` that are older than ``before`` (time, id)."""
+    if before:
+        query = query.where(tuple_(Job.created_at, Job.id) < before)
+    return list(
+        session.scalars(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(size)).all()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of an export: a file, what became of it, and its probabilities if classified.
+
+    ``name`` is as given, ``model`` a digest, ``probabilities`` in the order of its
+    classes. A duplicate carries the verdict of the file it repeats.
+    """
+
+    image_id: int
+    name: str
+    state: ImageState
+    label: str | None
+    confidence: float | None
+    outcome: str | None
+    model: str | None
+    probabilities: Sequence[float] | None
+    message: str | None
+
+
+def export_rows(session: Session, job_id: int) -> Iterator[Row]:
+    """Yield a job's files in the order in which they were announced, a thousand at a time."""
+    original = aliased(Image)
+    query = (
+        select(Image, original, Prediction.probabilities)
+        .outerjoin(original, original.id == func.coalesce(Image.duplicate_of_id, Image.id))
+        .outerjoin(
+            Prediction,
+            (Prediction.image_id == original.id)
+            & (Prediction.model_digest == original.model_digest),
+        )
+        .where(Image.job_id == job_id)
+        .order_by(Image.position)
+        .limit(EXPORT_CHUNK)
+    )
+    after = -1
+    while rows := session.execute(query.where(Image.position > after)).all():
+        for image, first, probabilities in rows:
+            yield _row(image, first, probabilities)
+        after = rows[-1][0].position
+        session.expunge_all()
+
+
+def _row(image: Image, first: Image, probabilities: Any) -> Row:
+    return Row(
+        image_id=image.id,
+        name=image.name,
+        state=image.state,
+        label=first.label,
+        confidence=first.confidence,
+        outcome=first.outcome,
+        model=first.model_digest,
+        probabilities=probabilities,
+        message=image.message,
+    )

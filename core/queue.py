@@ -1,0 +1,84 @@
+"""The doorbell: tells workers that a shard or a report waits. SQL is the truth, not this.
+
+A message is one id and nothing else. It may be lost, doubled or late: the claim in SQL decides
+who does the work, and the sweep rings again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from core.errors import QueueUnavailable
+from core.states import Lane
+
+CLASSIFY = "hematovision.classify_shard"
+REPORT = "hematovision.make_report"
+
+
+class TaskQueue(Protocol):
+    """Rings for one id on one lane."""
+
+    def ring(self, task: str, id_: int, lane: Lane) -> None:
+        """Say that ``task`` waits for ``id_``. Raises `QueueUnavailable`."""
+        ...
+
+
+class CeleryQueue:
+    """Celery over Redis, by task name: the sender imports no task and so no network."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._celery = broker(redis_url)
+
+    def ring(self, task: str, id_: int, lane: Lane) -> None:
+        """Publish the message. Raises `QueueUnavailable` within some seconds."""
+        try:
+            self._celery.send_task(task, args=[id_], queue=lane.value, retry=False)
+        except OperationalError as error:
+            raise QueueUnavailable("The queue does not answer; the work is kept.") from error
+
+
+@dataclass
+class MemoryQueue:
+    """The same in memory: remembers what was rung, in order, for tests."""
+
+    rung: list[tuple[str, int, Lane]] = field(default_factory=list)
+    broken: bool = False
+
+    def ring(self, task: str, id_: int, lane: Lane) -> None:
+        """Remember the message. Raises `QueueUnavailable` while ``broken``."""
+        if self.broken:
+            raise QueueUnavailable("The queue does not answer; the work is kept.")
+        self.rung.append((task, id_, lane))
+
+
+def broker(redis_url: str) -> Celery:
+    """Return a Celery application that knows the broker and its timeouts, and no task."""
+    app = Celery("hematovision", broker=redis_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_acquire_timeout=5,
+        broker_transport_options=_transport_options(),
+    )
+    return app
+
+
+def _transport_options() -> dict[str, Any]:
+    return {
+        # Without socket timeouts a publisher hangs for minutes on a frozen broker.
+        "socket_timeout": 8,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        # Above the hard time limit, or a long shard would be delivered twice.
+        "visibility_timeout": 300,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        # Take from the lanes in the order in which they are listed: interactive first.
+        "queue_order_strategy": "priority",
+    }

@@ -1,0 +1,124 @@
+"""The settings: one frozen table of name, type, default and help.
+
+Each field is read from the environment as ``HEMATOVISION_<NAME>``. `docs/settings.md` lists them;
+a test holds that page and the deployment files to this table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import ConfigurationError
+
+PREFIX = "HEMATOVISION_"
+
+
+class Settings(BaseSettings):
+    """All that can be set. Frozen: a process reads it once, where it is wired."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data: Path = Field(
+        default_factory=lambda: Path.home() / ".hematovision",
+        description="Folder that holds everything of a one-machine installation.",
+    )
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="Where Celery's broker listens; also redis+socket."
+    )
+    blob_root: str = Field("", description="Folder of the image store; empty: in the data folder.")
+    secret_key: str = Field(
+        "", description="Signs sessions and links, 32 characters or more; `up` makes its own."
+    )
+    bundle: str = Field("", description="Folder of the model bundle; empty: the one that ships.")
+    laboratory: str = Field("Laboratory", description="Name at the head of pages and reports.")
+    host: str = Field("127.0.0.1", description="Address the web server listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
+    web_workers: int = Field(2, ge=1, description="Web server processes.")
+    web_threads: int = Field(8, ge=1, description="Threads of each web server process.")
+    secure_cookies: bool = Field(False, description="Send cookies over HTTPS only; on behind TLS.")
+    trusted_proxies: int = Field(0, ge=0, description="Reverse proxies in front of the web server.")
+    workers: int = Field(0, ge=0, description="Worker processes on this machine; 0: one a core.")
+    threads: int = Field(0, ge=0, description="Cores of one worker process; 0: shared out evenly.")
+    shard_size: int = Field(32, ge=1, le=1000, description="Images of one unit of work.")
+    interactive_limit: int = Field(
+        16, ge=0, description="Jobs of up to so many images overtake the big ones."
+    )
+    shards_per_worker: int = Field(
+        3, ge=1, description="Units of work out at a time for each worker process."
+    )
+    lease_seconds: float = Field(
+        15, gt=1, description="A worker silent for so long has lost its work to another."
+    )
+    max_attempts: int = Field(
+        3, ge=1, description="Workers one image may kill before it is set aside as failed."
+    )
+    sweep_seconds: float = Field(2, gt=0, description="Pause between two sweeps.")
+    max_file_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, description="Largest file that is accepted, in bytes."
+    )
+    max_pixels: int = Field(
+        50_000_000, ge=4096, description="Largest image that is accepted, in pixels."
+    )
+    max_job_files: int = Field(100_000, ge=1, description="Most files in one job.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @classmethod
+    def from_env(cls, **overrides: object) -> Self:
+        """Read the environment; ``overrides`` win.
+
+        Raises:
+            ConfigurationError: a variable is unknown or has a value that can't be used.
+        """
+        known = {PREFIX + name.upper() for name in cls.model_fields}
+        unknown = sorted(k for k in os.environ if k.startswith(PREFIX) and k not in known | OTHER)
+        if unknown:
+            raise ConfigurationError(f"There is no setting {', '.join(unknown)}.")
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise ConfigurationError(_sentence(error)) from error
+
+    @property
+    def database(self) -> str:
+        """The database's URL, SQLite in the data folder unless one is set."""
+        return self.database_url or f"sqlite:///{self.data / 'hematovision.db'}"
+
+    @property
+    def blobs(self) -> Path:
+        """The folder of the image store."""
+        return Path(self.blob_root) if self.blob_root else self.data / "blobs"
+
+
+# Variables of the command line and of the tests that share the prefix but set no process up.
+OTHER = {PREFIX + name for name in ("SERVER", "TOKEN", "TEST_DATA", "PASSWORD")}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table: variable, type, default and help, all as text."""
+
+    variable: str
+    type: str
+    default: str
+    help: str
+
+
+def table() -> Iterator[Setting]:
+    """Yield the settings in the order they are declared."""
+    for name, field in Settings.model_fields.items():
+        default = "~/.hematovision" if name == "data" else str(field.get_default())
+        kind = getattr(field.annotation, "__name__", str(field.annotation))
+        yield Setting(PREFIX + name.upper(), kind, default, field.description or "")
+
+
+def _sentence(error: ValidationError) -> str:
+    parts = [f"{PREFIX}{e['loc'][0]!s}".upper() + f": {e['msg']}" for e in error.errors()]
+    return "A setting can't be used. " + "; ".join(parts) + "."

@@ -1,0 +1,80 @@
+"""The states, each an enum whose docstring draws its transitions. `core.jobs` moves them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """The life of a job.
+
+    receiving ──▶ queued ──▶ running ──▶ finished
+        │           │           │  └───▶ failed      nothing could be classified
+        └───────────┴───────────┴──────▶ cancelled
+    finished, failed, cancelled ──▶ queued           by a retry
+    """
+
+    RECEIVING = "receiving"
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ImageState(StrEnum):
+    """The life of one submitted file.
+
+    expected ──▶ received ──▶ classified
+        │           ├───────▶ failed       readable to the door, not to the decoder; may be retried
+        │           └───────▶ duplicate    the same bytes as an earlier file of this job
+        └─────────▶ refused                not accepted, or never arrived
+    """
+
+    EXPECTED = "expected"
+    RECEIVED = "received"
+    CLASSIFIED = "classified"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class ShardState(StrEnum):
+    """The life of a shard, the unit of work.
+
+    waiting ──▶ published ──▶ leased ──▶ done
+       ▲            │            │ ├───▶ split      it killed its workers; its halves go on
+       └────────────┴────────────┘ │
+    waiting, published, leased ────┴───▶ dropped    its job was cancelled
+    """
+
+    WAITING = "waiting"
+    PUBLISHED = "published"
+    LEASED = "leased"
+    DONE = "done"
+    SPLIT = "split"
+    DROPPED = "dropped"
+
+
+class Lane(StrEnum):
+    """The queues, in the order in which every worker serves them."""
+
+    INTERACTIVE = "interactive"
+    REPORTS = "reports"
+    BATCH = "batch"
+
+
+class ReportState(StrEnum):
+    """waiting ──▶ making ──▶ ready | failed; a lost lease puts it back to waiting."""
+
+    WAITING = "waiting"
+    MAKING = "making"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class TokenKind(StrEnum):
+    """What a token opens: the API, or a browser session."""
+
+    API = "api"
+    SIGN_IN = "sign_in"

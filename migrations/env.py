@@ -1,0 +1,44 @@
+"""What Alembic runs: connect, compare with the tables of `core.models`, migrate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import Connection, Enum
+
+from core.db import Database, UtcDateTime
+from core.models import Base
+
+
+def _render(kind: str, item: object, _context: AutogenContext) -> str | Literal[False]:
+    """Write our own types down as what they are in the database: a migration outlives its code."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, Enum):
+        return f"sa.String(length={item.length})"
+    return False
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        compare_type=True,
+        render_item=_render,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _run() -> None:
+    database = Database(context.config.get_main_option("sqlalchemy.url") or "")
+    writing = database.engine.execution_options(hematovision_writing=True)
+    with writing.begin() as connection:
+        _migrate(connection)
+    database.dispose()
+
+
+_run()
