@@ -1,0 +1,1 @@
+"""The way in: the command line, the one-machine system, and the client. Nothing imports it."""

@@ -1,0 +1,67 @@
+"""The one command line. Each command lives in `hematovision.commands` and is loaded when called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from core.errors import HematoVisionError
+
+# name: (module below hematovision.commands, what it is for). Kept here so that --help loads none.
+COMMANDS = {
+    "up": ("service", "Run the whole system on this machine."),
+    "submit": ("work", "Send images to a running system and wait for the results."),
+    "status": ("work", "Show the newest jobs, or one job."),
+    "report": ("work", "Download a job's PDF, CSV or JSON."),
+    "cancel": ("work", "Stop a job."),
+    "retry": ("work", "Run a job's failed images, or all of them, once more."),
+    "predict": ("learn", "Classify files here and now, without a server."),
+    "train": ("learn", "Train a model bundle by a recipe."),
+    "evaluate": ("learn", "Score a model bundle on labelled images."),
+    "user": ("people", "Add and list people, and make their API tokens."),
+    "web": ("service", "Run the web server alone."),
+    "worker": ("service", "Run classifying workers alone."),
+    "sweep": ("service", "Run the sweep alone."),
+    "db": ("service", "Bring the database's tables up to date."),
+    "settings": ("service", "List every setting with its value."),
+}
+
+
+class Commands(click.Group):
+    """Loads a command's module when it is called, and shows our errors as sentences."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, or None if there is no such one."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"hematovision.commands.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; an error of ours ends with its sentence and status 1, never with a traceback."""
+        try:
+            return super().invoke(ctx)
+        except HematoVisionError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("hematovision"), prog_name="hematovision")
+def main() -> None:
+    """HematoVision classifies blood-cell images in batches.
+
+    Decision support. Not for diagnostic use without review by a qualified person.
+    """

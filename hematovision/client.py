@@ -1,0 +1,211 @@
+"""The HTTP client of the command line: submits a batch, follows it, fetches its results.
+
+Every call is repeated while the server is away, so a restart in the middle costs time, not work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from core.errors import ConfigurationError, HematoVisionError
+
+MANIFEST_PAGE = 500
+_PARALLEL = 4
+_PATIENCE_SECONDS = 120.0
+_ENDED = {"finished", "failed", "cancelled"}
+
+
+class ServerError(HematoVisionError):
+    """The server refused, or could not be reached for too long; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file to send: where it is, and the name it is sent under."""
+
+    path: Path
+    name: str
+
+    def entry(self) -> dict[str, Any]:
+        """Return its line of the manifest."""
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"name": self.name, "size": self.path.stat().st_size, "sha256": digest}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one file at the door; ``message`` says why it was refused."""
+
+    file: LocalFile
+    state: str
+    message: str | None
+
+
+def connection(data: Path, server: str | None, token: str | None) -> Client:
+    """Return a client for the given server, or for the one that runs on this machine.
+
+    Raises:
+        ConfigurationError: neither is known.
+    """
+    note: dict[str, str] = {}
+    with suppress(FileNotFoundError):
+        note = json.loads((data / "client.json").read_text(encoding="utf-8"))
+    # The note's token belongs to the note's server; it is never sent to another.
+    own = server is None or server.rstrip("/") == note.get("server")
+    address = server or note.get("server")
+    secret = token or (note.get("token") if own else None)
+    if not address or not secret:
+        raise ConfigurationError(
+            "No server is known. Start one with `hematovision up`, or give --server and --token "
+            "(make a token on the account page)."
+        )
+    return Client(address, secret)
+
+
+class Client:
+    """Speaks to one server as one person."""
+
+    def __init__(self, server: str, token: str) -> None:
+        self._http = httpx.Client(
+            base_url=f"{server.rstrip('/')}/api/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=httpx.Timeout(60, connect=5),
+            limits=httpx.Limits(max_connections=_PARALLEL + 1),
+        )
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send JSON and return JSON. Raises `ServerError` with the server's own sentence."""
+        answer: dict[str, Any] = self._patiently(method, path, json=body).json()
+        return answer
+
+    def send(self, job_id: int, image_id: int, file: LocalFile) -> Sent:
+        """Send one file's bytes."""
+        path = f"/jobs/{job_id}/images/{image_id}"
+        try:
+            answer = self._patiently("PUT", path, content=file.path.read_bytes()).json()
+        except Rejected as error:
+            return Sent(file, "refused", str(error))
+        return Sent(file, answer["state"], answer.get("message"))
+
+    def download(self, path: str, target: Path) -> None:
+        """Write what ``path`` serves to ``target``, whole or not at all."""
+        aside = target.with_name(f"{target.name}.part")
+        with self._http.stream("GET", path) as response, aside.open("wb") as file:
+            if response.is_error:
+                response.read()
+                _raise(response)
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+        aside.replace(target)
+
+    def _patiently(self, method: str, path: str, **content: Any) -> httpx.Response:
+        deadline, pause = time.monotonic() + _PATIENCE_SECONDS, 0.2
+        while True:
+            try:
+                response = self._http.request(method, path, **content)
+            except httpx.TransportError as error:
+                problem = f"{self._http.base_url.host} does not answer ({error})."
+            else:
+                if response.status_code not in {502, 503, 504}:
+                    return response if response.is_success else _raise(response)
+                problem = f"The server answered {response.status_code}."
+            if time.monotonic() > deadline:
+                raise ServerError(f"{problem} Is it running? What was sent is kept; try again.")
+            time.sleep(pause)
+            pause = min(5.0, pause * 2)
+
+
+class Rejected(ServerError):
+    """The server understood and said no."""
+
+
+def _raise(response: httpx.Response) -> httpx.Response:
+    try:
+        message = str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = f"The server answered {response.status_code} {response.reason_phrase}."
+    if response.status_code == 401:
+        message = "The token is not accepted. Make a new one on the account page."
+    raise Rejected(message)
+
+
+def upload(
+    client: Client, job_id: int, files: list[LocalFile], progress: Callable[[Sent], None]
+) -> Iterator[Sent]:
+    """Announce and send the files that are needed, some at a time; yield those refused."""
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        for start in range(0, len(files), MANIFEST_PAGE):
+            page = files[start : start + MANIFEST_PAGE]
+            entries = list(pool.map(LocalFile.entry, page))
+            answer = client.call("POST", f"/jobs/{job_id}/manifest", {"files": entries})
+            pairs = list(zip(page, answer["files"], strict=True))
+            for sent in pool.map(lambda pair: _send_if_needed(client, job_id, *pair), pairs):
+                progress(sent)
+                if sent.state == "refused":
+                    yield sent
+
+
+def _send_if_needed(client: Client, job_id: int, file: LocalFile, known: dict[str, Any]) -> Sent:
+    if known["needed"]:
+        return client.send(job_id, known["id"], file)
+    return Sent(file, known["state"], known.get("message"))
+
+
+def follow(client: Client, job_id: int, progress: Callable[[dict[str, Any]], None]) -> Any:
+    """Poll a job until it has ended; return its last state."""
+    while True:
+        job = client.call("GET", f"/jobs/{job_id}")
+        progress(job)
+        if job["state"] in _ENDED:
+            return job
+        time.sleep(0.5)
+
+
+def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
+    """Order a job's PDF, wait for it, and write it to ``target``.
+
+    Raises:
+        ServerError: the report could not be made.
+    """
+    report = client.call("POST", f"/jobs/{job_id}/reports", {"paper": paper})
+    while report["state"] not in {"ready", "failed"}:
+        time.sleep(0.3)
+        report = client.call("GET", f"/reports/{report['id']}")
+    if report["state"] == "failed":
+        raise ServerError(f"The report could not be made: {report['message']}")
+    client.download(f"/reports/{report['id']}/pdf", target)
+
+
+def collect(paths: list[Path], suffixes: tuple[str, ...]) -> tuple[list[LocalFile], int]:
+    """Return the files to send, sorted by name, and how many of the folders' files are left out.
+
+    A file is sent whatever its name; of a folder, the images in it and below are.
+
+    Raises:
+        ConfigurationError: nothing is there to send.
+    """
+    found: list[LocalFile] = []
+    others = 0
+    for path in paths:
+        if path.is_file():
+            found.append(LocalFile(path, path.name))
+            continue
+        inside = sorted(Path(root) / name for root, _, names in os.walk(path) for name in names)
+        images = [one for one in inside if one.suffix.lower() in suffixes]
+        found += [LocalFile(one, one.relative_to(path).as_posix()) for one in images]
+        others += len(inside) - len(images)
+    if not found:
+        raise ConfigurationError("There is no image in what you gave. Name files or folders.")
+    return found, others

@@ -1,0 +1,59 @@
+"""Commands for people and their tokens, on the machine that holds the database."""
+
+from __future__ import annotations
+
+import click
+
+from core.accounts import RoleName
+from core.settings import Settings
+
+_ROLES = click.Choice([role.value for role in RoleName])
+
+
+@click.group()
+def user() -> None:
+    """Add and list people, and make their API tokens."""
+
+
+@user.command()
+@click.argument("email")
+@click.option("--role", type=_ROLES, required=True, help="What the person does here.")
+@click.password_option(
+    envvar="HEMATOVISION_PASSWORD", help="At least 10 characters; asked for if not given."
+)
+def add(email: str, role: str, password: str) -> None:
+    """Add a person who signs in with EMAIL and a password."""
+    from web.accounts import add_user
+
+    from core.db import Database
+
+    add_user(Database(Settings.from_env().database), email, password, RoleName(role))
+    click.echo(f"{email} may now sign in as {role}.")
+
+
+@user.command("list")
+def list_() -> None:
+    """List everybody, with their roles."""
+    from sqlalchemy import select
+
+    from core.db import Database
+    from core.models import User
+
+    with Database(Settings.from_env().database).reading() as session:
+        for person in session.scalars(select(User).order_by(User.email)):
+            roles = ", ".join(role.name for role in person.roles)
+            click.echo(f"{person.email}\t{roles}\t{'active' if person.active else 'inactive'}")
+
+
+@user.command()
+@click.argument("email")
+@click.option("--name", default="command line", show_default=True, help="What the token is for.")
+def token(email: str, name: str) -> None:
+    """Make an API token for EMAIL and print it; it can't be read again."""
+    from core import accounts
+    from core.db import Database
+    from core.states import TokenKind
+
+    with Database(Settings.from_env().database).writing() as session:
+        person = accounts.find_person(session, email)
+        click.echo(accounts.issue_token(session, person, TokenKind.API, name))

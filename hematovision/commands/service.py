@@ -1,0 +1,98 @@
+"""Commands that run the system, whole or in parts, and look after its database."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from core.settings import Settings, table
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the pages [8000].")
+@click.option("--host", help="Address the pages listen on [127.0.0.1].")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder for all data.")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes [one a core].")
+def up(**options: Any) -> None:
+    """Run the whole system on this machine.
+
+    Starts the queue, the workers, the sweep and the pages, prints a sign-in link, and restarts
+    what dies. Ctrl-C stops everything; the data stays in one folder, ~/.hematovision by default.
+    """
+    from hematovision import local
+
+    given = {name: value for name, value in options.items() if value is not None}
+    if "data" in given:
+        given["data"] = given["data"].absolute()
+    local.run(Settings.from_env(**given), click.echo)
+
+
+@click.command()
+def web() -> None:
+    """Run the web server alone. Several may run side by side."""
+    from web.server import serve
+
+    serve(Settings.from_env())
+
+
+@click.command()
+@click.option("--processes", type=click.IntRange(1), help="Worker processes [one a core].")
+@click.option("--threads", type=click.IntRange(1), help="Cores of each process [shared out].")
+def worker(processes: int | None, threads: int | None) -> None:
+    """Run classifying workers alone. Several may run side by side, on any number of machines."""
+    from worker.main import serve
+
+    settings = Settings.from_env()
+    count = processes or settings.workers or os.cpu_count() or 1
+    serve(settings, processes=count, threads=threads or settings.threads)
+
+
+@click.command()
+def sweep() -> None:
+    """Run the sweep alone: it finds lost work and rings for it again. More than one is harmless."""
+    from worker.sweeper import serve
+
+    serve(Settings.from_env())
+
+
+@click.group()
+def db() -> None:
+    """Bring the database's tables up to date."""
+
+
+@db.command()
+@click.option("--revision", default="head", show_default=True, help="Revision to go to.")
+def upgrade(revision: str) -> None:
+    """Make or change the tables, and add the roles."""
+    import migrations
+    from core import accounts
+    from core.db import Database
+
+    settings = Settings.from_env()
+    settings.data.mkdir(parents=True, exist_ok=True)
+    migrations.upgrade(settings.database, revision)
+    database = Database(settings.database)
+    with database.writing() as session:
+        accounts.ensure_roles(session)
+    click.echo(f"The database is at revision {revision}.")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def settings(as_json: bool) -> None:
+    """List every setting with its value."""
+    values = Settings.from_env().model_dump(mode="json")
+    values["secret_key"] = "(set)" if values["secret_key"] else ""
+    if as_json:
+        click.echo(json.dumps(values, indent=2))
+        return
+    shown = Table("Variable", "Value", "What it is for", box=None)
+    for row, value in zip(table(), values.values(), strict=True):
+        shown.add_row(row.variable, str(value), row.help)
+    Console().print(shown)

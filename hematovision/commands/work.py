@@ -1,0 +1,203 @@
+"""Commands that hand work to a running system and bring its results back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from core.intake import SUFFIXES
+from core.settings import Settings
+from hematovision import client as http
+
+_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+_PAPER = click.Choice(["A4", "Letter"], case_sensitive=False)
+NOTICE = "Decision support. Not for diagnostic use without review by a qualified person."
+
+
+def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which server is meant."""
+    for option in (
+        click.option("--server", envvar="HEMATOVISION_SERVER", help="Address of the server."),
+        click.option("--token", envvar="HEMATOVISION_TOKEN", help="API token of the account."),
+        click.option("--data", type=click.Path(path_type=Path), help="Data folder of `up`."),
+    ):
+        command = option(command)
+    return command
+
+
+def _connect(server: str | None, token: str | None, data: Path | None) -> http.Client:
+    return http.connection(data or Settings.from_env().data, server, token)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--name", help="Name of the job [the folder's].")
+@click.option("--reference", default="", help="Your own reference, such as a specimen number.")
+@click.option("--job", type=int, help="Go on with this job, whose files were not all sent.")
+@click.option("--wait", is_flag=True, help="Wait until every image has a result.")
+@click.option("--pdf", type=_FILE, help="Write the report here; waits.")
+@click.option("--csv", type=_FILE, help="Write the results here; waits.")
+@click.option("--paper", type=_PAPER, default="A4", show_default=True, help="Paper of the report.")
+@_with_server
+def submit(
+    paths: tuple[Path, ...],
+    name: str | None,
+    reference: str,
+    job: int | None,
+    wait: bool,
+    **rest: Any,
+) -> None:
+    """Send image files, or folders of them, to a running system."""
+    outputs = {key: rest.pop(key) for key in ("pdf", "csv", "paper")}
+    client = _connect(**rest)
+    files, others = http.collect(list(paths), SUFFIXES)
+    if others:
+        click.echo(f"{others:,} other files in the folders are left out.", err=True)
+    title = {"name": name or paths[0].absolute().name, "reference": reference}
+    job_id = job or client.call("POST", "/jobs", title)["id"]
+    _send(client, job_id, files)
+    shown = client.call("POST", f"/jobs/{job_id}/submit", {"without_missing": False})
+    click.echo(f"Job {job_id} is queued: {shown['url']}", err=True)
+    if wait or outputs["pdf"] or outputs["csv"]:
+        shown = _follow(client, job_id)
+        _print_summary(shown)
+        _fetch(client, job_id, **outputs)
+        raise SystemExit(0 if shown["state"] == "finished" else 1)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _send(client: http.Client, job_id: int, files: list[http.LocalFile]) -> None:
+    with _bar() as bar:
+        task = bar.add_task("Sending", total=len(files))
+        refused = list(http.upload(client, job_id, files, lambda _: bar.advance(task)))
+    for sent in refused:
+        click.echo(f"Refused: {sent.file.name}: {sent.message}", err=True)
+
+
+def _follow(client: http.Client, job_id: int) -> dict[str, Any]:
+    with _bar() as bar:
+        task = bar.add_task("Classifying", total=None)
+
+        def show(job: dict[str, Any]) -> None:
+            counts = job["counts"]
+            done = counts["received"] - counts["waiting"]
+            bar.update(task, total=counts["received"], completed=done)
+
+        job: dict[str, Any] = http.follow(client, job_id, show)
+    return job
+
+
+def _print_summary(job: dict[str, Any]) -> None:
+    counts = job["counts"]
+    table = Table("Class", "Code", "Count", "Per cent", "95 % interval", box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for one in job["classes"]:
+        share, low, high = (f"{100 * one[key]:.1f}" for key in ("share", "low", "high"))
+        table.add_row(one["label"], one["code"], f"{one['count']:,}", share, f"[{low}, {high}]")
+    console = Console()
+    console.print(f"Job {job['id']}, {job['name']}: {job['state']}", markup=False)
+    console.print(
+        f"{counts['received']:,} received = {counts['classified']:,} classified"
+        f" + {counts['duplicates']:,} duplicates + {counts['refused']:,} refused"
+        f" + {counts['failed']:,} failed"
+        + (f" + {counts['waiting']:,} waiting" if counts["waiting"] else "")
+    )
+    console.print(table)
+    console.print(NOTICE)
+
+
+def _fetch(
+    client: http.Client, job_id: int, pdf: Path | None, csv: Path | None, paper: str
+) -> None:
+    if csv:
+        client.download(f"/jobs/{job_id}/results.csv", csv)
+        click.echo(f"Results: {csv}", err=True)
+    if pdf:
+        http.fetch_report(client, job_id, paper, pdf)
+        click.echo(f"Report: {pdf}", err=True)
+
+
+@click.command()
+@click.argument("job", type=int, required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@_with_server
+def status(job: int | None, as_json: bool, **where: Any) -> None:
+    """Show the newest jobs, or one JOB."""
+    client = _connect(**where)
+    answer = client.call("GET", f"/jobs/{job}" if job else "/jobs")
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    elif job:
+        _print_summary(answer)
+    else:
+        _print_jobs(answer["jobs"])
+
+
+def _print_jobs(jobs: list[dict[str, Any]]) -> None:
+    if not jobs:
+        click.echo("No job yet. Send a folder of images with `hematovision submit FOLDER`.")
+        return
+    table = Table("Job", "State", "Done", "Files", "Name", "Submitted", box=None)
+    for job in jobs:
+        when = (job["submitted_at"] or job["created_at"])[:16].replace("T", " ")
+        done = f"{100 * job['share_done']:.0f} %"
+        files = f"{job['counts']['received']:,}"
+        table.add_row(str(job["id"]), job["state"], done, files, job["name"], when)
+    Console().print(table)
+
+
+@click.command()
+@click.argument("job", type=int)
+@click.option("--pdf", type=_FILE, help="Write the report here.")
+@click.option("--csv", type=_FILE, help="Write the results here as CSV.")
+@click.option("--json", "as_json", type=_FILE, help="Write the results here as JSON.")
+@click.option("--paper", type=_PAPER, default="A4", show_default=True, help="Paper of the report.")
+@_with_server
+def report(
+    job: int, pdf: Path | None, csv: Path | None, as_json: Path | None, paper: str, **where: Any
+) -> None:
+    """Download a JOB's PDF, CSV or JSON."""
+    if not (pdf or csv or as_json):
+        raise click.UsageError("Say what to write: --pdf, --csv or --json with a file's name.")
+    client = _connect(**where)
+    _fetch(client, job, pdf, csv, paper)
+    if as_json:
+        client.download(f"/jobs/{job}/results.json", as_json)
+        click.echo(f"Results: {as_json}", err=True)
+
+
+@click.command()
+@click.argument("job", type=int)
+@_with_server
+def cancel(job: int, **where: Any) -> None:
+    """Stop a JOB. Results that are there stay."""
+    answer = _connect(**where).call("POST", f"/jobs/{job}/cancel")
+    click.echo(f"Job {job} is {answer['state']}.")
+
+
+@click.command()
+@click.argument("job", type=int)
+@click.option("--all", "everything", is_flag=True, help="Run every image again, not the failed.")
+@_with_server
+def retry(job: int, everything: bool, **where: Any) -> None:
+    """Run a JOB's failed images once more, or all of them with the model now in use."""
+    verb = "run-again" if everything else "retry"
+    answer = _connect(**where).call("POST", f"/jobs/{job}/{verb}")
+    click.echo(f"Job {job} is {answer['state']}: {answer['counts']['waiting']:,} images wait.")

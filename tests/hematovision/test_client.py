@@ -1,0 +1,138 @@
+"""The command line's client: what it sends, to whom, and how long it waits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigurationError
+from core.intake import SUFFIXES
+from hematovision import client as http
+
+Answer = Callable[[BaseHTTPRequestHandler], tuple[int, bytes]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], str]]:
+    """Start a small HTTP server that answers as told; return its address."""
+    servers = []
+
+    def start(answer: Answer) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, body = answer(self)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_folder_gives_its_images_by_relative_name_and_counts_the_rest(tmp_path: Path) -> None:
+    for name in ("b/2.PNG", "a/1.jpg", "notes.txt", ".DS_Store"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    files, others = http.collect([tmp_path], SUFFIXES)
+    assert [file.name for file in files] == ["a/1.jpg", "b/2.PNG"]
+    assert others == 2
+
+
+def test_a_file_named_by_the_user_is_sent_whatever_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "crop").write_bytes(b"x")
+    files, others = http.collect([tmp_path / "crop"], SUFFIXES)
+    assert [file.name for file in files] == ["crop"] and others == 0
+
+
+def test_an_empty_folder_is_refused_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no image"):
+        http.collect([tmp_path], SUFFIXES)
+
+
+def test_a_manifest_line_has_name_size_and_hash(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"cell")
+    entry = http.LocalFile(tmp_path / "1.png", "a/1.png").entry()
+    expected = hashlib.sha256(b"cell").hexdigest()
+    assert entry == {"name": "a/1.png", "size": 4, "sha256": expected}
+
+
+def test_without_a_server_the_error_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="hematovision up"):
+        http.connection(tmp_path, None, None)
+
+
+def test_the_token_of_this_machine_is_never_sent_to_another(tmp_path: Path) -> None:
+    note = {"server": "http://127.0.0.1:8000", "token": "hv_secret"}
+    (tmp_path / "client.json").write_text(json.dumps(note))
+    http.connection(tmp_path, None, None)
+    with pytest.raises(ConfigurationError):
+        http.connection(tmp_path, "http://elsewhere:8000", None)
+
+
+def test_the_servers_own_sentence_is_shown(serve: Callable[[Answer], str]) -> None:
+    body = json.dumps({"error": {"code": "conflict", "message": "The job has ended."}}).encode()
+    client = http.Client(serve(lambda _: (409, body)), "hv_x")
+    with pytest.raises(http.ServerError, match=r"^The job has ended\.$"):
+        client.call("POST", "/jobs/1/cancel")
+
+
+def test_a_token_that_is_not_accepted_is_named(serve: Callable[[Answer], str]) -> None:
+    client = http.Client(serve(lambda _: (401, b"")), "hv_x")
+    with pytest.raises(http.ServerError, match="token is not accepted"):
+        client.call("GET", "/jobs")
+
+
+def test_a_server_that_restarts_is_waited_for(serve: Callable[[Answer], str]) -> None:
+    answers = iter([(503, b""), (502, b""), (200, b'{"jobs": []}')])
+    client = http.Client(serve(lambda _: next(answers)), "hv_x")
+    assert client.call("GET", "/jobs") == {"jobs": []}
+
+
+def test_a_server_that_never_answers_is_given_up_with_advice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "_PATIENCE_SECONDS", 0.3)
+    client = http.Client("http://127.0.0.1:9", "hv_x")
+    with pytest.raises(http.ServerError, match="Is it running"):
+        client.call("GET", "/jobs")
+
+
+def test_the_token_travels_as_a_bearer(serve: Callable[[Answer], str]) -> None:
+    seen: list[str | None] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
+        seen.append(request.headers["Authorization"])
+        return 200, b"{}"
+
+    http.Client(serve(answer), "hv_x").call("GET", "/jobs")
+    assert seen == ["Bearer hv_x"]
+
+
+def test_a_download_that_is_refused_leaves_no_file(
+    serve: Callable[[Answer], str], tmp_path: Path
+) -> None:
+    body = json.dumps({"error": {"code": "conflict", "message": "Not ready."}}).encode()
+    client = http.Client(serve(lambda _: (409, body)), "hv_x")
+    (tmp_path / "r.pdf").write_bytes(b"older")
+    with pytest.raises(http.ServerError, match="Not ready"):
+        client.download("/reports/1/pdf", tmp_path / "r.pdf")
+    assert (tmp_path / "r.pdf").read_bytes() == b"older"
