@@ -23,9 +23,8 @@ def user() -> None:
 )
 def add(email: str, role: str, password: str) -> None:
     """Add a person who signs in with EMAIL and a password."""
-    from web.accounts import add_user
-
     from core.db import Database
+    from web.accounts import add_user
 
     add_user(Database(Settings.from_env().database), email, password, RoleName(role))
     click.echo(f"{email} may now sign in as {role}.")

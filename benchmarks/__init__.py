@@ -1,0 +1,1 @@
+"""Measurements, each a ratio against something else in the same run. No test reads a clock."""

@@ -1,0 +1,127 @@
+"""A whole system under test: `hematovision up` in a process of its own, on real crops."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from hematovision.client import Client
+
+PATIENCE = 90.0
+
+
+class Stack:
+    """One `hematovision up`; ``link`` signs in, ``said`` is all it has printed."""
+
+    def __init__(
+        self, data: Path, *options: str, port: int = 0, env: dict[str, str] | None = None
+    ) -> None:
+        self.data = data
+        self.port = port or free_port()
+        self.said: list[str] = []
+        words = ["up", "--data", str(data), "--port", str(self.port), *options]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "hematovision", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+
+    @property
+    def url(self) -> str:
+        """Where its pages are."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def output(self) -> str:
+        """All it has printed so far."""
+        return "".join(self.said)
+
+    def link(self) -> str:
+        """Wait for the sign-in link and return it."""
+        until(lambda: "/sign-in/" in self.output or self.process.poll() is not None)
+        found = re.search(r"http://\S+/sign-in/\S+", self.output)
+        assert found, self.output
+        return found.group()
+
+    def client(self) -> Client:
+        """Return a client that signs in as this machine's own command line does."""
+        self.link()
+        note = json.loads((self.data / "client.json").read_text())
+        return Client(note["server"], note["token"])
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run one command against this system."""
+        return subprocess.run(
+            [sys.executable, "-m", "hematovision", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env={**os.environ, "HEMATOVISION_DATA": str(self.data)},
+        )
+
+    def pids(self, *words: str) -> list[int]:
+        """Return the processes of this system whose command line holds all of ``words``."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            command, env = _read_proc(folder / "cmdline"), _read_proc(folder / "environ")
+            mine = str(self.data) in command or f"HEMATOVISION_DATA={self.data}" in env
+            if mine and command and all(word in command for word in words):
+                found.append(int(folder.name))
+        return sorted(found)
+
+    def kill(self, *words: str) -> None:
+        """Kill -9 the first process whose command line holds ``words``."""
+        pids = self.pids(*words)
+        assert pids, f"no process {words}"
+        os.kill(pids[0], signal.SIGKILL)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Ask it to stop, wait for that, and return how many seconds it took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(PATIENCE)
+        self._reader.join(5)
+        return time.monotonic() - started
+
+
+def _read_proc(path: Path) -> str:
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait for ``condition`` to become true, or fail."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.1)

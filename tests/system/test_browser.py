@@ -1,0 +1,193 @@
+"""The pages in a real browser, over a system whose every part is real."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, Response, Route, expect
+from pypdf import PdfReader
+
+from tests.system.browser import chromium, drop, open_page
+from tests.system.stack import Stack
+
+CLASSES = ("EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL")
+NOTICE = "Not for diagnostic use without review by a qualified person"
+SECONDS = 60_000
+
+pytestmark = pytest.mark.skipif(
+    chromium() is None, reason="no Chromium on the PATH; CHROMIUM= names one"
+)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A system with one worker."""
+    up = Stack(tmp_path_factory.mktemp("browser") / "data", "--workers", "1")
+    up.link()
+    yield up
+    up.stop()
+
+
+MakeSlide = Callable[[str, int], Path]
+
+
+@pytest.fixture(scope="module")
+def slide(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeSlide:
+    """Return what makes a folder of forty real crops, from the nth of each class, and a note."""
+
+    def make(called: str, start: int) -> Path:
+        folder = tmp_path_factory.mktemp("drop") / called
+        for name in CLASSES:
+            (folder / name).mkdir(parents=True)
+            files = sorted((data_folder / "bccd4" / "TEST" / name).iterdir())
+            for file in files[start : start + 10]:
+                shutil.copy(file, folder / name)
+        (folder / "notes.txt").write_text(f"taken on Monday, {called}")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def crops(slide: MakeSlide) -> Path:
+    """The slide that most tests send."""
+    return slide("slide 7", 0)
+
+
+@pytest.fixture
+def page(stack: Stack, tmp_path: Path) -> Iterator[Page]:
+    """A browser that is signed in; an error in a page's script fails the test."""
+    problems: list[str] = []
+    with open_page(downloads=tmp_path) as opened:
+        opened.on("pageerror", lambda error: problems.append(str(error)))
+        opened.goto(stack.link())
+        yield opened
+    assert problems == []
+
+
+def test_a_dropped_folder_becomes_a_job_with_pages_and_a_pdf(page: Page, crops: Path) -> None:
+    drop(page, page.locator("[data-drop]"), crops)
+    expect(page.locator("[data-what]")).to_contain_text("41 files")
+    expect(page.locator("#name")).to_have_value("slide 7")
+    seen = _watch_progress(page)
+    page.locator("[data-go]").click()
+    page.wait_for_selector('[data-state="finished"]', timeout=SECONDS)
+
+    assert len(seen) > 1 and seen == sorted(seen), seen
+    job, main = page.url, page.locator("main")
+    expect(main).to_contain_text("All classified cells")
+    expect(main).to_contain_text(NOTICE)
+    expect(page.locator(".problems")).to_contain_text("notes.txt")
+    assert "slide 7" in page.title()
+
+    page.locator(".bins a", has_text="Lymphocyte").click()
+    expect(page.locator(".tiles img").first).to_be_visible()
+    page.locator(".tiles a").first.click()
+    page.wait_for_url(re.compile(r"/images/\d+"))
+    expect(page.locator("main")).to_contain_text("Lymphocyte")
+    expect(page.locator("main")).to_contain_text(NOTICE)
+    first = page.url
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("first => location.href !== first", arg=first)
+
+    page.goto(job)
+    text = "".join(sheet.extract_text() for sheet in _open_pdf(page).pages)
+    assert "slide 7" in text and NOTICE in text and "notes.txt" in text
+
+
+def _watch_progress(page: Page) -> list[float]:
+    """Note every value that the bar of the upload takes."""
+    seen: list[float] = []
+    page.expose_function("noteProgress", lambda value: seen.append(value))
+    page.evaluate(
+        """() => {
+          const bar = document.querySelector('[data-sending] progress');
+          new MutationObserver(() => noteProgress(bar.value))
+            .observe(bar, {attributes: true, attributeFilter: ['value']});
+        }"""
+    )
+    return seen
+
+
+def _open_pdf(page: Page) -> PdfReader:
+    """Order the report on the job's page and return what the browser is sent to."""
+    with page.expect_response(_is_pdf, timeout=SECONDS) as opened:
+        page.get_by_role("button", name="PDF report").click()
+    # The viewer or the download has the first body; the same session asks for it again.
+    return PdfReader(io.BytesIO(page.request.get(opened.value.url).body()))
+
+
+def _is_pdf(response: Response) -> bool:
+    return response.headers.get("content-type", "").startswith("application/pdf")
+
+
+def test_one_image_is_predicted_on_the_home_page(page: Page, crops: Path) -> None:
+    one = sorted((crops / "LYMPHOCYTE").iterdir())[0]
+    page.locator("#files").set_input_files(one)
+    expect(page.locator("[data-go]")).to_have_text("Predict")
+    page.locator("[data-go]").click()
+    expect(page.locator("[data-verdict-class]")).to_have_text("Lymphocyte", timeout=10_000)
+    expect(page.locator("[data-verdict-state]")).to_contain_text("%")
+
+
+def test_what_is_not_an_image_is_refused_on_the_home_page(page: Page, crops: Path) -> None:
+    page.locator("#files").set_input_files(crops / "notes.txt")
+    page.locator("[data-go]").click()
+    expect(page.locator("[data-verdict-class]")).to_contain_text("not an image", timeout=10_000)
+
+
+def test_an_upload_that_broke_off_goes_on_with_the_missing_files_only(
+    page: Page, slide: MakeSlide
+) -> None:
+    crops, sent = slide("slide 8", 10), []
+
+    def let_some_through(route: Route) -> None:
+        sent.append(route.request.url)
+        route.continue_() if len(sent) <= 12 else route.abort()
+
+    page.route(re.compile(r"/api/v1/jobs/.*/images/"), let_some_through)
+    drop(page, page.locator("[data-drop]"), crops)
+    page.locator("[data-go]").click()
+    expect(page.locator("[data-figures]")).to_contain_text("no connection", timeout=SECONDS)
+    job = page.url
+    page.close(run_before_unload=False)
+
+    again = page.context.new_page()
+    puts: list[str] = []
+    again.on("request", lambda one: puts.append(one.url) if one.method == "PUT" else None)
+    again.goto(job)
+    expect(again.locator("main")).to_contain_text("29 announced files have not arrived")
+    drop(again, again.locator("[data-drop]"), crops)
+    again.wait_for_selector('[data-state="finished"]', timeout=SECONDS)
+    assert len(puts) == 29
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_no_page_is_wider_than_its_window(stack: Stack, narrow: bool) -> None:
+    with open_page(narrow=narrow) as page:
+        page.goto(stack.link())
+        for path in ("/", "/jobs", "/jobs/1", "/images/1", "/account", "/people"):
+            page.goto(stack.url + path)
+            wider = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+            assert wider <= 0, f"{path} is {wider} px wider than its window"
+
+
+def test_nothing_on_the_pages_comes_from_elsewhere(page: Page, stack: Stack) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in ("/", "/jobs", "/account", "/people"):
+        page.goto(stack.url + path)
+    assert [url for url in asked if not url.startswith((stack.url, "blob:", "data:"))] == []
+
+
+def test_signing_out_ends_the_session(page: Page, stack: Stack) -> None:
+    page.get_by_text("Sign out").click()
+    page.goto(f"{stack.url}/jobs")
+    expect(page.locator("main")).not_to_contain_text("Submit images")
+    assert httpx.get(f"{stack.url}/jobs").status_code in {302, 401}

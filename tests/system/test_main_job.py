@@ -1,0 +1,128 @@
+"""The main job on real crops, every part real: submit, classify, download, survive kills."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+from sqlalchemy import func, select
+
+from core.db import Database
+from core.models import Image, Prediction
+from tests.system.stack import PATIENCE, Stack, until
+
+CLASSES = ("EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL")
+NOTICE = "Not for diagnostic use"
+
+
+@pytest.fixture(scope="module")
+def crops(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Return what makes a folder of so many real crops, in a folder a class."""
+
+    def make(count: int) -> Path:
+        folder = tmp_path_factory.mktemp("crops")
+        for name in CLASSES:
+            (folder / name).mkdir()
+            files = sorted((data_folder / "bccd4" / "TEST" / name).iterdir())
+            for file in files[: count // len(CLASSES)]:
+                shutil.copy(file, folder / name)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database_env(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the environment that chooses the database: none, or a new one on PostgreSQL."""
+    if request.param == "sqlite":
+        return {}
+    make = request.getfixturevalue("new_postgresql_database")
+    return {"HEMATOVISION_DATABASE_URL": make("main_job")}
+
+
+@pytest.fixture(scope="module")
+def stack(
+    database_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A system with two workers on the chosen database."""
+    up = Stack(tmp_path_factory.mktemp("stack") / "data", "--workers", "2", env=database_env)
+    up.link()
+    yield up
+    up.stop()
+
+
+def _rows(file: Path) -> dict[str, dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as lines:
+        return {row["file"]: row for row in csv.DictReader(lines)}
+
+
+def test_a_folder_is_classified_and_agrees_with_predict(
+    stack: Stack, crops: Callable[[int], Path], tmp_path: Path
+) -> None:
+    folder = crops(80)
+    words = ["--wait", "--csv", str(tmp_path / "r.csv"), "--pdf", str(tmp_path / "r.pdf")]
+    done = stack.run("submit", str(folder), *words)
+    assert done.returncode == 0, done.stderr
+    assert "80 received = 80 classified" in done.stdout
+    assert NOTICE in done.stdout
+
+    alone = stack.run("predict", str(folder), "--csv", str(tmp_path / "p.csv"))
+    assert alone.returncode == 0, alone.stderr
+    served, local = _rows(tmp_path / "r.csv"), _rows(tmp_path / "p.csv")
+    assert served.keys() == local.keys() and len(served) == 80
+    for name, row in served.items():
+        assert row["class"] == local[name]["class"]
+        assert float(row["confidence"]) == pytest.approx(float(local[name]["confidence"]), abs=1e-4)
+
+    pages = PdfReader(tmp_path / "r.pdf").pages
+    assert len(pages) >= 3
+    assert all(NOTICE in page.extract_text() for page in pages)
+
+
+def test_killed_workers_and_a_killed_broker_lose_and_double_nothing(
+    stack: Stack, crops: Callable[[int], Path], database_env: dict[str, str]
+) -> None:
+    client, folder = stack.client(), crops(600)
+    assert stack.run("submit", str(folder), "--name", "kills").returncode == 0
+    job = client.call("GET", "/jobs")["jobs"][0]
+    _until_some_are_done(client, job["id"])
+    stack.kill("hematovision", "worker")
+    until(lambda: stack.pids("hematovision", "worker"))
+    stack.kill("appendonly")
+    ended = _until_ended(client, job["id"])
+
+    assert ended["state"] == "finished"
+    counts = ended["counts"]
+    assert counts["received"] == 600 and counts["failed"] == 0 and counts["waiting"] == 0
+    assert counts["classified"] + counts["duplicates"] == 600
+    assert _predictions(stack, database_env, job["id"]) == counts["classified"]
+
+
+def _until_some_are_done(client: Any, job_id: int) -> None:
+    until(lambda: client.call("GET", f"/jobs/{job_id}")["counts"]["classified"] > 0)
+
+
+def _until_ended(client: Any, job_id: int) -> dict[str, Any]:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        job: dict[str, Any] = client.call("GET", f"/jobs/{job_id}")
+        if job["state"] in {"finished", "failed"}:
+            return job
+        time.sleep(0.3)
+    raise AssertionError(f"the job did not end: {job}")
+
+
+def _predictions(stack: Stack, env: dict[str, str], job_id: int) -> int:
+    url = env.get("HEMATOVISION_DATABASE_URL", f"sqlite:///{stack.data / 'hematovision.db'}")
+    database = Database(url)
+    with database.reading() as session:
+        query = select(func.count()).select_from(Prediction).join(Image)
+        found = session.scalar(query.where(Image.job_id == job_id))
+    database.dispose()
+    return found or 0

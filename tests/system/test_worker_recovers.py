@@ -1,0 +1,150 @@
+"""A real worker over a real broker: it works, and goes on when one of its processes is killed."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+from sqlalchemy import func, select
+
+import migrations
+from core import accounts, jobs
+from core.blobs import LocalBlobs
+from core.db import Database
+from core.intake import Limits, accept
+from core.models import Job, Prediction, Shard, Worker
+from core.queue import CeleryQueue
+from core.settings import Settings
+from core.states import JobState, ShardState
+
+PATIENCE = 60.0
+SHARD = 4
+
+
+@pytest.fixture
+def settings(tmp_path: Path, broker_url: str) -> Settings:
+    # A lease far longer than the test: what a killed process held must be freed, not run out.
+    chosen = Settings(data=tmp_path, redis_url=broker_url, shard_size=SHARD, lease_seconds=300)
+    migrations.upgrade(chosen.database)
+    return chosen
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    database = Database(settings.database)
+    with database.writing() as session:
+        accounts.ensure_roles(session)
+        accounts.first_administrator(session, "lab@example.org")
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def programs(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """The worker with two processes, and the sweep beside it; yields the worker."""
+    names = ("data", "redis_url", "shard_size", "lease_seconds")
+    own = {f"HEMATOVISION_{name.upper()}": str(getattr(settings, name)) for name in names}
+    start = "from core.settings import Settings; from worker.{} import serve; "
+    worker = start.format("main") + "serve(Settings.from_env(), processes=2, threads=1)"
+    sweep = start.format("sweeper") + "serve(Settings.from_env())"
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **own})
+        for code in (worker, sweep)
+    ]
+    yield running[0]
+    for program in running:
+        program.terminate()
+    for program in running:
+        assert program.wait(20) == 0
+
+
+def picture(seed: int) -> bytes:
+    """A picture large enough to keep a worker busy for a moment."""
+    colours = np.random.default_rng(seed).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Picture.fromarray(colours).resize((900, 900)).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def submit(database: Database, settings: Settings, seeds: range) -> int:
+    blobs, limits = LocalBlobs(settings.blobs), Limits(settings.max_file_bytes, 10**8)
+    with database.writing() as session:
+        person = accounts.find_person(session, "lab@example.org")
+        job = jobs.create(session, person.id, "Ward 3")
+        entries = [jobs.Entry(f"{seed}.png", 1) for seed in seeds]
+        for seed, (image, _) in zip(seeds, jobs.announce(session, job, entries, 1000), strict=True):
+            accepted = accept(io.BytesIO(picture(seed)), blobs, limits)
+            jobs.receive(session, job, image, accepted)
+        jobs.submit(session, job, settings, without_missing=False)
+        job_id = job.id
+    jobs.dispatch(database, CeleryQueue(settings.redis_url), settings)
+    return job_id
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def finished(database: Database, job_id: int) -> bool:
+    with database.reading() as session:
+        return session.get_one(Job, job_id).state is JobState.FINISHED
+
+
+def at_work(database: Database) -> tuple[int, int] | None:
+    """A leased shard and the process that works on it."""
+    with database.reading() as session:
+        row = session.execute(
+            select(Shard.id, Shard.worker)
+            .where(Shard.state == ShardState.LEASED)
+            .order_by(Shard.id)
+        ).first()
+    return (row[0], int((row[1] or "").rpartition(":")[2])) if row else None
+
+
+def kill_at_work(database: Database) -> int:
+    """Kill a process that certainly holds a lease, and return the shard it held."""
+    while True:
+        wait_for(lambda: at_work(database))
+        if held := at_work(database):
+            os.kill(held[1], signal.SIGSTOP)
+            if at_work(database) == held:
+                os.kill(held[1], signal.SIGKILL)
+                return held[0]
+            os.kill(held[1], signal.SIGCONT)
+
+
+def count_of_workers(database: Database) -> int:
+    with database.reading() as session:
+        return session.scalar(select(func.count()).select_from(Worker)) or 0
+
+
+def test_a_job_finishes_though_a_process_is_killed_at_work(
+    settings: Settings, database: Database, programs: subprocess.Popen[bytes]
+) -> None:
+    first = submit(database, settings, range(24))
+    wait_for(lambda: finished(database, first))
+
+    second = submit(database, settings, range(24, 48))
+    killed = kill_at_work(database)
+    wait_for(lambda: finished(database, second))
+
+    with database.reading() as session:
+        for job_id in (first, second):
+            counts = jobs.counts(session, [session.get_one(Job, job_id)])[job_id]
+            assert (counts.received, counts.classified, counts.failed) == (24, 24, 0)
+        assert session.scalar(select(func.count()).select_from(Prediction)) == 48
+        assert session.get_one(Shard, killed).attempt == 2
+    wait_for(lambda: count_of_workers(database) == 3)
+    assert programs.poll() is None

@@ -1,0 +1,116 @@
+"""A worker process over SQLite, stores in memory, and the network that ships."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from core import accounts, jobs
+from core.blobs import MemoryBlobs
+from core.db import Database
+from core.intake import Limits, accept
+from core.models import Job
+from core.queue import MemoryQueue
+from core.settings import Settings
+from ml.bundle import Bundle, default_bundle_path
+from ml.images import Pixels
+from ml.inference import Classifier, Probabilities, load_classifier
+from worker.fleet import introduce
+from worker.process import WorkerProcess
+
+Submit = Callable[..., int]
+
+
+def png(seed: int, side: int = 40) -> bytes:
+    """A picture of its own for each seed."""
+    colours = np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Picture.fromarray(colours).save(out, "PNG")
+    return out.getvalue()
+
+
+class Watched:
+    """A classifier that counts, and lets a test do something while it is at work."""
+
+    def __init__(self, inner: Classifier, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._inner, self.meanwhile, self.images = inner, meanwhile, 0
+        self.bundle, self.backend, self.device = inner.bundle, inner.backend, inner.device
+
+    def classify(self, batch: Pixels) -> Probabilities:
+        self.images += len(batch)
+        self.meanwhile()
+        return self._inner.classify(batch)
+
+
+@pytest.fixture(scope="session")
+def classifier() -> Classifier:
+    return load_classifier(Bundle.load(default_bundle_path()), threads=1, device="cpu")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data=tmp_path, lease_seconds=5, shard_size=8, laboratory="St Mary's")
+
+
+@pytest.fixture
+def database(
+    settings: Settings, migrated_sqlite: Path, classifier: Classifier
+) -> Iterator[Database]:
+    shutil.copy(migrated_sqlite, settings.data / "hematovision.db")
+    database = Database(settings.database)
+    with database.writing() as session:
+        accounts.ensure_roles(session)
+        accounts.first_administrator(session, "lab@example.org")
+        introduce(session, classifier.bundle)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def queue() -> MemoryQueue:
+    return MemoryQueue()
+
+
+@pytest.fixture
+def watched(classifier: Classifier) -> Watched:
+    return Watched(classifier)
+
+
+@pytest.fixture
+def here(
+    settings: Settings, database: Database, queue: MemoryQueue, watched: Watched
+) -> WorkerProcess:
+    return WorkerProcess("host:1", settings, database, MemoryBlobs(), queue, watched, decoders=2)
+
+
+@pytest.fixture
+def submit(here: WorkerProcess) -> Submit:
+    """Submit files by name and return the job's id, its shards published."""
+
+    def _submit(files: Mapping[str, bytes], name: str = "Ward 3", reference: str = "") -> int:
+        limits = Limits(here.settings.max_file_bytes, here.settings.max_pixels)
+        with here.database.writing() as session:
+            person = accounts.find_person(session, "lab@example.org")
+            job = jobs.create(session, person.id, name, reference)
+            entries = [jobs.Entry(file, len(data)) for file, data in files.items()]
+            announced = jobs.announce(session, job, entries, 1000)
+            for (image, _), data in zip(announced, files.values(), strict=True):
+                jobs.receive(session, job, image, accept(io.BytesIO(data), here.blobs, limits))
+            jobs.submit(session, job, here.settings, without_missing=False)
+            job_id = job.id
+        jobs.dispatch(here.database, here.queue, here.settings)
+        return job_id
+
+    return _submit
+
+
+def counts_of(here: WorkerProcess, job_id: int) -> jobs.Counts:
+    """The job's counts as they stand now."""
+    with here.database.reading() as session:
+        return jobs.counts(session, [session.get_one(Job, job_id)])[job_id]

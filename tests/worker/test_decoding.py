@@ -1,0 +1,107 @@
+"""Reading ahead of the network, and what bounds its memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from core.blobs import MemoryBlobs, image_key
+from core.jobs import Failure, Work
+from ml.images import InputShape
+from tests.worker.conftest import png
+from worker.decoding import LARGE_PIXELS, Decoder, ahead
+
+SHAPE = InputShape(height=32, width=48)
+
+
+class Busy(MemoryBlobs):
+    """A store that notes how many read from it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> bytes:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.05)
+        with self._lock:
+            self.now -= 1
+        return super().get(key)
+
+
+def read_four(pixels: int) -> Busy:
+    blobs = Busy()
+    blobs.put(image_key("aa"), png(1))
+    read = Decoder(blobs, SHAPE, 10**9)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, [Work(n, "aa", pixels) for n in range(4)]))
+    return blobs
+
+
+def test_small_images_are_read_side_by_side() -> None:
+    assert read_four(LARGE_PIXELS).most > 1
+
+
+def test_large_images_are_read_one_at_a_time() -> None:
+    assert read_four(LARGE_PIXELS + 1).most == 1
+
+
+def test_an_image_is_decoded_to_the_network_s_shape() -> None:
+    blobs = MemoryBlobs()
+    blobs.put(image_key("aa"), png(1))
+    pixels = Decoder(blobs, SHAPE, 10**6)(Work(1, "aa"))
+    assert not isinstance(pixels, Failure)
+    assert pixels.shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", png(1)[:200]])
+def test_what_cannot_be_read_is_a_failure_with_a_sentence(data: bytes) -> None:
+    blobs = MemoryBlobs()
+    blobs.put(image_key("aa"), data)
+    failure = Decoder(blobs, SHAPE, 10**6)(Work(1, "aa"))
+    assert isinstance(failure, Failure)
+    assert failure.code and failure.message.endswith(".")
+
+
+def test_an_image_over_the_limit_is_a_failure() -> None:
+    blobs = MemoryBlobs()
+    blobs.put(image_key("aa"), png(1))
+    failure = Decoder(blobs, SHAPE, 100)(Work(1, "aa"))
+    assert isinstance(failure, Failure)
+    assert failure.code == "too_many_pixels"
+
+
+def test_the_next_batch_is_read_while_one_is_worked_on() -> None:
+    third = threading.Event()
+
+    def read(work: Work) -> int:
+        if work.image_id == 2:
+            third.set()
+        return work.image_id
+
+    with ThreadPoolExecutor(1) as pool:
+        batches = ahead(pool, read, [Work(n, "") for n in range(5)], 2)
+        first = next(batches)
+        assert third.wait(2)
+        assert [work.image_id for work, _ in first] == [0, 1]
+        assert [[result for _, result in batch] for batch in batches] == [[2, 3], [4]]
+
+
+def test_no_more_than_one_batch_is_read_ahead() -> None:
+    seen: list[int] = []
+    with ThreadPoolExecutor(4) as pool:
+        batches = ahead(pool, lambda w: seen.append(w.image_id), [Work(n, "") for n in range(9)], 3)
+        next(batches)
+        time.sleep(0.1)
+        assert max(seen) == 5
+
+
+def test_nothing_to_read_yields_nothing() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert list(ahead(pool, lambda w: w, [], 4)) == []

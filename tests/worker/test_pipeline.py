@@ -1,0 +1,284 @@
+"""A shard from its claim to its record, whatever goes wrong between."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select, update
+
+from core import jobs
+from core.blobs import MemoryBlobs, image_key
+from core.db import clock
+from core.errors import LeaseLost
+from core.models import Image, Job, Prediction, Shard
+from core.queue import MemoryQueue
+from core.settings import Settings
+from core.states import ImageState, JobState, ShardState
+from ml.images import decode
+from tests.worker.conftest import Submit, Watched, counts_of, png
+from worker.lease import Lease
+from worker.pipeline import BATCH, classify, classify_shard
+from worker.process import WorkerProcess
+
+
+def files(count: int, first: int = 0) -> dict[str, bytes]:
+    return {f"cell-{seed}.png": png(seed) for seed in range(first, first + count)}
+
+
+def shards(here: WorkerProcess, *states: ShardState) -> list[int]:
+    with here.database.reading() as session:
+        query = select(Shard.id).order_by(Shard.id)
+        return list(session.scalars(query.where(Shard.state.in_(states)) if states else query))
+
+
+def work_through(here: WorkerProcess) -> None:
+    """What the queue and the sweep do together: every shard that is rung for is worked on."""
+    while open_ := shards(here, ShardState.WAITING, ShardState.PUBLISHED):
+        for shard_id in open_:
+            classify_shard(here, shard_id)
+
+
+def state_of(here: WorkerProcess, job_id: int) -> JobState:
+    with here.database.reading() as session:
+        return session.get_one(Job, job_id).state
+
+
+def predictions_of(here: WorkerProcess) -> int:
+    with here.database.reading() as session:
+        return session.scalar(select(func.count()).select_from(Prediction)) or 0
+
+
+def expire(here: WorkerProcess) -> None:
+    with here.database.writing() as session:
+        session.execute(update(Shard).values(lease_until=clock() - 1))
+
+
+def test_every_image_of_a_job_is_classified_and_the_job_ends(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(20))
+    work_through(here)
+    assert state_of(here, job_id) is JobState.FINISHED
+    assert counts_of(here, job_id).classified == 20
+    with here.database.reading() as session:
+        for image, prediction in session.execute(select(Image, Prediction).join(Prediction)):
+            assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-5)
+            assert image.label == prediction.label
+            assert image.confidence == max(prediction.probabilities)
+
+
+def test_the_network_sees_what_a_direct_call_gives_it(here: WorkerProcess, submit: Submit) -> None:
+    job_id = submit(files(3))
+    work_through(here)
+    shape = here.classifier.bundle.metadata.shape
+    direct = here.classifier.classify(np.stack([decode(png(seed), shape) for seed in range(3)]))
+    with here.database.reading() as session:
+        rows = list(jobs.export_rows(session, job_id))
+    for row, expected in zip(rows, direct, strict=True):
+        assert row.probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_three_deliveries_of_one_message_add_nothing(
+    here: WorkerProcess, submit: Submit, watched: Watched
+) -> None:
+    job_id = submit(files(4))
+    (shard_id,) = shards(here)
+    for _ in range(3):
+        classify_shard(here, shard_id)
+    assert watched.images == 4
+    assert predictions_of(here) == 4
+    assert counts_of(here, job_id).classified == 4
+
+
+def test_a_worker_that_lost_its_lease_records_nothing(
+    here: WorkerProcess, submit: Submit, watched: Watched
+) -> None:
+    submit(files(4))
+    (shard_id,) = shards(here)
+    other = dataclasses.replace(here, name="host:2")
+
+    def steal() -> None:
+        watched.meanwhile = lambda: None
+        expire(here)
+        classify_shard(other, shard_id)
+
+    watched.meanwhile = steal
+    classify_shard(here, shard_id)
+    assert watched.images == 8
+    assert predictions_of(here) == 4
+    with here.database.reading() as session:
+        shard = session.get_one(Shard, shard_id)
+        assert (shard.worker, shard.fence, shard.classified) == ("host:2", 2, 4)
+
+
+def test_a_job_cancelled_meanwhile_keeps_no_result(
+    here: WorkerProcess, submit: Submit, watched: Watched
+) -> None:
+    job_id = submit(files(4))
+
+    def cancel() -> None:
+        with here.database.writing() as session:
+            jobs.cancel(session, session.get_one(Job, job_id))
+
+    watched.meanwhile = cancel
+    work_through(here)
+    assert state_of(here, job_id) is JobState.CANCELLED
+    assert predictions_of(here) == 0
+    assert counts_of(here, job_id).classified == 0
+
+
+def test_a_lost_lease_stops_the_work_between_two_batches(
+    here: WorkerProcess, submit: Submit, watched: Watched
+) -> None:
+    submit(files(16))
+    with here.database.writing() as session:
+        claim = jobs.claim(session, shards(here)[0], here.name, 5)
+    assert claim
+    lease = Lease()
+    watched.meanwhile = lease.lose
+    many = dataclasses.replace(claim, work=claim.work * 3)
+    with pytest.raises(LeaseLost):
+        classify(here, many, lease)
+    assert watched.images == BATCH < len(many.work)
+
+
+def test_an_unreadable_image_fails_by_name_and_the_others_are_classified(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    given = files(5)
+    given["cut-off.png"] = png(77)[:400]
+    job_id = submit(given)
+    work_through(here)
+    counts = counts_of(here, job_id)
+    assert (counts.classified, counts.failed, counts.waiting) == (5, 1, 0)
+    assert state_of(here, job_id) is JobState.FINISHED
+    with here.database.reading() as session:
+        failed = session.scalars(select(Image).where(Image.state == ImageState.FAILED)).one()
+    assert failed.name == "cut-off.png"
+    assert failed.reason in {"truncated", "damaged"}
+    assert failed.message and failed.message.endswith(".")
+
+
+def test_an_image_whose_bytes_are_gone_fails_and_the_others_are_classified(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(3))
+    with here.database.reading() as session:
+        lost = session.scalars(select(Image.sha256).where(Image.position == 1)).one()
+    here.blobs.delete(image_key(lost or ""))
+    work_through(here)
+    counts = counts_of(here, job_id)
+    assert (counts.classified, counts.failed) == (2, 1)
+
+
+def test_a_job_without_one_readable_image_fails(here: WorkerProcess, submit: Submit) -> None:
+    job_id = submit({"a.png": png(1)[:300], "b.png": png(2)[:300]})
+    work_through(here)
+    assert state_of(here, job_id) is JobState.FAILED
+    assert counts_of(here, job_id).failed == 2
+
+
+class NoStore(MemoryBlobs):
+    """A store that does not answer."""
+
+    def get(self, key: str) -> bytes:
+        raise TimeoutError(key)
+
+
+def test_a_store_that_does_not_answer_fails_no_image(here: WorkerProcess, submit: Submit) -> None:
+    job_id = submit(files(2))
+    (shard_id,) = shards(here)
+    with pytest.raises(TimeoutError):
+        classify_shard(dataclasses.replace(here, blobs=NoStore()), shard_id)
+    expire(here)
+    classify_shard(here, shard_id)
+    assert counts_of(here, job_id).classified == 2
+
+
+def test_what_the_model_said_before_is_not_computed_again(
+    here: WorkerProcess, submit: Submit, watched: Watched
+) -> None:
+    submit(files(6))
+    work_through(here)
+    again = submit(files(8), name="The same and two more")
+    work_through(here)
+    assert watched.images == 8
+    assert counts_of(here, again).classified == 8
+
+
+def test_a_deadly_image_is_found_and_set_aside_and_all_others_are_classified(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(8))
+    with here.database.reading() as session:
+        deadly = session.scalars(select(Image.id).where(Image.name == "cell-5.png")).one()
+    for _ in range(100):
+        for shard_id in shards(here, ShardState.WAITING, ShardState.PUBLISHED):
+            with here.database.reading() as session:
+                holds = session.get_one(Image, deadly).shard_id == shard_id
+            if holds:
+                die(here, shard_id)
+            else:
+                classify_shard(here, shard_id)
+        jobs.sweep(here.database, here.queue, here.settings)
+        if state_of(here, job_id) is JobState.FINISHED:
+            break
+    counts = counts_of(here, job_id)
+    assert (counts.classified, counts.failed, counts.waiting) == (7, 1, 0)
+    with here.database.reading() as session:
+        assert session.get_one(Image, deadly).reason == "stopped_worker"
+
+
+def die(here: WorkerProcess, shard_id: int) -> None:
+    with here.database.writing() as session:
+        jobs.claim(session, shard_id, here.name, 5)
+    with here.database.writing() as session:
+        assert jobs.release(session, shard_id, here.name, here.settings.max_attempts)
+
+
+def test_slow_work_keeps_its_lease(here: WorkerProcess, submit: Submit, watched: Watched) -> None:
+    settings = here.settings.model_copy(update={"lease_seconds": 1.2})
+    slow = dataclasses.replace(here, settings=settings)
+    job_id = submit(files(2))
+    (shard_id,) = shards(here)
+    taken: list[object] = []
+
+    def dawdle() -> None:
+        time.sleep(1.8)
+        with here.database.writing() as session:
+            taken.append(jobs.claim(session, shard_id, "host:2", 5))
+
+    watched.meanwhile = dawdle
+    classify_shard(slow, shard_id)
+    assert taken == [None]
+    assert counts_of(here, job_id).classified == 2
+
+
+def test_a_broken_queue_does_not_undo_what_was_classified(
+    here: WorkerProcess, submit: Submit, queue: MemoryQueue, settings: Settings
+) -> None:
+    job_id = submit(files(40))
+    published = shards(here, ShardState.PUBLISHED)
+    assert 0 < len(published) < 40 / settings.shard_size
+    queue.broken = True
+    classify_shard(here, published[0])
+    assert counts_of(here, job_id).classified == 8
+    queue.broken = False
+    queue.rung.clear()
+    with here.database.writing() as session:
+        session.execute(update(Shard).values(published_at=clock() - 600))
+    jobs.sweep(here.database, queue, settings)
+    assert queue.rung
+
+
+def test_no_file_name_reaches_the_log(
+    here: WorkerProcess, submit: Submit, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    submit({"Jane Doe 1961.png": png(1), "John Roe 1950.png": png(2)[:300]})
+    work_through(here)
+    assert "images in" in caplog.text
+    assert "Doe" not in caplog.text and "Roe" not in caplog.text

@@ -1,0 +1,292 @@
+"""The report as someone who opens it reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+from sqlalchemy import select, update
+
+from core import jobs, reports
+from core.blobs import LocalBlobs, MemoryBlobs, image_key
+from core.cells import cell_type
+from core.db import clock
+from core.models import Image, Job, Report
+from core.states import ImageState, ReportState
+from tests.worker.conftest import Submit, Watched, counts_of, png
+from tests.worker.test_pipeline import files, work_through
+from worker.process import WorkerProcess
+from worker.report import make_report
+from worker.report.findings import THUMBNAILS_A_CLASS
+from worker.report.page import NOTICE
+from worker.report.typeface import PLACEHOLDER
+
+PICTURES = 100
+
+
+def order(here: WorkerProcess, job_id: int, paper: str = "A4") -> int:
+    with here.database.writing() as session:
+        return reports.order(session, session.get_one(Job, job_id), paper).id
+
+
+def report_of(here: WorkerProcess, report_id: int) -> Report:
+    with here.database.reading() as session:
+        return session.get_one(Report, report_id)
+
+
+def make(here: WorkerProcess, job_id: int, paper: str = "A4") -> PdfReader:
+    report_id = order(here, job_id, paper)
+    make_report(here, report_id)
+    report = report_of(here, report_id)
+    assert report.state is ReportState.READY, report.message
+    return PdfReader(io.BytesIO(here.blobs.get(report.blob_key or "")))
+
+
+def text_of(pdf: PdfReader) -> str:
+    return "\n".join(page.extract_text() for page in pdf.pages)
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def test_a_report_says_what_was_found(here: WorkerProcess, submit: Submit) -> None:
+    given = files(20) | {"broken.png": png(99)[:300], "twin.png": png(3)}
+    job_id = submit(given, name="Ward 3", reference="S-2026/17")
+    work_through(here)
+    text = text_of(make(here, job_id))
+    with here.database.reading() as session:
+        classes = jobs.differential(session, job_id)
+    for one in classes:
+        cell = cell_type(one.name)
+        line = f"{cell.code} {cell.label} {one.count} {one.share * 100:.1f} %"
+        assert squeezed(line) in squeezed(text)
+    for part in ("St Mary's", "Ward 3", "S-2026/17", "broken.png", "twin.png", "repeats no. 4"):
+        assert part in text
+    digest = here.classifier.bundle.digest
+    assert digest in squeezed(text)
+    assert "Not signed." in text and "Signature" in text
+
+
+@pytest.mark.parametrize(("paper", "size"), [("A4", (595, 842)), ("Letter", (612, 792))])
+def test_every_page_has_its_number_the_notice_and_the_model(
+    here: WorkerProcess, submit: Submit, paper: str, size: tuple[int, int]
+) -> None:
+    job_id = submit(files(90))
+    work_through(here)
+    pdf = make(here, job_id, paper)
+    assert len(pdf.pages) > 2
+    for number, page in enumerate(pdf.pages, 1):
+        text = page.extract_text()
+        assert NOTICE in text
+        assert f"Page {number} of {len(pdf.pages)}" in re.sub(r"\s+", " ", text)
+        assert here.classifier.bundle.digest[:16] in text
+        assert (round(page.mediabox.width), round(page.mediabox.height)) == size
+
+
+def test_every_image_is_in_the_table_and_has_its_thumbnail(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(30))
+    work_through(here)
+    pdf = make(here, job_id)
+    text = text_of(pdf)
+    assert all(f"cell-{seed}.png" in text for seed in range(30))
+    assert sum(len(page.images) for page in pdf.pages) == 30
+
+
+def test_any_name_prints_and_none_is_read_as_markup(here: WorkerProcess, submit: Submit) -> None:
+    names = ["<b>&amp;</b>.png", "血液-7.png", "דם-12.png", "😀🩸.png", "x" * 300 + ".png"]
+    job_id = submit({name: png(seed) for seed, name in enumerate(names)}, name="<i>&ward")
+    work_through(here)
+    text = squeezed(text_of(make(here, job_id)))
+    assert "<b>&amp;" in text and "<i>&ward" in text
+    assert f"{PLACEHOLDER}{PLACEHOLDER}-7.png" in text
+    assert "מד" in text or "דם" in text
+    assert f"{PLACEHOLDER}{PLACEHOLDER}.png" in text
+    assert "x" * 100 in text
+
+
+def test_a_job_whose_images_all_failed_has_a_report(here: WorkerProcess, submit: Submit) -> None:
+    job_id = submit({"a.png": png(1)[:300], "b.png": png(2)[:300]})
+    work_through(here)
+    text = text_of(make(here, job_id))
+    assert "No image of this job was classified" in text
+    assert "a.png" in text and "b.png" in text
+    assert NOTICE in text
+
+
+def test_a_cancelled_job_s_report_says_what_was_not_classified(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(3))
+    with here.database.writing() as session:
+        jobs.cancel(session, session.get_one(Job, job_id))
+    text = text_of(make(here, job_id))
+    assert "cancelled" in text and "not classified" in text
+
+
+def test_a_class_of_many_cells_shows_the_surest_and_says_so(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(THUMBNAILS_A_CLASS + 5))
+    work_through(here)
+    with here.database.writing() as session:
+        session.execute(update(Image).values(label="neutrophil"))
+    pdf = make(here, job_id)
+    assert sum(len(page.images) for page in pdf.pages) == THUMBNAILS_A_CLASS
+    assert f"The {THUMBNAILS_A_CLASS} with the highest confidence are shown" in text_of(pdf)
+
+
+def test_a_picture_that_is_gone_leaves_its_place_empty(here: WorkerProcess, submit: Submit) -> None:
+    job_id = submit(files(2))
+    work_through(here)
+    with here.database.reading() as session:
+        here.blobs.delete(image_key(session.scalars(select(Image.sha256)).first() or ""))
+    assert "no picture" in text_of(make(here, job_id))
+
+
+def test_two_reports_of_one_job_differ_in_nothing_but_the_time(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(10))
+    work_through(here)
+    with here.database.writing() as session:
+        ids = [Report(job_id=job_id, paper="A4"), Report(job_id=job_id, paper="A4")]
+        session.add_all(ids)
+    texts = []
+    for report in ids:
+        make_report(here, report.id)
+        key = report_of(here, report.id).blob_key or ""
+        text = text_of(PdfReader(io.BytesIO(here.blobs.get(key))))
+        texts.append(re.sub(r"Made .* UTC", "", text))
+    assert texts[0] == texts[1]
+
+
+def test_a_report_is_made_once_however_often_it_is_rung_for(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(2))
+    work_through(here)
+    report_id = order(here, job_id)
+    for _ in range(3):
+        make_report(here, report_id)
+    report = report_of(here, report_id)
+    assert (report.attempt, report.state) == (1, ReportState.READY)
+
+
+class Interrupting(MemoryBlobs):
+    """A store that lets a test do something before a report is written into it."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    @contextmanager
+    def stage(self) -> Iterator[Any]:
+        self._meanwhile()
+        with super().stage() as staging:
+            yield staging
+
+
+def test_a_maker_that_lost_its_lease_does_not_hand_its_report_over(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(2))
+    work_through(here)
+    report_id = order(here, job_id)
+
+    def steal() -> None:
+        with here.database.writing() as session:
+            session.execute(update(Report).values(lease_until=clock() - 1))
+        make_report(dataclasses.replace(here, name="host:2"), report_id)
+
+    make_report(dataclasses.replace(here, blobs=Interrupting(steal)), report_id)
+    report = report_of(here, report_id)
+    assert (report.state, report.fence) == (ReportState.READY, 2)
+    assert here.blobs.exists(report.blob_key or "")
+
+
+def test_a_job_that_runs_again_has_its_report_refused_in_words(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(2))
+    work_through(here)
+    report_id = order(here, job_id)
+    with here.database.writing() as session:
+        jobs.run_again(session, session.get_one(Job, job_id), here.settings)
+    make_report(here, report_id)
+    report = report_of(here, report_id)
+    assert report.state is ReportState.FAILED
+    assert report.message and "running again" in report.message
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory by /proc")
+def test_a_report_of_three_thousand_images_stays_small_in_memory(
+    here: WorkerProcess, submit: Submit, watched: Watched, tmp_path: Path
+) -> None:
+    job_id = submit(files(4))
+    work_through(here)
+    assert counts_of(here, job_id).classified == 4
+    stored = LocalBlobs(here.settings.blobs)
+    grow(here, job_id, 3000, stored)
+    code = """
+        import io
+        from pathlib import Path
+        from types import SimpleNamespace
+        from core.blobs import LocalBlobs
+        from core.db import Database
+        from core.models import Job
+        from core.settings import Settings
+        from worker.lease import Lease
+        from worker.report import findings, making
+        settings = Settings.from_env()
+        here = SimpleNamespace(settings=settings, blobs=LocalBlobs(settings.blobs))
+        out = io.BytesIO()
+        with Database(settings.database).reading() as session:
+            found = findings.read(session, session.get_one(Job, {job_id}))
+            making.write(out, session, found, here, "A4", Lease())
+        status = Path("/proc/self/status").read_text()
+        print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code).format(job_id=job_id)],
+        env={"HEMATOVISION_DATA": str(here.settings.data)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 200
+
+
+def grow(here: WorkerProcess, job_id: int, count: int, stored: LocalBlobs) -> None:
+    """Make a job of ``count`` classified images, its pictures in a store of files."""
+    labels = here.classifier.bundle.metadata.classes
+    with here.database.writing() as session:
+        session.add_all(
+            Image(
+                job_id=job_id,
+                position=position,
+                name=f"synthetic/slide-{position % 7}/cell number {position}.png",
+                state=ImageState.CLASSIFIED,
+                sha256=f"{position % PICTURES:064x}",
+                size=1,
+                label=labels[position % 4],
+                confidence=position / count,
+                outcome="accepted",
+                model_digest=here.classifier.bundle.digest,
+            )
+            for position in range(4, count)
+        )
+    for number in range(PICTURES):
+        stored.put(image_key(f"{number:064x}"), png(number, 120))

@@ -1,0 +1,102 @@
+"""The sweep goes on whatever is away, and ends when told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from core.db import Database, clock
+from core.models import Shard
+from core.queue import MemoryQueue
+from core.settings import Settings
+from tests.worker.conftest import Submit, png
+from worker.process import WorkerProcess
+from worker.sweeper import run, sweep_once
+
+
+def lose_messages(here: WorkerProcess) -> None:
+    with here.database.writing() as session:
+        session.execute(update(Shard).values(published_at=clock() - 600))
+
+
+def test_a_lost_message_is_rung_for_again(
+    here: WorkerProcess, submit: Submit, queue: MemoryQueue
+) -> None:
+    submit({"a.png": png(1)})
+    queue.rung.clear()
+    lose_messages(here)
+    assert sweep_once(here.database, queue, here.settings) is None
+    assert len(queue.rung) == 1
+
+
+def test_a_queue_or_database_that_is_away_is_a_sentence(
+    here: WorkerProcess, submit: Submit, queue: MemoryQueue
+) -> None:
+    submit({"a.png": png(1)})
+    lose_messages(here)
+    queue.broken = True
+    assert "queue" in (sweep_once(here.database, queue, here.settings) or "")
+    nowhere = Database("sqlite:////nowhere/at/all.db")
+    assert "database" in (sweep_once(nowhere, queue, here.settings) or "")
+
+
+def test_the_sweep_outlives_a_broken_queue(
+    here: WorkerProcess, submit: Submit, queue: MemoryQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    submit({"a.png": png(1)})
+    lose_messages(here)
+    queue.rung.clear()
+    queue.broken = True
+    settings = here.settings.model_copy(update={"sweep_seconds": 0.05})
+    stop = threading.Event()
+    sweeping = threading.Thread(target=run, args=(here.database, queue, settings, stop))
+    sweeping.start()
+    try:
+        wait_for(lambda: "Trying again" in caplog.text)
+        lose_messages(here)
+        queue.broken = False
+        wait_for(lambda: queue.rung != [])
+    finally:
+        stop.set()
+        sweeping.join(5)
+    assert not sweeping.is_alive()
+
+
+def wait_for(condition: object) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_within_a_second(tmp_path: Path, number: signal.Signals) -> None:
+    settings = Settings(data=tmp_path, redis_url=f"redis+socket://{tmp_path}/none.sock")
+    code = "from core.settings import Settings; from worker.sweeper import serve; "
+    process = subprocess.Popen(
+        [sys.executable, "-c", code + "serve(Settings.from_env())"],
+        env={
+            **os.environ,
+            "HEMATOVISION_DATA": str(settings.data),
+            "HEMATOVISION_REDIS_URL": settings.redis_url,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    process.stderr.readline()
+    told = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=5)
+    assert time.monotonic() - told < 1.5
+    assert process.returncode == 0
+    assert "Traceback" not in said

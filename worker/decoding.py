@@ -1,0 +1,68 @@
+"""Stored bytes → pixels, a batch ahead of the network."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+from core.blobs import BlobStore, image_key
+from core.errors import BlobMissing
+from core.jobs import Failure, Work
+from ml.images import InputShape, Pixels, UnreadableImage, decode
+
+# Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
+# take some 20 MB while they are decoded, 50 million some 600 MB.
+LARGE_PIXELS = 2_000_000
+_MISSING = Failure("missing", "The stored image is gone. Send the file again in a new job.")
+_DAMAGED = Failure("damaged", "The image data can't be read. Export the file again.")
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+class Decoder:
+    """Reads one image and decodes it to a network's shape; safe to call from several threads."""
+
+    def __init__(self, blobs: BlobStore, shape: InputShape, max_pixels: int) -> None:
+        self._blobs, self._shape, self._max_pixels = blobs, shape, max_pixels
+        self._large = threading.Lock()
+
+    def __call__(self, work: Work) -> Pixels | Failure:
+        """uint8 (height, width, 3), or why there are none.
+
+        A store that does not answer raises: that says nothing about the image.
+        """
+        if work.pixels <= LARGE_PIXELS:
+            return self._read(work)
+        with self._large:
+            return self._read(work)
+
+    def _read(self, work: Work) -> Pixels | Failure:
+        try:
+            data = self._blobs.get(image_key(work.sha256))
+        except BlobMissing:
+            return _MISSING
+        try:
+            return decode(data, self._shape, self._max_pixels)
+        except UnreadableImage as error:
+            return Failure(error.code[:40], str(error)[:400])
+        except Exception as error:
+            # No image, whatever it does to a decoder, may take its shard down with it.
+            log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
+            return _DAMAGED
+
+
+def ahead(
+    pool: Executor, read: Callable[[Work], Result], work: Sequence[Work], size: int
+) -> Iterator[list[tuple[Work, Result]]]:
+    """Yield batches of ``size`` in order, the next one being read while one is worked on."""
+    batches = [work[start : start + size] for start in range(0, len(work), size)]
+    running: list[tuple[Work, Future[Result]]] = []
+    for batch in (*batches, ()):
+        done = [(one, future.result()) for one, future in running]
+        running = [(one, pool.submit(read, one)) for one in batch]
+        if done:
+            yield done

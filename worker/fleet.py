@@ -1,0 +1,134 @@
+"""Who works here: one row a worker process, kept fresh by a thread of that process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from sqlalchemy import delete, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from core.db import Database, clock, insert_if_new, utcnow
+from core.models import Model, Worker
+from ml.bundle import Bundle
+
+BEAT_SECONDS = 5.0
+# A process that was killed leaves its row; it is shown as silent for so long, then removed.
+FORGET_SECONDS = 600
+_RECENT_SHARDS = 20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """What one worker process is: host and process id, where and with what it computes."""
+
+    name: str
+    device: str
+    backend: str
+    model_digest: str
+
+
+class Tally:
+    """What one process has done: images in all, and its speed over the last shards."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._images = 0
+        self._recent: deque[tuple[int, float]] = deque(maxlen=_RECENT_SHARDS)
+
+    def add(self, images: int, seconds: float) -> None:
+        """Note a shard of so many images that took so long."""
+        with self._lock:
+            self._images += images
+            self._recent.append((images, seconds))
+
+    @property
+    def images(self) -> int:
+        """Images done since the process started."""
+        return self._images
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Speed while at work, idle time not counted; None before the first shard."""
+        with self._lock:
+            images, seconds = (sum(part) for part in zip(*self._recent or [(0, 0.0)], strict=True))
+        return images / seconds if seconds else None
+
+
+def introduce(session: Session, bundle: Bundle) -> None:
+    """Write down the model that is used here, unless it is known."""
+    metadata = bundle.metadata
+    row = {
+        "digest": bundle.digest,
+        "name": metadata.name,
+        "version": metadata.version,
+        "classes": list(metadata.classes),
+        "first_used_at": utcnow(),
+    }
+    session.execute(insert_if_new(session, Model).values(row))
+
+
+def beat(session: Session, badge: Badge, tally: Tally) -> None:
+    """Say that this process lives and how fast it is; forget those long silent."""
+    speed = {"images": tally.images, "images_per_second": tally.images_per_second}
+    known = session.scalar(
+        update(Worker)
+        .where(Worker.name == badge.name)
+        .values(seen_at=clock(), **speed)
+        .returning(Worker.name)
+    )
+    if known is None:
+        session.add(
+            Worker(
+                name=badge.name,
+                device=badge.device,
+                backend=badge.backend,
+                model_digest=badge.model_digest,
+                seen_at=clock(),
+                **speed,
+            )
+        )
+    session.execute(delete(Worker).where(Worker.seen_at < clock() - FORGET_SECONDS))
+
+
+def leave(session: Session, name: str) -> None:
+    """Take this process off the list."""
+    session.execute(delete(Worker).where(Worker.name == name))
+
+
+class Heartbeat:
+    """A thread that beats every `BEAT_SECONDS` until it is stopped."""
+
+    def __init__(self, database: Database, badge: Badge, tally: Tally) -> None:
+        self._database, self._badge, self._tally = database, badge, tally
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Beat once and go on in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and take the row away."""
+        self._stop.set()
+        self._thread.join(timeout=2)
+        try:
+            with self._database.writing() as session:
+                leave(session, self._badge.name)
+        except SQLAlchemyError:
+            log.warning("The database does not answer; this worker's row will age out.")
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with self._database.writing() as session:
+                    beat(session, self._badge, self._tally)
+            except SQLAlchemyError:
+                log.warning("The database does not answer; the heartbeat goes on trying.")
+            if self._stop.wait(BEAT_SECONDS):
+                return

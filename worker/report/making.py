@@ -1,0 +1,120 @@
+"""A report from its claim to its bytes in the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from reportlab.platypus import Flowable
+from sqlalchemy.orm import Session
+
+from core import reports
+from core.blobs import BlobStore
+from core.db import utcnow
+from core.errors import BlobMissing, Conflict, LeaseLost, Refused
+from core.models import Job
+from core.reports import ReportClaim
+from core.thumbnails import thumbnail
+from worker.lease import Lease, kept
+from worker.process import WorkerProcess
+from worker.report import findings, page, typeface
+from worker.report.findings import Findings
+from worker.report.flowables import Unroll
+from worker.report.story import story
+
+THUMBNAIL_SIDE = 96
+
+log = logging.getLogger(__name__)
+
+
+def make_report(here: WorkerProcess, report_id: int) -> None:
+    """Make one PDF and keep it, unless it is made or another's."""
+    seconds = here.settings.lease_seconds
+    with here.database.writing() as session:
+        claim = reports.claim(session, report_id, seconds)
+    if claim is None:
+        return
+    try:
+        with kept(lambda: _renew(here, claim), seconds) as lease:
+            key, found = _make(here, claim, lease)
+        _finish(here, claim, key, found)
+    except LeaseLost:
+        log.warning("Report %d is another worker's now; this copy is dropped.", report_id)
+    except Conflict as error:
+        with here.database.writing() as session:
+            reports.fail(session, claim, str(error))
+    else:
+        log.info("Report %d of job %d is ready.", report_id, claim.job_id)
+
+
+def _make(here: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, Findings]:
+    """Write the PDF into the store; each attempt has a key of its own."""
+    key = f"reports/{claim.report_id}-{claim.fence}.pdf"
+    with here.database.reading() as session, here.blobs.stage() as staging:
+        found = _read(session, claim.job_id)
+        write(staging.file, session, found, here, claim.paper, lease)
+        staging.keep(key)
+    return key, found
+
+
+def _read(session: Session, job_id: int) -> Findings:
+    job = session.get_one(Job, job_id)
+    if job.finished_at is None:
+        raise Conflict("The job is running again. Ask for the report once it has ended.")
+    return findings.read(session, job)
+
+
+def write(
+    out: BinaryIO,
+    session: Session,
+    found: Findings,
+    here: WorkerProcess,
+    paper: str,
+    lease: Lease,
+) -> None:
+    """Write a job's report as a PDF. Raises `LeaseLost` if the work went to another meanwhile."""
+    typeface.register()
+    reference = f", reference {found.reference}" if found.reference else ""
+    running = page.Running(
+        laboratory=here.settings.laboratory,
+        title=found.name,
+        subtitle=f"Job {found.job_id}{reference}",
+        model=_models(found),
+        made_at=utcnow(),
+    )
+    parts = story(session, found, lambda sha256: _picture(here.blobs, sha256))
+    document = page.document(out, paper, running)
+    document.build([Unroll(_checked(parts, lease))], canvasmaker=page.NumberedCanvas)
+
+
+def _checked(parts: Iterator[Flowable], lease: Lease) -> Iterator[Flowable]:
+    for part in parts:
+        lease.check()
+        yield part
+
+
+def _models(found: Findings) -> str:
+    if not found.models:
+        return "No model"
+    return "; ".join(f"Model {m.name} {m.version}, {m.digest[:16]}" for m in found.models)
+
+
+def _picture(blobs: BlobStore, sha256: str) -> bytes | None:
+    try:
+        return thumbnail(blobs, sha256, THUMBNAIL_SIDE)
+    except (BlobMissing, Refused):
+        return None
+
+
+def _renew(here: WorkerProcess, claim: ReportClaim) -> bool:
+    with here.database.writing() as session:
+        return reports.renew(session, claim, here.settings.lease_seconds)
+
+
+def _finish(here: WorkerProcess, claim: ReportClaim, key: str, found: Findings) -> None:
+    """Hand the PDF over, unless the job has changed since it was read."""
+    with here.database.writing() as session:
+        if session.get_one(Job, claim.job_id).finished_at != found.finished_at:
+            raise Conflict("The job was run again meanwhile. Ask for the report anew.")
+        reports.finish(session, claim, key)

@@ -1,0 +1,183 @@
+"""What stands in a report, in its order, yielded part by part."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+
+from reportlab.lib.units import mm
+from reportlab.platypus import CondPageBreak, Flowable, Spacer
+from sqlalchemy.orm import Session
+
+from core import jobs
+from core.cells import cell_type
+from core.models import Model
+from core.states import ImageState, JobState
+from worker.report import findings
+from worker.report.chart import Differential, StackedBar
+from worker.report.findings import THUMBNAILS_A_CLASS, Findings, Problem
+from worker.report.flowables import Facts, Signature, Text, Thumbnails, percent
+from worker.report.rows import Column, Rows
+from worker.report.typeface import BOLD, PLACEHOLDER
+
+Picture = Callable[[str], bytes | None]
+_STATES = {
+    JobState.FINISHED: "finished",
+    JobState.FAILED: "failed: no image could be classified",
+    JobState.CANCELLED: "cancelled before all images were classified",
+}
+_NO_VERDICT = {
+    ImageState.FAILED: "failed",
+    ImageState.REFUSED: "refused",
+    ImageState.RECEIVED: "not classified",
+    ImageState.EXPECTED: "never arrived",
+}
+_IMAGES = (
+    Column("No.", 0.08, right=True),
+    Column("File", 0.48),
+    Column("Class", 0.20),
+    Column("Confidence", 0.11, right=True),
+    Column("Outcome", 0.13),
+)
+_PROBLEMS = (
+    Column("No.", 0.08, right=True),
+    Column("File", 0.42),
+    Column("State", 0.10),
+    Column("Why", 0.40),
+)
+_DUPLICATES = (
+    Column("No.", 0.08, right=True),
+    Column("File", 0.38),
+    Column("Same picture as", 0.16),
+    Column("File", 0.38),
+)
+
+
+def story(session: Session, found: Findings, picture: Picture) -> Iterator[Flowable]:
+    """Yield the report. ``picture`` gives a small JPEG by the image's hash, or None."""
+    yield from _first_page(found)
+    for one in found.classes:
+        yield from _cells(session, found.job_id, one, picture)
+    yield from _heading("All images")
+    yield Rows(_IMAGES, _image_rows(jobs.export_rows(session, found.job_id)))
+    if found.counts.failed or found.counts.refused:
+        yield from _heading("Files that failed or were refused")
+        yield Rows(_PROBLEMS, _problem_rows(findings.problems(session, found.job_id)))
+    if found.counts.duplicates:
+        yield from _heading("Duplicates")
+        yield Text("The same picture under another name is counted once.")
+        yield Rows(_DUPLICATES, _problem_rows(findings.duplicates(session, found.job_id)))
+    yield from _last_words(found)
+
+
+def _first_page(found: Findings) -> Iterator[Flowable]:
+    yield Text("Differential of blood cells", 16, BOLD, after=8)
+    yield Facts(_job_facts(found), _count_facts(found))
+    yield Spacer(0, 4 * mm)
+    yield from _heading("Differential")
+    if found.classes:
+        yield StackedBar(found.classes)
+        yield Spacer(0, 3 * mm)
+        yield Differential(found.classes)
+        yield Text(
+            "95 % interval: Wilson's score interval, as if the cells were drawn independently.", 7.5
+        )
+    else:
+        yield Text("No image of this job was classified, so there is no differential.")
+    yield from _unsure(found)
+    yield from _heading("Model")
+    yield Facts([fact for model in found.models for fact in _model_facts(model)] or _NO_MODEL)
+
+
+_NO_MODEL = [("Name", "No model has judged an image of this job.")]
+
+
+def _job_facts(found: Findings) -> list[tuple[str, str]]:
+    return [
+        ("Job", found.name),
+        ("Number", str(found.job_id)),
+        ("Reference", found.reference or "none"),
+        ("Submitted by", found.owner),
+        ("Submitted", _moment(found.submitted_at)),
+        ("Ended", _moment(found.finished_at)),
+        ("State", _STATES.get(found.state, found.state.value)),
+    ]
+
+
+def _count_facts(found: Findings) -> list[tuple[str, str]]:
+    counts = found.counts
+    facts = [
+        ("Files received", counts.received),
+        ("Classified", counts.classified),
+        ("Duplicates", counts.duplicates),
+        ("Refused", counts.refused),
+        ("Failed", counts.failed),
+        ("Not classified", counts.waiting),
+    ]
+    return [(label, f"{count:,}") for label, count in facts]
+
+
+def _model_facts(model: Model) -> list[tuple[str, str]]:
+    classes = ", ".join(cell_type(name).label for name in model.classes)
+    return [
+        ("Name", f"{model.name}, version {model.version}"),
+        ("Tells apart", classes),
+        ("Digest", model.digest),
+    ]
+
+
+def _unsure(found: Findings) -> Iterator[Flowable]:
+    unsure = {o: n for o, n in found.outcomes.items() if o != "accepted"}
+    if unsure:
+        parts = " and ".join(f"{count:,} {outcome}" for outcome, count in sorted(unsure.items()))
+        yield Text(f"Of the classified cells, {parts}; they are marked where they are shown.")
+
+
+def _cells(
+    session: Session, job_id: int, one: jobs.ClassCount, picture: Picture
+) -> Iterator[Flowable]:
+    shown = findings.cells(session, job_id, one.name)
+    cell = cell_type(one.name)
+    yield CondPageBreak(60 * mm)
+    yield from _heading(f"{cell.label} ({cell.code}): {one.count:,}, {percent(one.share)}")
+    if one.count > len(shown):
+        yield Text(
+            f"The {THUMBNAILS_A_CLASS} with the highest confidence are shown; "
+            "all are in the table of images."
+        )
+    for start in range(0, len(shown), Thumbnails.COLUMNS):
+        yield Thumbnails(shown[start : start + Thumbnails.COLUMNS], one.name, picture)
+
+
+def _image_rows(rows: Iterator[jobs.Row]) -> Iterator[Sequence[str]]:
+    for number, row in enumerate(rows, 1):
+        if row.state in _NO_VERDICT or row.label is None:
+            state = _NO_VERDICT.get(row.state, row.state.value)
+            yield f"{number:,}", row.name, "", "", state
+            continue
+        cell = cell_type(row.label)
+        outcome = "duplicate" if row.state is ImageState.DUPLICATE else row.outcome or ""
+        sure = percent(row.confidence or 0.0)
+        yield f"{number:,}", row.name, f"{cell.code} {cell.label}", sure, outcome
+
+
+def _problem_rows(problems: Iterator[Problem]) -> Iterator[Sequence[str]]:
+    for one in problems:
+        yield f"{one.number:,}", one.name, one.what, one.why
+
+
+def _last_words(found: Findings) -> Iterator[Flowable]:
+    yield CondPageBreak(75 * mm)
+    yield from _heading("Review")
+    yield Text("Not signed. Not a result until a qualified person has reviewed and signed it.")
+    yield Signature()
+    yield Text(f"Characters that this report's letters lack are shown as {PLACEHOLDER}.", 7.5)
+
+
+def _heading(words: str) -> Iterator[Flowable]:
+    yield CondPageBreak(30 * mm)
+    yield Text(words, 11.5, BOLD, before=14, after=6)
+
+
+def _moment(when: dt.datetime | None) -> str:
+    return f"{when.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC" if when else "never"

@@ -1,0 +1,44 @@
+"""The tasks: an id in, one call out. Celery imports this in every worker process."""
+
+from __future__ import annotations
+
+from celery import current_app, shared_task
+from celery.signals import worker_process_init, worker_process_shutdown
+
+from core.queue import CLASSIFY, REPORT
+from worker import app, pipeline, report
+from worker.logs import quieten
+from worker.process import Held
+
+# A report of a hundred thousand images takes minutes; still below the time after which an
+# unanswered message is delivered again.
+_REPORT_SOFT_SECONDS = 240
+_REPORT_HARD_SECONDS = 280
+_held = Held()
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery is not typed
+def open_process(**_: object) -> None:
+    """Load the network and connect, in the child and not in its parent."""
+    quieten()
+    _held.start(app.settings_of(current_app), current_app.conf.hematovision_threads)
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def close_process(**_: object) -> None:
+    """Leave the fleet."""
+    _held.stop()
+
+
+@shared_task(name=CLASSIFY, Request="worker.request:LeasedRequest")  # type: ignore[untyped-decorator]
+def classify_shard(shard_id: int) -> None:
+    """Classify one shard's images, unless it is done or another's."""
+    pipeline.classify_shard(_held.get(), shard_id)
+
+
+@shared_task(  # type: ignore[untyped-decorator]
+    name=REPORT, soft_time_limit=_REPORT_SOFT_SECONDS, time_limit=_REPORT_HARD_SECONDS
+)
+def make_report(report_id: int) -> None:
+    """Make one PDF, unless it is made or another's."""
+    report.make_report(_held.get(), report_id)
