@@ -7,10 +7,10 @@ import hashlib
 import secrets
 from enum import StrEnum
 
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from core.db import utcnow
+from core.db import insert_if_new, utcnow
 from core.errors import NotAllowed, NotFound
 from core.models import Image, Job, Role, Token, User
 from core.states import TokenKind
@@ -33,10 +33,9 @@ _SEES_ALL = {RoleName.CLINICIAN, RoleName.ADMINISTRATOR}
 
 
 def ensure_roles(session: Session) -> None:
-    """Add the roles that are missing."""
-    known = set(session.scalars(select(Role.name)))
-    session.add_all(Role(name=role.value) for role in RoleName if role.value not in known)
-    session.flush()
+    """Add the roles that are missing; several processes may do so at once."""
+    rows = [{"name": role.value, "description": ""} for role in RoleName]
+    session.execute(insert_if_new(session, Role), rows)
 
 
 def has_role(user: User, *roles: RoleName) -> bool:
@@ -59,11 +58,13 @@ def find_job(session: Session, user: User, job_id: int) -> Job:
 
 
 def find_image(session: Session, user: User, image_id: int) -> Image:
-    """Return one image of a job this person may see. Raises `NotFound`."""
-    image = session.get(Image, image_id)
+    """Return one image of a job this person may see. Raises `NotFound` as `find_job` does."""
+    visible = visible_jobs(user).with_only_columns(Job.id)
+    image = session.scalars(
+        select(Image).where(Image.id == image_id, Image.job_id.in_(visible))
+    ).first()
     if image is None:
         raise NotFound("There is no such image, or it is not yours to see.")
-    find_job(session, user, image.job_id)
     return image
 
 
@@ -128,3 +129,27 @@ def is_stale(token: Token) -> bool:
 def _digest(secret: str) -> str:
     """A plain SHA-256 is enough: the secret has 256 bits of chance, no dictionary holds it."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def first_administrator(session: Session, email: str) -> User:
+    """Return the person with this address, made an administrator without a password if new."""
+    person = session.scalars(select(User).where(User.email == email)).first()
+    if person is None:
+        role = session.scalars(select(Role).where(Role.name == RoleName.ADMINISTRATOR)).one()
+        person = User(email=email, fs_uniquifier=secrets.token_hex(32), roles=[role])
+        session.add(person)
+        session.flush()
+    return person
+
+
+def revoke_tokens(session: Session, user: User, name: str) -> None:
+    """Forget a person's tokens of this name; they open nothing from now on."""
+    session.execute(delete(Token).where(Token.user_id == user.id, Token.name == name))
+
+
+def find_person(session: Session, email: str) -> User:
+    """Return the person with this address. Raises `NotFound`."""
+    person = session.scalars(select(User).where(User.email == email)).first()
+    if person is None:
+        raise NotFound(f"Nobody with the address {email} is known. Add them first.")
+    return person

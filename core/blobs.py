@@ -10,7 +10,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -121,8 +121,7 @@ class _LocalStaging:
         os.fsync(self.file.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
         # Two uploads of the same bytes may meet here; the rename of the second is harmless.
-        with suppress(FileNotFoundError):
-            self._path.replace(target)
+        self._path.replace(target)
 
 
 class MemoryBlobs:
@@ -138,7 +137,7 @@ class MemoryBlobs:
 
     def put(self, key: str, data: bytes) -> None:
         """Keep a copy."""
-        self._kept[key] = bytes(data)
+        self._kept.setdefault(key, bytes(data))
 
     def get(self, key: str) -> bytes:
         """Return the bytes. Raises `BlobMissing`."""

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, DateTime, Dialect, Double, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
@@ -56,10 +57,12 @@ class Database:
 def _engine(url: str) -> Engine:
     try:
         if url.startswith("sqlite"):
-            engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+            engine = create_engine(
+                url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS}
+            )
             _prepare_sqlite(engine)
         else:
-            engine = create_engine(url, pool_pre_ping=True)
+            engine = create_engine(url, hide_parameters=True, pool_pre_ping=True)
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(f"The database URL can't be used: {error}") from error
     return engine
@@ -119,6 +122,15 @@ def _sqlite_clock(_element: clock, _compiler: object, **_: object) -> str:
 @compiles(clock, "postgresql")
 def _postgresql_clock(_element: clock, _compiler: object, **_: object) -> str:
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+def insert_if_new(
+    session: Session, table: type[DeclarativeBase]
+) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT that passes over rows whose key is there already, on either database."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def utcnow() -> dt.datetime:

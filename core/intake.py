@@ -22,6 +22,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 SMALLEST_SIDE = 16
 LONGEST_NAME = 255
 _CHUNK = 256 * 1024
+# Unicode's categories: control, format, surrogate, private use, line and paragraph ends.
+_ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 REASONS = {
     "empty": "The file is empty.",
@@ -29,6 +31,7 @@ REASONS = {
     "not_an_image": "This is not an image that can be read here: JPEG, PNG, BMP, TIFF or WebP.",
     "too_many_pixels": "The image has more than {limit} million pixels. Send single-cell crops.",
     "too_small": "The image is smaller than {limit} pixels on a side. Send it at full resolution.",
+    "truncated": "The image can't be shown: its data is damaged. Export the file again.",
     "animated": "The file holds several pictures. Send each picture as a file of its own.",
     "changed": "The bytes that arrived are not those that were announced. Send the file again.",
     "not_received": "The file never arrived. Send it in a new job.",
@@ -54,9 +57,9 @@ class Accepted:
     height: int
 
 
-def refusal(code: str, limit: int = 0) -> Refused:
+def refusal(code: str, limit: float = 0) -> Refused:
     """Return the refusal with this code, its sentence filled in."""
-    return Refused(code, REASONS[code].format(limit=limit))
+    return Refused(code, REASONS[code].format(limit=f"{limit:g}"))
 
 
 def accept(
@@ -89,7 +92,7 @@ def _chunks(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
     while chunk := stream.read(_CHUNK):
         total += len(chunk)
         if total > max_bytes:
-            raise refusal("too_large", max_bytes // 2**20)
+            raise refusal("too_large", max_bytes / 2**20)
         yield chunk
     if not total:
         raise refusal("empty")
@@ -103,14 +106,14 @@ def _examine(file: BinaryIO, sha256: str, size: int, limits: Limits) -> Accepted
             several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
             kind = "JPEG" if image.format == "MPO" else str(image.format)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise refusal("too_many_pixels", limits.max_pixels // 10**6) from error
+        raise refusal("too_many_pixels", limits.max_pixels / 10**6) from error
     except UnidentifiedImageError as error:
         raise refusal("not_an_image") from error
     except Exception as error:
         # Pillow's header parsers raise whatever a malformed header makes them raise.
         raise refusal("not_an_image") from error
     if width * height > limits.max_pixels:
-        raise refusal("too_many_pixels", limits.max_pixels // 10**6)
+        raise refusal("too_many_pixels", limits.max_pixels / 10**6)
     if min(width, height) < SMALLEST_SIDE:
         raise refusal("too_small", SMALLEST_SIDE)
     if several:
@@ -118,14 +121,21 @@ def _examine(file: BinaryIO, sha256: str, size: int, limits: Limits) -> Accepted
     return Accepted(sha256, size, kind, width, height)
 
 
+def one_line(text: str) -> str:
+    """Return text fit for showing on one line and for storing: nothing in it acts on the rest.
+
+    Control characters, line breaks and marks that reorder text are dropped; all else, any script
+    and emoji, stays.
+    """
+    return "".join(c for c in text if unicodedata.category(c) not in _ACTING).strip()
+
+
 def clean_name(name: str) -> str:
     """Return a file's name fit for showing and for exports: relative, one line, not too long.
 
-    Path steps upwards, control characters and marks that reorder text are dropped; all else, any
-    script and emoji, stays. A name that is too long loses its middle.
+    Path steps upwards are dropped. A name that is too long loses its middle.
     """
-    visible = "".join(c for c in name if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co"})
-    parts = [p.strip() for p in visible.replace("\\", "/").split("/")]
+    parts = [part.strip() for part in one_line(name).replace("\\", "/").split("/")]
     cleaned = "/".join(p for p in parts if p not in {"", ".", ".."}) or "unnamed"
     if len(cleaned) > LONGEST_NAME:
         half = (LONGEST_NAME - 1) // 2

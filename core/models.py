@@ -115,7 +115,10 @@ class Model(Base):
 
 
 class Job(Base):
-    """What a person submitted at once. Its intake counts are fixed when it is submitted."""
+    """What a person submitted at once. Its intake counts are fixed when it is submitted.
+
+    ``settled_before`` is how many images had their verdict before the present run began.
+    """
 
     __tablename__ = "job"
 
@@ -128,6 +131,7 @@ class Job(Base):
     received: Mapped[int] = mapped_column(default=0)
     duplicates: Mapped[int] = mapped_column(default=0)
     refused: Mapped[int] = mapped_column(default=0)
+    settled_before: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
     submitted_at: Mapped[dt.datetime | None]
     started_at: Mapped[dt.datetime | None]
@@ -163,7 +167,13 @@ class Shard(Base):
     published_at: Mapped[float | None] = mapped_column(Double)
     lease_until: Mapped[float | None] = mapped_column(Double)
 
-    __table_args__ = (Index(None, "job_id", "state"), Index(None, "lane", "state", "job_id", "id"))
+    # A worker holds on to the id of a shard that may be deleted under it: no other shard may ever
+    # go by that id. PostgreSQL promises that, SQLite only if asked.
+    __table_args__ = (
+        Index(None, "job_id", "state"),
+        Index(None, "lane", "state", "job_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
 
 
 class Image(Base):

@@ -26,6 +26,10 @@ class TaskQueue(Protocol):
         """Say that ``task`` waits for ``id_``. Raises `QueueUnavailable`."""
         ...
 
+    def check(self) -> None:
+        """Return if the broker answers. Raises `QueueUnavailable`."""
+        ...
+
 
 class CeleryQueue:
     """Celery over Redis, by task name: the sender imports no task and so no network."""
@@ -38,6 +42,14 @@ class CeleryQueue:
         try:
             self._celery.send_task(task, args=[id_], queue=lane.value, retry=False)
         except OperationalError as error:
+            raise QueueUnavailable("The queue does not answer; the work is kept.") from error
+
+    def check(self) -> None:
+        """Open a connection to the broker. Raises `QueueUnavailable` within some seconds."""
+        try:
+            with self._celery.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=3)
+        except (OperationalError, OSError) as error:
             raise QueueUnavailable("The queue does not answer; the work is kept.") from error
 
 
@@ -53,6 +65,11 @@ class MemoryQueue:
         if self.broken:
             raise QueueUnavailable("The queue does not answer; the work is kept.")
         self.rung.append((task, id_, lane))
+
+    def check(self) -> None:
+        """Raise `QueueUnavailable` while ``broken``."""
+        if self.broken:
+            raise QueueUnavailable("The queue does not answer; the work is kept.")
 
 
 def broker(redis_url: str) -> Celery:

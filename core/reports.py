@@ -34,6 +34,8 @@ def order(session: Session, job: Job, paper: str) -> Report:
     Raises:
         Conflict: the job has not ended, or the paper is unknown.
     """
+    # Two clicks at once make one report.
+    session.refresh(job, ("state", "finished_at"), with_for_update={"key_share": True})
     if job.state not in _ENDED or job.finished_at is None:
         raise Conflict("The report can be made once the job has ended.")
     if paper not in PAPERS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.errors import ConfigurationError
 
 PREFIX = "HEMATOVISION_"
+
+
+class LogLevel(StrEnum):
+    """How much a process says of what it does."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
 
 
 class Settings(BaseSettings):
@@ -68,7 +78,7 @@ class Settings(BaseSettings):
         50_000_000, ge=4096, description="Largest image that is accepted, in pixels."
     )
     max_job_files: int = Field(100_000, ge=1, description="Most files in one job.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: LogLevel = Field(LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
 
     @classmethod
     def from_env(cls, **overrides: object) -> Self:

@@ -10,7 +10,7 @@ import io
 from PIL import Image, ImageOps
 
 from core.blobs import BlobStore, image_key
-from core.errors import Refused
+from core.intake import refusal
 
 SIDES = (96, 192, 1024)
 _BACKGROUND = (255, 255, 255)
@@ -36,17 +36,18 @@ def _shrink(data: bytes, side: int) -> bytes:
         with Image.open(io.BytesIO(data)) as image:
             # A JPEG can be decoded at a half, a quarter or an eighth for a fraction of the cost.
             image.draft("RGB", (side, side))
-            upright = ImageOps.exif_transpose(image)
-            upright.thumbnail((side, side))
+            plain = _plain(ImageOps.exif_transpose(image))
+            plain.thumbnail((side, side))
             out = io.BytesIO()
-            _plain(upright).save(out, "JPEG", quality=88)
+            plain.save(out, "JPEG", quality=88)
     except Exception as error:
         # Damaged bytes raise whatever Pillow's decoders stumble over.
-        raise Refused("truncated", "The image can't be shown: its data is damaged.") from error
+        raise refusal("truncated") from error
     return out.getvalue()
 
 
 def _plain(image: Image.Image) -> Image.Image:
+    """Make it RGB before it is shrunk: palettes and single bits can't be averaged."""
     if image.mode.startswith(("I", "F")):
         image = _to_eight_bits(image)
     if not image.has_transparency_data:

@@ -36,9 +36,25 @@ def _migrate(connection: Connection) -> None:
 def _run() -> None:
     database = Database(context.config.get_main_option("sqlalchemy.url") or "")
     writing = database.engine.execution_options(hematovision_writing=True)
-    with writing.begin() as connection:
-        _migrate(connection)
+    with writing.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            _let_tables_be_rebuilt(connection)
+        with connection.begin():
+            _migrate(connection)
+        # What was switched off for this connection must not reach another user of the pool.
+        connection.invalidate()
     database.dispose()
+
+
+def _let_tables_be_rebuilt(connection: Connection) -> None:
+    """SQLite changes a table by copying and dropping it, and a drop cascades to what refers to it.
+
+    The switch does nothing within a transaction, and SQLAlchemy begins one with its first
+    statement: so it is thrown on the driver's own connection.
+    """
+    driver = connection.connection.driver_connection
+    if driver is not None:
+        driver.execute("PRAGMA foreign_keys=OFF")
 
 
 _run()

@@ -1,10 +1,12 @@
 """The life of a job and of an image: the only writer of their states.
 
-`submission` takes a job from its first file into the queue and back by a retry, `shards` is what a
-worker does under its lease, `dispatch` decides what is rung for next and mends what crashes left,
-`queries` reads. No bytes, no Celery and no pages here.
+`arrival` takes a job's files in, `submission` cuts it into shards, cancels and retries it, `shards`
+is what a worker does under its lease, `recovery` takes it from a dead one, `dispatch` decides what
+is rung for next and sweeps up what crashes left, `queries` reads, `lock` says in which order rows
+are locked. No bytes, no Celery and no pages here.
 """
 
+from core.jobs.arrival import Entry, announce, create, receive, refuse
 from core.jobs.dispatch import WORKER_SECONDS, Swept, dispatch, sweep
 from core.jobs.queries import (
     ClassCount,
@@ -14,9 +16,11 @@ from core.jobs.queries import (
     differential,
     export_rows,
     image_states,
+    images_per_second,
     page_of_jobs,
     seconds_left,
 )
+from core.jobs.recovery import release
 from core.jobs.shards import (
     Claim,
     Failure,
@@ -28,17 +32,7 @@ from core.jobs.shards import (
     renew,
     settle,
 )
-from core.jobs.submission import (
-    Entry,
-    announce,
-    cancel,
-    create,
-    receive,
-    refuse,
-    retry_failed,
-    run_again,
-    submit,
-)
+from core.jobs.submission import cancel, retry_failed, run_again, submit
 
 __all__ = [
     "WORKER_SECONDS",
@@ -60,11 +54,13 @@ __all__ = [
     "dispatch",
     "export_rows",
     "image_states",
+    "images_per_second",
     "known_verdicts",
     "page_of_jobs",
     "receive",
     "record",
     "refuse",
+    "release",
     "renew",
     "retry_failed",
     "run_again",

@@ -6,24 +6,30 @@ cancelling acts at once, and a job of fifty images is not held up by one of ten 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from sqlalchemy import ColumnElement, func, or_, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
 
 from core import reports
 from core.db import Database, clock
-from core.jobs.shards import break_up, settle
+from core.jobs.lock import LIVE
+from core.jobs.recovery import take_back_lost
+from core.jobs.shards import settle
 from core.models import Job, Report, Shard, Worker
 from core.queue import CLASSIFY, REPORT, TaskQueue
 from core.settings import Settings
-from core.states import JobState, Lane, ReportState, ShardState
+from core.states import Lane, ReportState, ShardState
 
 # A worker whose heartbeat is older than this is taken for dead when slots are counted.
 WORKER_SECONDS = 20
 # A message that no worker took for so long is taken for lost. Doubling it is harmless.
 _RING_AGAIN_SECONDS = 10
-_SPLIT_AFTER = 2
+# Where no worker is alive nobody takes messages: rung as often, they would fill the broker's memory
+# over a weekend. A worker that starts is noticed by its heartbeat, and rung for at once.
+_RING_THE_EMPTY_HOUSE_SECONDS = 300
 _LANES = (Lane.INTERACTIVE, Lane.BATCH)
 _OUT = (ShardState.PUBLISHED, ShardState.LEASED)
 
@@ -55,7 +61,7 @@ def dispatch(database: Database, queue: TaskQueue, settings: Settings) -> int:
 
 def _draw(session: Session, lane: Lane, settings: Settings) -> list[int]:
     """Mark the next shards of a lane as published: one of each job in turn, fewest out first."""
-    room = _slots(session) * settings.shards_per_worker - _count_out(session, lane)
+    room = max(1, _live_workers(session)) * settings.shards_per_worker - _count_out(session, lane)
     drawn: list[int] = []
     while len(drawn) < room:
         batch = [_next_of(session, lane, job) for job in _jobs_in_turn(session, lane, room)]
@@ -72,9 +78,9 @@ def _draw(session: Session, lane: Lane, settings: Settings) -> list[int]:
     return drawn
 
 
-def _slots(session: Session) -> int:
+def _live_workers(session: Session) -> int:
     live = select(func.count()).where(Worker.seen_at > clock() - WORKER_SECONDS)
-    return max(1, session.scalar(live) or 0)
+    return session.scalar(live) or 0
 
 
 def _count_out(session: Session, lane: Lane) -> int:
@@ -90,11 +96,14 @@ def _jobs_in_turn(session: Session, lane: Lane, most: int) -> list[int]:
         .scalar_subquery()
     )
     waits = select(Shard.id).where(Shard.job_id == Job.id, Shard.state == ShardState.WAITING)
-    live = Job.state.in_((JobState.QUEUED, JobState.RUNNING))
+    live = Job.state.in_(LIVE)
     rows = session.scalars(
-        select(Job.id).where(live, Job.lane == lane, waits.exists()).order_by(out, Job.id)
+        select(Job.id)
+        .where(live, Job.lane == lane, waits.exists())
+        .order_by(out, Job.id)
+        .limit(most)
     )
-    return list(rows.fetchmany(most))
+    return list(rows)
 
 
 def _next_of(session: Session, lane: Lane, job_id: int) -> int | None:
@@ -115,25 +124,11 @@ def sweep(database: Database, queue: TaskQueue, settings: Settings) -> Swept:
         QueueUnavailable: the broker does not answer; what SQL could mend is mended all the same.
     """
     with database.writing() as session:
-        lost = _take_back(session, settings)
+        lost = take_back_lost(session, settings.max_attempts)
+        lost += reports.take_back(session, settings.max_attempts)
     ended = _end_jobs(database)
     again = _ring_again(database, queue)
     return Swept(lost=lost, rung=again + dispatch(database, queue, settings), ended=ended)
-
-
-def _take_back(session: Session, settings: Settings) -> int:
-    gone = session.scalars(
-        select(Shard)
-        .where(Shard.state == ShardState.LEASED, Shard.lease_until < clock())
-        .with_for_update(skip_locked=True)
-    ).all()
-    for shard in gone:
-        limit = _SPLIT_AFTER if shard.size > 1 else settings.max_attempts
-        if shard.attempt >= limit:
-            break_up(session, shard)
-        else:
-            shard.state, shard.lease_until, shard.fence = ShardState.WAITING, None, shard.fence + 1
-    return len(gone) + reports.take_back(session, settings.max_attempts)
 
 
 def _end_jobs(database: Database) -> int:
@@ -141,35 +136,40 @@ def _end_jobs(database: Database) -> int:
     left = select(Shard.id).where(
         Shard.job_id == Job.id, Shard.state.in_((ShardState.WAITING, *_OUT))
     )
+    with database.reading() as session:
+        ids = session.scalars(select(Job.id).where(Job.state.in_(LIVE), ~left.exists())).all()
+    return sum(_end(database, job_id) for job_id in ids)
+
+
+def _end(database: Database, job_id: int) -> bool:
+    """Each in a transaction of its own: two sweeps that hold several jobs could wait in a ring."""
     with database.writing() as session:
-        ids = session.scalars(
-            select(Job.id).where(Job.state.in_((JobState.QUEUED, JobState.RUNNING)), ~left.exists())
-        ).all()
-        return sum(settle(session, job_id) for job_id in ids)
+        return settle(session, job_id)
 
 
 def _ring_again(database: Database, queue: TaskQueue) -> int:
     with database.writing() as session:
-        shards = session.execute(
-            update(Shard)
-            .where(Shard.state == ShardState.PUBLISHED, _stale(Shard.published_at))
-            .values(published_at=clock())
-            .returning(Shard.id, Shard.lane)
-            .execution_options(synchronize_session=False)
-        ).all()
-        papers = session.scalars(
-            update(Report)
-            .where(Report.state == ReportState.WAITING, _stale(Report.published_at))
-            .values(published_at=clock())
-            .returning(Report.id)
-            .execution_options(synchronize_session=False)
-        ).all()
-    for id_, lane in shards:
+        pause = _RING_AGAIN_SECONDS if _live_workers(session) else _RING_THE_EMPTY_HOUSE_SECONDS
+        shards = _overdue(session, Shard, ShardState.PUBLISHED, pause)
+        papers = _overdue(session, Report, ReportState.WAITING, pause)
+        lanes = session.execute(select(Shard.id, Shard.lane).where(Shard.id.in_(shards))).all()
+    for id_, lane in lanes:
         queue.ring(CLASSIFY, id_, lane)
     for id_ in papers:
         queue.ring(REPORT, id_, Lane.REPORTS)
-    return len(shards) + len(papers)
+    return len(lanes) + len(papers)
 
 
-def _stale(published_at: InstrumentedAttribute[float | None]) -> ColumnElement[bool]:
-    return or_(published_at.is_(None), published_at < clock() - _RING_AGAIN_SECONDS)
+def _overdue(
+    session: Session, kind: type[Shard] | type[Report], state: StrEnum, pause: float
+) -> Sequence[int]:
+    """Return what was rung for in vain, its clock set anew; what others hold is passed over."""
+    stale = or_(kind.published_at.is_(None), kind.published_at < clock() - pause)
+    ids = session.scalars(
+        select(kind.id).where(kind.state == state, stale).with_for_update(skip_locked=True)
+    ).all()
+    session.execute(
+        update(kind).where(kind.id.in_(ids)).values(published_at=clock()),
+        execution_options={"synchronize_session": False},
+    )
+    return ids

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
@@ -113,12 +112,24 @@ def _class_count(name: str, count: int, total: int) -> ClassCount:
     return ClassCount(name, count, share, max(0.0, centre - half), min(1.0, centre + half))
 
 
+def images_per_second(job: Job, done: Counts, now: dt.datetime) -> float | None:
+    """Return the speed of the job's present or last run; None before there is any.
+
+    What an earlier run had settled, which a retry of the failed ones builds on, is no part of it.
+    """
+    settled = done.classified + done.failed - job.settled_before
+    if not job.started_at or settled <= 0:
+        return None
+    seconds = ((job.finished_at or now) - job.started_at).total_seconds()
+    return settled / seconds if seconds > 0 else None
+
+
 def seconds_left(job: Job, done: Counts, now: dt.datetime) -> float | None:
     """Estimate the time left from the speed so far; None before there is any."""
-    settled = done.classified + done.failed
-    if job.state is not JobState.RUNNING or not job.started_at or not settled:
+    speed = images_per_second(job, done, now)
+    if job.state is not JobState.RUNNING or speed is None:
         return None
-    return (now - job.started_at).total_seconds() / settled * done.waiting
+    return done.waiting / speed
 
 
 def page_of_jobs(
@@ -155,8 +166,19 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
     """Yield a job's files in the order in which they were announced, a thousand at a time."""
     original = aliased(Image)
     query = (
-        select(Image, original, Prediction.probabilities)
-        .outerjoin(original, original.id == func.coalesce(Image.duplicate_of_id, Image.id))
+        select(
+            Image.position,
+            Image.id,
+            Image.name,
+            Image.state,
+            original.label,
+            original.confidence,
+            original.outcome,
+            original.model_digest,
+            Prediction.probabilities,
+            Image.message,
+        )
+        .join(original, original.id == func.coalesce(Image.duplicate_of_id, Image.id))
         .outerjoin(
             Prediction,
             (Prediction.image_id == original.id)
@@ -168,21 +190,5 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
     )
     after = -1
     while rows := session.execute(query.where(Image.position > after)).all():
-        for image, first, probabilities in rows:
-            yield _row(image, first, probabilities)
-        after = rows[-1][0].position
-        session.expunge_all()
-
-
-def _row(image: Image, first: Image, probabilities: Any) -> Row:
-    return Row(
-        image_id=image.id,
-        name=image.name,
-        state=image.state,
-        label=first.label,
-        confidence=first.confidence,
-        outcome=first.outcome,
-        model=first.model_digest,
-        probabilities=probabilities,
-        message=image.message,
-    )
+        yield from (Row(*values) for _, *values in rows)
+        after = rows[-1][0]

@@ -1,30 +1,27 @@
-"""A shard under a lease: claimed, renewed, recorded once, or split when it kills its workers."""
+"""A shard under a lease: claimed, renewed, recorded once; and the end of its job."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from core.db import clock, utcnow
+from core.db import clock, insert_if_new, utcnow
 from core.errors import LeaseLost
+from core.jobs.lock import LIVE
 from core.models import Image, Job, Prediction, Shard
 from core.states import ImageState, JobState, ShardState
-
-KILLER = "stopped_worker"
-_KILLER_MESSAGE = "Reading this image stopped the worker each time. Check the file, then try again."
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One image to classify: its id and the hash its bytes are kept under."""
+    """One image to classify: its id, the hash its bytes are kept under, and its size in pixels."""
 
     image_id: int
     sha256: str
+    pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,27 @@ def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim
 
     One conditional UPDATE decides, so that of any number of deliveries one worker wins.
     """
-    fence = session.scalar(
+    job_id = session.scalar(
+        select(Shard.job_id)
+        .join(Job, Job.id == Shard.job_id)
+        .where(Shard.id == shard_id, _free(), Job.state.in_(LIVE))
+    )
+    if job_id is None:
+        return None
+    # The job before the shard, as everywhere; only the first claim of a run finds it queued.
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.QUEUED)
+        .values(state=JobState.RUNNING, started_at=utcnow())
+    )
+    fence = _lease(session, shard_id, worker, seconds)
+    if fence is None:
+        return None
+    return Claim(shard_id, job_id, fence, waiting_work(session, shard_id))
+
+
+def _lease(session: Session, shard_id: int, worker: str, seconds: float) -> int | None:
+    return session.scalar(
         update(Shard)
         .where(Shard.id == shard_id, _free())
         .values(
@@ -73,15 +90,6 @@ def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim
         .returning(Shard.fence)
         .execution_options(synchronize_session=False)
     )
-    if fence is None:
-        return None
-    job_id = session.scalars(select(Shard.job_id).where(Shard.id == shard_id)).one()
-    session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state == JobState.QUEUED)
-        .values(state=JobState.RUNNING, started_at=utcnow())
-    )
-    return Claim(shard_id, job_id, fence, _work(session, shard_id))
 
 
 def _free() -> ColumnElement[bool]:
@@ -91,13 +99,14 @@ def _free() -> ColumnElement[bool]:
     )
 
 
-def _work(session: Session, shard_id: int) -> tuple[Work, ...]:
+def waiting_work(session: Session, shard_id: int) -> tuple[Work, ...]:
+    """Return the images of a shard that have no verdict yet, in the order they came."""
     rows = session.execute(
-        select(Image.id, Image.sha256)
+        select(Image.id, Image.sha256, Image.width * Image.height)
         .where(Image.shard_id == shard_id, Image.state == ImageState.RECEIVED)
         .order_by(Image.position)
     )
-    return tuple(Work(id_, sha256 or "") for id_, sha256 in rows)
+    return tuple(Work(id_, sha256 or "", pixels or 0) for id_, sha256, pixels in rows)
 
 
 def renew(session: Session, claim: Claim, seconds: float) -> bool:
@@ -140,8 +149,11 @@ def record(
     """Write all results of a shard, by image id, and close it. Commit, then `settle` the job.
 
     Raises:
+        ValueError: an image of the claim has no result, or one that is not of it has.
         LeaseLost: another worker holds the shard now, or the job was cancelled; write nothing.
     """
+    if results.keys() != {work.image_id for work in claim.work}:
+        raise ValueError(f"The results of shard {claim.shard_id} are not those of its images.")
     verdicts = {i: r for i, r in results.items() if isinstance(r, Verdict)}
     closed = session.scalar(
         update(Shard)
@@ -159,7 +171,7 @@ def record(
     if closed is None:
         raise LeaseLost(f"Shard {claim.shard_id} belongs to another worker now.")
     _write_predictions(session, model_digest, verdicts)
-    rows = [_image_row(id_, result, model_digest) for id_, result in results.items()]
+    rows = [image_row(id_, result, model_digest) for id_, result in results.items()]
     if rows:
         session.execute(update(Image), rows)
 
@@ -167,7 +179,6 @@ def record(
 def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, Verdict]) -> None:
     if not verdicts:
         return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     rows = [
         {
             "image_id": id_,
@@ -180,10 +191,11 @@ def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, 
         }
         for id_, verdict in verdicts.items()
     ]
-    session.execute(dialect.insert(Prediction).on_conflict_do_nothing(), rows)
+    session.execute(insert_if_new(session, Prediction), rows)
 
 
-def _image_row(id_: int, result: Verdict | Failure, model_digest: str) -> dict[str, Any]:
+def image_row(id_: int, result: Verdict | Failure, model_digest: str) -> dict[str, Any]:
+    """Return what an image's row says from now on."""
     verdict = result if isinstance(result, Verdict) else None
     failure = result if isinstance(result, Failure) else None
     return {
@@ -193,8 +205,8 @@ def _image_row(id_: int, result: Verdict | Failure, model_digest: str) -> dict[s
         "confidence": verdict and verdict.confidence,
         "outcome": verdict and verdict.outcome,
         "model_digest": verdict and model_digest,
-        "reason": failure and failure.code,
-        "message": failure and failure.message,
+        "reason": failure and failure.code[:40],
+        "message": failure and failure.message[:400],
     }
 
 
@@ -202,54 +214,31 @@ def settle(session: Session, job_id: int) -> bool:
     """End the job if no shard of it is left; True if this call ended it.
 
     Runs in a transaction of its own after the shard's: whoever commits last then sees all shards
-    done, and the conditional UPDATE lets one of several win.
+    done, and the job's lock lets one of several win.
     """
-    left = select(Shard.id).where(
-        Shard.job_id == job_id,
-        Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED, ShardState.LEASED)),
-    )
-    any_classified = select(Image.id).where(
-        Image.job_id == job_id, Image.state == ImageState.CLASSIFIED
-    )
-    for state, condition in (
-        (JobState.FINISHED, any_classified.exists()),
-        (JobState.FAILED, ~any_classified.exists()),
-    ):
-        ended = session.scalar(
-            update(Job)
-            .where(Job.id == job_id, Job.state.in_((JobState.QUEUED, JobState.RUNNING)))
-            .where(~left.exists(), condition)
-            .values(state=state, finished_at=utcnow())
-            .returning(Job.id)
-            .execution_options(synchronize_session=False)
-        )
-        if ended is not None:
-            return True
-    return False
+    if _is_at_work(session, job_id):
+        return False
+    job = session.scalars(
+        select(Job)
+        .where(Job.id == job_id, Job.state.in_(LIVE))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).first()
+    # A retry may have come before the lock did: what counts is what stands there under it.
+    if job is None or _is_at_work(session, job_id):
+        return False
+    job.state = JobState.FINISHED if _has_classified(session, job_id) else JobState.FAILED
+    job.finished_at = utcnow()
+    session.flush()
+    return True
 
 
-def break_up(session: Session, shard: Shard) -> None:
-    """Halve a shard that lost its workers too often; an image that stands alone is failed."""
-    work: Sequence[Work] = _work(session, shard.id)
-    shard.fence, shard.lease_until = shard.fence + 1, None
-    if len(work) <= 1:
-        _fail_alone(session, shard, work)
-        return
-    shard.state, shard.size = ShardState.SPLIT, 0
-    middle = len(work) // 2
-    for half in (work[:middle], work[middle:]):
-        piece = Shard(job_id=shard.job_id, lane=shard.lane, size=len(half))
-        session.add(piece)
-        session.flush()
-        session.execute(
-            update(Image)
-            .where(Image.id.in_([one.image_id for one in half]))
-            .values(shard_id=piece.id)
-        )
+def _is_at_work(session: Session, job_id: int) -> bool:
+    left = (ShardState.WAITING, ShardState.PUBLISHED, ShardState.LEASED)
+    query = select(Shard.id).where(Shard.job_id == job_id, Shard.state.in_(left))
+    return session.scalar(query.limit(1)) is not None
 
 
-def _fail_alone(session: Session, shard: Shard, work: Sequence[Work]) -> None:
-    shard.state, shard.failed = ShardState.DONE, len(work)
-    rows = [_image_row(one.image_id, Failure(KILLER, _KILLER_MESSAGE), "") for one in work]
-    if rows:
-        session.execute(update(Image), rows)
+def _has_classified(session: Session, job_id: int) -> bool:
+    query = select(Image.id).where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
+    return session.scalar(query.limit(1)) is not None

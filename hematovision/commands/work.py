@@ -117,7 +117,8 @@ def _print_summary(job: dict[str, Any]) -> None:
         f"{counts['received']:,} received = {counts['classified']:,} classified"
         f" + {counts['duplicates']:,} duplicates + {counts['refused']:,} refused"
         f" + {counts['failed']:,} failed"
-        + (f" + {counts['waiting']:,} waiting" if counts["waiting"] else "")
+        + (f" + {counts['waiting']:,} waiting" if counts["waiting"] else ""),
+        soft_wrap=True,
     )
     console.print(table)
     console.print(NOTICE)

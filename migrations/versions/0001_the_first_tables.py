@@ -65,6 +65,7 @@ def upgrade() -> None:
         sa.Column("received", sa.Integer(), nullable=False),
         sa.Column("duplicates", sa.Integer(), nullable=False),
         sa.Column("refused", sa.Integer(), nullable=False),
+        sa.Column("settled_before", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
@@ -157,6 +158,7 @@ def upgrade() -> None:
             ["job_id"], ["job.id"], name=op.f("fk_shard_job_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_shard")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("shard", schema=None) as batch_op:
         batch_op.create_index(

@@ -1,0 +1,88 @@
+"""Shards whose worker died: they wait again, or are halved until the guilty image stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from core.db import clock
+from core.jobs.shards import Failure, Work, image_row, waiting_work
+from core.models import Image, Job, Shard
+from core.states import ShardState
+
+KILLER = "stopped_worker"
+_KILLER_MESSAGE = "Reading this image stopped the worker each time. Check the file, then try again."
+# A shard that lost so many workers is halved, so that the image that stops them is found.
+_SPLIT_AFTER = 2
+
+
+def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> bool:
+    """End the lease of a worker that is known to be dead; False if the shard is not its any more.
+
+    It counts as an attempt, as if the lease had run out.
+    """
+    held = (Shard.id == shard_id, Shard.state == ShardState.LEASED, Shard.worker == worker)
+    _lock_job_of(session, shard_id)
+    shard = session.scalars(select(Shard).where(*held).with_for_update(skip_locked=True)).first()
+    if shard is None:
+        return False
+    _take_back(session, shard, max_attempts)
+    return True
+
+
+def _lock_job_of(session: Session, shard_id: int) -> None:
+    """Hold the job against a cancel that would not see the halves that are being made."""
+    job_id = select(Shard.job_id).where(Shard.id == shard_id).scalar_subquery()
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update(key_share=True))
+
+
+def take_back_lost(session: Session, max_attempts: int) -> int:
+    """End the leases that ran out; return how many. What others hold is left to the next sweep."""
+    lost = (Shard.state == ShardState.LEASED, Shard.lease_until < clock())
+    jobs = session.scalars(
+        select(Job.id)
+        .where(Job.id.in_(select(Shard.job_id).where(*lost)))
+        .with_for_update(key_share=True, skip_locked=True)
+    ).all()
+    shards = session.scalars(
+        select(Shard).where(Shard.job_id.in_(jobs), *lost).with_for_update(skip_locked=True)
+    ).all()
+    for shard in shards:
+        _take_back(session, shard, max_attempts)
+    return len(shards)
+
+
+def _take_back(session: Session, shard: Shard, max_attempts: int) -> None:
+    if shard.attempt >= (_SPLIT_AFTER if shard.size > 1 else max_attempts):
+        _break_up(session, shard)
+    else:
+        shard.state, shard.lease_until, shard.fence = ShardState.WAITING, None, shard.fence + 1
+
+
+def _break_up(session: Session, shard: Shard) -> None:
+    """Halve a shard; an image that stands alone is failed."""
+    work = waiting_work(session, shard.id)
+    shard.fence, shard.lease_until = shard.fence + 1, None
+    if len(work) <= 1:
+        _fail_alone(session, shard, work)
+        return
+    shard.state, shard.size = ShardState.SPLIT, 0
+    middle = len(work) // 2
+    for half in (work[:middle], work[middle:]):
+        piece = Shard(job_id=shard.job_id, lane=shard.lane, size=len(half))
+        session.add(piece)
+        session.flush()
+        session.execute(
+            update(Image)
+            .where(Image.id.in_([one.image_id for one in half]))
+            .values(shard_id=piece.id)
+        )
+
+
+def _fail_alone(session: Session, shard: Shard, work: Sequence[Work]) -> None:
+    shard.state, shard.failed = ShardState.DONE, len(work)
+    rows = [image_row(one.image_id, Failure(KILLER, _KILLER_MESSAGE), "") for one in work]
+    if rows:
+        session.execute(update(Image), rows)

@@ -1,0 +1,168 @@
+"""Files that are announced, arrive, are refused, and are sent again."""
+
+from __future__ import annotations
+
+import pytest
+
+from core import jobs
+from core.accounts import RoleName
+from core.errors import Conflict
+from core.jobs import Entry
+from core.states import ImageState
+from tests.conftest import MakePerson
+from tests.core.conftest import Life, sha
+
+
+def _entry(name: str, content: object | None = None, size: int = 100) -> Entry:
+    return Entry(name, size, None if content is None else sha(content))
+
+
+def test_a_manifest_asks_for_every_file_in_its_order(life: Life) -> None:
+    job_id = life.open()
+    answer = life.announce(job_id, _entry("b.png", "b"), _entry("a.png", "a"))
+    assert [needed for _, needed in answer] == [True, True]
+    assert [(i.name, i.position) for i in life.images(job_id)] == [("b.png", 0), ("a.png", 1)]
+
+
+def test_an_upload_is_resumed_by_sending_the_manifest_again(life: Life) -> None:
+    job_id = life.open()
+    entries = [_entry(f"{i}.png", i) for i in range(3)]
+    first = life.announce(job_id, *entries)
+    life.receive(first[1][0], 1)
+    again = life.announce(job_id, *entries)
+    assert [id_ for id_, _ in again] == [id_ for id_, _ in first]
+    assert [needed for _, needed in again] == [True, False, True]
+
+
+def test_an_upload_without_hashes_is_resumed_by_name_and_size(life: Life) -> None:
+    job_id = life.open()
+    entries = [_entry("a.png"), _entry("b.png")]
+    first = life.announce(job_id, *entries)
+    life.receive(first[0][0], "a")
+    again = life.announce(job_id, *entries)
+    assert [id_ for id_, _ in again] == [id_ for id_, _ in first]
+    assert [needed for _, needed in again] == [False, True]
+
+
+def test_two_files_of_one_name_and_size_without_hashes_are_two_files(life: Life) -> None:
+    job_id = life.open()
+    entries = [_entry("1.bmp", size=14_754), _entry("1.bmp", size=14_754)]
+    first = life.announce(job_id, *entries)
+    assert first[0][0] != first[1][0]
+    assert life.announce(job_id, *entries) == first
+
+
+def test_an_entry_with_name_size_and_hash_is_added_once(life: Life) -> None:
+    job_id = life.open()
+    answer = life.announce(job_id, _entry("a.png", "a"), _entry("a.png", "a"))
+    assert answer[0][0] == answer[1][0]
+    assert [needed for _, needed in answer] == [True, False]
+
+
+def test_a_changed_file_of_the_same_name_is_another_file(life: Life) -> None:
+    job_id = life.open()
+    life.announce(job_id, _entry("a.png", "before"))
+    life.announce(job_id, _entry("a.png", "after"))
+    assert len(life.images(job_id)) == 2
+
+
+def test_of_several_files_with_one_hash_only_the_first_is_sent(life: Life) -> None:
+    job_id = life.open()
+    answer = life.announce(job_id, _entry("a.png", "same"), _entry("b.png", "same"))
+    assert [needed for _, needed in answer] == [True, False]
+    life.receive(answer[0][0], "same")
+    assert [i.state for i in life.images(job_id)] == [ImageState.RECEIVED] * 2
+
+
+def test_twins_are_refused_together_and_accepted_together_later(life: Life) -> None:
+    job_id = life.open()
+    answer = life.announce(job_id, _entry("a.png", "same"), _entry("b.png", "same"))
+    life.refuse(answer[0][0], "changed")
+    assert [i.state for i in life.images(job_id)] == [ImageState.REFUSED] * 2
+    life.receive(answer[0][0], "same")
+    images = life.images(job_id)
+    assert [i.state for i in images] == [ImageState.RECEIVED] * 2
+    assert [(i.reason, i.message) for i in images] == [(None, None)] * 2
+
+
+def test_bytes_damaged_on_their_way_are_asked_for_again(life: Life) -> None:
+    job_id = life.open()
+    [(image_id, _)] = life.announce(job_id, _entry("a.png", "a"))
+    life.refuse(image_id, "changed")
+    assert life.announce(job_id, _entry("a.png", "a")) == [(image_id, True)]
+
+
+def test_what_was_refused_for_what_it_is_is_not_asked_for_again(life: Life) -> None:
+    job_id = life.open()
+    [(image_id, _)] = life.announce(job_id, _entry("a.png", "a"))
+    life.refuse(image_id, "not_an_image")
+    assert life.announce(job_id, _entry("a.png", "a")) == [(image_id, False)]
+
+
+def test_a_refusal_takes_nothing_back_that_was_accepted(life: Life) -> None:
+    job_id = life.open()
+    [(image_id, _)] = life.announce(job_id, _entry("a.png", "a"))
+    life.receive(image_id, "a")
+    life.refuse(image_id, "changed")
+    assert life.images(job_id)[0].state is ImageState.RECEIVED
+
+
+def test_what_one_sent_before_need_not_be_sent_again(life: Life) -> None:
+    life.fill(life.open(), 2)
+    job_id = life.open()
+    answer = life.announce(job_id, _entry("other name.png", "1/0"), _entry("new.png", "new"))
+    assert [needed for _, needed in answer] == [False, True]
+    image = life.images(job_id)[0]
+    assert (image.state, image.format, image.width) == (ImageState.RECEIVED, "PNG", 64)
+
+
+def test_a_hash_alone_opens_nobody_elses_image(life: Life, person: MakePerson) -> None:
+    life.fill(life.open(), 1)
+    other = life.open(person("boris", RoleName.ADMINISTRATOR))
+    assert [needed for _, needed in life.announce(other, _entry("x.png", "1/0"))] == [True]
+
+
+def test_names_are_cleaned_before_they_are_kept(life: Life) -> None:
+    job_id = life.open()
+    entry = _entry("../../etc/\u202egnp.x\x00", "a")
+    life.announce(job_id, entry)
+    assert life.images(job_id)[0].name == "etc/gnp.x"
+    assert len(life.announce(job_id, entry)) == len(life.images(job_id)) == 1
+
+
+def test_a_jobs_own_name_can_be_stored_whatever_was_typed(life: Life) -> None:
+    with life.database.writing() as session:
+        one = jobs.create(session, life.owner.id, " a\x00b\ud800\u2028c ", "\u202e" + "9" * 300)
+        blank = jobs.create(session, life.owner.id, "\x00\n")
+    assert (one.name, len(one.reference), blank.name) == ("abc", 200, "Untitled")
+
+
+def test_a_job_has_a_largest_size_that_a_resumed_manifest_does_not_reach(life: Life) -> None:
+    life.settings = life.settings.model_copy(update={"max_job_files": 2})
+    job_id = life.open()
+    entries = [_entry("a.png", "a"), _entry("b.png", "b")]
+    life.announce(job_id, *entries)
+    life.announce(job_id, *entries)
+    with pytest.raises(Conflict, match="at most 2 files"):
+        life.announce(job_id, _entry("c.png", "c"))
+    assert len(life.images(job_id)) == 2
+
+
+def test_a_job_that_was_submitted_takes_no_more_files(life: Life) -> None:
+    job_id = life.open()
+    [(late, _), (_, _)] = life.announce(job_id, _entry("a.png", "a"), _entry("b.png", "b"))
+    life.submit(job_id, without_missing=True)
+    for attempt in (
+        lambda: life.announce(job_id, _entry("c.png", "c")),
+        lambda: life.receive(late, "a"),
+        lambda: life.refuse(late),
+    ):
+        with pytest.raises(Conflict, match="no longer receives"):
+            attempt()
+
+
+def test_a_thousand_files_are_announced_at_once(life: Life) -> None:
+    job_id = life.open()
+    entries = [_entry(f"{i}.png", i) for i in range(1_000)]
+    assert len(set(life.announce(job_id, *entries))) == 1_000
+    assert [i.position for i in life.images(job_id)] == list(range(1_000))

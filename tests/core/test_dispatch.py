@@ -1,0 +1,161 @@
+"""What is rung for next, and the sweep that mends what a crash left."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import update
+
+from core.db import clock
+from core.errors import QueueUnavailable
+from core.models import Shard, Worker
+from core.queue import CLASSIFY
+from core.states import JobState, Lane, ShardState
+from tests.core.conftest import Life
+
+
+def _start_workers(life: Life, count: int, age: float = 0.0) -> None:
+    with life.database.writing() as session:
+        session.add_all(
+            Worker(
+                name=f"worker-{i}-{age}",
+                device="cpu",
+                backend="onnxruntime",
+                model_digest=life.digest,
+                seen_at=clock() - age,
+            )
+            for i in range(count)
+        )
+
+
+def _age_messages(life: Life, seconds: float) -> None:
+    with life.database.writing() as session:
+        session.execute(update(Shard).values(published_at=clock() - seconds))
+
+
+def test_only_some_shards_are_out_at_a_time(life: Life) -> None:
+    life.submitted(40)
+    assert len(life.dispatch()) == 3
+    assert life.dispatch() == []
+
+
+def test_each_live_worker_makes_room_and_a_silent_one_does_not(life: Life) -> None:
+    life.submitted(100)
+    _start_workers(life, 2)
+    _start_workers(life, 3, age=100.0)
+    assert len(life.dispatch()) == 6
+
+
+def test_what_is_done_makes_room_for_the_next(life: Life) -> None:
+    life.submitted(40)
+    first = life.dispatch()
+    life.record(life.claimed(first[0]))
+    assert life.dispatch() == [first[-1] + 1]
+
+
+def test_the_lanes_do_not_take_each_others_room(life: Life) -> None:
+    life.submitted(40)
+    life.dispatch()
+    life.submitted(2)
+    life.queue.rung.clear()
+    life.dispatch()
+    assert [lane for _, _, lane in life.queue.rung] == [Lane.INTERACTIVE]
+
+
+def test_fifty_images_are_not_held_up_by_ten_thousand(life: Life) -> None:
+    life.settings = life.settings.model_copy(update={"shard_size": 32, "interactive_limit": 1})
+    big = life.submitted_at_once(10_000)
+    rung = life.dispatch()
+    small = life.submitted_at_once(50)
+    done = 0
+    while life.state(small) is not JobState.FINISHED:
+        claim = life.claimed(rung.pop(0))
+        life.record(claim)
+        life.settle(claim.job_id)
+        done += claim.job_id == big
+        rung += life.dispatch()
+    # Three were out when the small job came, and two of the other 310 had their turn beside it.
+    assert done <= 5
+    assert life.state(big) is JobState.RUNNING
+
+
+def test_jobs_of_one_lane_are_drawn_from_in_turn(life: Life) -> None:
+    first, second = life.submitted(20), life.submitted(20)
+    third = life.submitted(20)
+    rung = life.dispatch()
+    owners = {
+        shard.id: shard.job_id for job in (first, second, third) for shard in life.shards(job)
+    }
+    assert [owners[shard_id] for shard_id in rung] == [first, second, third]
+
+
+def test_nothing_of_a_job_that_has_ended_is_rung_for(life: Life) -> None:
+    job_id = life.submitted(40)
+    life.cancel(job_id)
+    assert life.dispatch() == []
+
+
+def test_a_crash_between_commit_and_ring_is_swept(life: Life) -> None:
+    life.submitted(2)
+    swept = life.sweep()
+    assert (swept.rung, len(life.heard())) == (1, 1)
+
+
+def test_a_broken_queue_loses_nothing(life: Life) -> None:
+    life.submitted(2)
+    life.queue.broken = True
+    with pytest.raises(QueueUnavailable):
+        life.dispatch()
+    life.queue.broken = False
+    assert life.sweep().rung == 0
+    _age_messages(life, 301.0)
+    assert life.sweep().rung == 1
+
+
+def test_a_broken_queue_does_not_stop_the_mending(life: Life) -> None:
+    job_id = life.submitted(2)
+    [shard_id] = life.dispatch()
+    life.claimed(shard_id)
+    life.let_lease_run_out(shard_id)
+    life.queue.broken = True
+    with pytest.raises(QueueUnavailable):
+        life.sweep()
+    assert life.shards(job_id)[0].fence == 2
+
+
+def test_a_lost_message_is_rung_again_on_its_lane(life: Life) -> None:
+    life.submitted(2)
+    [shard_id] = life.dispatch()
+    _start_workers(life, 1)
+    assert life.sweep().rung == 0
+    _age_messages(life, 11.0)
+    assert life.sweep().rung == 1
+    assert life.queue.rung == [(CLASSIFY, shard_id, Lane.INTERACTIVE)]
+    assert life.sweep().rung == 0
+
+
+def test_the_bell_rings_seldom_while_no_worker_is_alive(life: Life) -> None:
+    life.submitted(2)
+    life.dispatch()
+    _age_messages(life, 11.0)
+    assert life.sweep().rung == 0
+    _start_workers(life, 1)
+    assert life.sweep().rung == 1
+
+
+def test_a_job_whose_last_worker_died_before_it_settled_is_ended(life: Life) -> None:
+    job_id = life.submitted(2)
+    life.record(life.claimed(life.dispatch()[0]))
+    assert life.state(job_id) is JobState.RUNNING
+    assert life.sweep().ended == 1
+    assert life.state(job_id) is JobState.FINISHED
+    assert life.sweep().ended == 0
+
+
+def test_a_message_that_comes_twice_is_worked_on_once(life: Life) -> None:
+    job_id = life.submitted(2)
+    [shard_id] = life.dispatch()
+    claim = life.claimed(shard_id)
+    assert life.claim(shard_id) is None
+    life.record(claim)
+    assert life.claim(shard_id) is None
+    assert life.shards(job_id)[0].state is ShardState.DONE
