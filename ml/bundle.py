@@ -1,0 +1,206 @@
+"""A bundle: the weights of a network and all that is known about it, in one verified folder.
+
+    bundle.json           what it is: classes, input, recipe, data, scores, notice, digests
+    network.weights.h5    the weights for Keras, of the folded network of `ml.model`
+    model.onnx            the same network for ONNX Runtime, preprocessing inside
+
+A bundle is written aside and renamed, and never changed afterwards: its digest names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ml.errors import MlError
+from ml.images import InputShape
+
+FORMAT = 1
+METADATA = "bundle.json"
+WEIGHTS = "network.weights.h5"
+ONNX = "model.onnx"
+NOTICE = "Not for diagnostic use without review by a qualified person."
+
+
+class BundleError(MlError):
+    """The base of all that can be wrong with a bundle."""
+
+
+class BundleMissing(BundleError):
+    """There is no bundle, or a file of it is gone."""
+
+
+class BundleFormat(BundleError):
+    """The metadata can't be read by this version of the program."""
+
+
+class BundleTampered(BundleError):
+    """A file is not the one that was written."""
+
+
+class BundleExists(BundleError):
+    """Something stands where a bundle was to be written."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What must be known to build the network that the weights belong to."""
+
+    base: str = "MobileNetV2"
+    alpha: float = 1.0
+    pooled: bool = True
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a bundle says about itself.
+
+    `scores` are those on the validation groups the network was chosen by; `data` holds the hash
+    and the counts of what it was trained on; `files` maps each file's name to its SHA-256.
+    """
+
+    name: str
+    version: str
+    classes: tuple[str, ...]
+    shape: InputShape
+    architecture: Architecture
+    preprocessing: Mapping[str, Any]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    intended_use: str = ""
+    notice: str = NOTICE
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files were found to be the ones that were written."""
+
+    path: Path
+    metadata: Metadata
+    digest: str
+
+    @property
+    def title(self) -> str:
+        """Name, version and the start of the digest, as tables and reports say it."""
+        return f"{self.metadata.name} {self.metadata.version} ({self.digest[:12]})"
+
+    @property
+    def weights(self) -> Path:
+        """The Keras weights."""
+        return self.path / WEIGHTS
+
+    @property
+    def onnx(self) -> Path:
+        """The ONNX network."""
+        return self.path / ONNX
+
+    @classmethod
+    def load(cls, path: Path) -> Bundle:
+        """The bundle in the folder `path`, every file checked against its digest.
+
+        Raises:
+            BundleMissing: if the folder, its metadata or one of its files is not there.
+            BundleFormat: if the metadata are of another format version, or are not understood.
+            BundleTampered: if a file differs from the one that was written.
+        """
+        document = _read(path)
+        metadata = _parse(document, path)
+        for name, expected in metadata.files.items():
+            _verify(path / name, expected)
+        return cls(path, metadata, digest(document))
+
+
+def default_bundle_path() -> Path:
+    """The bundle that ships with the program."""
+    return Path(__file__).parent / "models" / "wbc4"
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """SHA-256, in hexadecimal, over the metadata as JSON with sorted keys and no spaces.
+
+    The metadata hold the SHA-256 of every file, so the digest stands for the weights, too.
+    """
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_bundle(path: Path, metadata: Metadata, fill: Callable[[Path], None]) -> Bundle:
+    """Write a bundle at `path`; `fill` puts the weights and the ONNX network into a folder.
+
+    Raises:
+        BundleExists: if anything stands at `path` already.
+    """
+    if path.exists():
+        raise BundleExists(f"{path} exists already; a bundle is never overwritten.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        aside.chmod(0o755)
+        fill(aside)
+        files = {name: file_digest(aside / name) for name in (WEIGHTS, ONNX)}
+        _write_metadata(aside, replace(metadata, files=files))
+        aside.rename(path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Bundle.load(path)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_metadata(folder: Path, metadata: Metadata) -> None:
+    document = {"format": FORMAT, **asdict(metadata)}
+    (folder / METADATA).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads((path / METADATA).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleMissing(f"There is no bundle at {path}: it has no {METADATA}.") from None
+    except ValueError:
+        raise BundleFormat(f"{path / METADATA} is not JSON; fetch the bundle again.") from None
+    version = document.get("format") if isinstance(document, dict) else None
+    if version != FORMAT:
+        message = f"{path} is a bundle of format {version}; this program reads format {FORMAT}."
+        raise BundleFormat(message)
+    return dict(document)
+
+
+def _parse(document: Mapping[str, Any], path: Path) -> Metadata:
+    fields = {key: value for key, value in document.items() if key != "format"}
+    try:
+        fields["classes"] = tuple(fields["classes"])
+        fields["shape"] = InputShape(**fields["shape"])
+        fields["architecture"] = Architecture(**fields["architecture"])
+        metadata = Metadata(**fields)
+    except (KeyError, TypeError) as error:
+        raise BundleFormat(f"{path / METADATA} is incomplete: {error}.") from None
+    _check_files(metadata.files, path)
+    return metadata
+
+
+def _check_files(files: Mapping[str, str], path: Path) -> None:
+    """A bundle names its two files and no others: a name must not lead out of the folder."""
+    if set(files) != {WEIGHTS, ONNX}:
+        raise BundleFormat(f"{path / METADATA} must list {WEIGHTS} and {ONNX}, and no others.")
+
+
+def _verify(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise BundleMissing(f"The bundle's file {path} is missing; fetch the bundle again.")
+    if file_digest(path) != expected:
+        message = f"{path} is not the file that was written; fetch the bundle again."
+        raise BundleTampered(message)

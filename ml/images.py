@@ -1,0 +1,133 @@
+"""Bytes of a picture file → uint8 array: the only decoder, for training and for serving.
+
+A network sees the same pixels in training and in serving because both come through `decode`.
+Changing what it returns changes what every bundle predicts: raise `DECODER_VERSION` with it.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ml.errors import MlError
+
+DECODER_VERSION = 1
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+MAX_PIXELS = 50_000_000
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """What a network takes in, in pixels; the channels are red, green and blue."""
+
+    height: int
+    width: int
+
+
+class UnreadableImage(MlError):
+    """A file that can't be used as an image; `code` is for programs, the message for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def decode(data: bytes, shape: InputShape, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The picture in `data`, upright, on white, stretched to `shape`.
+
+    Args:
+        data: a whole JPEG, PNG, BMP, TIFF or WebP file.
+        shape: height and width to resize to, by bilinear interpolation with antialiasing.
+        max_pixels: the most pixels the file may hold.
+
+    Returns:
+        uint8 of shape (height, width, 3), red, green, blue, 0 to 255.
+
+    Raises:
+        UnreadableImage: with code empty, not_an_image, too_many_pixels, animated, truncated,
+            damaged or unsupported.
+    """
+    if not data:
+        raise UnreadableImage("empty", "The file is empty.")
+    try:
+        image = _open(data, max_pixels)
+        image.load()
+        rgb = _as_rgb(ImageOps.exif_transpose(image))
+        resized = rgb.resize((shape.width, shape.height), Image.Resampling.BILINEAR)
+        return np.array(resized, dtype=np.uint8)
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        # Pillow's readers raise more than OSError on damaged files (SyntaxError, struct.error,
+        # ValueError …), and one bad image must never fail the batch it came in.
+        raise _broken(error) from None
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    """The opened file, its header checked, its pixels not yet read."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        known = "JPEG, PNG, BMP, TIFF or WebP"
+        raise UnreadableImage("not_an_image", f"The file is not a {known} image.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_many_pixels(max_pixels) from None
+    if image.width * image.height > max_pixels:
+        raise _too_many_pixels(max_pixels)
+    _require_single(image)
+    return image
+
+
+def _require_single(image: Image.Image) -> None:
+    """Refuse animations and multi-page files; a phone's MPO only adds a preview to its JPEG."""
+    pictures = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if pictures > 1:
+        message = f"The file holds {pictures} pictures; only files with one can be classified."
+        raise UnreadableImage("animated", message)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        return Image.fromarray(_eight_bits(image)).convert("RGB")
+    if image.mode in ("F", "LAB", "HSV"):
+        message = f"Images of the kind {image.mode!r} can't be read; save it as an RGB image."
+        raise UnreadableImage("unsupported", message)
+    if image.has_transparency_data:
+        return _on_white(image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Pixels:
+    """16-bit grey (0 to 65535) scaled to 8 bits; Pillow's own conversion would clip it at 255."""
+    grey: NDArray[Any] = np.asarray(image).astype(np.int64)
+    if grey.min() < 0 or grey.max() > 65535:
+        message = "Grey values beyond 16 bits can't be read; save it as an 8-bit image."
+        raise UnreadableImage("unsupported", message)
+    return ((grey + 128) // 257).astype(np.uint8)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """A transparent picture on white, the colour of an empty slide."""
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _too_many_pixels(max_pixels: int) -> UnreadableImage:
+    millions = max_pixels / 1_000_000
+    message = f"The image has more than {millions:g} million pixels; crop or shrink it."
+    return UnreadableImage("too_many_pixels", message)
+
+
+def _broken(error: Exception) -> UnreadableImage:
+    if "truncated" in str(error).lower():
+        message = "The file ends before the image does; copy or export it again."
+        return UnreadableImage("truncated", message)
+    return UnreadableImage("damaged", "The image data are damaged; export the file again.")

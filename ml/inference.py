@@ -1,0 +1,156 @@
+"""Batches of pixels → predictions, by TensorFlow on a GPU or ONNX Runtime on the CPU.
+
+Importing this loads neither; `load_classifier` loads the one that it chooses, and TensorFlow
+only where a GPU can be there at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.bundle import Bundle, Metadata
+from ml.errors import MlError
+from ml.images import Pixels
+
+Probabilities = NDArray[np.float32]
+
+
+class Outcome(StrEnum):
+    """How far a prediction goes: a class, a choice between classes, or not a known cell."""
+
+    ACCEPTED = "accepted"
+    UNCERTAIN = "uncertain"
+    UNFAMILIAR = "unfamiliar"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one image; `probabilities` follow the bundle's classes."""
+
+    label: str
+    confidence: float
+    probabilities: tuple[float, ...]
+    outcome: str
+
+
+class Classifier(Protocol):
+    """A bundle made ready to classify; every backend passes the same contract tests."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle whose network this runs."""
+
+    @property
+    def backend(self) -> str:
+        """The library that computes: onnxruntime or tensorflow."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes: cpu or gpu."""
+
+    def classify(self, batch: Pixels) -> Probabilities:
+        """uint8 (N, height, width, 3) in the bundle's shape → float32 (N, classes), rows sum to 1.
+
+        Raises:
+            ValueError: if the batch is of another shape or dtype.
+        """
+
+
+class NoGpu(MlError):
+    """A GPU was insisted on and there is none."""
+
+
+def load_classifier(
+    bundle: Bundle,
+    *,
+    threads: int = 0,
+    device: str = "auto",
+    gpus: Callable[[], Sequence[str]] | None = None,
+) -> Classifier:
+    """The network of `bundle`, ready to run on the best device there is.
+
+    Args:
+        bundle: what to run.
+        threads: CPU threads for one batch; 0 takes every core.
+        device: auto, cpu or gpu.
+        gpus: lists the GPUs; `visible_gpus` unless a test says otherwise.
+
+    Raises:
+        NoGpu: if `device` is gpu and there is none.
+    """
+    if device not in ("auto", "cpu", "gpu"):
+        raise ValueError(f"{device!r} is not a device; choose auto, cpu or gpu.")
+    if device != "cpu" and (gpus or visible_gpus)():
+        from ml.tensorflow_backend import TensorFlowClassifier
+
+        return TensorFlowClassifier(bundle, device="gpu")
+    if device == "gpu":
+        raise NoGpu("TensorFlow sees no GPU on this machine; use --device cpu.")
+    from ml.onnxruntime_backend import OnnxClassifier
+
+    return OnnxClassifier(bundle, threads)
+
+
+def visible_gpus() -> list[str]:
+    """The names of the GPUs that TensorFlow sees; TensorFlow is imported only if one may be."""
+    if not gpu_possible(os.environ, Path("/dev")):
+        return []
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return []
+    return [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
+
+
+def gpu_possible(environment: Mapping[str, str], devices: Path) -> bool:
+    """Whether a CUDA device may be there, judged without loading anything heavy.
+
+    Args:
+        environment: the process's variables; an empty or -1 CUDA_VISIBLE_DEVICES hides all GPUs.
+        devices: the folder of device files; Linux names GPUs nvidia0 …, and dxg under WSL.
+    """
+    if environment.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
+        return False
+    return (devices / "dxg").exists() or any(devices.glob("nvidia[0-9]*"))
+
+
+def predictions(classifier: Classifier, probabilities: Probabilities) -> list[Prediction]:
+    """What the rows of `probabilities`, float32 (N, classes), say."""
+    metadata = classifier.bundle.metadata
+    return [_prediction(metadata, row) for row in probabilities]
+
+
+def check_batch(bundle: Bundle, batch: Pixels) -> None:
+    """Refuse a batch that the bundle's network was not made for.
+
+    Raises:
+        ValueError: if `batch` is not uint8 (N, height, width, 3) in the bundle's shape.
+    """
+    shape = bundle.metadata.shape
+    expected = (shape.height, shape.width, 3)
+    if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != expected:
+        message = f"The network takes uint8 (N, {shape.height}, {shape.width}, 3), "
+        raise ValueError(message + f"not {batch.dtype} {batch.shape}.")
+
+
+def _prediction(metadata: Metadata, row: Probabilities) -> Prediction:
+    best = int(row.argmax())
+    return Prediction(
+        label=metadata.classes[best],
+        confidence=float(row[best]),
+        probabilities=tuple(float(value) for value in row),
+        outcome=_outcome(metadata, row),
+    )
+
+
+def _outcome(metadata: Metadata, row: Probabilities) -> Outcome:
+    """Every prediction is accepted: bundles of this format carry no thresholds yet."""
+    return Outcome.ACCEPTED

@@ -1,0 +1,140 @@
+"""Files and folders → predictions → a CSV table, without any server."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from ml.bundle import Bundle
+from ml.images import SUFFIXES, InputShape, Pixels, UnreadableImage, decode
+from ml.inference import Classifier, Prediction, predictions
+
+COLUMNS = ("file", "class", "confidence", "outcome", "model")
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file to classify, and what the table calls it."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """A file with its prediction, or with the reason why there is none."""
+
+    file: str
+    prediction: Prediction | None
+    reason: str = ""
+
+
+def find_images(paths: Iterable[Path]) -> list[ImageFile]:
+    """The files named and those in the folders named, however deep, sorted by name.
+
+    A file in a folder is named by its path inside that folder, with forward slashes; there, only
+    files with an image's suffix count, and hidden ones don't.
+
+    Raises:
+        FileNotFoundError: if there is nothing at a path.
+    """
+    found: dict[Path, ImageFile] = {}
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"There is no file or folder {path}.")
+        for image in _in_folder(path) if path.is_dir() else [ImageFile(path.name, path)]:
+            found.setdefault(image.path.resolve(), image)
+    return sorted(found.values(), key=lambda image: (image.name, str(image.path)))
+
+
+def classify_files(
+    classifier: Classifier, files: Sequence[ImageFile], batch: int = 32
+) -> Iterator[Row]:
+    """One row a file, in their order; an unreadable file has a reason instead of a prediction.
+
+    The next batch is read and decoded while one is classified.
+    """
+    shape = classifier.bundle.metadata.shape
+    with ThreadPoolExecutor() as pool:
+        for names, images in _decoded(pool, files, shape, batch):
+            yield from _rows(classifier, names, images)
+
+
+def write_csv(rows: Iterable[Row], bundle: Bundle, file: TextIO) -> None:
+    """The table: `COLUMNS`, then the probability of each class of the bundle."""
+    classes = bundle.metadata.classes
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow((*COLUMNS, *(f"probability_{name}" for name in classes)))
+    for row in rows:
+        writer.writerow([harmless(cell) for cell in _cells(row, bundle)])
+
+
+def harmless(cell: str) -> str:
+    """The cell, with a quote before what a spreadsheet would run as a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _in_folder(folder: Path) -> Iterator[ImageFile]:
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+            yield ImageFile(name.as_posix(), path)
+
+
+def _decoded(
+    pool: ThreadPoolExecutor, files: Sequence[ImageFile], shape: InputShape, batch: int
+) -> Iterator[tuple[list[str], list[Pixels | UnreadableImage]]]:
+    """Batches of names and images; one batch is decoding while another is used."""
+    remaining = iter(files)
+    ahead = _submit(pool, list(islice(remaining, batch)), shape)
+    while ahead:
+        current, ahead = ahead, _submit(pool, list(islice(remaining, batch)), shape)
+        yield [name for name, _ in current], [future.result() for _, future in current]
+
+
+def _submit(
+    pool: ThreadPoolExecutor, files: list[ImageFile], shape: InputShape
+) -> list[tuple[str, Future[Pixels | UnreadableImage]]]:
+    return [(file.name, pool.submit(_read, file.path, shape)) for file in files]
+
+
+def _read(path: Path, shape: InputShape) -> Pixels | UnreadableImage:
+    """The image, or what is wrong with it: one bad file must not end the others."""
+    try:
+        return decode(path.read_bytes(), shape)
+    except UnreadableImage as error:
+        return error
+    except OSError as error:
+        return UnreadableImage("unreadable", f"The file can't be read: {error.strerror}.")
+
+
+def _rows(
+    classifier: Classifier, names: list[str], images: list[Pixels | UnreadableImage]
+) -> Iterator[Row]:
+    readable = [image for image in images if not isinstance(image, UnreadableImage)]
+    results: Iterator[Prediction] = iter(())
+    if readable:
+        results = iter(predictions(classifier, classifier.classify(np.stack(readable))))
+    for name, image in zip(names, images, strict=True):
+        if isinstance(image, UnreadableImage):
+            yield Row(name, None, str(image))
+        else:
+            yield Row(name, next(results))
+
+
+def _cells(row: Row, bundle: Bundle) -> list[str]:
+    if row.prediction is None:
+        return [row.file, "", "", FAILED, bundle.title, *("" for _ in bundle.metadata.classes)]
+    found = row.prediction
+    numbers = [f"{value:.6f}" for value in found.probabilities]
+    confidence = f"{found.confidence:.6f}"
+    return [row.file, found.label, confidence, str(found.outcome), bundle.title, *numbers]

@@ -1,0 +1,240 @@
+"""The decoder: every odd file is taken or refused by name."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from ml.dataset import Sample
+from ml.images import InputShape, Pixels, UnreadableImage, decode
+
+SHAPE = InputShape(32, 48)
+RED, BLUE = (200, 30, 40), (20, 40, 210)
+
+
+def halves(mode: str = "RGB", size: tuple[int, int] = (96, 64)) -> Image.Image:
+    """A picture whose left half is red and whose right half is blue."""
+    image = Image.new("RGB", size, RED)
+    image.paste(BLUE, (size[0] // 2, 0, size[0], size[1]))
+    return image.convert(mode)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """The picture as a file's bytes."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def sides(pixels: Pixels) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The mean colour of the left and of the right quarter."""
+    quarter = pixels.shape[1] // 4
+    return pixels[:, :quarter].mean(axis=(0, 1)), pixels[:, -quarter:].mean(axis=(0, 1))
+
+
+def refused(data: bytes, **options: Any) -> UnreadableImage:
+    """The refusal that decoding ends in."""
+    with pytest.raises(UnreadableImage) as caught:
+        decode(data, SHAPE, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
+def test_every_format_gives_the_same_picture(kind: str) -> None:
+    pixels = decode(encoded(halves(), kind), SHAPE)
+    left, right = sides(pixels)
+    assert pixels.shape == (32, 48, 3)
+    assert pixels.dtype == np.uint8
+    assert np.abs(left - RED).max() < 6
+    assert np.abs(right - BLUE).max() < 6
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_a_lossless_picture_of_the_right_size_is_returned_untouched(kind: str) -> None:
+    original = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    assert np.array_equal(decode(encoded(Image.fromarray(original), kind), SHAPE), original)
+
+
+def test_an_exif_rotated_photograph_is_turned_upright() -> None:
+    sideways = halves().transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    left, right = sides(decode(encoded(sideways, "JPEG", exif=exif), SHAPE))
+    assert np.abs(left - RED).max() < 6
+    assert np.abs(right - BLUE).max() < 6
+
+
+def test_damaged_exif_does_not_hide_the_picture_or_is_refused_by_name() -> None:
+    data = encoded(halves(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    try:
+        assert decode(data, SHAPE).shape == (32, 48, 3)
+    except UnreadableImage as error:
+        assert error.code == "damaged"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_becomes_rgb(kind: str) -> None:
+    left, right = sides(decode(encoded(halves("CMYK"), kind), SHAPE))
+    assert np.abs(left - RED).max() < 12
+    assert np.abs(right - BLUE).max() < 12
+
+
+def test_a_palette_picture_keeps_its_colours() -> None:
+    left, right = sides(decode(encoded(halves("P"), "PNG"), SHAPE))
+    assert left[0] > left[2]
+    assert right[2] > right[0]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_is_white(mode: str) -> None:
+    clear = Image.new("RGBA", (64, 64), (0, 0, 0, 0)).convert(mode)
+    assert decode(encoded(clear, "PNG"), SHAPE).min() == 255
+
+
+def test_a_transparent_palette_entry_is_white() -> None:
+    image = Image.new("P", (64, 64), 0)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    assert decode(encoded(image, "PNG", transparency=0), SHAPE).min() == 255
+
+
+def test_half_transparent_black_is_grey() -> None:
+    image = Image.new("RGBA", (64, 64), (0, 0, 0, 128))
+    assert abs(int(decode(encoded(image, "PNG"), SHAPE)[0, 0, 0]) - 127) <= 1
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_grey_is_scaled_and_not_clipped(kind: str) -> None:
+    ramp = np.linspace(0, 65535, 48, dtype=np.uint16)
+    image = Image.fromarray(np.repeat(ramp[np.newaxis], 32, axis=0))
+    row = decode(encoded(image, kind), SHAPE)[0, :, 0].astype(int)
+    assert np.abs(row - np.linspace(0, 255, 48)).max() <= 1
+
+
+def test_16_bit_colour_is_scaled() -> None:
+    """Pillow can't write one, so the PNG is put together by hand."""
+    row = b"\0" + struct.pack(">3H", 65535, 32896, 0) * 4
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", 4, 4, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(row * 4)),
+        (b"IEND", b""),
+    ]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+    assert decode(data, SHAPE)[0, 0].tolist() == [255, 128, 0]
+
+
+def test_one_bit_pictures_are_black_and_white() -> None:
+    image = Image.new("1", (64, 64), 1)
+    assert decode(encoded(image, "PNG"), SHAPE).min() == 255
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    pixels = decode(encoded(Image.new("L", (64, 64), 77), "PNG"), SHAPE)
+    assert (pixels == 77).all()
+
+
+def test_floating_point_pictures_are_refused_by_name() -> None:
+    image = Image.fromarray(np.ones((8, 8), np.float32))
+    assert refused(encoded(image, "TIFF")).code == "unsupported"
+
+
+def test_32_bit_grey_beyond_16_bits_is_refused_by_name() -> None:
+    image = Image.fromarray(np.full((8, 8), 100_000, np.int32))
+    assert refused(encoded(image, "TIFF")).code == "unsupported"
+
+
+def test_an_empty_file_is_refused_by_name() -> None:
+    error = refused(b"")
+    assert error.code == "empty"
+    assert str(error) == "The file is empty."
+
+
+@pytest.mark.parametrize("data", [b"hello", b"%PDF-1.7\n", b"\0" * 1000, b"\xff\xd8\xff"])
+def test_what_is_no_image_is_refused_by_name(data: bytes) -> None:
+    assert refused(data).code == "not_an_image"
+
+
+def test_a_gif_is_refused_whatever_its_name() -> None:
+    assert refused(encoded(halves(), "GIF")).code == "not_an_image"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
+def test_a_truncated_file_is_refused_by_name(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), kind)
+    assert refused(data[: len(data) // 2]).code in ("truncated", "damaged", "not_an_image")
+
+
+def test_a_truncated_jpeg_is_refused_by_name(bccd4: list[Sample]) -> None:
+    data = bccd4[0].path.read_bytes()
+    error = refused(data[: len(data) * 2 // 3])
+    assert error.code == "truncated"
+    assert "ends before the image does" in str(error)
+
+
+def test_too_many_pixels_are_refused_before_they_are_read() -> None:
+    error = refused(encoded(halves(), "PNG"), max_pixels=6143)
+    assert error.code == "too_many_pixels"
+    assert decode(encoded(halves(), "PNG"), SHAPE, max_pixels=6144).shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize("side", [10_000, 20_000])
+def test_a_decompression_bomb_is_refused_by_name(side: int) -> None:
+    """Pillow only warns up to twice its own limit, and raises beyond it."""
+    header = struct.pack(">2I5B", side, side, 1, 0, 0, 0, 0)
+    crc = struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + crc
+    assert refused(data + struct.pack(">I", 4) + b"IDAT").code == "too_many_pixels"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_several_pictures_in_one_file_are_refused_by_name(kind: str) -> None:
+    other = halves().transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    data = encoded(halves(), kind, save_all=True, append_images=[other])
+    error = refused(data)
+    assert error.code == "animated"
+    assert "2 pictures" in str(error)
+
+
+def test_a_phones_jpeg_with_a_preview_behind_it_is_taken() -> None:
+    data = encoded(halves(), "MPO", save_all=True, append_images=[halves(size=(24, 16))])
+    left, _ = sides(decode(data, SHAPE))
+    assert np.abs(left - RED).max() < 6
+
+
+def test_a_tiff_whose_directory_is_damaged_is_refused_by_name() -> None:
+    """Pillow only stumbles over it when it counts the file's pictures."""
+    content = bytearray(encoded(halves(size=(24, 16)), "TIFF"))
+    place = struct.unpack("<I", content[4:8])[0]
+    entries = struct.unpack("<H", content[place : place + 2])[0]
+    following = place + 2 + 12 * entries
+    content[following : following + 4] = struct.pack("<I", len(content) - 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert refused(bytes(content)).code in ("damaged", "truncated")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_damage_to_a_file_raises_anything_but_a_refusal(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(["JPEG", "PNG", "BMP", "TIFF", "WEBP"]))
+    content = bytearray(encoded(halves(size=(24, 16)), kind))
+    places = st.integers(0, len(content) - 1)
+    for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=8)):
+        content[place] = value
+    try:
+        assert decode(bytes(content), SHAPE).shape == (32, 48, 3)
+    except UnreadableImage as error:
+        assert str(error).endswith(".")

@@ -1,0 +1,149 @@
+"""One contract for every backend, and which backend is chosen where."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.bundle import Bundle
+from ml.images import Pixels
+from ml.inference import (
+    Classifier,
+    NoGpu,
+    Outcome,
+    gpu_possible,
+    load_classifier,
+    predictions,
+    visible_gpus,
+)
+
+
+@pytest.fixture(params=["by_onnxruntime", "by_tensorflow"])
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    """The shipped bundle by each backend."""
+    backend: Classifier = request.getfixturevalue(request.param)
+    return backend
+
+
+def test_it_says_what_it_runs_and_where(classifier: Classifier, shipped: Bundle) -> None:
+    assert classifier.bundle is shipped
+    expected = {"onnxruntime": "cpu", "tensorflow": "gpu"}
+    assert classifier.device == expected[classifier.backend]
+
+
+def test_probabilities_are_float32_and_sum_to_one(classifier: Classifier, crops: Pixels) -> None:
+    found = classifier.classify(crops[:5])
+    assert found.shape == (5, 4)
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-5
+
+
+def test_an_image_scores_the_same_in_any_company(classifier: Classifier, crops: Pixels) -> None:
+    together = classifier.classify(crops[:7])
+    alone = np.concatenate([classifier.classify(crops[place : place + 1]) for place in range(7)])
+    assert np.abs(together - alone).max() < 1e-5
+
+
+def test_no_images_give_no_rows(classifier: Classifier, crops: Pixels) -> None:
+    assert classifier.classify(crops[:0]).shape == (0, 4)
+
+
+@pytest.mark.parametrize("wrong", ["dtype", "side", "channels", "single"])
+def test_a_batch_of_another_kind_is_refused(
+    classifier: Classifier, crops: Pixels, wrong: str
+) -> None:
+    batch = {
+        "dtype": crops[:2].astype(np.float32),
+        "side": crops[:2, 1:],
+        "channels": crops[:2, :, :, :1],
+        "single": crops[0],
+    }[wrong]
+    with pytest.raises(ValueError, match="The network takes uint8"):
+        classifier.classify(batch)
+
+
+def test_predictions_follow_the_probabilities(classifier: Classifier) -> None:
+    rows = np.array([[0.1, 0.2, 0.6, 0.1], [0.97, 0.01, 0.01, 0.01]], np.float32)
+    first, second = predictions(classifier, rows)
+    assert (first.label, second.label) == ("monocyte", "eosinophil")
+    assert first.confidence == pytest.approx(0.6)
+    assert second.probabilities == pytest.approx((0.97, 0.01, 0.01, 0.01))
+    assert isinstance(second.probabilities[0], float)
+
+
+def test_every_prediction_is_accepted_as_long_as_bundles_carry_no_threshold(
+    classifier: Classifier,
+) -> None:
+    (only,) = predictions(classifier, np.full((1, 4), 0.25, np.float32))
+    assert only.outcome is Outcome.ACCEPTED
+    assert str(only.outcome) == "accepted"
+
+
+def test_without_a_gpu_the_cpu_is_taken(shipped: Bundle) -> None:
+    assert load_classifier(shipped, gpus=lambda: ()).backend == "onnxruntime"
+
+
+def test_who_asks_for_the_cpu_gets_it_and_no_gpu_is_looked_for(shipped: Bundle) -> None:
+    def looked() -> tuple[str, ...]:
+        raise AssertionError("the GPUs were listed")
+
+    assert load_classifier(shipped, device="cpu", gpus=looked).device == "cpu"
+
+
+def test_who_insists_on_a_gpu_is_told_that_there_is_none(shipped: Bundle) -> None:
+    with pytest.raises(NoGpu, match="sees no GPU"):
+        load_classifier(shipped, device="gpu", gpus=lambda: ())
+
+
+def test_an_unknown_device_is_refused(shipped: Bundle) -> None:
+    with pytest.raises(ValueError, match="'tpu' is not a device"):
+        load_classifier(shipped, device="tpu")
+
+
+@pytest.mark.parametrize(
+    ("files", "visible", "possible"),
+    [
+        ([], None, False),
+        (["nvidiactl"], None, False),
+        (["nvidia0"], None, True),
+        (["dxg"], None, True),
+        (["nvidia0"], "0", True),
+        (["nvidia0"], "", False),
+        (["nvidia0"], "-1", False),
+    ],
+)
+def test_whether_a_gpu_may_be_there_is_told_by_its_device_file(
+    tmp_path: Path, files: list[str], visible: str | None, possible: bool
+) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert gpu_possible(environment, tmp_path) is possible
+
+
+def test_hidden_gpus_are_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert visible_gpus() == []
+
+
+def test_a_cpu_classifier_loads_nothing_heavy() -> None:
+    program = """
+import os, sys
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+import numpy as np
+import ml.cells, ml.predict
+from ml.bundle import Bundle, default_bundle_path
+from ml.inference import load_classifier
+bundle = Bundle.load(default_bundle_path())
+shape = bundle.metadata.shape
+batch = np.zeros((1, shape.height, shape.width, 3), np.uint8)
+load_classifier(bundle, threads=1).classify(batch)
+heavy = {"tensorflow", "keras", "onnx", "tf2onnx", "matplotlib", "h5py"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

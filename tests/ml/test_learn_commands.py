@@ -1,0 +1,149 @@
+"""The three commands, as a person types them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hematovision.commands.learn import evaluate, predict, train
+from ml.bundle import Bundle
+
+
+def run(command: object, *arguments: str | Path) -> Result:
+    """Run a command of this module with these arguments."""
+    return CliRunner().invoke(command, [str(part) for part in arguments])  # type: ignore[arg-type]
+
+
+def sentence(result: Result) -> str:
+    """The error a person sees: one sentence, never a traceback."""
+    assert result.exit_code != 0
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    return result.stderr
+
+
+def test_predict_names_files_by_their_place_in_the_folder(small_set: Path, tmp_path: Path) -> None:
+    result = run(predict, small_set / "TEST", "--csv", tmp_path / "out.csv")
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "out.csv").open(newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+    assert len(names) == 16
+    assert names == sorted(names)
+    assert names[0].startswith("EOSINOPHIL/_0_")
+    assert "16 images classified, 0 failed" in result.stderr
+
+
+def test_predict_gives_the_same_table_for_any_batch(small_set: Path, tmp_path: Path) -> None:
+    tables = []
+    for batch in (1, 16):
+        table = tmp_path / f"{batch}.csv"
+        run(predict, small_set / "TEST", "--csv", table, "--batch", str(batch))
+        with table.open(newline="") as file:
+            tables.append([(r["file"], r["class"], r["confidence"]) for r in csv.DictReader(file)])
+    for (file, label, share), (file_, label_, share_) in zip(*tables, strict=True):
+        assert (file, label) == (file_, label_)
+        assert float(share) == pytest.approx(float(share_), abs=1e-5)
+
+
+def test_predict_lists_what_failed_and_why(small_set: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"")
+    result = run(predict, small_set / "TEST", bad, "--csv", tmp_path / "out.csv")
+    assert result.exit_code == 0
+    assert "error: bad.png: The file is empty." in result.stderr
+    assert "16 images classified, 1 failed" in result.stderr
+
+
+def test_predict_fails_if_nothing_could_be_classified(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"")
+    result = run(predict, tmp_path, "--csv", tmp_path / "out.csv")
+    assert "None of the 1 files could be classified" in sentence(result)
+
+
+def test_predict_says_that_a_folder_holds_no_image(tmp_path: Path) -> None:
+    assert "no image in these folders" in sentence(run(predict, tmp_path, "--csv", tmp_path / "o"))
+
+
+def test_predict_says_that_a_path_is_not_there(tmp_path: Path) -> None:
+    result = run(predict, tmp_path / "nowhere", "--csv", tmp_path / "out.csv")
+    assert "no file or folder" in sentence(result)
+
+
+def test_predict_refuses_a_tampered_bundle(
+    shipped: Bundle, small_set: Path, tmp_path: Path
+) -> None:
+    bundle, table = tmp_path / "bundle", tmp_path / "out.csv"
+    shutil.copytree(shipped.path, bundle)
+    (bundle / "model.onnx").write_bytes(b"other")
+    result = run(predict, small_set, "--csv", table, "--bundle", bundle)
+    assert "model.onnx is not the file that was written" in sentence(result)
+    assert not table.exists()
+
+
+def test_evaluate_scores_the_shipped_split(small_set: Path, tmp_path: Path) -> None:
+    result = run(evaluate, "--data", small_set, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "shipped split: 16 images" in result.output
+    assert "over 4 photographs" in result.output
+    assert (tmp_path / "out" / "confusion.png").stat().st_size > 5000
+
+
+def test_evaluate_shouts_that_a_random_split_leaks(small_set: Path, tmp_path: Path) -> None:
+    result = run(evaluate, "--data", small_set, "--out", tmp_path, "--split", "random")
+    assert "THIS SPLIT LEAKS" in result.stdout
+    assert "THIS SPLIT LEAKS" in result.stderr
+
+
+def test_evaluate_prints_json_for_programs(
+    small_set: Path, tmp_path: Path, shipped: Bundle
+) -> None:
+    result = run(evaluate, "--data", small_set, "--out", tmp_path, "--json")
+    document = json.loads(result.stdout)
+    assert document["digest"] == shipped.digest
+    assert document["images"] == 16
+
+
+def test_evaluate_refuses_a_set_whose_photographs_are_unknown(data: Path, tmp_path: Path) -> None:
+    result = run(evaluate, "--data", data / "bccd4" / "TEST", "--out", tmp_path)
+    assert "--split whole" in sentence(result)
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_train_writes_a_bundle_that_predict_takes(
+    small_set: Path, imagenet: Path, tmp_path: Path
+) -> None:
+    out, table = tmp_path / "run", tmp_path / "out.csv"
+    options: list[str | Path] = ["--data", small_set, "--out", out, "--weights", imagenet]
+    result = run(train, "--recipe", "baseline", *options)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert Bundle.load(out / "bundle").title in result.stdout
+    result = run(predict, small_set / "TEST", "--csv", table, "--bundle", out / "bundle")
+    assert result.exit_code == 0, result.output
+    assert "baseline 1.0.0" in table.read_text()
+
+
+def test_train_refuses_a_folder_that_exists(small_set: Path, tmp_path: Path) -> None:
+    result = run(train, "--recipe", "wbc4", "--data", small_set, "--out", tmp_path)
+    assert "exists already; choose another folder" in sentence(result)
+
+
+def test_train_knows_its_recipes(tmp_path: Path) -> None:
+    result = run(train, "--recipe", "magic", "--data", tmp_path, "--out", tmp_path / "out")
+    assert "'baseline', 'wbc4'" in sentence(result)
+
+
+def test_the_commands_are_listed_without_loading_anything_heavy() -> None:
+    program = """
+import sys
+import hematovision.commands.learn
+heavy = {"tensorflow", "keras", "onnxruntime", "numpy", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
