@@ -78,8 +78,9 @@ class Client:
     """Speaks to one server as one person."""
 
     def __init__(self, server: str, token: str) -> None:
+        self.server = server.rstrip("/")
         self._http = httpx.Client(
-            base_url=f"{server.rstrip('/')}/api/v1",
+            base_url=f"{self.server}/api/v1",
             headers={"Authorization": f"Bearer {token}"},
             timeout=httpx.Timeout(60, connect=5),
             limits=httpx.Limits(max_connections=_PARALLEL + 1),
@@ -202,10 +203,21 @@ def collect(paths: list[Path], suffixes: tuple[str, ...]) -> tuple[list[LocalFil
         if path.is_file():
             found.append(LocalFile(path, path.name))
             continue
-        inside = sorted(Path(root) / name for root, _, names in os.walk(path) for name in names)
-        images = [one for one in inside if one.suffix.lower() in suffixes]
-        found += [LocalFile(one, one.relative_to(path).as_posix()) for one in images]
+        inside = [LocalFile(one, one.relative_to(path).as_posix()) for one in _files_below(path)]
+        images = [one for one in inside if _is_image(one, suffixes)]
+        found += images
         others += len(inside) - len(images)
     if not found:
         raise ConfigurationError("There is no image in what you gave. Name files or folders.")
-    return found, others
+    return sorted(found, key=lambda one: (one.name, str(one.path))), others
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for root, _, names in os.walk(folder):
+        yield from (Path(root) / name for name in names)
+
+
+def _is_image(file: LocalFile, suffixes: tuple[str, ...]) -> bool:
+    """Hidden files are the desktop's own, also those that are named like images."""
+    hidden = any(part.startswith(".") for part in file.name.split("/"))
+    return file.path.suffix.lower() in suffixes and not hidden

@@ -69,10 +69,10 @@ def classify_files(
 
 
 def write_csv(rows: Iterable[Row], bundle: Bundle, file: TextIO) -> None:
-    """The table: `COLUMNS`, then the probability of each class of the bundle."""
+    """The table: `COLUMNS`, the probability of each class of the bundle, and what went wrong."""
     classes = bundle.metadata.classes
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow((*COLUMNS, *(f"probability_{name}" for name in classes)))
+    writer.writerow((*COLUMNS, *(f"probability_{name}" for name in classes), "message"))
     for row in rows:
         writer.writerow([harmless(cell) for cell in _cells(row, bundle)])
 
@@ -133,8 +133,9 @@ def _rows(
 
 def _cells(row: Row, bundle: Bundle) -> list[str]:
     if row.prediction is None:
-        return [row.file, "", "", FAILED, bundle.title, *("" for _ in bundle.metadata.classes)]
+        nothing = [""] * len(bundle.metadata.classes)
+        return [row.file, "", "", FAILED, "", *nothing, row.reason or ""]
     found = row.prediction
     numbers = [f"{value:.6f}" for value in found.probabilities]
     confidence = f"{found.confidence:.6f}"
-    return [row.file, found.label, confidence, str(found.outcome), bundle.title, *numbers]
+    return [row.file, found.label, confidence, str(found.outcome), bundle.title, *numbers, ""]

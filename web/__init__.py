@@ -1,0 +1,103 @@
+"""The pages and the HTTP API. `create_app` wires; what a person does lives in `pages` and `api`.
+
+web takes bytes in through core and shows what SQL holds. It never runs a network, never makes a
+PDF, and imports no room but core.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import flask_bootstrap
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter, Map
+from whitenoise import WhiteNoise
+
+from core.blobs import BlobStore
+from core.db import Database
+from core.errors import ConfigurationError
+from core.queue import TaskQueue
+from core.settings import Settings
+from web import api, errors, formatting, pages, protection, sign_in
+from web.wiring import Wiring, attach
+
+_SHORTEST_SECRET = 32
+_SESSION = dt.timedelta(hours=12)
+
+
+class Identifier(IntegerConverter):
+    """A row's id in a URL. Beyond what SQLite can hold there is no row, so there is no page."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=2**63 - 1)
+
+
+def create_app(
+    settings: Settings, *, database: Database, blobs: BlobStore, queue: TaskQueue
+) -> Flask:
+    """Return the application. Raises `ConfigurationError` without a proper secret key."""
+    require_secret(settings)
+    app = Flask(__name__)
+    app.config.from_mapping(_configuration(settings))
+    wiring = Wiring(settings, database, blobs, queue)
+    attach(wiring, app.extensions)
+    app.url_map.converters["id"] = Identifier
+    protection.number_requests(app)
+    errors.connect(app)
+    flask_bootstrap.Bootstrap5(app)
+    sign_in.connect(app, wiring)
+    protection.connect(app, settings)
+    formatting.connect(app, settings)
+    for blueprint in (*pages.blueprints(), *api.blueprints()):
+        app.register_blueprint(blueprint)
+    _serve_static_files(app)
+    _trust_proxies(app, settings.trusted_proxies)
+    return app
+
+
+def require_secret(settings: Settings) -> None:
+    """Raise `ConfigurationError` unless there is a secret that can't be guessed."""
+    if len(settings.secret_key) < _SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"HEMATOVISION_SECRET_KEY needs {_SHORTEST_SECRET} characters or more of chance."
+        )
+
+
+def _configuration(settings: Settings) -> dict[str, object]:
+    return {
+        "SECRET_KEY": settings.secret_key,
+        "BOOTSTRAP_SERVE_LOCAL": True,
+        "SESSION_COOKIE_NAME": "hematovision",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": settings.secure_cookies,
+        "PERMANENT_SESSION_LIFETIME": _SESSION,
+        # A cookie that changed with every answer would spoil the browser's cache of thumbnails.
+        "SESSION_REFRESH_EACH_REQUEST": False,
+    }
+
+
+def _serve_static_files(app: Flask) -> None:
+    """Serve our files and Bootstrap's style by whitenoise, ahead of Flask and without a session."""
+    ours = Path(__file__).parent / "static"
+    bootstrap = Path(flask_bootstrap.__file__).parent / "static" / "bootstrap5"
+    style = "css/bootstrap.min.css"
+    noise = WhiteNoise(app.wsgi_app, max_age=0, add_headers_function=_add_headers)
+    noise.add_files(str(ours), prefix="static/")
+    # Of Bootstrap we use this one file; its folder holds two dozen themes besides.
+    noise.add_file_to_dictionary(f"/bootstrap/static/{style}", str(bootstrap / style))
+    app.wsgi_app = noise  # type: ignore[method-assign]
+
+
+def _add_headers(headers: object, _path: str, _url: str) -> None:
+    for name, value in protection.HEADERS.items():
+        headers[name] = value  # type: ignore[index]
+
+
+def _trust_proxies(app: Flask, count: int) -> None:
+    if count:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count
+        )

@@ -59,12 +59,12 @@ def submit(
     client = _connect(**rest)
     files, others = http.collect(list(paths), SUFFIXES)
     if others:
-        click.echo(f"{others:,} other files in the folders are left out.", err=True)
+        click.echo(f"Left out of the folders, being no images: {others:,}.", err=True)
     title = {"name": name or paths[0].absolute().name, "reference": reference}
     job_id = job or client.call("POST", "/jobs", title)["id"]
     _send(client, job_id, files)
     shown = client.call("POST", f"/jobs/{job_id}/submit", {"without_missing": False})
-    click.echo(f"Job {job_id} is queued: {shown['url']}", err=True)
+    click.echo(f"Job {job_id} is queued: {client.server}{shown['url']}", err=True)
     if wait or outputs["pdf"] or outputs["csv"]:
         shown = _follow(client, job_id)
         _print_summary(shown)

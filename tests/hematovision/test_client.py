@@ -49,12 +49,12 @@ def serve() -> Iterator[Callable[[Answer], str]]:
 
 
 def test_a_folder_gives_its_images_by_relative_name_and_counts_the_rest(tmp_path: Path) -> None:
-    for name in ("b/2.PNG", "a/1.jpg", "notes.txt", ".DS_Store"):
+    for name in ("b/2.PNG", "a/1.jpg", "notes.txt", ".DS_Store", "a/._1.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     files, others = http.collect([tmp_path], SUFFIXES)
     assert [file.name for file in files] == ["a/1.jpg", "b/2.PNG"]
-    assert others == 2
+    assert others == 3
 
 
 def test_a_file_named_by_the_user_is_sent_whatever_it_is_called(tmp_path: Path) -> None:

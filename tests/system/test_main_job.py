@@ -75,9 +75,10 @@ def test_a_folder_is_classified_and_agrees_with_predict(
     alone = stack.run("predict", str(folder), "--csv", str(tmp_path / "p.csv"))
     assert alone.returncode == 0, alone.stderr
     served, local = _rows(tmp_path / "r.csv"), _rows(tmp_path / "p.csv")
-    assert served.keys() == local.keys() and len(served) == 80
+    assert list(served) == list(local) and len(served) == 80
     for name, row in served.items():
-        assert row["class"] == local[name]["class"]
+        assert row.keys() == local[name].keys()
+        assert (row["class"], row["model"]) == (local[name]["class"], local[name]["model"])
         assert float(row["confidence"]) == pytest.approx(float(local[name]["confidence"]), abs=1e-4)
 
     pages = PdfReader(tmp_path / "r.pdf").pages

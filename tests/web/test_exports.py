@@ -1,0 +1,108 @@
+"""CSV and JSON of a job: columns, numbers, neutral cells, streaming."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tracemalloc
+
+from sqlalchemy import insert
+
+from core.db import Database
+from core.models import Image, Job
+from core.states import ImageState, JobState
+from ml.cells import FOUR_CLASSES
+from tests.web.conftest import DIGEST, Api, Classify, Png, Submitted, content
+from web.exports import csv_lines
+
+
+def table(text: str) -> list[dict[str, str]]:
+    """Read a CSV as a spreadsheet would."""
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_every_file_stands_in_the_csv_with_its_verdict_or_its_reason(
+    api: Api, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted({"a.png": png(1), "b.png": png(1), 'c, "d".png': png(2), "e.png": b"text"})
+    classify()
+    answer = api("GET", f"/jobs/{job}/results.csv")
+    assert answer.mimetype == "text/csv"
+    assert 'filename="job-1.csv"' in answer.headers["Content-Disposition"]
+    rows = table(answer.text)
+    assert list(rows[0]) == [
+        "file",
+        "class",
+        "confidence",
+        "outcome",
+        "model",
+        *(f"probability_{name}" for name in FOUR_CLASSES),
+        "message",
+    ]
+    assert [row["file"] for row in rows] == ["a.png", "b.png", 'c, "d".png', "e.png"]
+    assert rows[0]["class"] == rows[1]["class"] == "lymphocyte"
+    assert rows[0]["confidence"] == rows[0]["probability_lymphocyte"] == "0.980000"
+    assert rows[0]["probability_neutrophil"] == "0.006667"
+    assert rows[0]["model"].endswith(f"({DIGEST[:12]})")
+    assert (rows[3]["class"], rows[3]["confidence"], rows[3]["outcome"]) == ("", "", "refused")
+    assert rows[3]["message"].startswith("This is not an image")
+
+
+def test_cells_that_a_spreadsheet_would_run_are_made_harmless(
+    api: Api, submitted: Submitted, png: Png
+) -> None:
+    names = ["=HYPERLINK(1).png", "+1.png", "-1.png", "@x.png", "plain.png"]
+    job = submitted({name: png(i) for i, name in enumerate(names)})
+    rows = table(api("GET", f"/jobs/{job}/results.csv").text)
+    assert [row["file"] for row in rows] == [f"'{name}" for name in names[:4]] + ["plain.png"]
+
+
+def test_the_json_holds_job_models_and_every_file(
+    api: Api, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted({"a.png": png(1), "ü.png": b"text"})
+    classify()
+    answer = api("GET", f"/jobs/{job}/results.json")
+    found = json.loads(answer.text)
+    assert "Not for diagnostic use" in found["notice"]
+    assert found["job"] == content(api("GET", f"/jobs/{job}"))
+    assert found["models"][0]["digest"] == DIGEST
+    assert [one["file"] for one in found["files"]] == ["a.png", "ü.png"]
+    assert found["files"][0]["probabilities"]["lymphocyte"] == 0.98
+    assert found["files"][1]["probabilities"] == {}
+
+
+def test_an_empty_job_exports_a_header_and_valid_json(api: Api) -> None:
+    job = content(api("POST", "/jobs", json={"name": "Empty"}))["id"]
+    header = api("GET", f"/jobs/{job}/results.csv").text
+    assert header == "file,class,confidence,outcome,model,message\n"
+    assert json.loads(api("GET", f"/jobs/{job}/results.json").text)["files"] == []
+
+
+def test_memory_does_not_grow_with_the_job(database: Database) -> None:
+    with database.writing() as session:
+        job = Job(owner_id=1, name="Large", state=JobState.FINISHED)
+        session.add(job)
+        session.flush()
+        rows = [
+            {
+                "job_id": job.id,
+                "position": i,
+                "name": f"slide/{i:06}.png",
+                "state": ImageState.REFUSED,
+                "message": "The file is empty.",
+                "size": 0,
+            }
+            for i in range(20_000)
+        ]
+        session.execute(insert(Image), rows)
+        job_id = job.id
+    del rows
+    tracemalloc.start()
+    pieces = csv_lines(database, job_id)
+    length = sum(len(piece) for piece in pieces)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert length > 900_000
+    assert peak < 8_000_000, peak

@@ -1,0 +1,76 @@
+"""Numbers and times as people read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from core.cells import CELL_TYPES
+from core.db import utcnow
+from web.formatting import ago, duration, filesize, ink
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "-"),
+        (0.2, "under 1 s"),
+        (59.4, "59 s"),
+        (125, "2 min 5 s"),
+        (3600, "1 h"),
+        (90061, "1 d 1 h"),
+    ],
+)
+def test_durations_name_their_two_largest_units(seconds: float | None, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_times_are_relative_with_the_exact_one_on_hover() -> None:
+    text = ago(utcnow() - dt.timedelta(minutes=5, seconds=3))
+    assert ">5 min ago<" in text
+    assert "UTC" in text
+    assert "just now" in ago(utcnow())
+    assert ">2020-01-02<" in ago(dt.datetime(2020, 1, 2, tzinfo=dt.UTC))
+    assert ago(None) == "&ndash;"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 bytes"), (1500, "1.5 kB"), (33_554_432, "34 MB"), (5e9, "5.0 GB")]
+)
+def test_sizes_are_in_the_unit_that_fits(count: float, words: str) -> None:
+    assert filesize(int(count)) == words
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2's relative luminance of a hex colour."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2's contrast ratio."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("colour", [cell.colour for cell in CELL_TYPES])
+def test_codes_read_well_on_their_colours(colour: str) -> None:
+    assert contrast(ink(colour), colour) >= 4.5
+
+
+def test_the_colours_of_words_read_well_in_light_and_dark() -> None:
+    import re
+    from pathlib import Path
+
+    import web
+
+    style = (Path(web.__file__).parent / "static" / "app.css").read_text(encoding="utf-8")
+    light, dark = re.findall(r"\{\s*(--ground:[^}]*)\}", style)
+    for block in (light, dark):
+        values = dict(re.findall(r"--([\w-]+): (#\w{6});", block))
+        for name in ("ink", "quiet", "accent", "needs", "good", "busy", "wrong"):
+            for ground in ("ground", "soft"):
+                assert contrast(values[name], values[ground]) >= 4.5, (name, ground, values[ground])
+        assert contrast(values["on-accent"], values["accent"]) >= 4.5

@@ -1,0 +1,312 @@
+"""Jobs by the API: states, actions, paging, the gallery, reports."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sqlalchemy import update
+
+from core import accounts, jobs
+from core.blobs import MemoryBlobs
+from core.db import Database
+from core.jobs import Failure, Verdict
+from core.models import Report
+from core.queue import REPORT, MemoryQueue
+from core.states import Lane, ReportState
+from tests.web.conftest import (
+    Api,
+    Browser,
+    Classify,
+    Png,
+    Submitted,
+    content,
+    judge_in_turn,
+    open_job,
+)
+
+
+def pictures(png: Png, count: int) -> dict[str, bytes]:
+    """Return so many different files."""
+    return {f"{i:03}.png": png(i) for i in range(count)}
+
+
+def fail_every_third(image_id: int) -> Verdict | Failure:
+    """Give a verdict on two of three."""
+    if image_id % 3:
+        return judge_in_turn(image_id)
+    return Failure("truncated", "The image data ends too early.")
+
+
+def test_a_job_says_all_that_the_contract_names(
+    api: Api, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted(pictures(png, 8))
+    classify()
+    answer = content(api("GET", f"/jobs/{job}"))
+    assert answer["state"] == "finished"
+    assert answer["share_done"] == 1.0
+    assert answer["owner"] == "a@laboratory.test"
+    assert answer["lane"] == "interactive"
+    assert answer["url"] == f"/jobs/{job}"
+    assert answer["counts"] == {
+        "received": 8,
+        "classified": 8,
+        "duplicates": 0,
+        "refused": 0,
+        "failed": 0,
+        "waiting": 0,
+    }
+    assert [one["code"] for one in answer["classes"]] == ["NE", "LY", "MO", "EO"]
+    assert set(answer["classes"][0]) == {
+        "name",
+        "label",
+        "code",
+        "colour",
+        "count",
+        "share",
+        "low",
+        "high",
+    }
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*\+00:00", answer["finished_at"])
+
+
+def test_progress_is_read_from_the_shards_while_a_job_runs(
+    api: Api, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted(pictures(png, 8))
+    classify(shards=1)
+    answer = content(api("GET", f"/jobs/{job}"))
+    assert (answer["state"], answer["share_done"]) == ("running", 0.5)
+    assert answer["counts"]["waiting"] == 4
+    assert answer["images_per_second"] > 0
+    assert answer["seconds_left"] is not None
+
+
+def test_a_cancelled_job_takes_up_again(
+    api: Api, submitted: Submitted, classify: Classify, png: Png, queue: MemoryQueue
+) -> None:
+    job = submitted(pictures(png, 8))
+    classify(shards=1)
+    assert content(api("POST", f"/jobs/{job}/cancel"))["state"] == "cancelled"
+    assert api("POST", f"/jobs/{job}/cancel").status_code == 409
+    assert api("POST", f"/jobs/{job}/retry").status_code == 409
+    queue.rung.clear()
+    assert content(api("POST", f"/jobs/{job}/run-again"))["state"] == "queued"
+    assert queue.rung
+    classify()
+    assert content(api("GET", f"/jobs/{job}"))["counts"]["classified"] == 8
+
+
+def test_the_failed_images_are_retried_alone(
+    api: Api, submitted: Submitted, classify: Classify, png: Png, laboratory: Browser
+) -> None:
+    job = submitted(pictures(png, 9))
+    classify(fail_every_third)
+    counts = content(api("GET", f"/jobs/{job}"))["counts"]
+    assert (counts["classified"], counts["failed"]) == (6, 3)
+    assert "Retry the 3 failed" in laboratory.get(f"/jobs/{job}").text
+    assert laboratory.submit(f"/jobs/{job}/retry").location == f"/jobs/{job}"
+    counts = content(api("GET", f"/jobs/{job}"))["counts"]
+    assert (counts["classified"], counts["waiting"]) == (6, 3)
+    classify()
+    counts = content(api("GET", f"/jobs/{job}"))["counts"]
+    assert (counts["classified"], counts["failed"]) == (9, 0)
+
+
+def test_an_action_that_is_impossible_is_a_sentence_on_a_page(
+    laboratory: Browser, submitted: Submitted, png: Png
+) -> None:
+    job = submitted(pictures(png, 1))
+    answer = laboratory.submit(f"/jobs/{job}/retry")
+    assert answer.status_code == 409
+    assert "Only a job that has finished can be retried" in answer.text
+
+
+def open_jobs(database: Database, count: int) -> list[int]:
+    """Open so many jobs of laboratory A."""
+    with database.writing() as session:
+        owner = accounts.find_person(session, "a@laboratory.test").id
+        return [jobs.create(session, owner, f"Job {i}").id for i in range(count)]
+
+
+def test_jobs_are_paged_without_gap_or_double(api: Api, database: Database) -> None:
+    made = open_jobs(database, 120)
+    found: list[int] = []
+    cursor = None
+    while True:
+        page = content(api("GET", "/jobs", query_string={"before": cursor} if cursor else None))
+        found += [job["id"] for job in page["jobs"]]
+        if len(found) == 50:
+            open_job(api, name="comes in between")
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert found == made[::-1]
+
+
+def test_the_pages_of_the_job_list_lead_on(laboratory: Browser, database: Database) -> None:
+    open_jobs(database, 55)
+    first = laboratory.get("/jobs?q=job").text
+    older = re.findall(r'href="(/jobs\?[^"]*before=[^"]*)"', first)
+    assert len(older) == 1
+    second = laboratory.get(older[0].replace("&amp;", "&")).text
+    assert "Job 4<" in second
+    assert "Job 5<" not in second
+
+
+@pytest.mark.parametrize("order", ["high", "low"])
+@pytest.mark.parametrize("label", ["", "lymphocyte"])
+def test_the_gallery_is_paged_in_order_without_gap_or_double(
+    api: Api, submitted: Submitted, classify: Classify, png: Png, order: str, label: str
+) -> None:
+    job = submitted(pictures(png, 40))
+    classify()
+    found: list[tuple[float, int]] = []
+    query = {"order": order, "label": label, "size": "7", "before": ""}
+    while True:
+        page = content(api("GET", f"/jobs/{job}/images", query_string=query))
+        assert len(page["images"]) <= 7
+        found += [(one["confidence"], one["id"]) for one in page["images"]]
+        if page["next"] is None:
+            break
+        query["before"] = page["next"]
+    assert found == sorted(found, reverse=order == "high")
+    assert len(set(found)) == (10 if label else 40)
+
+
+def test_what_has_no_confidence_is_paged_as_announced(
+    api: Api, submitted: Submitted, png: Png
+) -> None:
+    job = submitted({f"{i}.txt": b"no image %d" % i for i in range(9)} | {"a.png": png(1)})
+    query = {"state": "refused", "size": "4", "before": ""}
+    names: list[str] = []
+    while True:
+        page = content(api("GET", f"/jobs/{job}/images", query_string=query))
+        names += [one["name"] for one in page["images"]]
+        if page["next"] is None:
+            break
+        query["before"] = page["next"]
+    assert names == [f"{i}.txt" for i in range(9)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jobs?before=x",
+        "/jobs?before=99999999999999999999999_1",
+        f"/jobs?before=1_{2**70}",
+        "/jobs/1/images?before=abc",
+        "/jobs/1/images?before=1.0_",
+        "/jobs/1/images?state=refused&before=-1",
+        "/jobs/1/images?state=nothing",
+        "/jobs/1/images?order=sideways",
+    ],
+)
+def test_a_malformed_query_is_a_sentence(api: Api, path: str) -> None:
+    open_job(api)
+    answer = api("GET", path)
+    assert answer.status_code == 400
+    assert content(answer)["error"]["code"] == "bad_input"
+
+
+def test_neighbours_follow_the_bin_and_its_order(
+    laboratory: Browser, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    submitted(pictures(png, 12))
+    classify()
+    for query in ("", "?order=low", "?label=lymphocyte", "?label=lymphocyte&order=low"):
+        page = laboratory.get(f"/jobs/1/gallery{query}").text
+        shown = [int(one) for one in re.findall(r'<li><a href="/images/(\d+)', page)]
+        walked = [shown[0]]
+        while True:
+            page = laboratory.get(f"/images/{walked[-1]}{query}").text
+            after = re.findall(r'rel="next" href="/images/(\d+)', page)
+            if not after:
+                break
+            assert (
+                f'rel="prev" href="/images/{walked[-1]}'
+                in laboratory.get(f"/images/{after[0]}{query}").text
+            )
+            walked.append(int(after[0]))
+        assert walked == shown
+
+
+def test_a_duplicate_shows_the_verdict_of_its_original(
+    api: Api, laboratory: Browser, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    submitted({"a.png": png(1), "b.png": png(1)})
+    classify()
+    first, second = (content(api("GET", f"/images/{i}")) for i in (1, 2))
+    assert (second["state"], second["duplicate_of"]) == ("duplicate", 1)
+    assert second["name"] == "b.png"
+    assert second["label"] == first["label"]
+    assert second["classes"] == first["classes"]
+    assert "The same bytes as" in laboratory.get("/images/2").text
+
+
+def test_an_image_says_what_the_model_said(
+    api: Api, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    submitted({"a.png": png(1)})
+    waiting = content(api("GET", "/images/1"))
+    assert (waiting["state"], waiting["classes"], waiting["model"]) == ("received", [], None)
+    classify()
+    image = content(api("GET", "/images/1"))
+    assert image["model"]["name"] == "wbc4"
+    assert image["classes"][0]["name"] == image["label"] == "lymphocyte"
+    assert sum(one["probability"] for one in image["classes"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_uncertain_cells_stand_in_a_bin_of_their_own(
+    laboratory: Browser, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted(pictures(png, 4))
+    classify(lambda i: Verdict("monocyte", 0.4, "uncertain", (0.2, 0.2, 0.4, 0.2)))
+    page = laboratory.get(f"/jobs/{job}").text
+    assert "Uncertain" in page
+    assert laboratory.get(f"/jobs/{job}/gallery?outcome=uncertain").text.count("<li>") == 4
+
+
+def test_a_report_is_ordered_rung_for_and_fetched(
+    api: Api,
+    submitted: Submitted,
+    classify: Classify,
+    png: Png,
+    queue: MemoryQueue,
+    database: Database,
+    blobs: MemoryBlobs,
+) -> None:
+    job = submitted(pictures(png, 1))
+    assert api("POST", f"/jobs/{job}/reports", json={"paper": "A4"}).status_code == 409
+    classify()
+    assert api("POST", f"/jobs/{job}/reports", json={"paper": "A0"}).status_code == 409
+    queue.broken = True
+    answer = api("POST", f"/jobs/{job}/reports", json={"paper": "A4"})
+    assert answer.status_code == 202, "the sweep rings for it"
+    queue.broken = False
+    report = content(api("POST", f"/jobs/{job}/reports", json={"paper": "A4"}))
+    assert report["id"] == content(answer)["id"]
+    assert queue.rung[-1] == (REPORT, report["id"], Lane.REPORTS)
+    assert api("GET", f"/reports/{report['id']}/pdf").status_code == 409
+    blobs.put("reports/1", b"%PDF-1.7 report")
+    with database.writing() as session:
+        session.execute(update(Report).values(state=ReportState.READY, blob_key="reports/1"))
+    assert content(api("GET", f"/reports/{report['id']}"))["state"] == "ready"
+    pdf = api("GET", f"/reports/{report['id']}/pdf")
+    assert (pdf.mimetype, pdf.data) == ("application/pdf", b"%PDF-1.7 report")
+    assert "job-1-A4.pdf" in pdf.headers["Content-Disposition"]
+
+
+def test_a_report_is_ordered_without_javascript(
+    laboratory: Browser, submitted: Submitted, classify: Classify, png: Png, database: Database
+) -> None:
+    job = submitted(pictures(png, 1))
+    classify()
+    answer = laboratory.submit(f"/jobs/{job}/report", {"paper": "Letter"})
+    assert answer.location == "/reports/1"
+    assert "is being made" in laboratory.get("/reports/1").text
+    for state, words in ((ReportState.READY, "Open the PDF"), (ReportState.FAILED, "Out of paper")):
+        with database.writing() as session:
+            session.execute(update(Report).values(state=state, message="Out of paper."))
+        assert words in laboratory.get("/reports/1").text

@@ -1,0 +1,85 @@
+"""gunicorn in a process of its own: serves, refuses a taken port with a sentence, ends cleanly."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from core.errors import ConfigurationError
+from core.settings import Settings
+from web.server import serve
+
+CODE = """
+import sys
+from core.settings import Settings
+from web.server import serve
+serve(Settings.model_validate_json(sys.argv[1]))
+"""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the server until the block ends."""
+    command = [sys.executable, "-c", CODE, settings.model_dump_json()]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def ask(port: int, method: str, path: str, **options: object) -> http.client.HTTPResponse:
+    """Send one request, patiently while the server starts."""
+    for _ in range(150):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request(method, path, **options)  # type: ignore[arg-type]
+            answer = connection.getresponse()
+            answer.read()
+            return answer
+        except ConnectionError:
+            time.sleep(0.1)
+        finally:
+            connection.close()
+    raise AssertionError("The server did not start.")
+
+
+def test_it_serves_pages_and_ends_on_a_signal(settings: Settings) -> None:
+    port = free_port()
+    update = {"port": port, "web_workers": 1, "redis_url": "memory://"}
+    with running(settings.model_copy(update=update)) as process:
+        assert ask(port, "GET", "/healthz").status == 200
+        page = ask(port, "GET", "/sign-in")
+        assert page.status == 200
+        assert ask(port, "GET", "/static/app.css").status == 200
+        assert ask(port, "PUT", "/api/v1/jobs/1/images/1", body=b"x" * 3_000_000).status == 401
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+
+
+def test_a_taken_port_is_named(settings: Settings) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=rf"Port {port} of 127\.0\.0\.1 can't be used"):
+            serve(settings.model_copy(update={"port": port}))
+
+
+def test_it_does_not_start_without_a_secret_key(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="SECRET_KEY"):
+        serve(settings.model_copy(update={"secret_key": ""}))

@@ -1,0 +1,13 @@
+"""The HTTP API under /api/v1, JSON in and out, one blueprint a module. The contract of clients."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+
+def blueprints() -> list[Blueprint]:
+    """Return the blueprints of the API, and the health check."""
+    from web.api import health, images, jobs, reports, results, uploads
+
+    modules = (health, images, jobs, reports, results, uploads)
+    return [module.blueprint for module in modules]

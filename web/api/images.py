@@ -1,0 +1,20 @@
+"""One image for programs."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from core import accounts
+from web.accounts import person
+from web.summaries import summarise_image
+from web.wiring import wired
+
+blueprint = Blueprint("image_api", __name__, url_prefix="/api/v1/images")
+
+
+@blueprint.get("/<id:image_id>")
+def get_image(image_id: int) -> Response:
+    """Return an image with its probabilities and the model that gave them."""
+    with wired().database.reading() as session:
+        image = accounts.find_image(session, person(), image_id)
+        return jsonify(summarise_image(session, image))

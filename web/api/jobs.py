@@ -1,0 +1,76 @@
+"""Jobs for programs: open, look up, submit, cancel, retry."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+from pydantic import BaseModel
+
+from core import accounts, jobs
+from web.accounts import person
+from web.api.requests import body_as
+from web.cursors import after_job, read_job_cursor
+from web.job_actions import act, create, submit
+from web.summaries import summarise_job, summarise_jobs
+from web.wiring import wired
+
+blueprint = Blueprint("job_api", __name__, url_prefix="/api/v1/jobs")
+_PAGE = 50
+
+
+class NewJob(BaseModel):
+    """What a job is opened with; names are cut to what the table holds."""
+
+    name: str = ""
+    reference: str = ""
+
+
+class Submission(BaseModel):
+    """Whether to go without the files that were announced and never came."""
+
+    without_missing: bool = False
+
+
+@blueprint.post("")
+def create_job() -> tuple[Response, int]:
+    """Open a job that receives files."""
+    wanted = body_as(NewJob)
+    job_id = create(person(), wanted.name, wanted.reference)
+    return _job(job_id), 201
+
+
+@blueprint.get("")
+def list_jobs() -> Response:
+    """Return a page of the jobs this person may see, newest first; classes are left out."""
+    before = request.args.get("before")
+    cursor = read_job_cursor(before) if before else None
+    with wired().database.reading() as session:
+        query = accounts.visible_jobs(person())
+        found = jobs.page_of_jobs(session, query, _PAGE, cursor)
+        next_ = after_job(found[-1]) if len(found) == _PAGE else None
+        return jsonify(jobs=summarise_jobs(session, found), next=next_)
+
+
+@blueprint.get("/<id:job_id>")
+def get_job(job_id: int) -> Response:
+    """Return one job."""
+    return _job(job_id)
+
+
+@blueprint.post("/<id:job_id>/submit")
+def submit_job(job_id: int) -> Response:
+    """Close the intake and queue the work."""
+    submit(person(), job_id, without_missing=body_as(Submission).without_missing)
+    return _job(job_id)
+
+
+@blueprint.post("/<id:job_id>/<any(cancel, retry, 'run-again'):action>")
+def act_on_job(job_id: int, action: str) -> Response:
+    """Cancel a job, retry its failed images, or run all of it again."""
+    act(person(), job_id, action)
+    return _job(job_id)
+
+
+def _job(job_id: int) -> Response:
+    with wired().database.reading() as session:
+        job = accounts.find_job(session, person(), job_id)
+        return jsonify(summarise_job(session, job))

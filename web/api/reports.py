@@ -1,0 +1,81 @@
+"""PDF reports for programs: order, ask, fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from flask import Blueprint, Response, jsonify
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from core import accounts, reports
+from core.errors import Conflict, NotFound
+from core.models import Report
+from core.states import ReportState
+from web.accounts import person
+from web.api.requests import body_as
+from web.summaries import Summary, summarise_report
+from web.wiring import wired
+
+blueprint = Blueprint("report_api", __name__, url_prefix="/api/v1")
+_CHUNK = 256 * 1024
+
+
+class Order(BaseModel):
+    """The paper a report is wanted on."""
+
+    paper: str = "A4"
+
+
+@blueprint.post("/jobs/<id:job_id>/reports")
+def order_report(job_id: int) -> tuple[Response, int]:
+    """Order a job's report, or return the one that is made or being made."""
+    return jsonify(order(job_id, body_as(Order).paper)), 202
+
+
+def order(job_id: int, paper: str) -> Summary:
+    """Order the report for the person who asks, and ring for it after the commit."""
+    wiring = wired()
+    with wiring.database.writing() as session:
+        job = accounts.find_job(session, person(), job_id)
+        report = reports.order(session, job, paper)
+    wiring.ring_for_report(report)
+    return summarise_report(report)
+
+
+@blueprint.get("/reports/<id:report_id>")
+def get_report(report_id: int) -> Response:
+    """Return a report's state."""
+    with wired().database.reading() as session:
+        return jsonify(summarise_report(find_report(session, report_id)))
+
+
+def find_report(session: Session, report_id: int) -> Report:
+    """Return a report of a job this person may see. Raises `NotFound`."""
+    report = session.get(Report, report_id)
+    if report is None:
+        raise NotFound("There is no such report, or it is not yours to see.")
+    accounts.find_job(session, person(), report.job_id)
+    return report
+
+
+@blueprint.get("/reports/<id:report_id>/pdf")
+def get_pdf(report_id: int) -> Response:
+    """Stream the PDF."""
+    with wired().database.reading() as session:
+        report = find_report(session, report_id)
+    if report.state is not ReportState.READY or report.blob_key is None:
+        raise Conflict(report.message or "The report is still being made. Ask again in a moment.")
+    response = Response(_pieces(wired().blobs.open(report.blob_key)), mimetype="application/pdf")
+    name = f"job-{report.job_id}-{report.paper}.pdf"
+    response.headers["Content-Disposition"] = f'inline; filename="{name}"'
+    # A browser's own viewer is a page with styles; the policy for our pages would leave it blank.
+    response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
+    return response
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(_CHUNK):
+            yield chunk

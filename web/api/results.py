@@ -1,0 +1,73 @@
+"""A job's results for programs: its images page by page, its problems, and the whole as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, jsonify, request
+from sqlalchemy import select
+
+from core import accounts
+from core.models import Image
+from core.states import ImageState
+from web import exports, gallery
+from web.accounts import person
+from web.summaries import Summary, summarise_job, summarise_tile
+from web.wiring import wired
+
+blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs/<id:job_id>")
+
+
+@blueprint.get("/images")
+def list_images(job_id: int) -> Response:
+    """Return a page of a bin of the job: ``state``, ``label``, ``outcome``, ``order``, ``size``."""
+    bin_ = gallery.read_bin(request.args)
+    size = min(max(request.args.get("size", gallery.PAGE, int), 1), gallery.LARGEST_PAGE)
+    with wired().database.reading() as session:
+        job = accounts.find_job(session, person(), job_id)
+        found, next_ = gallery.page(session, job.id, bin_, request.args.get("before", ""), size)
+        return jsonify(images=[summarise_tile(image) for image in found], next=next_)
+
+
+@blueprint.get("/problems")
+def list_problems(job_id: int) -> Response:
+    """Return every file that was refused or failed, and why."""
+    with wired().database.reading() as session:
+        job = accounts.find_job(session, person(), job_id)
+        rows = session.execute(
+            select(Image.name, Image.state, Image.reason, Image.message)
+            .where(Image.job_id == job.id)
+            .where(Image.state.in_((ImageState.REFUSED, ImageState.FAILED)))
+            .order_by(Image.position)
+        )
+        files = [
+            {"name": name, "state": state.value, "reason": reason, "message": message}
+            for name, state, reason, message in rows
+        ]
+        return jsonify(files=files)
+
+
+@blueprint.get("/results.csv")
+def get_csv(job_id: int) -> Response:
+    """Stream the results as CSV, UTF-8."""
+    job = _job(job_id)
+    return _file(exports.csv_lines(wired().database, job["id"]), "text/csv", f"job-{job_id}.csv")
+
+
+@blueprint.get("/results.json")
+def get_json(job_id: int) -> Response:
+    """Stream the results as JSON."""
+    pieces = exports.json_lines(wired().database, _job(job_id))
+    return _file(pieces, "application/json", f"job-{job_id}.json")
+
+
+def _job(job_id: int) -> Summary:
+    with wired().database.reading() as session:
+        return summarise_job(session, accounts.find_job(session, person(), job_id))
+
+
+def _file(pieces: Iterator[str], kind: str, name: str) -> Response:
+    # The file goes by the job's number: names may hold patient data and end up in logs.
+    response = Response(pieces, mimetype=kind)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

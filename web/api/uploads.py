@@ -1,0 +1,145 @@
+"""Taking files in: a manifest first, then one file a request as a raw body.
+
+The manifest says which bytes are needed at all, so that an upload can be resumed and nothing is
+sent twice. No transaction is open while bytes arrive.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, BinaryIO, cast
+
+from flask import Blueprint, Response, jsonify, request
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from core import accounts, intake, jobs
+from core.errors import Conflict, NotFound, Refused
+from core.intake import Accepted, Limits
+from core.models import Image, Job
+from core.states import ImageState, JobState
+from web.accounts import person
+from web.api.requests import body_as
+from web.errors import BadInput
+from web.summaries import Summary
+from web.wiring import wired
+
+blueprint = Blueprint("uploads", __name__, url_prefix="/api/v1/jobs/<id:job_id>")
+MOST_ENTRIES = 1000
+_LARGEST = 2**62
+_CHUNK = 256 * 1024
+
+
+class File(BaseModel):
+    """One line of a manifest."""
+
+    name: Annotated[str, Field(max_length=4096)]
+    size: Annotated[int, Field(ge=0, le=_LARGEST)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+class Manifest(BaseModel):
+    """Files that will be sent."""
+
+    files: Annotated[list[File], Field(max_length=MOST_ENTRIES)]
+
+
+@blueprint.post("/manifest")
+def manifest(job_id: int) -> Response:
+    """Announce files; say of each whether its bytes are needed."""
+    entries = [jobs.Entry(f.name, f.size, f.sha256) for f in body_as(Manifest).files]
+    wiring = wired()
+    with wiring.database.writing() as session:
+        job = accounts.find_job_to_handle(session, person(), job_id)
+        known = jobs.announce(session, job, entries, wiring.settings.max_job_files)
+        return jsonify(files=[_line(session, job, *pair, wiring.limits) for pair in known])
+
+
+def _line(session: Session, job: Job, image: Image, needed: bool, limits: Limits) -> Summary:
+    """Refuse at once what its size alone forbids: nobody should send a gigabyte in vain."""
+    refused = _refused_by_size(image.size, limits) if needed else None
+    if refused:
+        jobs.refuse(session, job, image, refused)
+    return _state(image) | {"needed": needed and refused is None}
+
+
+def _refused_by_size(size: int, limits: Limits) -> Refused | None:
+    if size == 0:
+        return intake.refusal("empty")
+    if size > limits.max_bytes:
+        return intake.refusal("too_large", limits.max_bytes / 2**20)
+    return None
+
+
+@blueprint.put("/images/<id:image_id>")
+def put_image(job_id: int, image_id: int) -> Response:
+    """Take one file's bytes. A file that is refused is an answer like any other, not an error."""
+    wiring, user = wired(), person()
+    with wiring.database.reading() as session:
+        image = _find(session, accounts.find_job_to_handle(session, user, job_id), image_id)
+    stream = cast(BinaryIO, _Body(cast(BinaryIO, request.stream), request.content_length))
+    result: Accepted | Refused
+    if image.state not in (ImageState.EXPECTED, ImageState.REFUSED):
+        _drain(stream, wiring.limits.max_bytes)
+        return jsonify(_state(image))
+    try:
+        result = intake.accept(stream, wiring.blobs, wiring.limits, announced=image.sha256)
+    except Refused as refused:
+        _drain(stream, wiring.limits.max_bytes)
+        result = refused
+    return jsonify(_note(job_id, image_id, result))
+
+
+def _find(session: Session, job: Job, image_id: int) -> Image:
+    if job.state is not JobState.RECEIVING:
+        raise Conflict("This job no longer receives files. Start a new one.")
+    image = session.get(Image, image_id)
+    if image is None or image.job_id != job.id:
+        raise NotFound("This file was not announced for this job. Send the manifest first.")
+    return image
+
+
+def _note(job_id: int, image_id: int, result: Accepted | Refused) -> Summary:
+    with wired().database.writing() as session:
+        job = accounts.find_job_to_handle(session, person(), job_id)
+        image = _find(session, job, image_id)
+        if isinstance(result, Refused):
+            jobs.refuse(session, job, image, result)
+        else:
+            jobs.receive(session, job, image, result)
+        return _state(image)
+
+
+class _Body:
+    """The request's bytes, which must all come.
+
+    The web server ends the stream alike for a whole body and for a sender that broke off; half a
+    file would then be refused as damaged, for good, instead of being asked for again.
+    """
+
+    def __init__(self, stream: BinaryIO, length: int | None) -> None:
+        self._stream = stream
+        self._left = length
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, none at the end. Raises `BadInput` if it came too early."""
+        chunk = self._stream.read(size)
+        if self._left is not None:
+            self._left -= len(chunk)
+            if not chunk and self._left > 0:
+                raise BadInput("The connection broke off within the file. Send it again.")
+        return chunk
+
+
+def _drain(stream: BinaryIO, most: int) -> None:
+    """Read what is left, within reason: a sender that is cut off never sees the answer."""
+    while most > 0 and (chunk := stream.read(_CHUNK)):
+        most -= len(chunk)
+
+
+def _state(image: Image) -> Summary:
+    return {
+        "id": image.id,
+        "state": image.state.value,
+        "reason": image.reason,
+        "message": image.message,
+    }

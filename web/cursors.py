@@ -1,0 +1,65 @@
+"""Where a page of a long list ends, as a short text that travels in a URL.
+
+A cursor names the last row's place in the order, never a row number: rows that come or go in
+between neither hide nor double others.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from core.models import Image, Job
+from web.errors import BadInput
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MALFORMED = "The place to go on from can't be read. Start again from the first page."
+# What SQLite keeps in an integer; a larger number would be an error there.
+_LARGEST = 2**63 - 1
+
+
+def after_job(job: Job) -> str:
+    """Return the cursor that follows this job in a list by time of creation."""
+    return f"{(job.created_at - _EPOCH) // dt.timedelta(microseconds=1)}_{job.id}"
+
+
+def read_job_cursor(text: str) -> tuple[dt.datetime, int]:
+    """Return time and id. Raises `BadInput`."""
+    moment, id_ = _halves(text)
+    try:
+        return _EPOCH + dt.timedelta(microseconds=int(moment)), _whole(id_)
+    except (ValueError, OverflowError) as error:
+        raise BadInput(_MALFORMED) from error
+
+
+def after_image(image: Image) -> str:
+    """Return the cursor that follows this image in a list by confidence."""
+    return f"{image.confidence!r}_{image.id}"
+
+
+def read_image_cursor(text: str) -> tuple[float, int]:
+    """Return confidence and id. Raises `BadInput`."""
+    confidence, id_ = _halves(text)
+    try:
+        return float(confidence), _whole(id_)
+    except ValueError as error:
+        raise BadInput(_MALFORMED) from error
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= _LARGEST:
+        raise ValueError(text)
+    return number
+
+
+def _halves(text: str) -> tuple[str, str]:
+    first, _, second = text.partition("_")
+    return first, second
+
+
+def read_position(text: str) -> int:
+    """Return a position within a job. Raises `BadInput`."""
+    try:
+        return _whole(text)
+    except ValueError as error:
+        raise BadInput(_MALFORMED) from error

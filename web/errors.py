@@ -1,0 +1,148 @@
+"""Every exception becomes a page or JSON here, and nowhere else.
+
+web adds two leaves to the tree of `core.errors`:
+
+HematoVisionError
+├── BadInput       a request that can't be understood or completed as it stands
+└── NotSignedIn    nobody is signed in, or the token is unknown
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    flash,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from core.errors import (
+    BlobMissing,
+    Conflict,
+    HematoVisionError,
+    NotAllowed,
+    NotFound,
+    QueueUnavailable,
+    Refused,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class BadInput(HematoVisionError):
+    """What was sent can't be used; the sentence says what to send instead."""
+
+
+class NotSignedIn(HematoVisionError):
+    """The request comes from nobody we know."""
+
+
+_STATUS: dict[type[HematoVisionError], int] = {
+    BadInput: 400,
+    Refused: 400,
+    NotSignedIn: 401,
+    NotAllowed: 403,
+    NotFound: 404,
+    BlobMissing: 404,
+    Conflict: 409,
+    QueueUnavailable: 503,
+}
+_SENTENCES = {
+    400: "The request could not be understood. Go back, reload the page and try again.",
+    404: "There is no such page. Start again from the list of jobs.",
+    405: "This address does not answer that kind of request.",
+    413: "What was sent is too large. Send images one file at a time, each within the limit.",
+    415: "What was sent has the wrong content type.",
+    429: "Too many attempts. Wait a minute, then try again.",
+}
+_STALE_FORM = "This page was open for too long. Reload it, then try again."
+_BROKEN = "Something went wrong on our side. Nothing that was sent is lost; try again."
+_BUSY = "The database does not answer. Nothing that was sent is lost; try again in a moment."
+
+
+def connect(app: Flask) -> None:
+    """Register the handlers."""
+    app.register_error_handler(HematoVisionError, _ours)
+    app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(OperationalError, _database)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def code_of(error: Exception) -> str:
+    """Return the stable word that programs read, such as ``not_found``."""
+    if isinstance(error, Refused):
+        return error.code
+    name = type(error).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).strip("_")
+
+
+def for_api() -> bool:
+    """Say whether this request wants JSON."""
+    return request.path.startswith("/api/")
+
+
+def _ours(error: HematoVisionError) -> AnyResponse:
+    if isinstance(error, NotSignedIn) and not for_api():
+        return _to_sign_in(str(error))
+    status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
+    return _answer(status, code_of(error), str(error))
+
+
+def _to_sign_in(message: str) -> AnyResponse:
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    if wanted != "/":
+        flash(message, "info")
+    return redirect(url_for("security.login", next=None if wanted == "/" else wanted))
+
+
+def _stale_form(_: CSRFError) -> AnyResponse:
+    return _answer(400, "csrf", _STALE_FORM)
+
+
+def _http(error: HTTPException) -> AnyResponse:
+    status = error.code or 500
+    if status < 400:
+        return error.get_response()
+    sentence = _SENTENCES.get(status, _BROKEN if status >= 500 else error.description or "")
+    return _answer(status, code_of(error), sentence)
+
+
+def _database(error: OperationalError) -> AnyResponse:
+    # The statement and its parameters stay out of the log: they may hold file names.
+    _log.error("The database does not answer: %s", type(error.orig).__name__)
+    return _answer(503, "database", _BUSY)
+
+
+def _unexpected(error: Exception) -> AnyResponse:
+    _log.error("Unexpected %s", type(error).__name__, exc_info=error)
+    return _answer(500, "internal", _BROKEN)
+
+
+def _page(status: int, message: str) -> str:
+    if status < 500:
+        return render_template("error.html", status=status, message=message)
+    # Without the context processors: they ask the database who is signed in, and it may be away.
+    template = current_app.jinja_env.get_template("error.html")
+    return template.render(status=status, message=message, laboratory="")
+
+
+def _answer(status: int, code: str, message: str) -> Response:
+    if for_api():
+        body = jsonify(error={"code": code, "message": message})
+    else:
+        body = make_response(_page(status, message))
+    body.status_code = status
+    return body

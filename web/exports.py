@@ -1,0 +1,129 @@
+"""A job's results as CSV and JSON, streamed: memory does not grow with the job."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core import jobs
+from core.db import Database
+from core.jobs import Row
+from core.models import Image, Model
+from web.summaries import Summary
+
+NOTICE = "Decision support. Not for diagnostic use without review by a qualified person."
+_CHUNK_ROWS = 200
+# The command `hematovision predict` writes the same columns.
+_COLUMNS = ("file", "class", "confidence", "outcome", "model")
+# A spreadsheet takes a cell that begins so for a formula and runs it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_lines(database: Database, job_id: int) -> Iterator[str]:
+    """Yield the CSV of a job in pieces: the header, then some hundred lines at a time."""
+    with database.reading() as session:
+        models = _models(session, job_id)
+        classes = _classes(models)
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow([*_COLUMNS, *(f"probability_{name}" for name in classes), "message"])
+        for number, row in enumerate(jobs.export_rows(session, job_id), start=1):
+            writer.writerow(_cells(row, models, classes))
+            if number % _CHUNK_ROWS == 0:
+                yield _emptied(buffer)
+        yield _emptied(buffer)
+
+
+def _emptied(buffer: io.StringIO) -> str:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text
+
+
+def _cells(row: Row, models: dict[str, Model], classes: list[str]) -> list[str]:
+    probabilities = _by_class(row, models)
+    return [
+        _neutral(row.name),
+        _neutral(row.label or ""),
+        _number(row.confidence),
+        _outcome(row),
+        _title(models[row.model]) if row.model else "",
+        *(_number(probabilities.get(name)) for name in classes),
+        _neutral(row.message or ""),
+    ]
+
+
+def _outcome(row: Row) -> str:
+    """A file without a verdict says what became of it instead."""
+    return row.outcome or row.state.value
+
+
+def _by_class(row: Row, models: dict[str, Model]) -> dict[str, float]:
+    if row.model is None or row.probabilities is None:
+        return {}
+    return dict(zip(models[row.model].classes, row.probabilities, strict=True))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def _neutral(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _models(session: Session, job_id: int) -> dict[str, Model]:
+    used = select(Image.model_digest).where(Image.job_id == job_id).distinct()
+    found = session.scalars(select(Model).where(Model.digest.in_(used)))
+    return {model.digest: model for model in found}
+
+
+def _classes(models: dict[str, Model]) -> list[str]:
+    """Return the classes in the order of the network's outputs, of several models one after one."""
+    return list(dict.fromkeys(name for model in models.values() for name in model.classes))
+
+
+def _title(model: Model) -> str:
+    return f"{model.name} {model.version} ({model.digest[:12]})"
+
+
+def json_lines(database: Database, job: Summary) -> Iterator[str]:
+    """Yield one JSON object in pieces: notice, job, models, and every file."""
+    with database.reading() as session:
+        models = _models(session, job["id"])
+        head = {"notice": NOTICE, "job": job, "models": [_model(m) for m in models.values()]}
+        yield json.dumps(head, ensure_ascii=False)[:-1] + ', "files": ['
+        comma = "\n"
+        for row in jobs.export_rows(session, job["id"]):
+            yield comma + json.dumps(_file(row, models), ensure_ascii=False)
+            comma = ",\n"
+        yield "\n]}\n"
+
+
+def _model(model: Model) -> Summary:
+    return {
+        "name": model.name,
+        "version": model.version,
+        "digest": model.digest,
+        "classes": model.classes,
+    }
+
+
+def _file(row: Row, models: dict[str, Model]) -> Summary:
+    probabilities = _by_class(row, models)
+    return {
+        "file": row.name,
+        "state": row.state.value,
+        "class": row.label,
+        "confidence": None if row.confidence is None else round(row.confidence, 6),
+        "outcome": row.outcome,
+        "model": row.model,
+        "probabilities": {name: round(value, 6) for name, value in probabilities.items()},
+        "message": row.message,
+    }

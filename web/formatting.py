@@ -1,0 +1,114 @@
+"""How numbers, times and states read on a page."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from flask_login import current_user
+from markupsafe import Markup
+
+from core import accounts
+from core.accounts import RoleName
+from core.db import utcnow
+from core.settings import Settings
+from core.states import JobState
+from web.accounts import Account
+from web.exports import NOTICE
+
+JOB_STATES = {
+    JobState.RECEIVING: ("Receiving files", "arrow-up"),
+    JobState.QUEUED: ("Waiting for a worker", "clock"),
+    JobState.RUNNING: ("Running", "play"),
+    JobState.FINISHED: ("Finished", "check"),
+    JobState.FAILED: ("Nothing was classified", "cross"),
+    JobState.CANCELLED: ("Cancelled", "stop"),
+}
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def connect(app: Flask, settings: Settings) -> None:
+    """Register the filters and what every page shows."""
+    filters: dict[str, Callable[..., object]] = {
+        "ago": ago,
+        "thousands": lambda number: f"{number:,}",
+        "percent": lambda share: f"{share * 100:.1f} %",
+        "duration": duration,
+        "filesize": filesize,
+        "moment": moment,
+        "ink": ink,
+    }
+    app.jinja_env.filters |= filters
+    app.jinja_env.globals |= {"JOB_STATES": JOB_STATES, "NOTICE": NOTICE}
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+
+    @app.context_processor
+    def frame() -> dict[str, Any]:
+        return {"laboratory": settings.laboratory, "account": _account()}
+
+
+def _account() -> dict[str, Any] | None:
+    account = current_user._get_current_object() if current_user else None
+    if not isinstance(account, Account):
+        return None
+    manages = accounts.has_role(account.user, RoleName.ADMINISTRATOR)
+    return {"email": account.email, "manages": manages}
+
+
+def moment(value: str | dt.datetime | None) -> dt.datetime | None:
+    """Return a time of a summary as a datetime."""
+    return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def ago(value: str | dt.datetime | None) -> Markup:
+    """Return a time relative to now, the exact one on hover."""
+    when = moment(value)
+    if when is None:
+        return Markup("&ndash;")
+    exact = when.strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = _relative((utcnow() - when).total_seconds(), when)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(when.isoformat(), exact, text)
+
+
+def _relative(seconds: float, when: dt.datetime) -> str:
+    if seconds < 60:
+        return "just now"
+    if seconds > 14 * 86400:
+        return when.strftime("%Y-%m-%d")
+    return f"{duration(seconds, parts=1)} ago"
+
+
+def duration(seconds: float | None, parts: int = 2) -> str:
+    """Return a length of time in at most ``parts`` units, such as ``2 min 5 s``."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return "under 1 s"
+    left, words = round(seconds), []
+    for size, unit in _UNITS:
+        if left >= size:
+            words.append(f"{left // size} {unit}")
+            left %= size
+    if left or not words:
+        words.append(f"{left} s")
+    return " ".join(words[:parts])
+
+
+def filesize(count: int) -> str:
+    """Return a number of bytes in the unit that fits."""
+    size = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def ink(colour: str) -> str:
+    """Return black or white, whichever reads better on a hex colour (WCAG relative luminance)."""
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if luminance > 0.179 else "#ffffff"

@@ -1,0 +1,53 @@
+"""What a person does to a job, in one transaction each, and the bell after it.
+
+Pages and API call these; who may do what is decided by `core.accounts`, what is possible by
+`core.jobs`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from core import accounts, jobs
+from core.models import Job, User
+from core.settings import Settings
+from web.wiring import wired
+
+
+def create(user: User, name: str, reference: str) -> int:
+    """Open a job that receives files; return its id."""
+    with wired().database.writing() as session:
+        return jobs.create(session, user.id, name, reference).id
+
+
+def submit(user: User, job_id: int, *, without_missing: bool) -> None:
+    """Queue a job. Raises `NotFound`, `NotAllowed` or `Conflict`."""
+    wiring = wired()
+    with wiring.database.writing() as session:
+        job = accounts.find_job_to_handle(session, user, job_id)
+        jobs.submit(session, job, wiring.settings, without_missing=without_missing)
+    wiring.ring_for_work()
+
+
+def act(user: User, job_id: int, action: str) -> None:
+    """Do one of `cancel`, `retry`, `run-again`. Raises `NotFound`, `NotAllowed` or `Conflict`."""
+    wiring = wired()
+    with wiring.database.writing() as session:
+        job = accounts.find_job_to_handle(session, user, job_id)
+        _ACTIONS[action](session, job, wiring.settings)
+    wiring.ring_for_work()
+
+
+def _cancel(session: Session, job: Job, _: Settings) -> None:
+    jobs.cancel(session, job)
+
+
+def _retry(session: Session, job: Job, settings: Settings) -> None:
+    jobs.retry_failed(session, job, settings)
+
+
+def _run_again(session: Session, job: Job, settings: Settings) -> None:
+    jobs.run_again(session, job, settings)
+
+
+_ACTIONS = {"cancel": _cancel, "retry": _retry, "run-again": _run_again}

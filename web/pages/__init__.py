@@ -1,0 +1,12 @@
+"""The pages, one blueprint a module, named after what a person does there."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+
+def blueprints() -> list[Blueprint]:
+    """Return the blueprints of all pages."""
+    from web.pages import account, images, jobs, people, reports, submit
+
+    return [module.blueprint for module in (account, images, jobs, people, reports, submit)]

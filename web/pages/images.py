@@ -1,0 +1,60 @@
+"""One image, large, with what the model said of it; and its small copies."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, abort, make_response, render_template, request
+
+from core import accounts
+from core.errors import NotFound
+from core.states import ImageState
+from core.thumbnails import SIDES, thumbnail
+from web import gallery
+from web.accounts import person
+from web.summaries import summarise_image, summarise_job
+from web.wiring import wired
+
+blueprint = Blueprint("images", __name__, url_prefix="/images")
+_WAITING = (ImageState.EXPECTED, ImageState.RECEIVED)
+_YEAR = 365 * 24 * 3600
+
+
+@blueprint.get("/<id:image_id>")
+def show_image(image_id: int) -> str:
+    """Show an image between its neighbours in the bin the query parameters name."""
+    with wired().database.reading() as session:
+        image = accounts.find_image(session, person(), image_id)
+        named = {"state", "label", "outcome"} & request.args.keys()
+        bin_ = gallery.read_bin(request.args)
+        if not named and image.state is not ImageState.CLASSIFIED:
+            bin_ = gallery.Bin(image.state)
+        previous, following = gallery.neighbours(session, image, bin_)
+        job = accounts.find_job(session, person(), image.job_id)
+        return render_template(
+            "images/show.html",
+            image=summarise_image(session, image),
+            job=summarise_job(session, job),
+            bin=bin_,
+            previous=previous,
+            following=following,
+            waiting=image.state in _WAITING,
+        )
+
+
+@blueprint.get("/<id:image_id>/thumbnail/<int:side>")
+def show_thumbnail(image_id: int, side: int) -> Response:
+    """Send a small JPEG copy. It never changes, so a browser may keep it for good."""
+    if side not in SIDES:
+        abort(404)
+    with wired().database.reading() as session:
+        image = accounts.find_image(session, person(), image_id)
+    if image.format is None or image.sha256 is None:
+        raise NotFound("This file was not accepted; there is no picture of it.")
+    tag = f"{image.sha256[:32]}-{side}"
+    response = make_response()
+    response.set_etag(tag)
+    if not request.if_none_match.contains(tag):
+        response.data = thumbnail(wired().blobs, image.sha256, side)
+    response.mimetype = "image/jpeg"
+    response.headers["Cache-Control"] = f"private, max-age={_YEAR}, immutable"
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,136 @@
+"""The list of jobs, and one job: its progress, its differential, its cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy import Select, or_
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from core import accounts, intake, jobs
+from core.models import Job
+from core.reports import PAPERS
+from core.states import JobState
+from web import gallery
+from web.accounts import person
+from web.cursors import after_job, read_job_cursor
+from web.errors import BadInput
+from web.job_actions import act, submit
+from web.summaries import ENDED, summarise_job, summarise_jobs, summarise_tile
+from web.wiring import wired
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
+_PAGE = 50
+_DONE = {
+    "cancel": "The job is cancelled. What was classified is kept.",
+    "retry": "The failed images are queued once more.",
+    "run-again": "All images are queued once more, under the model in use now.",
+}
+
+
+@blueprint.get("")
+def list_jobs() -> str:
+    """Show a page of jobs, newest first, filtered by state and text."""
+    state, text = request.args.get("state", ""), intake.one_line(request.args.get("q", ""))[:200]
+    before = request.args.get("before")
+    cursor = read_job_cursor(before) if before else None
+    with wired().database.reading() as session:
+        query = _filtered(accounts.visible_jobs(person()), state, text)
+        found = jobs.page_of_jobs(session, query, _PAGE, cursor)
+        rows = summarise_jobs(session, found)
+    return render_template(
+        "jobs/list.html",
+        rows=rows,
+        state_value=state,
+        text=text,
+        first_page=before is None,
+        next_=after_job(found[-1]) if len(found) == _PAGE else None,
+        live=any(row["state"] not in ENDED for row in rows),
+    )
+
+
+def _filtered(query: Select[Job], state: str, text: str) -> Select[Job]:
+    if state:
+        try:
+            query = query.where(Job.state == JobState(state))
+        except ValueError as error:
+            raise BadInput(f"A job's state is one of {', '.join(JobState)}.") from error
+    if text:
+        matches = (c.icontains(text, autoescape=True) for c in (Job.name, Job.reference))
+        query = query.where(or_(*matches))
+    return query
+
+
+@blueprint.get("/<id:job_id>")
+def show_job(job_id: int) -> str:
+    """Show one job with the first page of its gallery."""
+    return _render("jobs/show.html", job_id)
+
+
+@blueprint.get("/<id:job_id>/summary")
+def show_summary(job_id: int) -> str:
+    """Return the part of a job's page that changes while it runs."""
+    return _render("jobs/_live.html", job_id)
+
+
+@blueprint.get("/<id:job_id>/gallery")
+def show_gallery(job_id: int) -> str:
+    """Return the bins and a page of tiles, for scrolling and for another bin."""
+    return _render("jobs/_gallery.html", job_id)
+
+
+def _render(template: str, job_id: int) -> str:
+    user = person()
+    with wired().database.reading() as session:
+        job = accounts.find_job(session, user, job_id)
+        values = _values(session, job)
+        values["may_handle"] = accounts.may_handle(user, job)
+    return render_template(template, **values)
+
+
+def _values(session: Session, job: Job) -> dict[str, Any]:
+    states = jobs.image_states(session, job.id)
+    choices = gallery.choices(session, job.id, states)
+    chosen = _chosen(choices)
+    tiles, next_ = gallery.page(session, job.id, chosen, request.args.get("before", ""))
+    return {
+        "job": summarise_job(session, job),
+        "ended": job.state in ENDED,
+        "states": {state.value: count for state, count in states.items()},
+        "choices": choices,
+        "chosen": chosen,
+        "tiles": [summarise_tile(image) for image in tiles],
+        "next_": next_,
+        "orders": gallery.ORDERS,
+        "papers": PAPERS,
+        "accepts": ",".join(intake.SUFFIXES),
+        "limits": wired().limits,
+    }
+
+
+def _chosen(choices: list[gallery.Choice]) -> gallery.Bin:
+    """Return the bin that was asked for; else all cells, or the first bin if there are none."""
+    asked = gallery.read_bin(request.args)
+    named = {"state", "label", "outcome"} & request.args.keys()
+    bins = [choice.bin for choice in choices]
+    if named or gallery.Bin() in bins or not bins:
+        return asked
+    return bins[0]
+
+
+@blueprint.post("/<id:job_id>/<any(cancel, retry, 'run-again'):action>")
+def act_on_job(job_id: int, action: str) -> Response:
+    """Cancel, retry or run again."""
+    act(person(), job_id, action)
+    flash(_DONE[action], "success")
+    return redirect(url_for("jobs.show_job", job_id=job_id))
+
+
+@blueprint.post("/<id:job_id>/submit")
+def submit_job(job_id: int) -> Response:
+    """Queue what has arrived, without the files that are missing."""
+    submit(person(), job_id, without_missing=True)
+    flash("The job is queued with the files that have arrived.", "success")
+    return redirect(url_for("jobs.show_job", job_id=job_id))

@@ -1,0 +1,72 @@
+"""Handing images in: one, or a folder of thousands."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import BinaryIO, cast
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from core import accounts, intake, jobs
+from core.errors import Refused
+from core.intake import Accepted
+from core.models import Job
+from core.states import JobState
+from web.accounts import person
+from web.wiring import wired
+
+blueprint = Blueprint("submit", __name__)
+_LATEST = 3
+
+
+@blueprint.get("/")
+def show_form() -> str:
+    """Show the drop area, and what this person left half sent."""
+    user = person()
+    with wired().database.reading() as session:
+        unfinished = session.scalars(
+            select(Job)
+            .where(Job.owner_id == user.id, Job.state == JobState.RECEIVING)
+            .order_by(Job.created_at.desc())
+            .limit(_LATEST)
+        ).all()
+        newest = jobs.page_of_jobs(session, accounts.visible_jobs(user), 1, None)
+    return render_template(
+        "submit.html",
+        unfinished=unfinished,
+        first_time=not newest,
+        limits=wired().limits,
+        most=wired().settings.max_job_files,
+        accepts=",".join(intake.SUFFIXES),
+    )
+
+
+@blueprint.post("/predict")
+def predict() -> Response:
+    """Take one image from a plain form, for browsers without JavaScript, and go to its page."""
+    upload = request.files.get("image")
+    if upload is None or not upload.filename:
+        flash("Choose an image first.", "error")
+        return redirect(url_for("submit.show_form"))
+    wiring = wired()
+    try:
+        accepted = intake.accept(cast(BinaryIO, upload.stream), wiring.blobs, wiring.limits)
+    except Refused as refused:
+        flash(str(refused), "error")
+        return redirect(url_for("submit.show_form"))
+    image_id = _submit_one(upload.filename, accepted)
+    wiring.ring_for_work()
+    return redirect(url_for("images.show_image", image_id=image_id))
+
+
+def _submit_one(name: str, accepted: Accepted) -> int:
+    wiring, user = wired(), person()
+    entry = jobs.Entry(name, accepted.size, accepted.sha256)
+    with wiring.database.writing() as session:
+        job = jobs.create(session, user.id, PurePath(intake.clean_name(name)).name)
+        ((image, _),) = jobs.announce(session, job, [entry], 1)
+        jobs.receive(session, job, image, accepted)
+        jobs.submit(session, job, wiring.settings, without_missing=False)
+        return image.id

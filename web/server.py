@@ -1,0 +1,89 @@
+"""The web server: gunicorn with threads, in the foreground, until a signal ends it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from core.blobs import LocalBlobs
+from core.db import Database
+from core.errors import ConfigurationError
+from core.queue import CeleryQueue
+from core.settings import Settings
+from web import create_app, require_secret
+
+_BACKLOG = 512
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: the secret key is too short, or the address can't be listened on.
+    """
+    require_secret(settings)
+    listening = _listen(settings.host, settings.port)
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    _Server(settings, listening).run()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind before gunicorn does, which would try for seconds and then end with a bare exit."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Port {port} of {host} can't be used: {os.strerror(error.errno or 0)}. "
+            "Stop what uses it, or choose another with HEMATOVISION_PORT."
+        ) from error
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn told what to serve by objects, not by a command line."""
+
+    def __init__(self, settings: Settings, listening: socket.socket) -> None:
+        self._settings = settings
+        # gunicorn takes the socket over; asked again on a reload, it must hear the same number.
+        self._descriptor = listening.detach()
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set gunicorn up from our settings."""
+        for name, value in self._options().items():
+            self.cfg.set(name, value)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "bind": f"fd://{self._descriptor}",
+            "worker_class": "gthread",
+            "workers": self._settings.web_workers,
+            "threads": self._settings.web_threads,
+            # Each process opens its own database and broker connections.
+            "preload_app": False,
+            "timeout": 60,
+            "graceful_timeout": 10,
+            "keepalive": 15,
+            "loglevel": self._settings.log_level.lower(),
+            # `web.protection` logs requests, by route: gunicorn's log would show secret links.
+            "accesslog": None,
+            "forwarded_allow_ips": "",
+            "control_socket_disable": True,
+        }
+
+    def load(self) -> Flask:
+        """Wire one process."""
+        settings = self._settings
+        return create_app(
+            settings,
+            database=Database(settings.database),
+            blobs=LocalBlobs(settings.blobs),
+            queue=CeleryQueue(settings.redis_url),
+        )

@@ -1,0 +1,25 @@
+// An image's page: arrow keys go on, and a verdict that is awaited appears by itself.
+
+import { call, pause } from "./requests.js";
+
+document.addEventListener("keydown", (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea")) return;
+  const link = document.querySelector(`[data-key="${event.key}"]`);
+  if (link) location.assign(link.href);
+});
+
+const waiting = document.querySelector("[data-waiting]");
+while (waiting) {
+  await pause(500);
+  const image = await call("GET", `/api/v1/images/${waiting.dataset.image}`);
+  if (image.state !== "received") {
+    location.reload();
+    break;
+  }
+}
+
+// The next picture is fetched ahead, so that going on shows it at once.
+for (const link of document.querySelectorAll("[data-key]")) {
+  const id = /images\/(\d+)/.exec(link.href)[1];
+  new Image().src = `/images/${id}/thumbnail/1024`;
+}

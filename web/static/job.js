@@ -1,0 +1,135 @@
+// A job's page: live while it runs, a gallery that loads as it is scrolled, reports, resuming.
+
+import { listen } from "./files.js";
+import { localTimes } from "./page.js";
+import { call, fragment, pause, replaceRegions } from "./requests.js";
+import { SendingView, Upload } from "./upload.js";
+
+const root = document.querySelector("[data-job]");
+const job = root.dataset.job;
+const ENDED = new Set(["finished", "failed", "cancelled"]);
+const region = (name) => document.querySelector(`[data-region="${name}"]`);
+const announcer = root.querySelector("[data-announcer]");
+
+// Progress never goes back: an answer that was overtaken by a later one is not shown.
+let shown = Number(region("status").querySelector("progress")?.value ?? 0);
+let scrolled = false;
+
+async function follow() {
+  let state = root.dataset.state;
+  for (let beat = 0; !ENDED.has(state); beat++) {
+    await pause(document.hidden ? 5000 : beat < 60 ? 1000 : 2000);
+    const parsed = await fragment(`/jobs/${job}/summary`);
+    const status = parsed?.querySelector("[data-region=status]");
+    if (!status) continue;
+    const share = Number(status.querySelector("progress")?.value ?? 1);
+    if (share < shown && status.dataset.state === state) continue;
+    if (state === "receiving" && status.dataset.state !== state) return location.reload();
+    announce(share, state, status);
+    [shown, state] = [share, status.dataset.state];
+    replaceRegions(parsed);
+    localTimes(root);
+    if (!scrolled) await showBin();
+  }
+}
+
+function announce(share, before, status) {
+  const changed = status.dataset.state !== before;
+  if (changed || Math.floor(share * 4) > Math.floor(shown * 4)) {
+    announcer.textContent = status.querySelector(".line").innerText;
+  }
+}
+
+// The bin that is shown, again or another one.
+async function showBin(path = null) {
+  const current = region("gallery")?.querySelector("nav [aria-current]")?.dataset.fragment;
+  const order = region("gallery")?.querySelector(".sort [aria-current]")?.dataset.fragment;
+  const parsed = await fragment(path ?? order ?? current ?? `/jobs/${job}/gallery`);
+  if (parsed) replaceRegions(parsed);
+  watchEnd();
+}
+
+root.addEventListener("click", async (event) => {
+  const link = event.target.closest("[data-fragment], [data-more]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  if (link.dataset.more) return more(link);
+  scrolled = false;
+  await showBin(link.dataset.fragment);
+  history.replaceState(null, "", link.href);
+});
+
+async function more(link) {
+  if (link.dataset.busy) return;
+  link.dataset.busy = scrolled = true;
+  const parsed = await fragment(link.dataset.more);
+  delete link.dataset.busy;
+  if (!parsed) return;
+  region("gallery").querySelector("[data-tiles]").append(...parsed.querySelector("[data-tiles]").children);
+  const next = parsed.querySelector("[data-more]");
+  if (next) link.replaceWith(next);
+  else link.remove();
+  watchEnd();
+}
+
+const ends = new IntersectionObserver((seen) => {
+  for (const { isIntersecting, target } of seen) if (isIntersecting) more(target);
+}, { rootMargin: "600px" });
+
+// The first further page waits for a click or a scroll; a page that is merely short stays put.
+function watchEnd() {
+  ends.disconnect();
+  const link = region("gallery")?.querySelector("[data-more]");
+  if (link && scrollY > 0) ends.observe(link);
+}
+
+addEventListener("scroll", watchEnd, { passive: true, once: true });
+
+document.addEventListener("submit", async (event) => {
+  const path = event.target.dataset.report;
+  if (!path) return;
+  event.preventDefault();
+  const button = event.target.querySelector("button");
+  const words = root.querySelector("[data-report-state]");
+  button.disabled = true;
+  words.textContent = "The report is being made…";
+  try {
+    let report = await call("POST", path, { paper: event.target.paper.value });
+    while (report.state === "waiting" || report.state === "making") {
+      await pause(500);
+      report = await call("GET", `/api/v1/reports/${report.id}`);
+    }
+    words.textContent = report.state === "ready" ? "" : report.message;
+    if (report.state === "ready") location.assign(report.url);
+  } catch (error) {
+    words.textContent = error.message;
+  }
+  button.disabled = false;
+});
+
+function receive(box) {
+  const view = new SendingView(box);
+  const [files, folder] = [box.querySelector("#files"), box.querySelector("#folder")];
+  let busy = false;
+  folder.hidden = false;
+  listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), async (chosen) => {
+    if (busy || !chosen.length) return;
+    busy = true;
+    try {
+      const upload = new Upload(job, chosen, Number(box.dataset.maxBytes), (now) => view.show(now));
+      view.show(upload);
+      await upload.run();
+      await call("POST", `/api/v1/jobs/${job}/submit`, { without_missing: false });
+      location.reload();
+    } catch (error) {
+      view.box.hidden = false;
+      view.fail(error.message);
+    }
+    busy = false;
+  });
+}
+
+const receiving = document.querySelector("[data-receiving]");
+if (receiving?.querySelector("[data-drop]")) receive(receiving);
+follow();
+watchEnd();

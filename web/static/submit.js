@@ -1,0 +1,149 @@
+// The submit page: choose, see what will be sent, send; for one image, see the verdict at once.
+
+import { filesize, folderOf, kinds, listen } from "./files.js";
+import { call, pause } from "./requests.js";
+import { SendingView, Upload } from "./upload.js";
+
+const form = document.getElementById("submit");
+const find = (name, root = form) => root.querySelector(`[data-${name}]`);
+const input = document.getElementById("files");
+const folder = document.getElementById("folder");
+const verdict = find("verdict", document);
+const view = new SendingView(form);
+let chosen = [];
+let busy = false;
+
+function take(files) {
+  if (busy || !files.length) return;
+  chosen = files;
+  showVerdict(false);
+  const one = files.length === 1;
+  const size = files.reduce((sum, { file }) => sum + file.size, 0);
+  find("what").textContent = one
+    ? `${files[0].name}, ${filesize(size)}`
+    : `${files.length.toLocaleString("en")} files, ${filesize(size)} (${kinds(files)})`;
+  const most = Number(form.dataset.most);
+  if (files.length > most) {
+    find("what").textContent += `. A job holds at most ${most.toLocaleString("en")}: choose fewer.`;
+  }
+  find("go").disabled = files.length > most;
+  find("go").textContent = one ? "Predict" : `Submit ${files.length.toLocaleString("en")} images`;
+  find("fields").hidden = one;
+  document.getElementById("name").value = folderOf(files) || (one ? files[0].name : defaultName());
+  for (const name of ["chosen", "actions", "clear"]) find(name).hidden = false;
+  find("drop").classList.add("filled");
+  preview(one ? files[0].file : null);
+}
+
+const defaultName = () => `Images of ${new Date().toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
+
+// The verdict takes the place of the drop area; dropping the next image goes on working.
+function showVerdict(shown) {
+  verdict.hidden = !shown;
+  for (const name of ["drop", "folder-line"]) find(name).hidden = shown;
+  if (!shown) return;
+  for (const name of ["chosen", "sending", "refusals"]) find(name).hidden = true;
+  for (const name of ["class", "state"]) find(`verdict-${name}`, verdict).textContent = "";
+  for (const name of ["more", "picture"]) find(`verdict-${name}`, verdict).hidden = true;
+}
+
+function preview(file) {
+  const picture = find("preview");
+  if (picture.src) URL.revokeObjectURL(picture.src);
+  picture.hidden = true;
+  find("words").hidden = false;
+  if (!file) return;
+  picture.onload = () => {
+    picture.hidden = false;
+    find("words").hidden = true;
+  };
+  picture.src = URL.createObjectURL(file);
+}
+
+function clear() {
+  chosen = [];
+  form.reset();
+  preview(null);
+  find("drop").classList.remove("filled");
+  for (const name of ["chosen", "actions", "sending", "refusals"]) find(name).hidden = true;
+  showVerdict(false);
+  input.focus();
+}
+
+async function send() {
+  busy = true;
+  find("actions").hidden = true;
+  try {
+    const job = await call("POST", "/api/v1/jobs", {
+      name: document.getElementById("name").value,
+      reference: document.getElementById("reference").value,
+    });
+    const one = chosen.length === 1;
+    if (!one) history.replaceState(null, "", job.url);
+    const upload = new Upload(job.id, chosen, Number(form.dataset.maxBytes), (now) => view.show(now));
+    view.show(upload);
+    await upload.run();
+    if (one) await predict(job, upload);
+    else await finish(job, upload);
+  } catch (error) {
+    view.box.hidden = false;
+    view.fail(error.message);
+  }
+  busy = false;
+}
+
+async function finish(job, upload) {
+  await call("POST", `/api/v1/jobs/${job.id}/submit`, { without_missing: upload.missingCount > 0 });
+  location.assign(job.url);
+}
+
+async function predict(job, upload) {
+  if (upload.refusedCount) {
+    const { message } = upload.refused[0];
+    await call("POST", `/api/v1/jobs/${job.id}/cancel`);
+    showVerdict(true);
+    find("verdict-class", verdict).textContent = "Not accepted";
+    find("verdict-state", verdict).textContent = message;
+    find("verdict-more", verdict).hidden = false;
+    find("verdict-link", verdict).hidden = true;
+    return;
+  }
+  await call("POST", `/api/v1/jobs/${job.id}/submit`, {});
+  await follow(upload.images[0]);
+}
+
+async function follow(id) {
+  showVerdict(true);
+  const [state, picture] = [find("verdict-state", verdict), find("verdict-picture", verdict)];
+  for (let attempt = 0; ; attempt++) {
+    const image = await call("GET", `/api/v1/images/${id}`);
+    if (image.picture && picture.hidden) [picture.src, picture.hidden] = [image.picture, false];
+    if (image.state !== "received") return tell(image);
+    state.textContent = attempt < 20 ? "Classifying…" : "Waiting for a worker. You can leave; the result is kept under Jobs.";
+    await pause(attempt < 20 ? 250 : 2000);
+  }
+}
+
+function tell(image) {
+  const percent = `${((image.confidence ?? 0) * 100).toFixed(1)} %`;
+  find("verdict-class", verdict).textContent = image.title ? `${image.code} ${image.title}` : "Could not be classified";
+  find("verdict-state", verdict).textContent = image.title ? `${percent}, ${image.outcome}` : image.message;
+  find("verdict-link", verdict).href = image.url;
+  find("verdict-link", verdict).hidden = false;
+  find("verdict-more", verdict).hidden = false;
+}
+
+input.multiple = true;
+// What is dropped never reaches the input, so the browser must not insist on it.
+input.required = false;
+find("invitation").textContent = "Drop images or a folder here, or click to choose images";
+find("folder-line").hidden = false;
+find("actions").hidden = true;
+folder.hidden = false;
+listen(find("drop"), input, folder, find("pick-folder"), take);
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (chosen.length && !busy) send();
+});
+find("clear").addEventListener("click", clear);
+find("again", verdict).addEventListener("click", clear);

@@ -1,0 +1,169 @@
+// Sending a job's files: a manifest page by page, then one file a request, some at a time.
+//
+// Hashing runs ahead of sending by one page. Of ten thousand files, only those in flight are in
+// memory. All can be done again: what the server has it does not ask for.
+
+import { call } from "./requests.js";
+
+const PAGE = 500;
+const PARALLEL = 4;
+const SHOWN_REFUSALS = 200;
+
+export class Upload {
+  // `changed` is called with this object whenever its figures change.
+  constructor(job, files, maxBytes, changed) {
+    Object.assign(this, { job, files, maxBytes, changed });
+    this.done = 0;
+    this.sent = 0;
+    this.refused = [];
+    this.refusedCount = this.missingCount = 0;
+    this.waiting = false;
+    this.images = [];
+    this.began = performance.now();
+  }
+
+  get perSecond() {
+    return this.done / Math.max(0.001, (performance.now() - this.began) / 1000);
+  }
+
+  get secondsLeft() {
+    return (this.files.length - this.done) / Math.max(0.001, this.perSecond);
+  }
+
+  async run() {
+    let next = this.#hashed(0);
+    for (let start = 0; start < this.files.length; start += PAGE) {
+      const entries = await next;
+      next = start + PAGE < this.files.length ? this.#hashed(start + PAGE) : null;
+      const answer = await this.#call("POST", `/api/v1/jobs/${this.job}/manifest`, { files: entries });
+      await this.#send(this.files.slice(start, start + PAGE), answer.files);
+    }
+  }
+
+  async #hashed(start) {
+    const entries = [];
+    for (const { file, name } of this.files.slice(start, start + PAGE)) {
+      entries.push({ name, size: file.size, sha256: await this.#digest(file) });
+    }
+    return entries;
+  }
+
+  // Without a secure context there is no crypto.subtle; name and size then have to do.
+  async #digest(file) {
+    if (!globalThis.crypto?.subtle || file.size > this.maxBytes) return null;
+    try {
+      const digest = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
+      return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    } catch {
+      return null;
+    }
+  }
+
+  async #send(files, known) {
+    let at = 0;
+    const lane = async () => {
+      while (at < files.length) {
+        const index = at++;
+        const answer = known[index].needed ? await this.#put(known[index].id, files[index].file) : known[index];
+        this.#note(files[index].name, answer);
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, lane));
+  }
+
+  async #put(image, file) {
+    try {
+      return await this.#call("PUT", `/api/v1/jobs/${this.job}/images/${image}`, file);
+    } catch (error) {
+      if (error.status !== 0) throw error;
+      return { id: image, state: "missing", message: error.message };
+    }
+  }
+
+  #note(name, answer) {
+    this.done++;
+    this.images.push(answer.id);
+    if (answer.state === "refused" || answer.state === "missing") {
+      this.refusedCount++;
+      if (answer.state === "missing") this.missingCount++;
+      if (this.refused.length < SHOWN_REFUSALS) this.refused.push({ name, message: answer.message });
+    }
+    this.changed(this);
+  }
+
+  #call(method, path, body) {
+    return call(method, path, body, (waiting) => {
+      this.waiting = waiting;
+      this.changed(this);
+    });
+  }
+}
+
+const WORDS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+export function duration(seconds) {
+  let left = Math.max(1, Math.round(seconds));
+  const words = [];
+  for (const [size, unit] of WORDS) {
+    if (left >= size) words.push(`${Math.floor(left / size)} ${unit}`);
+    left %= size;
+  }
+  return words.slice(0, 2).join(" ");
+}
+
+// Shows an upload in the markup of the macro `sending`; draws at most once a frame.
+export class SendingView {
+  constructor(root) {
+    const find = (name) => root.querySelector(`[data-${name}]`);
+    this.box = find("sending");
+    this.bar = this.box.querySelector("progress");
+    [this.figures, this.announcer, this.trouble] = ["figures", "announcer", "trouble"].map(find);
+    [this.refusals, this.refusedCount, this.refused] = ["refusals", "refused-count", "refused"].map(find);
+    this.quarter = 0;
+    this.listed = 0;
+  }
+
+  show(upload) {
+    this.upload = upload;
+    this.box.hidden = false;
+    this.frame ??= requestAnimationFrame(() => this.#draw());
+  }
+
+  fail(message) {
+    this.trouble.textContent = message;
+    this.trouble.hidden = false;
+  }
+
+  #draw() {
+    this.frame = null;
+    const { done, files, perSecond, secondsLeft, waiting } = this.upload;
+    this.bar.value = Math.max(this.bar.value, done / files.length);
+    const count = `${done.toLocaleString("en")} of ${files.length.toLocaleString("en")} files`;
+    const pace = done > 3 ? ` · ${perSecond.toFixed(perSecond < 10 ? 1 : 0)} files/s` : "";
+    const left = done > 3 && done < files.length ? ` · about ${duration(secondsLeft)} left` : "";
+    this.figures.textContent = waiting ? `${count} · no connection, trying again…` : count + pace + left;
+    this.#announce(done / files.length, count);
+    this.#list();
+  }
+
+  #announce(share, count) {
+    const quarter = Math.floor(share * 4);
+    if (quarter > this.quarter) this.announcer.textContent = `${count} sent`;
+    this.quarter = quarter;
+  }
+
+  #list() {
+    const { refused, refusedCount } = this.upload;
+    if (!refusedCount) return;
+    this.refusals.hidden = false;
+    this.refusedCount.textContent = refusedCount.toLocaleString("en");
+    for (; this.listed < refused.length; this.listed++) {
+      const { name, message } = refused[this.listed];
+      const line = document.createElement("li");
+      const file = document.createElement("bdi");
+      file.textContent = name;
+      line.append(file, ` – ${message}`);
+      this.refused.append(line);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+"""What one web process was wired with, within reach of every view."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from flask import current_app
+
+from core import jobs
+from core.blobs import BlobStore
+from core.db import Database
+from core.errors import QueueUnavailable
+from core.intake import Limits
+from core.models import Report
+from core.queue import REPORT, TaskQueue
+from core.settings import Settings
+from core.states import Lane, ReportState
+
+_log = logging.getLogger(__name__)
+_KEY = "hematovision"
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The settings, the database, the image store and the doorbell of this process."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    queue: TaskQueue
+
+    @property
+    def limits(self) -> Limits:
+        """What the door accepts."""
+        return Limits(self.settings.max_file_bytes, self.settings.max_pixels)
+
+    def ring_for_work(self) -> None:
+        """Ring for shards that now wait. A queue that is away is no error: the sweep rings."""
+        try:
+            jobs.dispatch(self.database, self.queue, self.settings)
+        except QueueUnavailable:
+            _log.warning("The queue does not answer; the sweep will ring for what waits.")
+
+    def ring_for_report(self, report: Report) -> None:
+        """Ring for a report unless it is made already; the sweep rings if the queue is away."""
+        if report.state is not ReportState.WAITING:
+            return
+        try:
+            self.queue.ring(REPORT, report.id, Lane.REPORTS)
+        except QueueUnavailable:
+            _log.warning("The queue does not answer; the sweep will ring for report %d.", report.id)
+
+
+def wired() -> Wiring:
+    """Return the wiring of the application that serves this request."""
+    wiring: Wiring = current_app.extensions[_KEY]
+    return wiring
+
+
+def attach(wiring: Wiring, extensions: dict[str, object]) -> None:
+    """Put the wiring where `wired` finds it."""
+    extensions[_KEY] = wiring
