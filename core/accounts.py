@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from enum import StrEnum
 
-from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.db import insert_if_new, utcnow
@@ -131,9 +131,15 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def person_or_none(session: Session, email: str) -> User | None:
+    """Return the person with this address, however it is written, or None."""
+    written = func.lower(User.email) == email.strip().lower()
+    return session.scalars(select(User).where(written)).first()
+
+
 def first_administrator(session: Session, email: str) -> User:
     """Return the person with this address, made an administrator without a password if new."""
-    person = session.scalars(select(User).where(User.email == email)).first()
+    person = person_or_none(session, email)
     if person is None:
         role = session.scalars(select(Role).where(Role.name == RoleName.ADMINISTRATOR)).one()
         person = User(email=email, fs_uniquifier=secrets.token_hex(32), roles=[role])
@@ -148,8 +154,8 @@ def revoke_tokens(session: Session, user: User, name: str) -> None:
 
 
 def find_person(session: Session, email: str) -> User:
-    """Return the person with this address. Raises `NotFound`."""
-    person = session.scalars(select(User).where(User.email == email)).first()
+    """Return the person with this address, however it is written. Raises `NotFound`."""
+    person = person_or_none(session, email)
     if person is None:
         raise NotFound(f"Nobody with the address {email} is known. Add them first.")
     return person

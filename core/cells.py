@@ -1,8 +1,11 @@
-"""The cell types as people see them: one table for pages, charts, PDF and exports."""
+"""What people see of results: the cell types for pages, charts, PDF and exports, and the notice."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+# It stands on every result: page, report, export, terminal.
+NOTICE = "Decision support. Not for diagnostic use without review by a qualified person."
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,6 @@ class Database:
         writing = self.engine.execution_options(hematovision_writing=True)
         self._writers = sessionmaker(writing, expire_on_commit=False)
 
-    def session(self) -> Session:
-        """Return a session for reading; the caller closes it."""
-        return self._readers()
-
-    def writing_session(self) -> Session:
-        """Return a session whose transactions take SQLite's write lock at once."""
-        return self._writers()
-
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Yield a session that is rolled back at the end."""

@@ -17,6 +17,7 @@ from core.states import Lane
 
 CLASSIFY = "hematovision.classify_shard"
 REPORT = "hematovision.make_report"
+_AWAY = "The queue does not answer; the work is kept."
 
 
 class TaskQueue(Protocol):
@@ -42,7 +43,7 @@ class CeleryQueue:
         try:
             self._celery.send_task(task, args=[id_], queue=lane.value, retry=False)
         except OperationalError as error:
-            raise QueueUnavailable("The queue does not answer; the work is kept.") from error
+            raise QueueUnavailable(_AWAY) from error
 
     def check(self) -> None:
         """Open a connection to the broker. Raises `QueueUnavailable` within some seconds."""
@@ -50,7 +51,7 @@ class CeleryQueue:
             with self._celery.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1, timeout=3)
         except (OperationalError, OSError) as error:
-            raise QueueUnavailable("The queue does not answer; the work is kept.") from error
+            raise QueueUnavailable(_AWAY) from error
 
 
 @dataclass
@@ -63,13 +64,13 @@ class MemoryQueue:
     def ring(self, task: str, id_: int, lane: Lane) -> None:
         """Remember the message. Raises `QueueUnavailable` while ``broken``."""
         if self.broken:
-            raise QueueUnavailable("The queue does not answer; the work is kept.")
+            raise QueueUnavailable(_AWAY)
         self.rung.append((task, id_, lane))
 
     def check(self) -> None:
         """Raise `QueueUnavailable` while ``broken``."""
         if self.broken:
-            raise QueueUnavailable("The queue does not answer; the work is kept.")
+            raise QueueUnavailable(_AWAY)
 
 
 def broker(redis_url: str) -> Celery:

@@ -10,10 +10,9 @@ from sqlalchemy.orm import Session
 from core.db import clock, utcnow
 from core.errors import Conflict, LeaseLost
 from core.models import Job, Report
-from core.states import JobState, ReportState
+from core.states import ENDED, ReportState
 
 PAPERS = ("A4", "Letter")
-_ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ def order(session: Session, job: Job, paper: str) -> Report:
     """
     # Two clicks at once make one report.
     session.refresh(job, ("state", "finished_at"), with_for_update={"key_share": True})
-    if job.state not in _ENDED or job.finished_at is None:
+    if job.state not in ENDED or job.finished_at is None:
         raise Conflict("The report can be made once the job has ended.")
     if paper not in PAPERS:
         raise Conflict(f"The report is made on {' or '.join(PAPERS)}.")

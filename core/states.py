@@ -9,7 +9,8 @@ class JobState(StrEnum):
     """The life of a job.
 
     receiving ──▶ queued ──▶ running ──▶ finished
-        │           │           │  └───▶ failed      nothing could be classified
+        │ │         │           │  └───▶ failed      nothing could be classified
+        │ └─────────┼───────────┼──────▶ failed      nothing was accepted
         └───────────┴───────────┴──────▶ cancelled
     finished, failed, cancelled ──▶ queued           by a retry
     """
@@ -22,6 +23,10 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+# A job in one of these has stopped; a retry starts it again.
+ENDED = frozenset({JobState.FINISHED, JobState.FAILED, JobState.CANCELLED})
+
+
 class ImageState(StrEnum):
     """The life of one submitted file.
 
@@ -29,6 +34,8 @@ class ImageState(StrEnum):
         │           ├───────▶ failed       readable to the door, not to the decoder; may be retried
         │           └───────▶ duplicate    the same bytes as an earlier file of this job
         └─────────▶ refused                not accepted, or never arrived
+    refused ──▶ received                   sent again while the job still receives
+    failed, classified ──▶ received        by a retry
     """
 
     EXPECTED = "expected"
@@ -42,7 +49,7 @@ class ImageState(StrEnum):
 class ShardState(StrEnum):
     """The life of a shard, the unit of work.
 
-    waiting ──▶ published ──▶ leased ──▶ done
+    waiting ──▶ published ──▶ leased ──▶ done     a late message may take waiting to leased
        ▲            │            │ ├───▶ split      it killed its workers; its halves go on
        └────────────┴────────────┘ │
     waiting, published, leased ────┴───▶ dropped    its job was cancelled
@@ -54,6 +61,10 @@ class ShardState(StrEnum):
     DONE = "done"
     SPLIT = "split"
     DROPPED = "dropped"
+
+
+# Shards in one of these still have work to do.
+LIVE_SHARDS = frozenset({ShardState.WAITING, ShardState.PUBLISHED, ShardState.LEASED})
 
 
 class Lane(StrEnum):

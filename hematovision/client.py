@@ -86,6 +86,10 @@ class Client:
             limits=httpx.Limits(max_connections=_PARALLEL + 1),
         )
 
+    def close(self) -> None:
+        """Close the connections; commands that end may leave it to the end."""
+        self._http.close()
+
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send JSON and return JSON. Raises `ServerError` with the server's own sentence."""
         answer: dict[str, Any] = self._patiently(method, path, json=body).json()

@@ -42,6 +42,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _sole_user(settings) as lock, _socket_folder(settings.data) as sockets:
         _require_free_port(settings)
+        say(f"HematoVision is starting. Data and logs: {settings.data}")
         settings = _complete(settings, sockets / "redis.sock")
         link = _prepare(settings)
         logs = settings.data / "logs"
@@ -225,7 +226,7 @@ def _announce(
         with suppress(httpx.HTTPError):
             if httpx.get(f"{url}/healthz", timeout=2).status_code == 200:
                 say(f"HematoVision is ready. Open this link to sign in:\n\n    {url}{link}\n")
-                say(f"Data and logs: {settings.data}. Ctrl-C stops everything.")
+                say("Ctrl-C stops everything.")
                 return
         time.sleep(0.2)
     if not supervisor.stopping:

@@ -30,7 +30,6 @@ from ml.metrics import (
     score,
 )
 
-SPLITS = ("shipped", "random", "whole")
 LEAK_WARNING = (
     "WARNING: THIS SPLIT LEAKS. Copies of the photographs that are judged may have been trained "
     "on, so the scores say nothing about new photographs. Never publish them as accuracy."

@@ -93,7 +93,9 @@ def load_classifier(
 
         return TensorFlowClassifier(bundle, device="gpu")
     if device == "gpu":
-        raise NoGpu("TensorFlow sees no GPU on this machine; use --device cpu.")
+        raise NoGpu(
+            "TensorFlow sees no GPU on this machine. Run it on the CPU, or install the extra 'gpu'."
+        )
     from ml.onnxruntime_backend import OnnxClassifier
 
     return OnnxClassifier(bundle, threads)

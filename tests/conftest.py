@@ -23,12 +23,14 @@ from core.settings import PREFIX, Settings
 MakePerson = Callable[..., User]
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is set in the developer's shell must not decide a test."""
-    for variable in [name for name in os.environ if name.startswith(PREFIX)]:
-        if variable != f"{PREFIX}TEST_DATA":
-            monkeypatch.delenv(variable)
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """What is set in the developer's shell must not decide a test, nor a system under test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in [name for name in os.environ if name.startswith(PREFIX)]:
+            if variable != f"{PREFIX}TEST_DATA":
+                patch.delenv(variable)
+        yield
 
 
 @pytest.fixture(scope="session")

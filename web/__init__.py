@@ -21,6 +21,7 @@ from core.errors import ConfigurationError
 from core.queue import TaskQueue
 from core.settings import Settings
 from web import api, errors, formatting, pages, protection, sign_in
+from web.cursors import LARGEST, LARGEST_BIG
 from web.wiring import Wiring, attach
 
 _SHORTEST_SECRET = 32
@@ -28,10 +29,17 @@ _SESSION = dt.timedelta(hours=12)
 
 
 class Identifier(IntegerConverter):
-    """A row's id in a URL. Beyond what SQLite can hold there is no row, so there is no page."""
+    """A row's id in a URL. Beyond what its column can hold there is no row, so there is no page."""
 
     def __init__(self, map: Map) -> None:
-        super().__init__(map, max=2**63 - 1)
+        super().__init__(map, max=LARGEST)
+
+
+class ImageIdentifier(IntegerConverter):
+    """An image's id in a URL, whose column is a big integer."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=LARGEST_BIG)
 
 
 def create_app(
@@ -43,7 +51,7 @@ def create_app(
     app.config.from_mapping(_configuration(settings))
     wiring = Wiring(settings, database, blobs, queue)
     attach(wiring, app.extensions)
-    app.url_map.converters["id"] = Identifier
+    app.url_map.converters |= {"id": Identifier, "image": ImageIdentifier}
     protection.number_requests(app)
     errors.connect(app)
     flask_bootstrap.Bootstrap5(app)

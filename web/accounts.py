@@ -16,12 +16,12 @@ from flask_login import current_user
 from flask_security import MailUtil, RoleMixin, UserMixin
 from flask_security.datastore import UserDatastore
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
 
 from core import accounts
 from core.accounts import RoleName
 from core.db import Database
-from core.errors import Conflict, NotFound
+from core.errors import Conflict
+from core.intake import one_line
 from core.models import Role, User
 from web.errors import BadInput, NotSignedIn
 
@@ -39,7 +39,8 @@ def normal_email(email: str) -> str:
         BadInput: it is not an address.
     """
     normal = unicodedata.normalize("NFKC", email).strip().lower()
-    if len(normal) > 255 or not _ADDRESS.fullmatch(normal):
+    # What can't be seen has no place in an address, and PostgreSQL keeps no NUL.
+    if one_line(normal) != normal or len(normal) > 255 or not _ADDRESS.fullmatch(normal):
         raise BadInput("This is not an e-mail address. Write it as name@laboratory.org.")
     return normal
 
@@ -64,7 +65,7 @@ def add_user(database: Database, email: str, password: str, role: RoleName | str
     hashed = _hash(password)
     with database.writing() as session:
         accounts.ensure_roles(session)
-        if _find(session, normal):
+        if accounts.person_or_none(session, normal):
             raise Conflict(f"Somebody with the address {normal} is known already.")
         roles = list(session.scalars(select(Role).where(Role.name == wanted.value)))
         person = User(
@@ -84,9 +85,7 @@ def set_password(database: Database, email: str, password: str) -> None:
     check_password(password)
     hashed = _hash(password)
     with database.writing() as session:
-        person = _find(session, normal_email(email))
-        if person is None:
-            raise NotFound(f"Nobody with the address {email} is known. Add them first.")
+        person = accounts.find_person(session, normal_email(email))
         person.password, person.fs_uniquifier = hashed, secrets.token_hex(32)
 
 
@@ -95,10 +94,6 @@ def _role(role: RoleName | str) -> RoleName:
         return RoleName(role)
     except ValueError as error:
         raise BadInput(f"A role is one of {', '.join(RoleName)}.") from error
-
-
-def _find(session: Session, email: str) -> User | None:
-    return session.scalars(select(User).where(func.lower(User.email) == email)).first()
 
 
 def _hash(password: str) -> str:

@@ -13,8 +13,9 @@ from web.errors import BadInput
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MALFORMED = "The place to go on from can't be read. Start again from the first page."
-# What SQLite keeps in an integer; a larger number would be an error there.
-_LARGEST = 2**63 - 1
+# What the databases keep in an integer and in a big one; a larger number would be an error there.
+LARGEST = 2**31 - 1
+LARGEST_BIG = 2**63 - 1
 
 
 def after_job(job: Job) -> str:
@@ -40,14 +41,14 @@ def read_image_cursor(text: str) -> tuple[float, int]:
     """Return confidence and id. Raises `BadInput`."""
     confidence, id_ = _halves(text)
     try:
-        return float(confidence), _whole(id_)
+        return float(confidence), _whole(id_, LARGEST_BIG)
     except ValueError as error:
         raise BadInput(_MALFORMED) from error
 
 
-def _whole(text: str) -> int:
+def _whole(text: str, largest: int = LARGEST) -> int:
     number = int(text)
-    if not 0 <= number <= _LARGEST:
+    if not 0 <= number <= largest:
         raise ValueError(text)
     return number
 

@@ -24,7 +24,7 @@ from flask import (
     url_for,
 )
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -69,6 +69,7 @@ _SENTENCES = {
 }
 _STALE_FORM = "This page was open for too long. Reload it, then try again."
 _BROKEN = "Something went wrong on our side. Nothing that was sent is lost; try again."
+_UNFIT = "The request holds a character or a number that can't be used. Change it and try again."
 _BUSY = "The database does not answer. Nothing that was sent is lost; try again in a moment."
 
 
@@ -77,6 +78,7 @@ def connect(app: Flask) -> None:
     app.register_error_handler(HematoVisionError, _ours)
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DataError, _unfit)
     app.register_error_handler(OperationalError, _database)
     app.register_error_handler(Exception, _unexpected)
 
@@ -124,6 +126,12 @@ def _database(error: OperationalError) -> AnyResponse:
     # The statement and its parameters stay out of the log: they may hold file names.
     _log.error("The database does not answer: %s", type(error.orig).__name__)
     return _answer(503, "database", _BUSY)
+
+
+def _unfit(error: DataError) -> AnyResponse:
+    """Answer for a value no check held up and the database can't take, such as a NUL character."""
+    _log.warning("The database can't take a value: %s", type(error.orig).__name__)
+    return _answer(400, "unfit", _UNFIT)
 
 
 def _unexpected(error: Exception) -> AnyResponse:

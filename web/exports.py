@@ -11,12 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core import jobs
+from core.cells import NOTICE
 from core.db import Database
 from core.jobs import Row
 from core.models import Image, Model
 from web.summaries import Summary
 
-NOTICE = "Decision support. Not for diagnostic use without review by a qualified person."
 _CHUNK_ROWS = 200
 # The command `hematovision predict` writes the same columns.
 _COLUMNS = ("file", "class", "confidence", "outcome", "model")
@@ -55,13 +55,18 @@ def _cells(row: Row, models: dict[str, Model], classes: list[str]) -> list[str]:
         _outcome(row),
         _title(models[row.model]) if row.model else "",
         *(_number(probabilities.get(name)) for name in classes),
-        _neutral(row.message or ""),
+        _neutral(_message(row) or ""),
     ]
 
 
 def _outcome(row: Row) -> str:
     """A file without a verdict says what became of it instead."""
     return row.outcome or row.state.value
+
+
+def _message(row: Row) -> str | None:
+    """Say where a duplicate's verdict comes from, of any other file what went wrong."""
+    return row.message if row.first is None else f"The same bytes as {row.first}."
 
 
 def _by_class(row: Row, models: dict[str, Model]) -> dict[str, float]:
@@ -123,7 +128,7 @@ def _file(row: Row, models: dict[str, Model]) -> Summary:
         "class": row.label,
         "confidence": None if row.confidence is None else round(row.confidence, 6),
         "outcome": row.outcome,
-        "model": row.model,
+        "model_digest": row.model,
         "probabilities": {name: round(value, 6) for name, value in probabilities.items()},
-        "message": row.message,
+        "message": _message(row),
     }

@@ -12,11 +12,11 @@ from markupsafe import Markup
 
 from core import accounts
 from core.accounts import RoleName
+from core.cells import NOTICE
 from core.db import utcnow
 from core.settings import Settings
 from core.states import JobState
 from web.accounts import Account
-from web.exports import NOTICE
 
 JOB_STATES = {
     JobState.RECEIVING: ("Receiving files", "arrow-up"),
@@ -97,12 +97,12 @@ def duration(seconds: float | None, parts: int = 2) -> str:
 
 
 def filesize(count: int) -> str:
-    """Return a number of bytes in the unit that fits."""
+    """Return a number of bytes in the unit that fits, each 1024 of the one before."""
     size = float(count)
     for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
+        if size < 1024:
             return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1000
+        size /= 1024
     return f"{size:.1f} GB"
 
 

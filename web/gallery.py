@@ -9,6 +9,7 @@ from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from core.cells import cell_type, display_order
+from core.intake import one_line
 from core.models import Image
 from core.states import ImageState
 from web.cursors import after_image, read_image_cursor, read_position
@@ -31,7 +32,10 @@ _OUTCOMES = {"uncertain": "Uncertain", "unfamiliar": "Unfamiliar"}
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """What is shown: one state, of the classified perhaps one class or outcome, and the order."""
+    """What is shown: one state, of the classified perhaps one class or outcome, and the order.
+
+    ``label`` is the class as the image's row holds it; in addresses and in JSON it is ``class``.
+    """
 
     state: ImageState = ImageState.CLASSIFIED
     label: str = ""
@@ -47,7 +51,7 @@ class Bin:
         """Return the query parameters that name this bin, defaults left out."""
         named = {
             "state": "" if self.by_confidence else self.state.value,
-            "label": self.label,
+            "class": self.label,
             "outcome": self.outcome,
             "order": "" if self.order == "high" else self.order,
         }
@@ -75,7 +79,8 @@ def read_bin(arguments: Mapping[str, str]) -> Bin:
     order = arguments.get("order") or "high"
     if order not in ORDERS:
         raise BadInput("The order is high or low.")
-    return Bin(state, arguments.get("label", "")[:40], arguments.get("outcome", "")[:16], order)
+    label, outcome = (one_line(arguments.get(name, "")) for name in ("class", "outcome"))
+    return Bin(state, label[:40], outcome[:16], order)
 
 
 def _inside(job_id: int, bin_: Bin) -> Select[Image]:

@@ -14,10 +14,9 @@ from core.cells import cell_type
 from core.db import utcnow
 from core.jobs import ClassCount, Counts
 from core.models import Image, Job, Model, Prediction, Report
-from core.states import ImageState, JobState
+from core.states import ImageState
 
 Summary = dict[str, Any]
-ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
 
 
 def summarise_jobs(session: Session, found: Sequence[Job]) -> list[Summary]:
@@ -69,7 +68,7 @@ def _counts(counts: Counts) -> dict[str, int]:
 def _class(one: ClassCount) -> Summary:
     cell = cell_type(one.name)
     return {
-        "name": cell.name,
+        "class": cell.name,
         "label": cell.label,
         "code": cell.code,
         "colour": cell.colour,
@@ -87,8 +86,8 @@ def summarise_tile(image: Image) -> Summary:
         "id": image.id,
         "name": image.name,
         "state": image.state.value,
-        "label": image.label,
-        "title": cell.label if cell else None,
+        "class": image.label,
+        "label": cell.label if cell else None,
         "code": cell.code if cell else None,
         "colour": cell.colour if cell else None,
         "confidence": image.confidence,
@@ -136,7 +135,7 @@ def _verdict(session: Session, image: Image) -> Summary:
 def _probability(name: str, probability: float) -> Summary:
     cell = cell_type(name)
     return {
-        "name": cell.name,
+        "class": cell.name,
         "label": cell.label,
         "code": cell.code,
         "colour": cell.colour,

@@ -55,8 +55,8 @@ def sweep_once(database: Database, queue: TaskQueue, settings: Settings) -> str 
     """Sweep, and return a sentence about what was in the way, if anything."""
     try:
         swept = jobs.sweep(database, queue, settings)
-    except QueueUnavailable:
-        return "The queue does not answer; the work is kept."
+    except QueueUnavailable as error:
+        return str(error)
     except SQLAlchemyError as error:
         return f"The database does not answer ({type(error).__name__})."
     if swept.lost or swept.ended:

@@ -6,7 +6,7 @@ is rung for next and sweeps up what crashes left, `queries` reads, `lock` says i
 are locked. No bytes, no Celery and no pages here.
 """
 
-from core.jobs.arrival import Entry, announce, create, receive, refuse
+from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open
 from core.jobs.dispatch import WORKER_SECONDS, Swept, dispatch, sweep
 from core.jobs.queries import (
     ClassCount,
@@ -62,6 +62,7 @@ __all__ = [
     "refuse",
     "release",
     "renew",
+    "require_open",
     "retry_failed",
     "run_again",
     "seconds_left",

@@ -13,7 +13,7 @@ from core.intake import Accepted, clean_name, one_line
 from core.jobs.lock import require_receiving
 from core.jobs.queries import image_states
 from core.models import Image, Job
-from core.states import ImageState
+from core.states import ImageState, JobState
 
 _TOO_LATE = "This job no longer receives files. Start a new one."
 # SQLite takes some thousands of variables in a statement; PostgreSQL plans short lists faster.
@@ -62,6 +62,12 @@ def announce(
     session.add_all(fresh)
     session.flush()
     return _with_need(images)
+
+
+def require_open(job: Job) -> None:
+    """Raise `Conflict` for a job that, as it was read, receives no more: before bytes are taken."""
+    if job.state is not JobState.RECEIVING:
+        raise Conflict(_TOO_LATE)
 
 
 _Announced = dict[tuple[str, int], list[Image]]

@@ -21,7 +21,7 @@ from core.jobs.shards import settle
 from core.models import Job, Report, Shard, Worker
 from core.queue import CLASSIFY, REPORT, TaskQueue
 from core.settings import Settings
-from core.states import Lane, ReportState, ShardState
+from core.states import LIVE_SHARDS, Lane, ReportState, ShardState
 
 # A worker whose heartbeat is older than this is taken for dead when slots are counted.
 WORKER_SECONDS = 20
@@ -133,9 +133,7 @@ def sweep(database: Database, queue: TaskQueue, settings: Settings) -> Swept:
 
 def _end_jobs(database: Database) -> int:
     """End the jobs whose last worker died between its two transactions."""
-    left = select(Shard.id).where(
-        Shard.job_id == Job.id, Shard.state.in_((ShardState.WAITING, *_OUT))
-    )
+    left = select(Shard.id).where(Shard.job_id == Job.id, Shard.state.in_(LIVE_SHARDS))
     with database.reading() as session:
         ids = session.scalars(select(Job.id).where(Job.state.in_(LIVE), ~left.exists())).all()
     return sum(_end(database, job_id) for job_id in ids)

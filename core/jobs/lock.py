@@ -14,7 +14,6 @@ from core.models import Job
 from core.states import JobState
 
 LIVE = (JobState.QUEUED, JobState.RUNNING)
-CLOSED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
 _READ_AGAIN = ("state", "submitted_at", "finished_at")
 
 

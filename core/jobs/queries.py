@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, case, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from core.cells import display_order
@@ -134,13 +134,16 @@ def seconds_left(job: Job, done: Counts, now: dt.datetime) -> float | None:
 
 def page_of_jobs(
     session: Session, query: Select[Job], size: int, before: tuple[dt.datetime, int] | None
-) -> list[Job]:
-    """Return the newest ``size`` jobs of ``query`` that are older than ``before`` (time, id)."""
+) -> tuple[list[Job], bool]:
+    """Return the newest ``size`` jobs of ``query`` older than ``before`` (time, id).
+
+    With them comes whether there are more.
+    """
     if before:
         query = query.where(tuple_(Job.created_at, Job.id) < before)
-    return list(
-        session.scalars(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(size)).all()
-    )
+    newest = query.order_by(Job.created_at.desc(), Job.id.desc())
+    found = session.scalars(newest.limit(size + 1)).all()
+    return list(found[:size]), len(found) > size
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class Row:
     """One line of an export: a file, what became of it, and its probabilities if classified.
 
     ``name`` is as given, ``model`` a digest, ``probabilities`` in the order of its
-    classes. A duplicate carries the verdict of the file it repeats.
+    classes. A duplicate carries the verdict of the file it repeats, whose name is ``first``.
     """
 
     image_id: int
@@ -160,6 +163,7 @@ class Row:
     model: str | None
     probabilities: Sequence[float] | None
     message: str | None
+    first: str | None
 
 
 def export_rows(session: Session, job_id: int) -> Iterator[Row]:
@@ -177,6 +181,7 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
             original.model_digest,
             Prediction.probabilities,
             Image.message,
+            case((Image.duplicate_of_id.is_not(None), original.name)),
         )
         .join(original, original.id == func.coalesce(Image.duplicate_of_id, Image.id))
         .outerjoin(

@@ -12,7 +12,7 @@ from core.db import clock, insert_if_new, utcnow
 from core.errors import LeaseLost
 from core.jobs.lock import LIVE
 from core.models import Image, Job, Prediction, Shard
-from core.states import ImageState, JobState, ShardState
+from core.states import LIVE_SHARDS, ImageState, JobState, ShardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +234,7 @@ def settle(session: Session, job_id: int) -> bool:
 
 
 def _is_at_work(session: Session, job_id: int) -> bool:
-    left = (ShardState.WAITING, ShardState.PUBLISHED, ShardState.LEASED)
-    query = select(Shard.id).where(Shard.job_id == job_id, Shard.state.in_(left))
+    query = select(Shard.id).where(Shard.job_id == job_id, Shard.state.in_(LIVE_SHARDS))
     return session.scalar(query.limit(1)) is not None
 
 

@@ -10,13 +10,11 @@ from sqlalchemy.orm import Session
 from core.db import utcnow
 from core.errors import Conflict
 from core.intake import REASONS
-from core.jobs.lock import CLOSED, lock, require_receiving
+from core.jobs.lock import lock, require_receiving
 from core.jobs.queries import image_states
 from core.models import Image, Job, Shard
 from core.settings import Settings
-from core.states import ImageState, JobState, Lane, ShardState
-
-_LIVE_SHARDS = (ShardState.WAITING, ShardState.PUBLISHED, ShardState.LEASED)
+from core.states import ENDED, LIVE_SHARDS, ImageState, JobState, Lane, ShardState
 
 
 def submit(session: Session, job: Job, settings: Settings, *, without_missing: bool) -> None:
@@ -99,11 +97,11 @@ def cancel(session: Session, job: Job) -> None:
         Conflict: the job has already ended.
     """
     lock(session, job)
-    if job.state in CLOSED:
+    if job.state in ENDED:
         raise Conflict("This job has already ended; there is nothing to cancel.")
     session.execute(
         update(Shard)
-        .where(Shard.job_id == job.id, Shard.state.in_(_LIVE_SHARDS))
+        .where(Shard.job_id == job.id, Shard.state.in_(LIVE_SHARDS))
         .values(state=ShardState.DROPPED, fence=Shard.fence + 1, lease_until=None)
     )
     job.state, job.finished_at = JobState.CANCELLED, utcnow()
@@ -139,7 +137,7 @@ def run_again(session: Session, job: Job, settings: Settings) -> int:
         Conflict: the job has not ended, or holds no accepted image.
     """
     lock(session, job)
-    if job.state not in CLOSED or job.submitted_at is None:
+    if job.state not in ENDED or job.submitted_at is None:
         raise Conflict("Only a job that was submitted and has ended can be run again.")
     _put_back(session, job, (ImageState.FAILED, ImageState.CLASSIFIED))
     count = image_states(session, job.id).get(ImageState.RECEIVED, 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from core.cells import NOTICE
 from ml.recipes import recipe_names
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def _summary(rows: list[Row], table: Path) -> None:
         click.echo(f"error: {row.file}: {row.reason}", err=True)
     if not done:
         raise click.ClickException(f"None of the {len(rows)} files could be classified.")
-    click.echo(f"{done} images classified, {len(failed)} failed: {table}", err=True)
+    click.echo(f"{done:,} images classified, {len(failed):,} failed: {table}", err=True)
+    click.echo(NOTICE, err=True)
 
 
 def _samples(folders: tuple[Path, ...]) -> list[Sample]:

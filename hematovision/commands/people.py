@@ -26,8 +26,8 @@ def add(email: str, role: str, password: str) -> None:
     from core.db import Database
     from web.accounts import add_user
 
-    add_user(Database(Settings.from_env().database), email, password, RoleName(role))
-    click.echo(f"{email} may now sign in as {role}.")
+    person = add_user(Database(Settings.from_env().database), email, password, RoleName(role))
+    click.echo(f"{person.email} may now sign in as {role}.")
 
 
 @user.command("list")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +41,14 @@ def web() -> None:
 
 
 @click.command()
-@click.option("--processes", type=click.IntRange(1), help="Worker processes [one a core].")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes [one a core].")
 @click.option("--threads", type=click.IntRange(1), help="Cores of each process [shared out].")
-def worker(processes: int | None, threads: int | None) -> None:
+def worker(workers: int | None, threads: int | None) -> None:
     """Run classifying workers alone. Several may run side by side, on any number of machines."""
     from worker.main import serve
 
     settings = Settings.from_env()
-    count = processes or settings.workers or os.cpu_count() or 1
-    serve(settings, processes=count, threads=threads or settings.threads)
+    serve(settings, processes=workers or settings.workers, threads=threads or settings.threads)
 
 
 @click.command()

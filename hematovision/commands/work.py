@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from core.cells import NOTICE
 from core.intake import SUFFIXES
+from core.reports import PAPERS
 from core.settings import Settings
 from hematovision import client as http
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
-_PAPER = click.Choice(["A4", "Letter"], case_sensitive=False)
-NOTICE = "Decision support. Not for diagnostic use without review by a qualified person."
+_PAPER = click.Choice(PAPERS, case_sensitive=False)
 
 
 def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,12 +106,12 @@ def _follow(client: http.Client, job_id: int) -> dict[str, Any]:
 
 def _print_summary(job: dict[str, Any]) -> None:
     counts = job["counts"]
-    table = Table("Class", "Code", "Count", "Per cent", "95 % interval", box=None)
+    table = Table("Class", "Code", "Cells", "Per cent", "95 % interval", box=None)
     for column in table.columns[2:]:
         column.justify = "right"
     for one in job["classes"]:
         share, low, high = (f"{100 * one[key]:.1f}" for key in ("share", "low", "high"))
-        table.add_row(one["label"], one["code"], f"{one['count']:,}", share, f"[{low}, {high}]")
+        table.add_row(one["label"], one["code"], f"{one['count']:,}", share, f"[{low} to {high}]")
     console = Console()
     console.print(f"Job {job['id']}, {job['name']}: {job['state']}", markup=False)
     console.print(

@@ -1,4 +1,4 @@
-"""The mission's own recipe: a linear head on a frozen ImageNet network.
+"""The published recipe: a linear head on a frozen ImageNet network.
 
 MobileNetV2 as ImageNet left it, Flatten, Dropout, a softmax over four cells; Adam, categorical
 cross-entropy, 5 passes. The base never changes, so its features are computed once.

@@ -128,11 +128,15 @@ def test_jobs_are_paged_by_time_and_id_without_gap_or_repeat(life: Life) -> None
     seen: list[int] = []
     before: tuple[dt.datetime, int] | None = None
     with life.database.reading() as session:
-        while page := jobs.page_of_jobs(session, select(Job), 2, before):
-            assert len(page) <= 2
+        more = True
+        while more:
+            page, more = jobs.page_of_jobs(session, select(Job), 2, before)
+            assert 1 <= len(page) <= 2
             seen += [job.id for job in page]
             before = (page[-1].created_at, page[-1].id)
-    assert seen == ids[::-1]
+        assert seen == ids[::-1]
+        assert jobs.page_of_jobs(session, select(Job), 7, None)[1] is False
+        assert jobs.page_of_jobs(session, select(Job), 2, before) == ([], False)
 
 
 def test_an_export_lists_every_file_in_its_order_with_what_became_of_it(life: Life) -> None:
@@ -162,6 +166,7 @@ def test_an_export_lists_every_file_in_its_order_with_what_became_of_it(life: Li
     assert [row.model for row in rows] == [life.digest if label else None for label in labels]
     assert tuple(rows[2].probabilities or ()) == VERDICT.probabilities
     assert [row.message for row in rows] == [None, None, None, FAILURE.message, "No.", None]
+    assert [row.first for row in rows] == [None, None, "z.png", None, None, "bad.png"]
 
 
 def test_an_export_of_many_chunks_has_every_file_once_and_keeps_the_callers_objects(

@@ -84,9 +84,16 @@ def test_every_variable_is_a_setting(name: str, root: Path) -> None:
 
 
 def test_what_compose_takes_from_outside_is_in_the_example(compose: str, root: Path) -> None:
-    taken = set(re.findall(r"\$\{([A-Z_]+)", compose)) - {"HEMATOVISION_LOG_LEVEL"}
+    taken = set(re.findall(r"\$\{([A-Z_]+)", compose))
     offered = set(re.findall(r"^#?([A-Z_]+)=", (root / ".env.example").read_text(), re.MULTILINE))
     assert taken == offered
+
+
+def test_every_default_of_the_compose_file_is_the_settings_own(compose: str) -> None:
+    own = {row.variable: row.default.lower() for row in table()}
+    given = dict(re.findall(r"\$\{(HEMATOVISION_[A-Z_]+):-([^}]*)\}", compose))
+    assert given
+    assert {name: value.lower() for name, value in given.items()} == {n: own[n] for n in given}
 
 
 def test_every_command_is_one_of_the_command_line(services: dict[str, str]) -> None:
@@ -123,7 +130,7 @@ def test_the_web_alone_is_reached_from_outside(services: dict[str, str], compose
 
 
 def test_web_and_workers_share_the_images(services: dict[str, str], compose: str) -> None:
-    shared = 'volumes: ["blobs:/data/blobs"]'
+    shared = '"blobs:/data/blobs"'
     assert shared in services["web"]
     assert shared in compose.split("x-worker:")[1].split("\nservices:")[0]
     assert "HEMATOVISION_BLOB_ROOT: /data/blobs" in compose

@@ -16,6 +16,21 @@ from core.intake import SUFFIXES
 from hematovision import client as http
 
 Answer = Callable[[BaseHTTPRequestHandler], tuple[int, bytes]]
+Connect = Callable[[str, str], http.Client]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Return what makes a client; all of them are closed at the end."""
+    made: list[http.Client] = []
+
+    def make(server: str, token: str) -> http.Client:
+        made.append(http.Client(server, token))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
 
 
 @pytest.fixture
@@ -77,61 +92,67 @@ def test_a_manifest_line_has_name_size_and_hash(tmp_path: Path) -> None:
 
 def test_without_a_server_the_error_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="hematovision up"):
-        http.connection(tmp_path, None, None)
+        http.connection(tmp_path, None, None).close()
 
 
 def test_the_token_of_this_machine_is_never_sent_to_another(tmp_path: Path) -> None:
     note = {"server": "http://127.0.0.1:8000", "token": "hv_secret"}
     (tmp_path / "client.json").write_text(json.dumps(note))
-    http.connection(tmp_path, None, None)
+    http.connection(tmp_path, None, None).close()
     with pytest.raises(ConfigurationError):
         http.connection(tmp_path, "http://elsewhere:8000", None)
 
 
-def test_the_servers_own_sentence_is_shown(serve: Callable[[Answer], str]) -> None:
+def test_the_servers_own_sentence_is_shown(
+    serve: Callable[[Answer], str], connect: Connect
+) -> None:
     body = json.dumps({"error": {"code": "conflict", "message": "The job has ended."}}).encode()
-    client = http.Client(serve(lambda _: (409, body)), "hv_x")
+    client = connect(serve(lambda _: (409, body)), "hv_x")
     with pytest.raises(http.ServerError, match=r"^The job has ended\.$"):
         client.call("POST", "/jobs/1/cancel")
 
 
-def test_a_token_that_is_not_accepted_is_named(serve: Callable[[Answer], str]) -> None:
-    client = http.Client(serve(lambda _: (401, b"")), "hv_x")
+def test_a_token_that_is_not_accepted_is_named(
+    serve: Callable[[Answer], str], connect: Connect
+) -> None:
+    client = connect(serve(lambda _: (401, b"")), "hv_x")
     with pytest.raises(http.ServerError, match="token is not accepted"):
         client.call("GET", "/jobs")
 
 
-def test_a_server_that_restarts_is_waited_for(serve: Callable[[Answer], str]) -> None:
+def test_a_server_that_restarts_is_waited_for(
+    serve: Callable[[Answer], str], connect: Connect
+) -> None:
     answers = iter([(503, b""), (502, b""), (200, b'{"jobs": []}')])
-    client = http.Client(serve(lambda _: next(answers)), "hv_x")
+    client = connect(serve(lambda _: next(answers)), "hv_x")
     assert client.call("GET", "/jobs") == {"jobs": []}
 
 
 def test_a_server_that_never_answers_is_given_up_with_advice(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
     monkeypatch.setattr(http, "_PATIENCE_SECONDS", 0.3)
-    client = http.Client("http://127.0.0.1:9", "hv_x")
+    client = connect("http://127.0.0.1:9", "hv_x")
     with pytest.raises(http.ServerError, match="Is it running"):
         client.call("GET", "/jobs")
 
 
-def test_the_token_travels_as_a_bearer(serve: Callable[[Answer], str]) -> None:
+def test_the_token_travels_as_a_bearer(serve: Callable[[Answer], str], connect: Connect) -> None:
     seen: list[str | None] = []
 
     def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
         seen.append(request.headers["Authorization"])
         return 200, b"{}"
 
-    http.Client(serve(answer), "hv_x").call("GET", "/jobs")
+    connect(serve(answer), "hv_x").call("GET", "/jobs")
     assert seen == ["Bearer hv_x"]
 
 
 def test_a_download_that_is_refused_leaves_no_file(
-    serve: Callable[[Answer], str], tmp_path: Path
+    serve: Callable[[Answer], str], tmp_path: Path, connect: Connect
 ) -> None:
     body = json.dumps({"error": {"code": "conflict", "message": "Not ready."}}).encode()
-    client = http.Client(serve(lambda _: (409, body)), "hv_x")
+    client = connect(serve(lambda _: (409, body)), "hv_x")
     (tmp_path / "r.pdf").write_bytes(b"older")
     with pytest.raises(http.ServerError, match="Not ready"):
         client.download("/reports/1/pdf", tmp_path / "r.pdf")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +24,9 @@ WEIGHTS = "mobilenet_v2_imagenet_no_top.weights.h5"
 
 
 @pytest.fixture(scope="session")
-def data() -> Path:
-    """The folder of real image sets; HEMATOVISION_TEST_DATA names it where it lies elsewhere."""
-    folder = Path(os.environ.get("HEMATOVISION_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"The real images are not at {folder}; set HEMATOVISION_TEST_DATA.")
-    return folder
+def data(data_folder: Path) -> Path:
+    """The folder of real image sets."""
+    return data_folder
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ class Stack:
         self.data = data
         self.port = port or free_port()
         self.said: list[str] = []
+        self._clients: list[Client] = []
         words = ["up", "--data", str(data), "--port", str(self.port), *options]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hematovision", *words],
@@ -66,7 +67,8 @@ class Stack:
         """Return a client that signs in as this machine's own command line does."""
         self.link()
         note = json.loads((self.data / "client.json").read_text())
-        return Client(note["server"], note["token"])
+        self._clients.append(Client(note["server"], note["token"]))
+        return self._clients[-1]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one command against this system."""
@@ -79,29 +81,43 @@ class Stack:
             env={**os.environ, "HEMATOVISION_DATA": str(self.data)},
         )
 
-    def pids(self, *words: str) -> list[int]:
-        """Return the processes of this system whose command line holds all of ``words``."""
+    def pids(self, name: str = "") -> list[int]:
+        """Return this system's processes, or those of one of its programs, oldest first."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             command, env = _read_proc(folder / "cmdline"), _read_proc(folder / "environ")
             mine = str(self.data) in command or f"HEMATOVISION_DATA={self.data}" in env
-            if mine and command and all(word in command for word in words):
+            if mine and command and (not name or _program(command) == name):
                 found.append(int(folder.name))
         return sorted(found)
 
-    def kill(self, *words: str) -> None:
-        """Kill -9 the first process whose command line holds ``words``."""
-        pids = self.pids(*words)
-        assert pids, f"no process {words}"
+    def kill(self, name: str) -> None:
+        """Kill -9 the first process of a program: the one that the supervisor started."""
+        pids = self.pids(name)
+        assert pids, f"no process of {name}"
         os.kill(pids[0], signal.SIGKILL)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Ask it to stop, wait for that, and return how many seconds it took."""
         started = time.monotonic()
         self.process.send_signal(number)
-        self.process.wait(PATIENCE)
-        self._reader.join(5)
+        self.wait()
         return time.monotonic() - started
+
+    def wait(self) -> int:
+        """Wait until it has ended by itself and return its exit status."""
+        for client in self._clients:
+            client.close()
+        status = self.process.wait(PATIENCE)
+        self._reader.join(5)
+        if self.process.stdout:
+            self.process.stdout.close()
+        return status
+
+
+def _program(command: str) -> str:
+    """Return which of `up`'s programs has this command line."""
+    return "redis" if "unixsocket" in command else command.split()[-1]
 
 
 def _read_proc(path: Path) -> str:

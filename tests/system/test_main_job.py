@@ -93,9 +93,9 @@ def test_killed_workers_and_a_killed_broker_lose_and_double_nothing(
     assert stack.run("submit", str(folder), "--name", "kills").returncode == 0
     job = client.call("GET", "/jobs")["jobs"][0]
     _until_some_are_done(client, job["id"])
-    stack.kill("hematovision", "worker")
-    until(lambda: stack.pids("hematovision", "worker"))
-    stack.kill("appendonly")
+    stack.kill("worker")
+    until(lambda: stack.pids("worker"))
+    stack.kill("redis")
     ended = _until_ended(client, job["id"])
 
     assert ended["state"] == "finished"

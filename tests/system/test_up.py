@@ -40,8 +40,7 @@ def test_the_link_signs_in_at_once(up: Stack) -> None:
 
 def test_a_second_up_on_the_same_data_says_so(up: Stack) -> None:
     second = Stack(up.data)
-    assert second.process.wait(30) == 1
-    second._reader.join(5)
+    assert second.wait() == 1
     assert "already runs" in second.output
     assert up.url in second.output
     assert "Traceback" not in second.output
@@ -53,18 +52,16 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         stack = Stack(tmp_path / "data", port=port)
-        assert stack.process.wait(30) == 1
-        stack._reader.join(5)
+        assert stack.wait() == 1
     assert f"Port {port}" in stack.output and "--port" in stack.output
     assert "Traceback" not in stack.output
 
 
 @pytest.mark.parametrize("name", ["redis", "worker", "sweep", "web"])
 def test_what_dies_is_started_again(up: Stack, name: str) -> None:
-    words = ("appendonly",) if name == "redis" else ("hematovision", name)
-    before = set(up.pids(*words))
-    up.kill(*words)
-    until(lambda: set(up.pids(*words)) - before)
+    before = set(up.pids(name))
+    up.kill(name)
+    until(lambda: set(up.pids(name)) - before)
     until(lambda: _healthy(up))
     assert f"{name} ended" in up.output
 

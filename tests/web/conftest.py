@@ -24,10 +24,11 @@ from core.accounts import RoleName
 from core.blobs import MemoryBlobs
 from core.db import Database
 from core.jobs import Failure, Verdict
-from core.models import Model, Shard
+from core.models import Model, Role, Shard, User
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import ShardState, TokenKind
+from tests.conftest import wipe
 from web import create_app
 from web.accounts import add_user
 
@@ -73,11 +74,35 @@ def settings(tmp_path: Path, empty_database: Path) -> Settings:
 
 
 @pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    """The database the application uses."""
+def database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
+    """The database the application uses: SQLite, or also PostgreSQL for a test `on_both`."""
     found = Database(settings.database)
-    yield found
+    if getattr(request, "param", "sqlite") == "postgresql":
+        server: Database = request.getfixturevalue("postgresql_database")
+        _take_people(found, server)
+        yield server
+        wipe(server)
+    else:
+        yield found
     found.dispose()
+
+
+on_both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
+def _take_people(source: Database, target: Database) -> None:
+    """Copy the people, in their order: making their passwords anew would take its time."""
+    with source.reading() as session:
+        people = session.scalars(select(User).order_by(User.id)).all()
+    with target.writing() as session:
+        accounts.ensure_roles(session)
+        for one in people:
+            names = [role.name for role in one.roles]
+            roles = list(session.scalars(select(Role).where(Role.name.in_(names))))
+            copy = User(email=one.email, password=one.password, fs_uniquifier=one.fs_uniquifier)
+            copy.roles = roles
+            session.add(copy)
+            session.flush()
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def test_every_file_stands_in_the_csv_with_its_verdict_or_its_reason(
     ]
     assert [row["file"] for row in rows] == ["a.png", "b.png", 'c, "d".png', "e.png"]
     assert rows[0]["class"] == rows[1]["class"] == "lymphocyte"
+    assert [row["message"] for row in rows[:3]] == ["", "The same bytes as a.png.", ""]
     assert rows[0]["confidence"] == rows[0]["probability_lymphocyte"] == "0.980000"
     assert rows[0]["probability_neutrophil"] == "0.006667"
     assert rows[0]["model"].endswith(f"({DIGEST[:12]})")
@@ -61,16 +62,19 @@ def test_cells_that_a_spreadsheet_would_run_are_made_harmless(
 def test_the_json_holds_job_models_and_every_file(
     api: Api, submitted: Submitted, classify: Classify, png: Png
 ) -> None:
-    job = submitted({"a.png": png(1), "ü.png": b"text"})
+    job = submitted({"a.png": png(1), "ü.png": b"text", "b.png": png(1)})
     classify()
     answer = api("GET", f"/jobs/{job}/results.json")
     found = json.loads(answer.text)
     assert "Not for diagnostic use" in found["notice"]
     assert found["job"] == content(api("GET", f"/jobs/{job}"))
     assert found["models"][0]["digest"] == DIGEST
-    assert [one["file"] for one in found["files"]] == ["a.png", "ü.png"]
+    assert [one["file"] for one in found["files"]] == ["a.png", "ü.png", "b.png"]
     assert found["files"][0]["probabilities"]["lymphocyte"] == 0.98
     assert found["files"][1]["probabilities"] == {}
+    assert [one["model_digest"] for one in found["files"]] == [DIGEST, None, DIGEST]
+    assert found["files"][2]["message"] == "The same bytes as a.png."
+    assert found["files"][2]["class"] == found["files"][0]["class"] == "lymphocyte"
 
 
 def test_an_empty_job_exports_a_header_and_valid_json(api: Api) -> None:

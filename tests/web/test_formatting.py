@@ -8,6 +8,9 @@ import pytest
 
 from core.cells import CELL_TYPES
 from core.db import utcnow
+from core.intake import refusal
+from core.settings import Settings
+from tests.web.conftest import Browser
 from web.formatting import ago, duration, filesize, ink
 
 
@@ -36,10 +39,24 @@ def test_times_are_relative_with_the_exact_one_on_hover() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "words"), [(0, "0 bytes"), (1500, "1.5 kB"), (33_554_432, "34 MB"), (5e9, "5.0 GB")]
+    ("count", "words"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1500, "1.5 kB"),
+        (33_554_432, "32 MB"),
+        (5e9, "4.7 GB"),
+    ],
 )
 def test_sizes_are_in_the_unit_that_fits(count: float, words: str) -> None:
     assert filesize(int(count)) == words
+
+
+def test_the_limit_reads_the_same_before_and_after_a_file_is_refused(
+    laboratory: Browser, settings: Settings
+) -> None:
+    assert f"larger than {filesize(2**25)}." in str(refusal("too_large", 2**25 / 2**20))
+    assert f"up to {filesize(settings.max_file_bytes)} each" in laboratory.get("/").text
 
 
 def luminance(colour: str) -> float:

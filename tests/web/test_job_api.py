@@ -22,8 +22,10 @@ from tests.web.conftest import (
     Submitted,
     content,
     judge_in_turn,
+    on_both,
     open_job,
 )
+from web.job_list import PAGE
 
 
 def pictures(png: Png, count: int) -> dict[str, bytes]:
@@ -59,7 +61,7 @@ def test_a_job_says_all_that_the_contract_names(
     }
     assert [one["code"] for one in answer["classes"]] == ["NE", "LY", "MO", "EO"]
     assert set(answer["classes"][0]) == {
-        "name",
+        "class",
         "label",
         "code",
         "colour",
@@ -105,7 +107,7 @@ def test_the_failed_images_are_retried_alone(
     classify(fail_every_third)
     counts = content(api("GET", f"/jobs/{job}"))["counts"]
     assert (counts["classified"], counts["failed"]) == (6, 3)
-    assert "Retry the 3 failed" in laboratory.get(f"/jobs/{job}").text
+    assert "Retry the 3 failed images" in laboratory.get(f"/jobs/{job}").text
     assert laboratory.submit(f"/jobs/{job}/retry").location == f"/jobs/{job}"
     counts = content(api("GET", f"/jobs/{job}"))["counts"]
     assert (counts["classified"], counts["waiting"]) == (6, 3)
@@ -146,7 +148,7 @@ def test_jobs_are_paged_without_gap_or_double(api: Api, database: Database) -> N
 
 
 def test_the_pages_of_the_job_list_lead_on(laboratory: Browser, database: Database) -> None:
-    open_jobs(database, 55)
+    open_jobs(database, PAGE + 5)
     first = laboratory.get("/jobs?q=job").text
     older = re.findall(r'href="(/jobs\?[^"]*before=[^"]*)"', first)
     assert len(older) == 1
@@ -155,6 +157,16 @@ def test_the_pages_of_the_job_list_lead_on(laboratory: Browser, database: Databa
     assert "Job 5<" not in second
 
 
+def test_a_full_page_of_jobs_leads_to_no_empty_one(
+    laboratory: Browser, api: Api, database: Database
+) -> None:
+    open_jobs(database, PAGE)
+    assert "Older jobs" not in laboratory.get("/jobs").text
+    answer = content(api("GET", "/jobs"))
+    assert (len(answer["jobs"]), answer["next"]) == (PAGE, None)
+
+
+@on_both
 @pytest.mark.parametrize("order", ["high", "low"])
 @pytest.mark.parametrize("label", ["", "lymphocyte"])
 def test_the_gallery_is_paged_in_order_without_gap_or_double(
@@ -163,7 +175,7 @@ def test_the_gallery_is_paged_in_order_without_gap_or_double(
     job = submitted(pictures(png, 40))
     classify()
     found: list[tuple[float, int]] = []
-    query = {"order": order, "label": label, "size": "7", "before": ""}
+    query = {"order": order, "class": label, "size": "7", "before": ""}
     while True:
         page = content(api("GET", f"/jobs/{job}/images", query_string=query))
         assert len(page["images"]) <= 7
@@ -190,6 +202,7 @@ def test_what_has_no_confidence_is_paged_as_announced(
     assert names == [f"{i}.txt" for i in range(9)]
 
 
+@on_both
 @pytest.mark.parametrize(
     "path",
     [
@@ -199,6 +212,8 @@ def test_what_has_no_confidence_is_paged_as_announced(
         "/jobs/1/images?before=abc",
         "/jobs/1/images?before=1.0_",
         "/jobs/1/images?state=refused&before=-1",
+        f"/jobs/1/images?state=refused&before={2**31}",
+        f"/jobs?before=1_{2**31}",
         "/jobs/1/images?state=nothing",
         "/jobs/1/images?order=sideways",
     ],
@@ -210,12 +225,33 @@ def test_a_malformed_query_is_a_sentence(api: Api, path: str) -> None:
     assert content(answer)["error"]["code"] == "bad_input"
 
 
+@on_both
+def test_a_character_no_database_keeps_harms_nothing(
+    laboratory: Browser, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted(pictures(png, 2))
+    classify()
+    for query in ("class=%00", "outcome=%00", "class=lymph%00ocyte", "class=%ED%A0%80"):
+        for path in (
+            f"/jobs/{job}",
+            f"/jobs/{job}/gallery",
+            "/images/1",
+            f"/api/v1/jobs/{job}/images",
+        ):
+            assert laboratory.get(f"{path}?{query}").status_code == 200, (path, query)
+    page = laboratory.get(f"/jobs/{job}/gallery?class=lymph%00ocyte").text
+    assert re.findall(r"/images/(\d+)\?class=lymphocyte", page) == ["1"]
+    assert laboratory.get("/jobs?q=%00slide").text.count("Slide 7") == 1
+    for path in ("/jobs?state=%00", "/jobs?before=%00", f"/jobs/{job}/gallery?state=%00"):
+        assert laboratory.get(path).status_code == 400, path
+
+
 def test_neighbours_follow_the_bin_and_its_order(
     laboratory: Browser, submitted: Submitted, classify: Classify, png: Png
 ) -> None:
     submitted(pictures(png, 12))
     classify()
-    for query in ("", "?order=low", "?label=lymphocyte", "?label=lymphocyte&order=low"):
+    for query in ("", "?order=low", "?class=lymphocyte", "?class=lymphocyte&order=low"):
         page = laboratory.get(f"/jobs/1/gallery{query}").text
         shown = [int(one) for one in re.findall(r'<li><a href="/images/(\d+)', page)]
         walked = [shown[0]]
@@ -240,7 +276,7 @@ def test_a_duplicate_shows_the_verdict_of_its_original(
     first, second = (content(api("GET", f"/images/{i}")) for i in (1, 2))
     assert (second["state"], second["duplicate_of"]) == ("duplicate", 1)
     assert second["name"] == "b.png"
-    assert second["label"] == first["label"]
+    assert (second["class"], second["label"]) == (first["class"], first["label"])
     assert second["classes"] == first["classes"]
     assert "The same bytes as" in laboratory.get("/images/2").text
 
@@ -251,11 +287,30 @@ def test_an_image_says_what_the_model_said(
     submitted({"a.png": png(1)})
     waiting = content(api("GET", "/images/1"))
     assert (waiting["state"], waiting["classes"], waiting["model"]) == ("received", [], None)
+    assert (waiting["class"], waiting["label"]) == (None, None)
     classify()
     image = content(api("GET", "/images/1"))
     assert image["model"]["name"] == "wbc4"
-    assert image["classes"][0]["name"] == image["label"] == "lymphocyte"
+    assert image["classes"][0]["class"] == image["class"] == "lymphocyte"
+    assert image["classes"][0]["label"] == image["label"] == "Lymphocyte"
+    (tile,) = content(api("GET", "/jobs/1/images"))["images"]
+    assert (tile["class"], tile["label"]) == ("lymphocyte", "Lymphocyte")
     assert sum(one["probability"] for one in image["classes"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_one_failed_image_is_spoken_of_as_one(
+    laboratory: Browser, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted(pictures(png, 3))
+    classify(fail_every_third)
+    assert "Retry the failed image<" in laboratory.get(f"/jobs/{job}").text
+
+
+def test_a_job_without_a_file_says_what_to_do_next(api: Api, laboratory: Browser) -> None:
+    job = open_job(api)
+    api("POST", f"/jobs/{job}/cancel")
+    page = laboratory.get(f"/jobs/{job}").text
+    assert re.search(r'holds no file\. <a href="/">Submit images</a>', page)
 
 
 def test_uncertain_cells_stand_in_a_bin_of_their_own(

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.web.conftest import Browser, Classify, Png, SignIn, Submitted, content
+from tests.web.conftest import Browser, Classify, Png, SignIn, Submitted, content, on_both
 
 IDS = ("job_id", "image_id", "report_id", "token_id", "user_id")
 PEOPLE = ["a@laboratory.test", "b@laboratory.test", "doctor@clinic.test", "admin@localhost"]
@@ -93,11 +93,11 @@ def test_an_image_page_names_class_model_and_neighbours(
 ) -> None:
     submitted({f"{i}.png": png(i) for i in range(9)})
     classify()
-    page = laboratory.get("/images/5?label=lymphocyte").text
+    page = laboratory.get("/images/5?class=lymphocyte").text
     assert "Lymphocyte" in page
     assert "wbc4 1.0" in page
-    assert "/images/1?label=lymphocyte" in page
-    assert "/images/9?label=lymphocyte" in page
+    assert "/images/1?class=lymphocyte" in page
+    assert "/images/9?class=lymphocyte" in page
 
 
 def test_one_image_is_predicted_from_a_plain_form(
@@ -153,6 +153,9 @@ def test_a_half_sent_job_is_offered_again(laboratory: Browser, png: Png) -> None
     assert "The file never arrived" in laboratory.get(f"/jobs/{job}?state=refused").text
 
 
+@on_both
 def test_an_id_no_database_holds_is_simply_not_found(laboratory: Browser) -> None:
+    for path in (f"/jobs/{2**31 - 1}", f"/jobs/{2**31}", f"/images/{2**63 - 1}"):
+        assert laboratory.get(path).status_code == 404
     for path in (f"/jobs/{2**63}", f"/images/{10**30}", "/jobs/-1", "/images/1/thumbnail/100"):
         assert laboratory.get(path).status_code == 404

@@ -11,6 +11,7 @@ import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 
+from core import accounts
 from core.blobs import MemoryBlobs
 from core.db import Database
 from core.errors import ConfigurationError
@@ -156,6 +157,21 @@ def test_without_its_database_the_server_says_so_and_stands(
     assert answer.status_code == 503
     assert "database does not answer" in answer.text
     assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_value_the_database_can_not_take_is_a_sentence(
+    app: Flask, laboratory: Browser, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    def look_up() -> str:
+        with database.reading() as session:
+            return str(accounts.person_or_none(session, "patient\0@x.test"))
+
+    app.view_functions["jobs.list_jobs"] = look_up
+    answer = laboratory.get("/jobs")
+    assert answer.status_code == 400
+    assert "holds a character or a number that" in answer.text
+    assert "patient" not in caplog.text
 
 
 def test_an_unexpected_fault_is_a_page_with_a_number(

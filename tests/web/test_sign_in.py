@@ -16,7 +16,7 @@ from core.models import Token, User
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import TokenKind
-from tests.web.conftest import PASSWORD, SignIn, content, csrf_of
+from tests.web.conftest import PASSWORD, SignIn, content, csrf_of, on_both
 from web import create_app
 from web.accounts import set_password
 from web.sign_in import _limits_storage
@@ -39,12 +39,16 @@ def token_for(database: Database, email: str, kind: TokenKind, days: int | None 
         return accounts.issue_token(session, user, kind, "test", lifetime)
 
 
+@on_both
 def test_address_and_password_open_a_session(client: FlaskClient) -> None:
     assert try_password(client, "  A@Laboratory.TEST ", PASSWORD) == 302
     assert A in client.get("/jobs").text
 
 
-@pytest.mark.parametrize(("email", "password"), [(A, "wrong"), ("nobody@x.test", PASSWORD)])
+@on_both
+@pytest.mark.parametrize(
+    ("email", "password"), [(A, "wrong"), ("nobody@x.test", PASSWORD), ("a\0@x.test", "\0")]
+)
 def test_an_unknown_address_and_a_wrong_password_read_alike(
     client: FlaskClient, email: str, password: str
 ) -> None:
@@ -102,6 +106,7 @@ def test_limits_are_kept_where_the_broker_is(broker: str, storage: str) -> None:
     assert _limits_storage(broker) == storage
 
 
+@on_both
 def test_a_link_signs_in_until_it_runs_out(app: Flask, database: Database) -> None:
     link = f"/sign-in/{token_for(database, A, TokenKind.SIGN_IN, 1)}"
     for _ in range(2):

@@ -10,11 +10,12 @@ from flask.testing import FlaskClient
 
 from core.blobs import MemoryBlobs, image_key
 from core.queue import MemoryQueue
-from tests.web.conftest import Api, Browser, Png, announce, content, open_job, send
+from tests.web.conftest import Api, Browser, Png, announce, content, on_both, open_job, send
 
 A = "a@laboratory.test"
 
 
+@on_both
 def test_files_are_announced_sent_and_submitted(
     api: Api, png: Png, blobs: MemoryBlobs, queue: MemoryQueue
 ) -> None:
@@ -29,6 +30,7 @@ def test_files_are_announced_sent_and_submitted(
         assert blobs.get(image_key(hashlib.sha256(data).hexdigest())) == data
 
 
+@on_both
 def test_an_upload_is_resumed_with_only_what_is_missing(api: Api, png: Png) -> None:
     job = open_job(api)
     files = {f"{i}.png": png(i) for i in range(4)}
@@ -42,6 +44,7 @@ def test_an_upload_is_resumed_with_only_what_is_missing(api: Api, png: Png) -> N
     assert [line["state"] for line in again] == ["received"] * 2 + ["expected"] * 2
 
 
+@on_both
 def test_the_same_bytes_are_sent_once_and_set_aside_once(api: Api, png: Png) -> None:
     job = open_job(api)
     lines = send(api, job, {"a.png": png(1), "b.png": png(1), "c.png": png(2)})
@@ -100,6 +103,7 @@ def test_size_alone_refuses_what_need_not_be_sent(api: Api) -> None:
     assert lines[1]["message"] == "The file is empty."
 
 
+@on_both
 @pytest.mark.parametrize(
     ("given", "shown"),
     [

@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 
 from core import jobs, reports
 from core.blobs import LocalBlobs, MemoryBlobs, image_key
-from core.cells import cell_type
+from core.cells import NOTICE, cell_type
 from core.db import clock
 from core.models import Image, Job, Report
 from core.states import ImageState, ReportState
@@ -28,7 +28,6 @@ from tests.worker.test_pipeline import files, work_through
 from worker.process import WorkerProcess
 from worker.report import make_report
 from worker.report.findings import THUMBNAILS_A_CLASS
-from worker.report.page import NOTICE
 from worker.report.typeface import PLACEHOLDER
 
 PICTURES = 100

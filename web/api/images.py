@@ -12,7 +12,7 @@ from web.wiring import wired
 blueprint = Blueprint("image_api", __name__, url_prefix="/api/v1/images")
 
 
-@blueprint.get("/<id:image_id>")
+@blueprint.get("/<image:image_id>")
 def get_image(image_id: int) -> Response:
     """Return an image with its probabilities and the model that gave them."""
     with wired().database.reading() as session:

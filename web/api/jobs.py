@@ -5,16 +5,15 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel
 
-from core import accounts, jobs
+from core import accounts
+from web import job_list
 from web.accounts import person
 from web.api.requests import body_as
-from web.cursors import after_job, read_job_cursor
 from web.job_actions import act, create, submit
-from web.summaries import summarise_job, summarise_jobs
+from web.summaries import summarise_job
 from web.wiring import wired
 
 blueprint = Blueprint("job_api", __name__, url_prefix="/api/v1/jobs")
-_PAGE = 50
 
 
 class NewJob(BaseModel):
@@ -41,13 +40,10 @@ def create_job() -> tuple[Response, int]:
 @blueprint.get("")
 def list_jobs() -> Response:
     """Return a page of the jobs this person may see, newest first; classes are left out."""
-    before = request.args.get("before")
-    cursor = read_job_cursor(before) if before else None
+    before = request.args.get("before", "")
     with wired().database.reading() as session:
-        query = accounts.visible_jobs(person())
-        found = jobs.page_of_jobs(session, query, _PAGE, cursor)
-        next_ = after_job(found[-1]) if len(found) == _PAGE else None
-        return jsonify(jobs=summarise_jobs(session, found), next=next_)
+        found, next_ = job_list.page(session, accounts.visible_jobs(person()), before)
+        return jsonify(jobs=found, next=next_)
 
 
 @blueprint.get("/<id:job_id>")

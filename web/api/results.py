@@ -20,7 +20,7 @@ blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs/<id:job_id>"
 
 @blueprint.get("/images")
 def list_images(job_id: int) -> Response:
-    """Return a page of a bin of the job: ``state``, ``label``, ``outcome``, ``order``, ``size``."""
+    """Return a page of a bin of the job: ``state``, ``class``, ``outcome``, ``order``, ``size``."""
     bin_ = gallery.read_bin(request.args)
     size = min(max(request.args.get("size", gallery.PAGE, int), 1), gallery.LARGEST_PAGE)
     with wired().database.reading() as session:

@@ -13,10 +13,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from core import accounts, intake, jobs
-from core.errors import Conflict, NotFound, Refused
+from core.errors import NotFound, Refused
 from core.intake import Accepted, Limits
 from core.models import Image, Job
-from core.states import ImageState, JobState
+from core.states import ImageState
 from web.accounts import person
 from web.api.requests import body_as
 from web.errors import BadInput
@@ -70,7 +70,7 @@ def _refused_by_size(size: int, limits: Limits) -> Refused | None:
     return None
 
 
-@blueprint.put("/images/<id:image_id>")
+@blueprint.put("/images/<image:image_id>")
 def put_image(job_id: int, image_id: int) -> Response:
     """Take one file's bytes. A file that is refused is an answer like any other, not an error."""
     wiring, user = wired(), person()
@@ -90,8 +90,7 @@ def put_image(job_id: int, image_id: int) -> Response:
 
 
 def _find(session: Session, job: Job, image_id: int) -> Image:
-    if job.state is not JobState.RECEIVING:
-        raise Conflict("This job no longer receives files. Start a new one.")
+    jobs.require_open(job)
     image = session.get(Image, image_id)
     if image is None or image.job_id != job.id:
         raise NotFound("This file was not announced for this job. Send the manifest first.")

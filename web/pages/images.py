@@ -18,12 +18,12 @@ _WAITING = (ImageState.EXPECTED, ImageState.RECEIVED)
 _YEAR = 365 * 24 * 3600
 
 
-@blueprint.get("/<id:image_id>")
+@blueprint.get("/<image:image_id>")
 def show_image(image_id: int) -> str:
     """Show an image between its neighbours in the bin the query parameters name."""
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
-        named = {"state", "label", "outcome"} & request.args.keys()
+        named = {"state", "class", "outcome"} & request.args.keys()
         bin_ = gallery.read_bin(request.args)
         if not named and image.state is not ImageState.CLASSIFIED:
             bin_ = gallery.Bin(image.state)
@@ -40,7 +40,7 @@ def show_image(image_id: int) -> str:
         )
 
 
-@blueprint.get("/<id:image_id>/thumbnail/<int:side>")
+@blueprint.get("/<image:image_id>/thumbnail/<int:side>")
 def show_thumbnail(image_id: int, side: int) -> Response:
     """Send a small JPEG copy. It never changes, so a browser may keep it for good."""
     if side not in SIDES:

@@ -12,17 +12,15 @@ from werkzeug.wrappers import Response
 from core import accounts, intake, jobs
 from core.models import Job
 from core.reports import PAPERS
-from core.states import JobState
-from web import gallery
+from core.states import ENDED, JobState
+from web import gallery, job_list
 from web.accounts import person
-from web.cursors import after_job, read_job_cursor
 from web.errors import BadInput
 from web.job_actions import act, submit
-from web.summaries import ENDED, summarise_job, summarise_jobs, summarise_tile
+from web.summaries import summarise_job, summarise_tile
 from web.wiring import wired
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
-_PAGE = 50
 _DONE = {
     "cancel": "The job is cancelled. What was classified is kept.",
     "retry": "The failed images are queued once more.",
@@ -34,19 +32,17 @@ _DONE = {
 def list_jobs() -> str:
     """Show a page of jobs, newest first, filtered by state and text."""
     state, text = request.args.get("state", ""), intake.one_line(request.args.get("q", ""))[:200]
-    before = request.args.get("before")
-    cursor = read_job_cursor(before) if before else None
+    before = request.args.get("before", "")
     with wired().database.reading() as session:
         query = _filtered(accounts.visible_jobs(person()), state, text)
-        found = jobs.page_of_jobs(session, query, _PAGE, cursor)
-        rows = summarise_jobs(session, found)
+        rows, next_ = job_list.page(session, query, before)
     return render_template(
         "jobs/list.html",
         rows=rows,
         state_value=state,
         text=text,
-        first_page=before is None,
-        next_=after_job(found[-1]) if len(found) == _PAGE else None,
+        first_page=not before,
+        next_=next_,
         live=any(row["state"] not in ENDED for row in rows),
     )
 
@@ -113,7 +109,7 @@ def _values(session: Session, job: Job) -> dict[str, Any]:
 def _chosen(choices: list[gallery.Choice]) -> gallery.Bin:
     """Return the bin that was asked for; else all cells, or the first bin if there are none."""
     asked = gallery.read_bin(request.args)
-    named = {"state", "label", "outcome"} & request.args.keys()
+    named = {"state", "class", "outcome"} & request.args.keys()
     bins = [choice.bin for choice in choices]
     if named or gallery.Bin() in bins or not bins:
         return asked

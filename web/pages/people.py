@@ -25,7 +25,6 @@ from web.errors import BadInput
 from web.wiring import wired
 
 blueprint = Blueprint("people", __name__, url_prefix="/people")
-_FORGET_SECONDS = 24 * 3600
 
 
 class PersonForm(FlaskForm):  # type: ignore[misc]
@@ -65,12 +64,11 @@ def _page(form: PersonForm) -> str:
 
 
 def _workers(session: Session) -> list[dict[str, Any]]:
-    """Return the workers of the last day; ages go by the database's clock, as heartbeats do."""
+    """Return the workers that are kept; ages go by the database's clock, as heartbeats do."""
     age = clock() - Worker.seen_at
     rows = session.execute(
         select(Worker, Model, age)
         .outerjoin(Model, Model.digest == Worker.model_digest)
-        .where(age < _FORGET_SECONDS)
         .order_by(Worker.name)
     )
     return [

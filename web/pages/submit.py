@@ -32,7 +32,7 @@ def show_form() -> str:
             .order_by(Job.created_at.desc())
             .limit(_LATEST)
         ).all()
-        newest = jobs.page_of_jobs(session, accounts.visible_jobs(user), 1, None)
+        newest, _ = jobs.page_of_jobs(session, accounts.visible_jobs(user), 1, None)
     return render_template(
         "submit.html",
         unfinished=unfinished,

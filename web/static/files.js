@@ -43,7 +43,7 @@ const UNITS = ["bytes", "kB", "MB", "GB"];
 
 export function filesize(bytes) {
   let unit = 0;
-  while (bytes >= 1000 && unit < UNITS.length - 1) [bytes, unit] = [bytes / 1000, unit + 1];
+  while (bytes >= 1024 && unit < UNITS.length - 1) [bytes, unit] = [bytes / 1024, unit + 1];
   return `${bytes.toFixed(unit && bytes < 10 ? 1 : 0)} ${UNITS[unit]}`;
 }
 

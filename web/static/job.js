@@ -3,7 +3,7 @@
 import { listen } from "./files.js";
 import { localTimes } from "./page.js";
 import { call, fragment, pause, replaceRegions } from "./requests.js";
-import { SendingView, Upload } from "./upload.js";
+import { SendingView, submitSent, Upload } from "./upload.js";
 
 const root = document.querySelector("[data-job]");
 const job = root.dataset.job;
@@ -119,7 +119,7 @@ function receive(box) {
       const upload = new Upload(job, chosen, Number(box.dataset.maxBytes), (now) => view.show(now));
       view.show(upload);
       await upload.run();
-      await call("POST", `/api/v1/jobs/${job}/submit`, { without_missing: false });
+      await submitSent(job, upload);
       location.reload();
     } catch (error) {
       view.box.hidden = false;

@@ -2,7 +2,7 @@
 
 import { filesize, folderOf, kinds, listen } from "./files.js";
 import { call, pause } from "./requests.js";
-import { SendingView, Upload } from "./upload.js";
+import { SendingView, submitSent, Upload } from "./upload.js";
 
 const form = document.getElementById("submit");
 const find = (name, root = form) => root.querySelector(`[data-${name}]`);
@@ -84,17 +84,15 @@ async function send() {
     view.show(upload);
     await upload.run();
     if (one) await predict(job, upload);
-    else await finish(job, upload);
+    else {
+      await submitSent(job.id, upload);
+      location.assign(job.url);
+    }
   } catch (error) {
     view.box.hidden = false;
     view.fail(error.message);
   }
   busy = false;
-}
-
-async function finish(job, upload) {
-  await call("POST", `/api/v1/jobs/${job.id}/submit`, { without_missing: upload.missingCount > 0 });
-  location.assign(job.url);
 }
 
 async function predict(job, upload) {
@@ -126,8 +124,8 @@ async function follow(id) {
 
 function tell(image) {
   const percent = `${((image.confidence ?? 0) * 100).toFixed(1)} %`;
-  find("verdict-class", verdict).textContent = image.title ? `${image.code} ${image.title}` : "Could not be classified";
-  find("verdict-state", verdict).textContent = image.title ? `${percent}, ${image.outcome}` : image.message;
+  find("verdict-class", verdict).textContent = image.label ? `${image.code} ${image.label}` : "Could not be classified";
+  find("verdict-state", verdict).textContent = image.label ? `${percent}, ${image.outcome}` : image.message;
   find("verdict-link", verdict).href = image.url;
   find("verdict-link", verdict).hidden = false;
   find("verdict-more", verdict).hidden = false;

@@ -16,7 +16,8 @@ export class Upload {
     this.done = 0;
     this.sent = 0;
     this.refused = [];
-    this.refusedCount = this.missingCount = 0;
+    this.refusedCount = 0;
+    this.unsent = new Set();
     this.waiting = false;
     this.images = [];
     this.began = performance.now();
@@ -83,9 +84,10 @@ export class Upload {
   #note(name, answer) {
     this.done++;
     this.images.push(answer.id);
+    // An "expected" one has the bytes of another file of this job and arrives with that, or never.
+    if (answer.state === "missing" || answer.state === "expected") this.unsent.add(answer.id);
     if (answer.state === "refused" || answer.state === "missing") {
       this.refusedCount++;
-      if (answer.state === "missing") this.missingCount++;
       if (this.refused.length < SHOWN_REFUSALS) this.refused.push({ name, message: answer.message });
     }
     this.changed(this);
@@ -97,6 +99,23 @@ export class Upload {
       this.changed(this);
     });
   }
+}
+
+// Submits the job. It goes without files that vanished here, never without files that were merely
+// not chosen this time: those may still be sent.
+export async function submitSent(job, upload) {
+  const without = upload.unsent.size > 0 && await awaitsNothingElse(job, upload.unsent);
+  return call("POST", `/api/v1/jobs/${job}/submit`, { without_missing: without });
+}
+
+async function awaitsNothingElse(job, unsent) {
+  let before = "";
+  do {
+    const page = await call("GET", `/api/v1/jobs/${job}/images?state=expected&size=500&before=${before}`);
+    if (!page.images.every(({ id }) => unsent.has(id))) return false;
+    before = page.next;
+  } while (before);
+  return true;
 }
 
 const WORDS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];

@@ -13,9 +13,9 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
 
+from core.cells import NOTICE
 from worker.report.typeface import BOLD, REGULAR, clip, printable, width
 
-NOTICE = "Decision support. Not for diagnostic use without review by a qualified person."
 GREY = HexColor("#555555")
 RULE = HexColor("#aaaaaa")
 SIDE, TOP, BOTTOM = 18 * mm, 30 * mm, 24 * mm

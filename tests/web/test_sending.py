@@ -1,0 +1,103 @@
+"""The pages' scripts in a real browser, where files vanish from the disk before they are sent."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Page, Route, expect
+from werkzeug.serving import make_server
+
+from core import accounts
+from core.db import Database
+from core.states import TokenKind
+from tests.system.browser import chromium, open_page
+from tests.web.conftest import Api, Png, content, open_job
+
+A = "a@laboratory.test"
+
+pytestmark = pytest.mark.skipif(
+    chromium() is None, reason="no Chromium on the PATH; CHROMIUM= names one"
+)
+
+
+@pytest.fixture
+def server(app: Flask) -> Iterator[str]:
+    """The address of the application on a socket."""
+    made = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{made.server_port}"
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+@pytest.fixture
+def page(server: str, database: Database) -> Iterator[Page]:
+    """A browser that laboratory A is signed in with."""
+    with database.writing() as session:
+        user = accounts.find_person(session, A)
+        link = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
+    with open_page() as opened:
+        opened.goto(f"{server}/sign-in/{link}")
+        yield opened
+
+
+@pytest.fixture
+def files(tmp_path: Path, png: Png) -> list[Path]:
+    """Three images on the disk."""
+    found = [tmp_path / f"{i}.png" for i in range(3)]
+    for shade, file in enumerate(found):
+        file.write_bytes(png(shade))
+    return found
+
+
+def half_sent(api: Api, files: list[Path]) -> int:
+    """Announce files and send none; return the job's id."""
+    job = open_job(api)
+    lines = [{"name": file.name, "size": file.stat().st_size} for file in files]
+    api("POST", f"/jobs/{job}/manifest", json={"files": lines})
+    return job
+
+
+def test_a_file_that_vanished_is_named_and_the_others_go_on(
+    page: Page, api: Api, files: list[Path]
+) -> None:
+    page.locator("#files").set_input_files(files)
+    files[1].unlink()
+    page.locator("[data-go]").click()
+    page.wait_for_url(re.compile(r"/jobs/\d+"))
+    expect(page.locator(".problems")).to_contain_text("1.png")
+    job = content(api("GET", "/jobs/1"))
+    assert (job["state"], job["counts"]["refused"], job["counts"]["waiting"]) == ("queued", 1, 2)
+
+
+def test_a_file_that_vanished_before_a_job_is_taken_up_again_does_not_hold_it(
+    page: Page, server: str, api: Api, files: list[Path]
+) -> None:
+    job = half_sent(api, files)
+    page.goto(f"{server}/jobs/{job}")
+
+    def lose_one(route: Route) -> None:
+        files[1].unlink()
+        route.continue_()
+
+    page.route("**/manifest", lose_one)
+    page.locator("#files").set_input_files(files)
+    expect(page.locator(".problems")).to_contain_text("1.png")
+    assert content(api("GET", f"/jobs/{job}"))["counts"]["refused"] == 1
+
+
+def test_files_that_were_not_chosen_again_are_waited_for(
+    page: Page, server: str, api: Api, files: list[Path]
+) -> None:
+    job = half_sent(api, files)
+    page.goto(f"{server}/jobs/{job}")
+    page.locator("#files").set_input_files(files[:2])
+    expect(page.locator("[data-trouble]")).to_contain_text("1 announced files have not arrived")
+    assert content(api("GET", f"/jobs/{job}"))["state"] == "receiving"

@@ -1,0 +1,24 @@
+"""The list of jobs, newest first, page by page: for people and for programs alike."""
+
+from __future__ import annotations
+
+from sqlalchemy import Select
+from sqlalchemy.orm import Session
+
+from core import jobs
+from core.models import Job
+from web.cursors import after_job, read_job_cursor
+from web.summaries import Summary, summarise_jobs
+
+PAGE = 50
+
+
+def page(session: Session, query: Select[Job], before: str) -> tuple[list[Summary], str | None]:
+    """Return up to `PAGE` jobs that follow the cursor ``before``, and the next cursor.
+
+    Raises:
+        BadInput: the cursor can't be read.
+    """
+    cursor = read_job_cursor(before) if before else None
+    found, more = jobs.page_of_jobs(session, query, PAGE, cursor)
+    return summarise_jobs(session, found), after_job(found[-1]) if more else None
