@@ -103,7 +103,8 @@ def _examine(file: BinaryIO, sha256: str, size: int, limits: Limits) -> Accepted
         with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
             # Phones store a JPEG with a preview behind it, which Pillow calls MPO.
-            several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+            # Counting the pictures of a TIFF would walk all of them, for minutes if it is made so.
+            several = image.format != "MPO" and getattr(image, "is_animated", False)
             kind = "JPEG" if image.format == "MPO" else str(image.format)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise refusal("too_many_pixels", limits.max_pixels / 10**6) from error

@@ -6,6 +6,8 @@ The network never sees these; it has its own decoder in `ml.images`.
 from __future__ import annotations
 
 import io
+import threading
+from contextlib import AbstractContextManager, nullcontext
 
 from PIL import Image, ImageOps
 
@@ -13,6 +15,9 @@ from core.blobs import BlobStore, image_key
 from core.intake import refusal
 
 SIDES = (96, 192, 1024)
+# One of fifty million pixels takes some 800 MB while it is shrunk: such ones go one by one.
+MOST_PIXELS_AT_ONCE = 4_000_000
+one_large_image = threading.Lock()
 _BACKGROUND = (255, 255, 255)
 
 
@@ -36,14 +41,20 @@ def _shrink(data: bytes, side: int) -> bytes:
         with Image.open(io.BytesIO(data)) as image:
             # A JPEG can be decoded at a half, a quarter or an eighth for a fraction of the cost.
             image.draft("RGB", (side, side))
-            plain = _plain(ImageOps.exif_transpose(image))
-            plain.thumbnail((side, side))
+            with _turn(image):
+                plain = _plain(ImageOps.exif_transpose(image))
+                plain.thumbnail((side, side))
             out = io.BytesIO()
             plain.save(out, "JPEG", quality=88)
     except Exception as error:
         # Damaged bytes raise whatever Pillow's decoders stumble over.
         raise refusal("truncated") from error
     return out.getvalue()
+
+
+def _turn(image: Image.Image) -> AbstractContextManager[object]:
+    large = image.width * image.height > MOST_PIXELS_AT_ONCE
+    return one_large_image if large else nullcontext()
 
 
 def _plain(image: Image.Image) -> Image.Image:

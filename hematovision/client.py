@@ -24,6 +24,8 @@ MANIFEST_PAGE = 500
 _PARALLEL = 4
 _PATIENCE_SECONDS = 120.0
 _ENDED = {"finished", "failed", "cancelled"}
+# What became of a file that is not part of the job: the server refused it, or it can't be read.
+LEFT_OUT = {"refused", "missing"}
 
 
 class ServerError(HematoVisionError):
@@ -100,20 +102,28 @@ class Client:
         path = f"/jobs/{job_id}/images/{image_id}"
         try:
             answer = self._patiently("PUT", path, content=file.path.read_bytes()).json()
-        except Rejected as error:
-            return Sent(file, "refused", str(error))
+        except OSError as error:
+            return _unreadable(file, error)
         return Sent(file, answer["state"], answer.get("message"))
 
     def download(self, path: str, target: Path) -> None:
         """Write what ``path`` serves to ``target``, whole or not at all."""
         aside = target.with_name(f"{target.name}.part")
-        with self._http.stream("GET", path) as response, aside.open("wb") as file:
+        try:
+            self._stream(path, aside)
+            aside.replace(target)
+        except httpx.TransportError as error:
+            raise ServerError(f"The download broke off ({error}). Try again.") from error
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def _stream(self, path: str, target: Path) -> None:
+        with self._http.stream("GET", path) as response, target.open("wb") as file:
             if response.is_error:
                 response.read()
                 _raise(response)
             for chunk in response.iter_bytes():
                 file.write(chunk)
-        aside.replace(target)
 
     def _patiently(self, method: str, path: str, **content: Any) -> httpx.Response:
         deadline, pause = time.monotonic() + _PATIENCE_SECONDS, 0.2
@@ -149,17 +159,31 @@ def _raise(response: httpx.Response) -> httpx.Response:
 def upload(
     client: Client, job_id: int, files: list[LocalFile], progress: Callable[[Sent], None]
 ) -> Iterator[Sent]:
-    """Announce and send the files that are needed, some at a time; yield those refused."""
+    """Announce and send the files that are needed, some at a time; yield those left out."""
     with ThreadPoolExecutor(_PARALLEL) as pool:
         for start in range(0, len(files), MANIFEST_PAGE):
-            page = files[start : start + MANIFEST_PAGE]
-            entries = list(pool.map(LocalFile.entry, page))
+            described = list(pool.map(_describe, files[start : start + MANIFEST_PAGE]))
+            page = [one for one in described if not isinstance(one, Sent)]
+            entries = [entry for _, entry in page]
             answer = client.call("POST", f"/jobs/{job_id}/manifest", {"files": entries})
-            pairs = list(zip(page, answer["files"], strict=True))
-            for sent in pool.map(lambda pair: _send_if_needed(client, job_id, *pair), pairs):
-                progress(sent)
-                if sent.state == "refused":
-                    yield sent
+            pairs = [(file, line) for (file, _), line in zip(page, answer["files"], strict=True)]
+            sent = pool.map(lambda pair: _send_if_needed(client, job_id, *pair), pairs)
+            for one in (*(one for one in described if isinstance(one, Sent)), *sent):
+                progress(one)
+                if one.state in LEFT_OUT:
+                    yield one
+
+
+def _describe(file: LocalFile) -> tuple[LocalFile, dict[str, Any]] | Sent:
+    try:
+        return file, file.entry()
+    except OSError as error:
+        return _unreadable(file, error)
+
+
+def _unreadable(file: LocalFile, error: OSError) -> Sent:
+    """A file that vanished, or that this person may not read: the others are sent all the same."""
+    return Sent(file, "missing", f"The file can't be read: {error.strerror}.")
 
 
 def _send_if_needed(client: Client, job_id: int, file: LocalFile, known: dict[str, Any]) -> Sent:

@@ -39,7 +39,9 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         ConfigurationError: the data folder is in use, the port is taken, or no Redis-compatible
             server can be found.
     """
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # File names may hold patient data: all that is made here, by the programs too, is its owner's.
+    os.umask(0o077)
+    settings.data.mkdir(parents=True, exist_ok=True)
     with _sole_user(settings) as lock, _socket_folder(settings.data) as sockets:
         _require_free_port(settings)
         say(f"HematoVision is starting. Data and logs: {settings.data}")
@@ -48,7 +50,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         logs = settings.data / "logs"
         logs.mkdir(exist_ok=True)
         supervisor = Supervisor(programs(settings, sockets / "redis.sock"), logs, say)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, supervisor.request_stop)
         try:
             supervisor.start()

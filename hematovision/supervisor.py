@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,6 +88,7 @@ class _Kept:
         self._started = 0.0
         self._pause = 0.0
         self._next_start: float | None = None
+        self._code = 0
 
     def start(self) -> None:
         self._next_start = None
@@ -105,22 +107,21 @@ class _Kept:
 
     def died(self) -> bool:
         """Whether it has ended since it was last looked at; sets the time of its next start."""
-        if self._process is None or self._next_start is not None or self._process.poll() is None:
+        if self._process is None or self._process.poll() is None:
             return False
         steady = time.monotonic() - self._started > _STEADY_SECONDS
         self._pause = 0.2 if steady else min(_LONGEST_PAUSE, max(0.2, self._pause * 2))
         self._next_start = time.monotonic() + self._pause
-        self._kill_group()
+        self._forget()
         return True
 
     def due(self) -> bool:
         return self._next_start is not None and time.monotonic() >= self._next_start
 
     def ending(self) -> str:
-        code = self._process.returncode if self._process else 0
-        if code < 0:
-            return f"by signal {signal.Signals(-code).name}"
-        return f"exit status {code}, see {self._log}"
+        if self._code < 0:
+            return f"by signal {signal.Signals(-self._code).name}"
+        return f"exit status {self._code}, see {self._log}"
 
     def stop(self) -> None:
         if self._process is None:
@@ -131,16 +132,15 @@ class _Kept:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        self._kill_group()
-        self._process.wait()
+        self._forget()
 
-    def _kill_group(self) -> None:
-        """End what the program itself started and left behind."""
+    def _forget(self) -> None:
+        """End what the program itself started and left behind; its number may be another's soon."""
         if self._process:
-            try:
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                return
+            self._code = self._process.wait()
+            self._process = None
 
 
 def _die_with_parent() -> None:

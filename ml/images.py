@@ -88,9 +88,9 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
 
 def _require_single(image: Image.Image) -> None:
     """Refuse animations and multi-page files; a phone's MPO only adds a preview to its JPEG."""
-    pictures = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    if pictures > 1:
-        message = f"The file holds {pictures} pictures; only files with one can be classified."
+    # Counting the pictures of a TIFF would walk all of them, for minutes if it is made so.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        message = "The file holds several pictures; only files with one can be classified."
         raise UnreadableImage("animated", message)
 
 

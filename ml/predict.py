@@ -71,7 +71,8 @@ def classify_files(
 def write_csv(rows: Iterable[Row], bundle: Bundle, file: TextIO) -> None:
     """The table: `COLUMNS`, the probability of each class of the bundle, and what went wrong."""
     classes = bundle.metadata.classes
-    writer = csv.writer(file, lineterminator="\n")
+    # Quoted throughout: some spreadsheets split cells at semicolons, too.
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerow((*COLUMNS, *(f"probability_{name}" for name in classes), "message"))
     for row in rows:
         writer.writerow([harmless(cell) for cell in _cells(row, bundle)])

@@ -70,6 +70,7 @@ _SENTENCES = {
 _STALE_FORM = "This page was open for too long. Reload it, then try again."
 _BROKEN = "Something went wrong on our side. Nothing that was sent is lost; try again."
 _UNFIT = "The request holds a character or a number that can't be used. Change it and try again."
+_BROKE_OFF = "The connection broke off within the request. Send it again."
 _BUSY = "The database does not answer. Nothing that was sent is lost; try again in a moment."
 
 
@@ -80,6 +81,7 @@ def connect(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DataError, _unfit)
     app.register_error_handler(OperationalError, _database)
+    app.register_error_handler(BlockingIOError, _silent)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -126,6 +128,11 @@ def _database(error: OperationalError) -> AnyResponse:
     # The statement and its parameters stay out of the log: they may hold file names.
     _log.error("The database does not answer: %s", type(error.orig).__name__)
     return _answer(503, "database", _BUSY)
+
+
+def _silent(_: BlockingIOError) -> AnyResponse:
+    """Answer for a body whose sender was silent too long, if it can still hear."""
+    return _answer(400, "broke_off", _BROKE_OFF)
 
 
 def _unfit(error: DataError) -> AnyResponse:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -26,17 +27,30 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def csv_lines(database: Database, job_id: int) -> Iterator[str]:
     """Yield the CSV of a job in pieces: the header, then some hundred lines at a time."""
-    with database.reading() as session:
+    with _snapshot(database) as session:
         models = _models(session, job_id)
         classes = _classes(models)
         buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
+        # Some spreadsheets split at semicolons too: what follows one must not become a cell.
+        writer = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow([*_COLUMNS, *(f"probability_{name}" for name in classes), "message"])
         for number, row in enumerate(jobs.export_rows(session, job_id), start=1):
             writer.writerow(_cells(row, models, classes))
             if number % _CHUNK_ROWS == 0:
                 yield _emptied(buffer)
         yield _emptied(buffer)
+
+
+@contextmanager
+def _snapshot(database: Database) -> Iterator[Session]:
+    """Yield a session whose statements all see the same state, models and rows alike.
+
+    SQLite's read transactions are so already; PostgreSQL's are if asked.
+    """
+    with database.reading() as session:
+        if database.engine.dialect.name == "postgresql":
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session
 
 
 def _emptied(buffer: io.StringIO) -> str:
@@ -100,7 +114,7 @@ def _title(model: Model) -> str:
 
 def json_lines(database: Database, job: Summary) -> Iterator[str]:
     """Yield one JSON object in pieces: notice, job, models, and every file."""
-    with database.reading() as session:
+    with _snapshot(database) as session:
         models = _models(session, job["id"])
         head = {"notice": NOTICE, "job": job, "models": [_model(m) for m in models.values()]}
         yield json.dumps(head, ensure_ascii=False)[:-1] + ', "files": ['

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from core import accounts, jobs
+from core.errors import Conflict
 from core.models import Job, User
 from core.settings import Settings
 from web.wiring import wired
@@ -21,11 +22,18 @@ def create(user: User, name: str, reference: str) -> int:
 
 
 def submit(user: User, job_id: int, *, without_missing: bool) -> None:
-    """Queue a job. Raises `NotFound`, `NotAllowed` or `Conflict`."""
+    """Queue a job; one that is submitted already stays as it is, for an answer may get lost.
+
+    Raises `NotFound`, `NotAllowed` or `Conflict`.
+    """
     wiring = wired()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
-        jobs.submit(session, job, wiring.settings, without_missing=without_missing)
+        try:
+            jobs.submit(session, job, wiring.settings, without_missing=without_missing)
+        except Conflict:
+            if job.submitted_at is None:
+                raise
     wiring.ring_for_work()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import struct
+import sys
 from typing import Any
 
 from flask import Flask
@@ -18,6 +20,8 @@ from core.settings import Settings
 from web import create_app, require_secret
 
 _BACKLOG = 512
+# A sender that is silent for so long is taken to be gone.
+RECEIVE_SECONDS = 30
 
 
 def serve(settings: Settings) -> None:
@@ -38,12 +42,24 @@ def _listen(host: str, port: int) -> socket.socket:
     """Bind before gunicorn does, which would try for seconds and then end with a bare exit."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigurationError(
             f"Port {port} of {host} can't be used: {os.strerror(error.errno or 0)}. "
             "Stop what uses it, or choose another with HEMATOVISION_PORT."
         ) from error
+    _limit_silence(listening)
+    return listening
+
+
+def _limit_silence(listening: socket.socket) -> None:
+    """Let reads of half a request end: gunicorn's threads would wait for the rest for ever.
+
+    Accepted sockets take the limit over; a read that exceeds it raises `BlockingIOError`.
+    """
+    if sys.platform == "linux":
+        limit = struct.pack("ll", RECEIVE_SECONDS, 0)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]

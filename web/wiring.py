@@ -6,9 +6,10 @@ import logging
 from dataclasses import dataclass
 
 from flask import current_app
+from sqlalchemy.exc import OperationalError
 
 from core import jobs
-from core.blobs import BlobStore
+from core.blobs import BlobStore, image_key
 from core.db import Database
 from core.errors import QueueUnavailable
 from core.intake import Limits
@@ -35,12 +36,21 @@ class Wiring:
         """What the door accepts."""
         return Limits(self.settings.max_file_bytes, self.settings.max_pixels)
 
+    def keeps(self, sha256: str) -> bool:
+        """Say whether the store still holds the image of this hash."""
+        return self.blobs.exists(image_key(sha256))
+
     def ring_for_work(self) -> None:
-        """Ring for shards that now wait. A queue that is away is no error: the sweep rings."""
+        """Ring for shards that now wait, after the commit that made them.
+
+        A queue that is away or a locked database is no error: the sweep rings.
+        """
         try:
             jobs.dispatch(self.database, self.queue, self.settings)
         except QueueUnavailable:
             _log.warning("The queue does not answer; the sweep will ring for what waits.")
+        except OperationalError:
+            _log.warning("The database is busy; the sweep will ring for what waits.")
 
     def ring_for_report(self, report: Report) -> None:
         """Ring for a report unless it is made already; the sweep rings if the queue is away."""

@@ -10,8 +10,10 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
+from sqlalchemy.exc import SQLAlchemyError
 
 from core import jobs
 from core.errors import LeaseLost, QueueUnavailable
@@ -45,8 +47,18 @@ def classify_shard(here: WorkerProcess, shard_id: int) -> None:
     except LeaseLost:
         log.warning("Shard %d is another worker's now, or cancelled: results dropped.", shard_id)
         return
+    except (OSError, SQLAlchemyError) as error:
+        log.warning("Shard %d is tried again later: %s.", shard_id, type(error).__name__)
+        _forgive(here, claim)
+        return
     _note(here, claim, results, time.monotonic() - started)
     _go_on(here, claim)
+
+
+def _forgive(here: WorkerProcess, claim: Claim) -> None:
+    """The store or the database is away; if it is the database, the attempt stays counted."""
+    with suppress(SQLAlchemyError), here.database.writing() as session:
+        jobs.forgive(session, claim)
 
 
 def classify(here: WorkerProcess, claim: Claim, lease: Lease) -> Results:

@@ -20,7 +20,7 @@ from core.jobs.queries import (
     page_of_jobs,
     seconds_left,
 )
-from core.jobs.recovery import release
+from core.jobs.recovery import forgive, release
 from core.jobs.shards import (
     Claim,
     Failure,
@@ -53,6 +53,7 @@ __all__ = [
     "differential",
     "dispatch",
     "export_rows",
+    "forgive",
     "image_states",
     "images_per_second",
     "known_verdicts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import and_, select
@@ -39,13 +39,18 @@ def create(session: Session, owner_id: int, name: str, reference: str = "") -> J
 
 
 def announce(
-    session: Session, job: Job, entries: Sequence[Entry], most: int
+    session: Session,
+    job: Job,
+    entries: Sequence[Entry],
+    most: int,
+    kept: Callable[[str], bool] = lambda _sha256: True,
 ) -> list[tuple[Image, bool]]:
     """Add a manifest to a job; return its images in order, each with whether its bytes are needed.
 
     An entry that was announced before (same name, size and hash) is not added again, so sending a
     manifest twice is how an upload is resumed. Bytes that the same person sent before are not
-    needed again; of several entries with one hash only the first is.
+    needed again, unless ``kept`` says that the store has lost them; of several entries with one
+    hash only the first is.
 
     Raises:
         Conflict: the job no longer receives files, or would hold more than ``most``.
@@ -55,7 +60,7 @@ def announce(
     images, fresh = _matched(session, job, entries, before)
     if before + len(fresh) > most:
         raise Conflict(f"A job holds at most {most:,} files. Split the batch into several jobs.")
-    held = _held(session, job.owner_id, fresh)
+    held = _held(session, job.owner_id, fresh, kept)
     for image in fresh:
         if image.sha256 in held:
             _arrive(image, held[image.sha256])
@@ -146,7 +151,9 @@ def _lacks_bytes(image: Image) -> bool:
     return image.state is ImageState.EXPECTED or damaged
 
 
-def _held(session: Session, owner_id: int, images: list[Image]) -> dict[str, Accepted]:
+def _held(
+    session: Session, owner_id: int, images: list[Image], kept: Callable[[str], bool]
+) -> dict[str, Accepted]:
     """Return what this person has sent before: a hash alone must not open another's images."""
     hashes = sorted({image.sha256 for image in images if image.sha256})
     held: dict[str, Accepted] = {}
@@ -160,7 +167,7 @@ def _held(session: Session, owner_id: int, images: list[Image]) -> dict[str, Acc
         )
         for sha256, size, kind, width, height in rows:
             held[sha256 or ""] = Accepted(sha256 or "", size, kind or "", width or 0, height or 0)
-    return held
+    return {sha256: accepted for sha256, accepted in held.items() if kept(sha256)}
 
 
 def _arrive(image: Image, accepted: Accepted) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from core.db import clock
-from core.jobs.shards import Failure, Work, image_row, waiting_work
+from core.jobs.shards import Claim, Failure, Work, image_row, waiting_work
 from core.models import Image, Job, Shard
 from core.states import ShardState
 
@@ -30,6 +30,19 @@ def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> 
         return False
     _take_back(session, shard, max_attempts)
     return True
+
+
+def forgive(session: Session, claim: Claim) -> None:
+    """Take an attempt off a shard whose worker met an outage, which is no image's fault.
+
+    The lease is left to run out, so that the next try comes after a pause.
+    """
+    session.execute(
+        update(Shard)
+        .where(Shard.id == claim.shard_id, Shard.fence == claim.fence, Shard.attempt > 0)
+        .values(attempt=Shard.attempt - 1),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def _lock_job_of(session: Session, shard_id: int) -> None:

@@ -63,8 +63,8 @@ def submit(
         click.echo(f"Left out of the folders, being no images: {others:,}.", err=True)
     title = {"name": name or paths[0].absolute().name, "reference": reference}
     job_id = job or client.call("POST", "/jobs", title)["id"]
-    _send(client, job_id, files)
-    shown = client.call("POST", f"/jobs/{job_id}/submit", {"without_missing": False})
+    missing = _send(client, job_id, files)
+    shown = client.call("POST", f"/jobs/{job_id}/submit", {"without_missing": missing})
     click.echo(f"Job {job_id} is queued: {client.server}{shown['url']}", err=True)
     if wait or outputs["pdf"] or outputs["csv"]:
         shown = _follow(client, job_id)
@@ -83,12 +83,14 @@ def _bar() -> Progress:
     )
 
 
-def _send(client: http.Client, job_id: int, files: list[http.LocalFile]) -> None:
+def _send(client: http.Client, job_id: int, files: list[http.LocalFile]) -> bool:
+    """Send the files, name those left out, and say whether any of them could not be read here."""
     with _bar() as bar:
         task = bar.add_task("Sending", total=len(files))
-        refused = list(http.upload(client, job_id, files, lambda _: bar.advance(task)))
-    for sent in refused:
-        click.echo(f"Refused: {sent.file.name}: {sent.message}", err=True)
+        left_out = list(http.upload(client, job_id, files, lambda _: bar.advance(task)))
+    for sent in left_out:
+        click.echo(f"{sent.state.capitalize()}: {sent.file.name}: {sent.message}", err=True)
+    return any(sent.state == "missing" for sent in left_out)
 
 
 def _follow(client: http.Client, job_id: int) -> dict[str, Any]:

@@ -166,3 +166,13 @@ def test_a_thousand_files_are_announced_at_once(life: Life) -> None:
     entries = [_entry(f"{i}.png", i) for i in range(1_000)]
     assert len(set(life.announce(job_id, *entries))) == 1_000
     assert [i.position for i in life.images(job_id)] == list(range(1_000))
+
+
+def test_bytes_that_the_store_has_lost_are_asked_for_again(life: Life) -> None:
+    first = life.open()
+    [(image_id, _)] = life.announce(first, _entry("a.png", "a"))
+    life.receive(image_id, "a")
+    with life.database.writing() as session:
+        second = jobs.create(session, life.job(first).owner_id, "again")
+        answer = jobs.announce(session, second, [_entry("a.png", "a")], 10, lambda _: False)
+        assert [needed for _, needed in answer] == [True]

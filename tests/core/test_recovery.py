@@ -99,3 +99,27 @@ def test_a_split_of_a_job_that_was_cancelled_makes_no_halves(life: Life) -> None
     life.cancel(job_id)
     assert life.sweep().lost == 0
     assert [shard.state for shard in life.shards(job_id)] == [ShardState.DROPPED]
+
+
+def test_an_outage_is_not_held_against_the_images(life: Life) -> None:
+    job_id = life.submitted(2)
+    (shard_id,) = life.dispatch()
+    for _ in range(life.settings.max_attempts + 1):
+        claim = life.claimed(shard_id)
+        with life.database.writing() as session:
+            jobs.forgive(session, claim)
+        life.let_lease_run_out(shard_id)
+        life.sweep()
+    (shard,) = life.shards(job_id)
+    assert (shard.state, shard.attempt) == (ShardState.PUBLISHED, 0)
+
+
+def test_a_late_outage_forgives_nothing_of_another_workers_lease(life: Life) -> None:
+    job_id = life.submitted(2)
+    (shard_id,) = life.dispatch()
+    stale = life.claimed(shard_id)
+    life.let_lease_run_out(shard_id)
+    life.claimed(shard_id, "worker-2")
+    with life.database.writing() as session:
+        jobs.forgive(session, stale)
+    assert life.shards(job_id)[0].attempt == 2

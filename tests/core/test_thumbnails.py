@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 
 import pytest
 from PIL import Image
 
 from core.blobs import MemoryBlobs, image_key
 from core.errors import BlobMissing, Refused
-from core.thumbnails import thumbnail
+from core.thumbnails import one_large_image, thumbnail
 
 SIZE = (400, 200)
 
@@ -98,6 +99,19 @@ def test_a_thumbnail_is_made_once() -> None:
     assert thumbnail(blobs, sha256, 96) == first
     with pytest.raises(BlobMissing):
         thumbnail(blobs, sha256, 192)
+
+
+def test_large_images_are_shrunk_one_by_one_and_small_ones_meanwhile() -> None:
+    done: list[Image.Image] = []
+    large = Image.new("L", (2001, 2001))
+    with one_large_image:
+        waiting = threading.Thread(target=lambda: done.append(_small(large)))
+        waiting.start()
+        assert _small(Image.new("L", SIZE)).size == (96, 48)
+        waiting.join(0.3)
+        assert not done
+    waiting.join(10)
+    assert done[0].size == (96, 96)
 
 
 @pytest.mark.parametrize("damage", [b"not an image", None])

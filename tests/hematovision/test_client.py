@@ -157,3 +157,18 @@ def test_a_download_that_is_refused_leaves_no_file(
     with pytest.raises(http.ServerError, match="Not ready"):
         client.download("/reports/1/pdf", tmp_path / "r.pdf")
     assert (tmp_path / "r.pdf").read_bytes() == b"older"
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_sent(
+    serve: Callable[[Answer], str], tmp_path: Path, connect: Connect
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    line = {"id": 1, "needed": False, "state": "received", "message": None}
+    client = connect(serve(lambda _: (200, json.dumps({"files": [line]}).encode())), "hv_x")
+    files, _ = http.collect([tmp_path], SUFFIXES)
+    told: list[http.Sent] = []
+    left_out = list(http.upload(client, 1, files, told.append))
+    assert [(one.file.name, one.state) for one in left_out] == [("b.png", "missing")]
+    assert "No such file" in (left_out[0].message or "")
+    assert len(told) == 2

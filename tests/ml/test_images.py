@@ -205,7 +205,7 @@ def test_several_pictures_in_one_file_are_refused_by_name(kind: str) -> None:
     data = encoded(halves(), kind, save_all=True, append_images=[other])
     error = refused(data)
     assert error.code == "animated"
-    assert "2 pictures" in str(error)
+    assert "several pictures" in str(error)
 
 
 def test_a_phones_jpeg_with_a_preview_behind_it_is_taken() -> None:
@@ -215,7 +215,7 @@ def test_a_phones_jpeg_with_a_preview_behind_it_is_taken() -> None:
 
 
 def test_a_tiff_whose_directory_is_damaged_is_refused_by_name() -> None:
-    """Pillow only stumbles over it when it counts the file's pictures."""
+    """Its next directory lies nowhere: to a look at the header that is one more picture."""
     content = bytearray(encoded(halves(size=(24, 16)), "TIFF"))
     place = struct.unpack("<I", content[4:8])[0]
     entries = struct.unpack("<H", content[place : place + 2])[0]
@@ -223,7 +223,7 @@ def test_a_tiff_whose_directory_is_damaged_is_refused_by_name() -> None:
     content[following : following + 4] = struct.pack("<I", len(content) - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert refused(bytes(content)).code in ("damaged", "truncated")
+        assert refused(bytes(content)).code in ("animated", "damaged", "truncated")
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,8 +13,8 @@ from core.db import Database
 from core.models import Image, Job
 from core.states import ImageState, JobState
 from ml.cells import FOUR_CLASSES
-from tests.web.conftest import DIGEST, Api, Classify, Png, Submitted, content
-from web.exports import csv_lines
+from tests.web.conftest import DIGEST, Api, Classify, Png, Submitted, content, on_both
+from web.exports import csv_lines, json_lines
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -53,10 +53,12 @@ def test_every_file_stands_in_the_csv_with_its_verdict_or_its_reason(
 def test_cells_that_a_spreadsheet_would_run_are_made_harmless(
     api: Api, submitted: Submitted, png: Png
 ) -> None:
-    names = ["=HYPERLINK(1).png", "+1.png", "-1.png", "@x.png", "plain.png"]
+    names = ["=HYPERLINK(1).png", "+1.png", "-1.png", "@x.png", "plain.png", "x;=cmd|1.png"]
     job = submitted({name: png(i) for i, name in enumerate(names)})
-    rows = table(api("GET", f"/jobs/{job}/results.csv").text)
-    assert [row["file"] for row in rows] == [f"'{name}" for name in names[:4]] + ["plain.png"]
+    text = api("GET", f"/jobs/{job}/results.csv").text
+    rows = table(text)
+    assert [row["file"] for row in rows] == [f"'{name}" for name in names[:4]] + names[4:]
+    assert '"x;=cmd|1.png",' in text, "Unquoted, it is split at the semicolon."
 
 
 def test_the_json_holds_job_models_and_every_file(
@@ -77,10 +79,24 @@ def test_the_json_holds_job_models_and_every_file(
     assert found["files"][2]["class"] == found["files"][0]["class"] == "lymphocyte"
 
 
+@on_both
+def test_an_export_shows_one_moment_whatever_happens_meanwhile(
+    api: Api, database: Database, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted({"a.png": png(1)})
+    pieces = json_lines(database, {"id": job})
+    head = next(pieces)
+    classify()
+    found = json.loads(head + "".join(pieces))
+    assert found["models"] == []
+    assert [one["state"] for one in found["files"]] == ["received"]
+    assert table("".join(csv_lines(database, job)))[0]["outcome"] == "accepted"
+
+
 def test_an_empty_job_exports_a_header_and_valid_json(api: Api) -> None:
     job = content(api("POST", "/jobs", json={"name": "Empty"}))["id"]
     header = api("GET", f"/jobs/{job}/results.csv").text
-    assert header == "file,class,confidence,outcome,model,message\n"
+    assert header == '"file","class","confidence","outcome","model","message"\n'
     assert json.loads(api("GET", f"/jobs/{job}/results.json").text)["files"] == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from core import accounts, jobs
 from core.blobs import MemoryBlobs
@@ -13,6 +13,7 @@ from core.db import Database
 from core.jobs import Failure, Verdict
 from core.models import Report
 from core.queue import REPORT, MemoryQueue
+from core.settings import Settings
 from core.states import Lane, ReportState
 from tests.web.conftest import (
     Api,
@@ -26,6 +27,7 @@ from tests.web.conftest import (
     open_job,
 )
 from web.job_list import PAGE
+from web.wiring import Wiring
 
 
 def pictures(png: Png, count: int) -> dict[str, bytes]:
@@ -365,3 +367,46 @@ def test_a_report_is_ordered_without_javascript(
         with database.writing() as session:
             session.execute(update(Report).values(state=state, message="Out of paper."))
         assert words in laboratory.get("/reports/1").text
+
+
+def test_a_duplicate_without_a_verdict_leads_to_the_first_file(
+    api: Api, laboratory: Browser, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted({"a.png": png(1), "b.png": png(1)})
+    (second,) = content(api("GET", f"/jobs/{job}/images?state=duplicate"))["images"]
+    page = laboratory.get(second["url"]).text
+    assert 'data-image="1" data-waiting' in page
+    assert "<bdi>a.png</bdi></a> waits for its turn." in page
+    classify(lambda _: Failure("truncated", "The file ends too early."))
+    page = laboratory.get(second["url"]).text
+    assert "<bdi>a.png</bdi></a> could not be classified. The file ends too early." in page
+    assert "data-waiting" not in page
+    assert "its turn" not in page
+
+
+def test_the_live_part_of_a_page_asks_for_no_gallery(
+    database: Database, laboratory: Browser, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted(pictures(png, 8))
+    classify(shards=1)
+    asked: list[str] = []
+
+    def note(*values: object) -> None:
+        asked.append(str(values[2]))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    for part, wanted in (("summary", 0), ("gallery", 3)):
+        asked.clear()
+        assert laboratory.get(f"/jobs/{job}/{part}").status_code == 200
+        gallery = [one for one in asked if "GROUP BY image.state" in one or "outcome" in one]
+        assert len(gallery) == wanted, gallery
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+def test_a_database_that_is_away_after_the_commit_fails_no_request(
+    settings: Settings, blobs: MemoryBlobs, queue: MemoryQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = Database(f"sqlite:///{settings.data}/none/at/all.db")
+    Wiring(settings, away, blobs, queue).ring_for_work()
+    assert "The database is busy; the sweep will ring" in caplog.text
+    away.dispose()

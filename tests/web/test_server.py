@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
@@ -20,8 +20,9 @@ from web.server import serve
 CODE = """
 import sys
 from core.settings import Settings
-from web.server import serve
-serve(Settings.model_validate_json(sys.argv[1]))
+from web import server
+server.RECEIVE_SECONDS = int(sys.argv[2])
+server.serve(Settings.model_validate_json(sys.argv[1]))
 """
 
 
@@ -33,9 +34,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+def running(settings: Settings, receive_seconds: int = 30) -> Iterator[subprocess.Popen[bytes]]:
     """Run the server until the block ends."""
-    command = [sys.executable, "-c", CODE, settings.model_dump_json()]
+    command = [sys.executable, "-c", CODE, settings.model_dump_json(), str(receive_seconds)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -71,6 +72,23 @@ def test_it_serves_pages_and_ends_on_a_signal(settings: Settings) -> None:
         assert ask(port, "PUT", "/api/v1/jobs/1/images/1", body=b"x" * 3_000_000).status == 401
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set on Linux")
+def test_half_requests_do_not_hold_the_threads(settings: Settings) -> None:
+    port = free_port()
+    update = {"port": port, "web_workers": 1, "web_threads": 2, "redis_url": "memory://"}
+    form = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n"
+    form += b"Content-Type: application/x-www-form-urlencoded\r\n\r\nemail="
+    with running(settings.model_copy(update=update), 1), ExitStack() as stack:
+        assert ask(port, "GET", "/healthz").status == 200
+        for half in (b"GET /healthz HTTP/1.1\r\nHo", form):
+            sender = socket.create_connection(("127.0.0.1", port))
+            stack.enter_context(closing(sender)).sendall(half)
+        began = time.monotonic()
+        assert ask(port, "GET", "/healthz").status == 200
+        assert time.monotonic() - began > 0.5, "No thread was held, so nothing is proven."
+        assert sender.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_taken_port_is_named(settings: Settings) -> None:

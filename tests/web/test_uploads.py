@@ -15,6 +15,14 @@ from tests.web.conftest import Api, Browser, Png, announce, content, on_both, op
 A = "a@laboratory.test"
 
 
+class Silent(io.BytesIO):
+    """What the web server reads from a sender that is silent too long."""
+
+    def read(self, _: int | None = -1, /) -> bytes:
+        """Raise what a socket raises whose time is up."""
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
 @on_both
 def test_files_are_announced_sent_and_submitted(
     api: Api, png: Png, blobs: MemoryBlobs, queue: MemoryQueue
@@ -163,7 +171,34 @@ def test_nothing_is_taken_after_the_job_was_submitted(api: Api, png: Png) -> Non
     api("POST", f"/jobs/{job}/submit", json={})
     assert api("PUT", f"/jobs/{job}/images/{line['id']}", data=png(1)).status_code == 409
     assert api("POST", f"/jobs/{job}/manifest", json={"files": []}).status_code == 409
-    assert api("POST", f"/jobs/{job}/submit", json={}).status_code == 409
+
+
+def test_a_submit_whose_answer_was_lost_may_be_repeated(
+    api: Api, png: Png, laboratory: Browser, queue: MemoryQueue
+) -> None:
+    job = open_job(api)
+    send(api, job, {"a.png": png(1)})
+    first = content(api("POST", f"/jobs/{job}/submit", json={}))
+    again = api("POST", f"/jobs/{job}/submit", json={})
+    assert again.status_code == 200
+    assert content(again)["submitted_at"] == first["submitted_at"]
+    assert laboratory.submit(f"/jobs/{job}/submit").location == f"/jobs/{job}"
+    assert len(queue.rung) == 1
+
+
+def test_a_sender_that_falls_silent_is_asked_again(api: Api) -> None:
+    job = open_job(api)
+    (line,) = announce(api, job, {"a.png": b"x" * 500}, A)
+    answer = api(
+        "PUT",
+        f"/jobs/{job}/images/{line['id']}",
+        input_stream=Silent(),
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": "500"},
+    )
+    assert answer.status_code == 400
+    assert "broke off" in content(answer)["error"]["message"]
+    state = content(api("GET", f"/jobs/{job}/images?state=expected"))["images"][0]["state"]
+    assert state == "expected"
 
 
 def test_an_image_belongs_to_its_job(api: Api, png: Png) -> None:

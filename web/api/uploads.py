@@ -27,6 +27,7 @@ blueprint = Blueprint("uploads", __name__, url_prefix="/api/v1/jobs/<id:job_id>"
 MOST_ENTRIES = 1000
 _LARGEST = 2**62
 _CHUNK = 256 * 1024
+_BROKE_OFF = "The connection broke off within the file. Send it again."
 
 
 class File(BaseModel):
@@ -50,7 +51,7 @@ def manifest(job_id: int) -> Response:
     wiring = wired()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, person(), job_id)
-        known = jobs.announce(session, job, entries, wiring.settings.max_job_files)
+        known = jobs.announce(session, job, entries, wiring.settings.max_job_files, wiring.keeps)
         return jsonify(files=[_line(session, job, *pair, wiring.limits) for pair in known])
 
 
@@ -121,11 +122,14 @@ class _Body:
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, none at the end. Raises `BadInput` if it came too early."""
-        chunk = self._stream.read(size)
+        try:
+            chunk = self._stream.read(size)
+        except (BlockingIOError, TimeoutError) as error:
+            raise BadInput(_BROKE_OFF) from error
         if self._left is not None:
             self._left -= len(chunk)
             if not chunk and self._left > 0:
-                raise BadInput("The connection broke off within the file. Send it again.")
+                raise BadInput(_BROKE_OFF)
         return chunk
 
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, abort, make_response, render_template, re
 
 from core import accounts
 from core.errors import NotFound
+from core.models import Image
 from core.states import ImageState
 from core.thumbnails import SIDES, thumbnail
 from web import gallery
@@ -29,6 +30,7 @@ def show_image(image_id: int) -> str:
             bin_ = gallery.Bin(image.state)
         previous, following = gallery.neighbours(session, image, bin_)
         job = accounts.find_job(session, person(), image.job_id)
+        first = session.get(Image, image.duplicate_of_id) if image.duplicate_of_id else None
         return render_template(
             "images/show.html",
             image=summarise_image(session, image),
@@ -36,7 +38,8 @@ def show_image(image_id: int) -> str:
             bin=bin_,
             previous=previous,
             following=following,
-            waiting=image.state in _WAITING,
+            first=first,
+            waiting=(first or image).state in _WAITING,
         )
 
 

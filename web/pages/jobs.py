@@ -62,47 +62,54 @@ def _filtered(query: Select[Job], state: str, text: str) -> Select[Job]:
 @blueprint.get("/<id:job_id>")
 def show_job(job_id: int) -> str:
     """Show one job with the first page of its gallery."""
-    return _render("jobs/show.html", job_id)
+    with wired().database.reading() as session:
+        job = accounts.find_job(session, person(), job_id)
+        values = _live(session, job) | {"accepts": ",".join(intake.SUFFIXES)}
+        if job.state is not JobState.RECEIVING:
+            values |= _gallery(session, job)
+    return render_template("jobs/show.html", limits=wired().limits, **values)
 
 
 @blueprint.get("/<id:job_id>/summary")
 def show_summary(job_id: int) -> str:
     """Return the part of a job's page that changes while it runs."""
-    return _render("jobs/_live.html", job_id)
+    with wired().database.reading() as session:
+        values = _live(session, accounts.find_job(session, person(), job_id))
+    return render_template("jobs/_live.html", **values)
 
 
 @blueprint.get("/<id:job_id>/gallery")
 def show_gallery(job_id: int) -> str:
     """Return the bins and a page of tiles, for scrolling and for another bin."""
-    return _render("jobs/_gallery.html", job_id)
-
-
-def _render(template: str, job_id: int) -> str:
-    user = person()
     with wired().database.reading() as session:
-        job = accounts.find_job(session, user, job_id)
-        values = _values(session, job)
-        values["may_handle"] = accounts.may_handle(user, job)
-    return render_template(template, **values)
+        job = accounts.find_job(session, person(), job_id)
+        values = _gallery(session, job)
+    return render_template("jobs/_gallery.html", job=job, **values)
 
 
-def _values(session: Session, job: Job) -> dict[str, Any]:
-    states = jobs.image_states(session, job.id)
-    choices = gallery.choices(session, job.id, states)
-    chosen = _chosen(choices)
-    tiles, next_ = gallery.page(session, job.id, chosen, request.args.get("before", ""))
+def _live(session: Session, job: Job) -> dict[str, Any]:
+    """Return what changes while a job runs: it is asked for each second, so no more than that."""
+    receiving = job.state is JobState.RECEIVING
+    states = jobs.image_states(session, job.id) if receiving else {}
     return {
         "job": summarise_job(session, job),
         "ended": job.state in ENDED,
         "states": {state.value: count for state, count in states.items()},
+        "papers": PAPERS,
+        "may_handle": accounts.may_handle(person(), job),
+    }
+
+
+def _gallery(session: Session, job: Job) -> dict[str, Any]:
+    choices = gallery.choices(session, job.id, jobs.image_states(session, job.id))
+    chosen = _chosen(choices)
+    tiles, next_ = gallery.page(session, job.id, chosen, request.args.get("before", ""))
+    return {
         "choices": choices,
         "chosen": chosen,
         "tiles": [summarise_tile(image) for image in tiles],
         "next_": next_,
         "orders": gallery.ORDERS,
-        "papers": PAPERS,
-        "accepts": ",".join(intake.SUFFIXES),
-        "limits": wired().limits,
     }
 
 

@@ -8,12 +8,13 @@ export function picked(list) {
   return [...list].filter(belongs).map((file) => ({ file, name: file.webkitRelativePath || file.name }));
 }
 
-// Entries must be taken from the event at once; reading them may take its time.
+// Entries must be taken from the event at once; reading them may take its time. What can't be read
+// is counted: a folder must not lose files without a word.
 export async function dropped(transfer) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
   const entries = items.map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.length) return picked(transfer.files);
-  const found = [];
+  if (!entries.length) return { files: picked(transfer.files), unread: 0 };
+  const found = { files: [], unread: 0 };
   for (const entry of entries) await walk(entry, "", found);
   return found;
 }
@@ -21,16 +22,25 @@ export async function dropped(transfer) {
 async function walk(entry, folder, found) {
   if (entry.isFile) {
     const file = await new Promise((done, failed) => entry.file(done, failed)).catch(() => null);
-    if (file && belongs(file)) found.push({ file, name: folder + file.name });
+    if (!file) found.unread += belongs(entry) ? 1 : 0;
+    else if (belongs(file)) found.files.push({ file, name: folder + file.name });
     return;
   }
   const reader = entry.createReader();
   // A reader hands out some hundred entries at a time, and an empty list at the end.
   for (;;) {
-    const part = await new Promise((done, failed) => reader.readEntries(done, failed)).catch(() => []);
-    if (!part.length) return;
+    const part = await new Promise((done, failed) => reader.readEntries(done, failed)).catch(() => null);
+    if (!part) found.unread++;
+    if (!part?.length) return;
     for (const child of part) await walk(child, `${folder}${entry.name}/`, found);
   }
+}
+
+// The sentence about what could not be read, or an empty one.
+export function unreadWords(count) {
+  if (!count) return "";
+  const what = count === 1 ? "1 file or folder" : `${count.toLocaleString("en")} files or folders`;
+  return `${what} could not be read. Choose them again, or go on without them.`;
 }
 
 export function folderOf(files) {
@@ -57,7 +67,8 @@ export function kinds(files) {
     .map(([kind, count]) => `${kind} ${count.toLocaleString("en")}`).join(", ");
 }
 
-// Wire a drop area and both pickers to one listener. A drag over the whole page counts.
+// Wire a drop area and both pickers to one listener, called with the files and with how many could
+// not be read. A drag over the whole page counts.
 export function listen(area, filePicker, folderPicker, folderButton, taken) {
   const over = (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
@@ -69,11 +80,12 @@ export function listen(area, filePicker, folderPicker, folderButton, taken) {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     area.classList.remove("over");
-    taken(await dropped(event.dataTransfer));
+    const { files, unread } = await dropped(event.dataTransfer);
+    taken(files, unread);
   });
   for (const picker of [filePicker, folderPicker]) {
     picker.addEventListener("change", () => {
-      taken(picked(picker.files));
+      taken(picked(picker.files), 0);
       if (picker === folderPicker) picker.value = "";
     });
   }

@@ -1,6 +1,6 @@
 // A job's page: live while it runs, a gallery that loads as it is scrolled, reports, resuming.
 
-import { listen } from "./files.js";
+import { listen, unreadWords } from "./files.js";
 import { localTimes } from "./page.js";
 import { call, fragment, pause, replaceRegions } from "./requests.js";
 import { SendingView, submitSent, Upload } from "./upload.js";
@@ -112,8 +112,8 @@ function receive(box) {
   const [files, folder] = [box.querySelector("#files"), box.querySelector("#folder")];
   let busy = false;
   folder.hidden = false;
-  listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), async (chosen) => {
-    if (busy || !chosen.length) return;
+  listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), async (chosen, unread) => {
+    if (busy || (unread && !confirm(unreadWords(unread))) || !chosen.length) return;
     busy = true;
     try {
       const upload = new Upload(job, chosen, Number(box.dataset.maxBytes), (now) => view.show(now));

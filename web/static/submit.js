@@ -1,6 +1,6 @@
 // The submit page: choose, see what will be sent, send; for one image, see the verdict at once.
 
-import { filesize, folderOf, kinds, listen } from "./files.js";
+import { filesize, folderOf, kinds, listen, unreadWords } from "./files.js";
 import { call, pause } from "./requests.js";
 import { SendingView, submitSent, Upload } from "./upload.js";
 
@@ -13,8 +13,11 @@ const view = new SendingView(form);
 let chosen = [];
 let busy = false;
 
-function take(files) {
-  if (busy || !files.length) return;
+function take(files, unread) {
+  if (busy) return;
+  find("unread").textContent = unreadWords(unread);
+  find("unread").hidden = !unread;
+  if (!files.length) return;
   chosen = files;
   showVerdict(false);
   const one = files.length === 1;
@@ -42,7 +45,7 @@ function showVerdict(shown) {
   verdict.hidden = !shown;
   for (const name of ["drop", "folder-line"]) find(name).hidden = shown;
   if (!shown) return;
-  for (const name of ["chosen", "sending", "refusals"]) find(name).hidden = true;
+  for (const name of ["chosen", "unread", "sending", "refusals"]) find(name).hidden = true;
   for (const name of ["class", "state"]) find(`verdict-${name}`, verdict).textContent = "";
   for (const name of ["more", "picture"]) find(`verdict-${name}`, verdict).hidden = true;
 }
@@ -65,7 +68,7 @@ function clear() {
   form.reset();
   preview(null);
   find("drop").classList.remove("filled");
-  for (const name of ["chosen", "actions", "sending", "refusals"]) find(name).hidden = true;
+  for (const name of ["chosen", "unread", "actions", "sending", "refusals"]) find(name).hidden = true;
   showVerdict(false);
   input.focus();
 }
