@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 from celery import current_app, shared_task
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.signals import (
+    task_received,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+)
 
 from core.queue import CLASSIFY, REPORT
 from worker import app, pipeline, report
+from worker.hearing import watch
 from worker.logs import quieten
 from worker.process import Held
 
@@ -28,6 +36,13 @@ def open_process(**_: object) -> None:
 def close_process(**_: object) -> None:
     """Leave the fleet."""
     _held.stop()
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def listen(**_: object) -> None:
+    """Watch, in the parent, that messages keep coming in."""
+    hearing = watch(current_app._get_current_object())
+    task_received.connect(lambda **_: hearing.heard(time.monotonic()), weak=False)
 
 
 @shared_task(name=CLASSIFY, Request="worker.request:LeasedRequest")  # type: ignore[untyped-decorator]
