@@ -1,109 +1,53 @@
-"""The tables. `core.jobs` alone writes the states that stand in them."""
+"""The tables. `core.jobs`, `core.making` and `core.registry` alone write the states in them."""
 
 from __future__ import annotations
 
 import datetime as dt
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Column,
     Double,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
-    Table,
     UniqueConstraint,
+    text,
 )
-from sqlalchemy import Enum as SqlEnum
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from core.db import UtcDateTime, utcnow
-from core.states import ImageState, JobState, Lane, ReportState, ShardState, TokenKind
+from core.db import utcnow
+from core.people import Role, Token, User
+from core.states import ImageState, JobState, Lane, MakingState, ModelState, ShardState
+from core.tables import Base, enum_of
 
-
-class Base(DeclarativeBase):
-    """Names every constraint, so that Alembic can drop it on both databases."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
-        dt.datetime: UtcDateTime,
-        dict[str, Any]: JSON,
-        list[str]: JSON,
-        list[float]: JSON,
-    }
-
-
-def _enum(kind: type[StrEnum]) -> SqlEnum:
-    """Store the values as plain strings: a new state then needs no change of a database type."""
-    return SqlEnum(
-        kind, native_enum=False, length=16, values_callable=lambda k: [member.value for member in k]
-    )
-
-
-roles_users = Table(
-    "roles_users",
-    Base.metadata,
-    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
-    Column("role_id", ForeignKey("role.id", ondelete="CASCADE"), primary_key=True),
-)
-
-
-class Role(Base):
-    """A role by name; what it allows is said in `core.accounts`."""
-
-    __tablename__ = "role"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(80), unique=True)
-    description: Mapped[str] = mapped_column(String(255), default="")
-
-
-class User(Base):
-    """A person. ``password`` is an argon2 hash; ``fs_uniquifier`` changes to end all sessions."""
-
-    __tablename__ = "user"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(String(255), unique=True)
-    password: Mapped[str | None] = mapped_column(String(255))
-    active: Mapped[bool] = mapped_column(default=True)
-    fs_uniquifier: Mapped[str] = mapped_column(String(64), unique=True)
-    created_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
-    roles: Mapped[list[Role]] = relationship(secondary=roles_users, lazy="selectin")
-
-
-class Token(Base):
-    """A secret that stands for a user. Only its SHA-256 is kept; ``hint`` are its first letters."""
-
-    __tablename__ = "token"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
-    kind: Mapped[TokenKind] = mapped_column(_enum(TokenKind))
-    name: Mapped[str] = mapped_column(String(120))
-    digest: Mapped[str] = mapped_column(String(64), unique=True)
-    hint: Mapped[str] = mapped_column(String(12))
-    created_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
-    used_at: Mapped[dt.datetime | None]
-    expires_at: Mapped[dt.datetime | None]
-    user: Mapped[User] = relationship()
+__all__ = [
+    "Base",
+    "Explanation",
+    "Image",
+    "Job",
+    "Made",
+    "Model",
+    "Prediction",
+    "Report",
+    "Role",
+    "Shard",
+    "Token",
+    "User",
+    "Worker",
+]
 
 
 class Model(Base):
-    """A model bundle that has worked here. ``classes`` in the order of the probabilities."""
+    """A model bundle that is known here. ``classes`` in the order of the probabilities.
+
+    ``scores`` are as the bundle says them, ``facts`` what else pages show of it: see
+    `core.registry.Facts`. ``added_at`` is when its bundle came into the store, and None for one of
+    which only the results are known. ``activated_at`` is None for one that never was active, or
+    that was rolled back from.
+    """
 
     __tablename__ = "model"
 
@@ -111,13 +55,30 @@ class Model(Base):
     name: Mapped[str] = mapped_column(String(120))
     version: Mapped[str] = mapped_column(String(40))
     classes: Mapped[list[str]]
+    state: Mapped[ModelState] = mapped_column(enum_of(ModelState), default=ModelState.CANDIDATE)
+    scores: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     first_used_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
+    added_at: Mapped[dt.datetime | None]
+    activated_at: Mapped[dt.datetime | None]
+
+    __table_args__ = (
+        Index(
+            "uq_model_active",
+            "state",
+            unique=True,
+            sqlite_where=text("state = 'active'"),
+            postgresql_where=text("state = 'active'"),
+        ),
+    )
 
 
 class Job(Base):
     """What a person submitted at once. Its intake counts are fixed when it is submitted.
 
     ``settled_before`` is how many images had their verdict before the present run began.
+    ``model_digest`` is the model that judges it, pinned when it is submitted; None where no model
+    was known then, until a worker takes its first shard.
     """
 
     __tablename__ = "job"
@@ -126,8 +87,8 @@ class Job(Base):
     owner_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
     name: Mapped[str] = mapped_column(String(200))
     reference: Mapped[str] = mapped_column(String(200), default="")
-    state: Mapped[JobState] = mapped_column(_enum(JobState), default=JobState.RECEIVING)
-    lane: Mapped[Lane] = mapped_column(_enum(Lane), default=Lane.BATCH)
+    state: Mapped[JobState] = mapped_column(enum_of(JobState), default=JobState.RECEIVING)
+    lane: Mapped[Lane] = mapped_column(enum_of(Lane), default=Lane.BATCH)
     received: Mapped[int] = mapped_column(default=0)
     duplicates: Mapped[int] = mapped_column(default=0)
     refused: Mapped[int] = mapped_column(default=0)
@@ -136,7 +97,9 @@ class Job(Base):
     submitted_at: Mapped[dt.datetime | None]
     started_at: Mapped[dt.datetime | None]
     finished_at: Mapped[dt.datetime | None]
+    model_digest: Mapped[str | None] = mapped_column(ForeignKey("model.digest"))
     owner: Mapped[User] = relationship()
+    model: Mapped[Model | None] = relationship()
 
     __table_args__ = (
         Index(None, "created_at", "id"),
@@ -156,8 +119,8 @@ class Shard(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
-    lane: Mapped[Lane] = mapped_column(_enum(Lane))
-    state: Mapped[ShardState] = mapped_column(_enum(ShardState), default=ShardState.WAITING)
+    lane: Mapped[Lane] = mapped_column(enum_of(Lane))
+    state: Mapped[ShardState] = mapped_column(enum_of(ShardState), default=ShardState.WAITING)
     size: Mapped[int]
     classified: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
@@ -181,7 +144,8 @@ class Image(Base):
 
     ``name`` is the file's name as given, which may hold patient data: shown to those who may see
     the job, never logged. ``label``, ``confidence``, ``outcome`` and ``model_digest`` repeat the
-    prediction that counts, so that the gallery reads one table by one index.
+    prediction that counts, so that the gallery reads one table by one index; ``reason`` is why it
+    was not accepted, or why there is none.
     """
 
     __tablename__ = "image"
@@ -192,7 +156,7 @@ class Image(Base):
     duplicate_of_id: Mapped[int | None] = mapped_column(ForeignKey("image.id", ondelete="SET NULL"))
     position: Mapped[int]
     name: Mapped[str] = mapped_column(String(1024))
-    state: Mapped[ImageState] = mapped_column(_enum(ImageState), default=ImageState.EXPECTED)
+    state: Mapped[ImageState] = mapped_column(enum_of(ImageState), default=ImageState.EXPECTED)
     reason: Mapped[str | None] = mapped_column(String(40))
     message: Mapped[str | None] = mapped_column(String(400))
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)
@@ -209,7 +173,8 @@ class Image(Base):
         UniqueConstraint("job_id", "position"),
         Index(None, "job_id", "state", "position"),
         Index(None, "job_id", "sha256"),
-        Index(None, "job_id", "state", "label", "confidence", "id"),
+        Index(None, "job_id", "state", "outcome", "label", "confidence", "id"),
+        Index(None, "job_id", "state", "outcome", "confidence", "id"),
         Index(None, "job_id", "state", "confidence", "id"),
         Index(None, "shard_id"),
         Index(None, "duplicate_of_id"),
@@ -217,7 +182,13 @@ class Image(Base):
 
 
 class Prediction(Base):
-    """What one model said of one image: once for ever. ``probabilities`` sum to 1."""
+    """What one model said of one image: once for ever. ``probabilities`` sum to 1.
+
+    ``candidates`` are the classes it can't tell apart, the most probable first; ``reason`` is a
+    code of `core.outcomes`, "" when accepted; ``familiarity`` is the share of the model's
+    validation cells at least as unusual as this one; ``box`` is left, top, right and bottom of the
+    located cell as shares of width and height.
+    """
 
     __tablename__ = "prediction"
 
@@ -228,19 +199,24 @@ class Prediction(Base):
     label: Mapped[str] = mapped_column(String(40))
     confidence: Mapped[float] = mapped_column(Double)
     outcome: Mapped[str] = mapped_column(String(16))
+    candidates: Mapped[list[str]]
+    reason: Mapped[str] = mapped_column(String(40), default="")
+    familiarity: Mapped[float | None] = mapped_column(Double)
+    box: Mapped[list[float] | None] = mapped_column(JSON(none_as_null=True))
     probabilities: Mapped[list[float]]
     created_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
 
+    # For comparing two models over the images that both have judged.
+    __table_args__ = (Index(None, "model_digest"),)
 
-class Report(Base):
-    """A PDF that was asked for, and where it is."""
 
-    __tablename__ = "report"
+class Made(Base):
+    """What was asked for and is made by a worker under a lease: see `core.making`."""
+
+    __abstract__ = True
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), index=True)
-    paper: Mapped[str] = mapped_column(String(8))
-    state: Mapped[ReportState] = mapped_column(_enum(ReportState), default=ReportState.WAITING)
+    state: Mapped[MakingState] = mapped_column(enum_of(MakingState), default=MakingState.WAITING)
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[float | None] = mapped_column(Double)
@@ -251,8 +227,33 @@ class Report(Base):
     finished_at: Mapped[dt.datetime | None]
 
 
+class Report(Made):
+    """A PDF that was asked for, and where it is."""
+
+    __tablename__ = "report"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), index=True)
+    paper: Mapped[str] = mapped_column(String(8))
+
+
+class Explanation(Made):
+    """Why one model judged an image as it did: once for ever. ``blob_key`` is where its pictures
+    lie, ``findings`` are those of `core.explanations`."""
+
+    __tablename__ = "explanation"
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+    model_digest: Mapped[str] = mapped_column(ForeignKey("model.digest"))
+    findings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+    __table_args__ = (UniqueConstraint("image_id", "model_digest"),)
+
+
 class Worker(Base):
-    """One worker process's heartbeat. ``seen_at`` is seconds by the database's clock."""
+    """One worker process's heartbeat. ``seen_at`` is seconds by the database's clock.
+
+    ``model_digest`` is the model it used last, ``models`` are all it holds loaded.
+    """
 
     __tablename__ = "worker"
 
@@ -260,6 +261,7 @@ class Worker(Base):
     device: Mapped[str] = mapped_column(String(16))
     backend: Mapped[str] = mapped_column(String(24))
     model_digest: Mapped[str] = mapped_column(String(64))
+    models: Mapped[list[str]] = mapped_column(default=list)
     images: Mapped[int] = mapped_column(default=0)
     images_per_second: Mapped[float | None] = mapped_column(Double)
     started_at: Mapped[dt.datetime] = mapped_column(default=utcnow)

@@ -1,4 +1,4 @@
-"""The doorbell: tells workers that a shard or a report waits. SQL is the truth, not this.
+"""The doorbell: tells workers what waits to be done. SQL is the truth, not this.
 
 A message is one id and nothing else. It may be lost, doubled or late: the claim in SQL decides
 who does the work, and the sweep rings again.
@@ -17,6 +17,7 @@ from core.states import Lane
 
 CLASSIFY = "hematovision.classify_shard"
 REPORT = "hematovision.make_report"
+EXPLAIN = "hematovision.explain_image"
 _AWAY = "The queue does not answer; the work is kept."
 
 

@@ -47,7 +47,12 @@ class Settings(BaseSettings):
     secret_key: str = Field(
         "", description="Signs sessions and links, 32 characters or more; `up` makes its own."
     )
-    bundle: str = Field("", description="Folder of the model bundle; empty: the one that ships.")
+    bundle: str = Field(
+        "", description="Folder of the model bundle to start with; empty: the one that ships."
+    )
+    models_cache: str = Field(
+        "", description="Folder where workers unpack models; empty: beside the image store."
+    )
     laboratory: str = Field("Laboratory", description="Name at the head of pages and reports.")
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
@@ -105,6 +110,11 @@ class Settings(BaseSettings):
     def blobs(self) -> Path:
         """The folder of the image store."""
         return Path(self.blob_root) if self.blob_root else self.data / "blobs"
+
+    @property
+    def unpacked_models(self) -> Path:
+        """The folder where workers unpack the models they fetch from the store."""
+        return Path(self.models_cache) if self.models_cache else self.blobs.parent / "models"
 
 
 # Variables of the command line and of the tests that share the prefix but set no process up.

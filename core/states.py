@@ -1,4 +1,8 @@
-"""The states, each an enum whose docstring draws its transitions. `core.jobs` moves them."""
+"""The states, each an enum whose docstring draws its transitions.
+
+`core.jobs` moves those of the work, `core.making` those of reports and explanations,
+`core.registry` those of models.
+"""
 
 from __future__ import annotations
 
@@ -75,13 +79,34 @@ class Lane(StrEnum):
     BATCH = "batch"
 
 
-class ReportState(StrEnum):
-    """waiting ──▶ making ──▶ ready | failed; a lost lease puts it back to waiting."""
+class MakingState(StrEnum):
+    """The life of what is made on demand.
+
+    waiting ──▶ making ──▶ ready
+       ▲           ├─────▶ failed        an explanation that failed may be asked for again
+       └───────────┘                     its worker died
+    """
 
     WAITING = "waiting"
     MAKING = "making"
     READY = "ready"
     FAILED = "failed"
+
+
+class ModelState(StrEnum):
+    """The life of a model bundle, of which at most one is active.
+
+    candidate ◀──▶ shadow ──▶ active       it judges along with the active one, and is not shown
+        │  ▲  └──────────────▶ │
+        │  └───────────────────┘           by another's activation, or by a roll back
+    candidate, shadow ──▶ retired          it is offered to no new job; its results stay
+    retired ──▶ candidate
+    """
+
+    CANDIDATE = "candidate"
+    SHADOW = "shadow"
+    ACTIVE = "active"
+    RETIRED = "retired"
 
 
 class TokenKind(StrEnum):

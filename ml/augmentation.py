@@ -1,80 +1,136 @@
-"""Random changes to training images that leave the cell what it is.
+"""Random changes to a training image that leave the cell what it is.
 
-All act on a whole batch of float32 images (N, height, width, 3) in 0 … 255 with one draw an
-image. A cell has no upright side, and its size and colour depend on the microscope and the
-stain; so images are flipped, turned, zoomed and tinted. Needs TensorFlow.
+A cell has no upright side, and how large, dark, sharp and coloured it looks depends on the
+microscope, the stain and the camera. Colour is changed as stains change it: in optical density,
+where the amount of each dye adds up (A. C. Ruifrok & D. A. Johnston, Anal. Quant. Cytol. Histol.
+23, 2001).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
-import tensorflow as tf
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from ml.images import InputShape, Pixels
 from ml.recipes.recipe import Jitter
 
-# A tensor; TensorFlow's own annotations are not usable by a type checker.
-Tensor = Any
+# Densities are of levels lifted by this, so that the darkest ones stay finite.
+_LIFT = 8.0
+_DENSITIES = -np.log((np.arange(256, dtype=np.float32) + _LIFT) / (255 - _LIFT))
+_GREY_RANGE = (60, 240)
+
+Transform = NDArray[np.float64]
+Densities = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """The random changes that a recipe's `Jitter` allows."""
+def changed(
+    image: Pixels, jitter: Jitter, rng: np.random.Generator, shape: InputShape | None = None
+) -> Pixels:
+    """A changed copy of `image`, uint8 (h, w, 3), in `shape`: its middle, at the same scale.
 
-    jitter: Jitter
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Changed copies of `images`, in the same shape and range."""
-        return self.recolored(self.moved(images))
-
-    def moved(self, images: Tensor) -> Tensor:
-        """Flipped, turned, zoomed and shifted; what lies outside is filled by reflection."""
-        height, width = images.shape[1:3]
-        return tf.raw_ops.ImageProjectiveTransformV3(
-            images=images,
-            transforms=self._transforms(tf.shape(images)[0], height, width),
-            output_shape=(height, width),
-            fill_value=0.0,
-            interpolation="BILINEAR",
-            fill_mode="REFLECT",
-        )
-
-    def recolored(self, images: Tensor) -> Tensor:
-        """Lighter or darker, of more or less contrast, each channel by a little of its own."""
-        count = tf.shape(images)[0]
-        gain = _around_one(count, 1, self.jitter.light) * _around_one(count, 3, self.jitter.tint)
-        contrast = _around_one(count, 1, self.jitter.contrast)
-        mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
-        changed = (images - mean) * _over_image(contrast) + mean
-        return tf.clip_by_value(changed * _over_image(gain), 0.0, 255.0)
-
-    def _transforms(self, count: Tensor, height: int, width: int) -> Tensor:
-        """One row of 8 a image: output place → input place, about the middle of the image."""
-        angle = tf.random.uniform([count], -self.jitter.turn, self.jitter.turn) * 2 * math.pi
-        flip = tf.sign(tf.random.uniform([count], -1.0, 1.0))
-        zoom = _around_one(count, 1, self.jitter.zoom)[:, 0]
-        wider = _around_one(count, 1, self.jitter.stretch)[:, 0]
-        a, b = tf.cos(angle) * zoom * wider * flip, -tf.sin(angle) * zoom
-        c, d = tf.sin(angle) * zoom * wider * flip, tf.cos(angle) * zoom
-        middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-        shift_x, shift_y = (
-            tf.random.uniform([count], -self.jitter.shift, self.jitter.shift) * side
-            for side in (width, height)
-        )
-        x = middle_x - a * middle_x - b * middle_y + shift_x
-        y = middle_y - c * middle_x - d * middle_y + shift_y
-        zero = tf.zeros([count])
-        return tf.stack([a, b, x, c, d, y, zero, zero], axis=1)
+    What lies round the middle comes into sight when the image is turned, zoomed or shifted; what
+    lies beyond it is filled by reflection.
+    """
+    shape = shape or InputShape(*image.shape[:2])
+    return _roughened(_stained(_moved(image, jitter, rng, shape), jitter, rng), jitter, rng)
 
 
-def _around_one(count: Tensor, channels: int, spread: float) -> Tensor:
-    """Factors (count, channels), as often above one as below: exp of a uniform draw."""
-    limit = math.log1p(spread)
-    return tf.exp(tf.random.uniform([count, channels], -limit, limit))
+def _moved(image: Pixels, jitter: Jitter, rng: np.random.Generator, shape: InputShape) -> Pixels:
+    """Turned, flipped, zoomed, stretched and shifted."""
+    return np.asarray(
+        cv2.warpAffine(
+            image,
+            _transform(image.shape[:2], jitter, rng, shape),
+            (shape.width, shape.height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT_101,
+        ),
+        np.uint8,
+    )
 
 
-def _over_image(factors: Tensor) -> Tensor:
-    """(N, channels) → (N, 1, 1, channels), to multiply images by."""
-    return factors[:, tf.newaxis, tf.newaxis, :]
+def _transform(
+    size: tuple[int, ...], jitter: Jitter, rng: np.random.Generator, shape: InputShape
+) -> Transform:
+    """float64 (2, 3): output place → input place, about the middles of both."""
+    angle = rng.uniform(-math.pi, math.pi) * jitter.turn
+    zoom, wider = _around_one(rng, jitter.zoom), _around_one(rng, jitter.stretch / 2)
+    across, down = zoom * wider * rng.choice((-1, 1)), zoom / wider
+    cosine, sine = math.cos(angle), math.sin(angle)
+    turn = np.array([[cosine * across, -sine * down], [sine * across, cosine * down]])
+    shift = rng.uniform(-jitter.shift, jitter.shift, 2) * (shape.width, shape.height)
+    middle = np.array([size[1] - 1, size[0] - 1]) / 2 + shift
+    offset = middle - turn @ np.array([shape.width - 1, shape.height - 1]) / 2
+    return np.column_stack([turn, offset])
+
+
+def _stained(image: Pixels, jitter: Jitter, rng: np.random.Generator) -> Pixels:
+    """As if stained for longer or shorter, with dyes of another hue, under another light."""
+    dyes = np.diag(_around_one(rng, jitter.density) * _around_one(rng, jitter.stain, 3))
+    dyes += rng.uniform(-jitter.hue, jitter.hue, (3, 3)) * (1 - np.eye(3))
+    light = _around_one(rng, jitter.light) * _around_one(rng, jitter.light / 2, 3)
+    bend = np.float32(_around_one(rng, jitter.contrast))
+    density: Densities = np.maximum(cv2.LUT(image, _DENSITIES), 0) ** bend
+    if rng.random() < jitter.fade:
+        density = _faded(density, rng)
+    found = cv2.transform(density, dyes.astype(np.float32))
+    levels = np.exp(-found) * ((255 - _LIFT) * light).astype(np.float32) - _LIFT
+    return np.clip(levels + 0.5, 0, 255).astype(np.uint8)
+
+
+def _faded(density: Densities, rng: np.random.Generator) -> Densities:
+    """The densities of the channels drawn together, so that shape and grain must tell the cell."""
+    grey = density @ rng.dirichlet((2, 3, 1)).astype(np.float32)
+    share = np.float32(rng.uniform(0.3, 1.0))
+    tone = _around_one(rng, 0.25, 3).astype(np.float32)
+    return np.asarray((1 - share) * density + share * grey[..., np.newaxis] * tone, np.float32)
+
+
+def _roughened(image: Pixels, jitter: Jitter, rng: np.random.Generator) -> Pixels:
+    """Now and then sharpened, out of focus, noisy, compressed, or with a patch hidden."""
+    if rng.random() < jitter.sharpen:
+        image = _sharpened(image, rng)
+    elif rng.random() < jitter.blur:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 2.0)), np.uint8)
+    if rng.random() < jitter.noise:
+        image = _noisy(image, rng)
+    if rng.random() < jitter.compression:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 90))]
+        encoded = cv2.imencode(".jpg", image, quality)[1]
+        image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+    if rng.random() < jitter.erase:
+        image = _erased(image, rng)
+    return image
+
+
+def _sharpened(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """As cameras do it: what a blur takes away is added."""
+    gain = rng.uniform(0.3, 1.5)
+    soft = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 2.0))
+    return np.asarray(cv2.addWeighted(image, 1 + gain, soft, -gain, 0), np.uint8)
+
+
+def _noisy(image: Pixels, rng: np.random.Generator) -> Pixels:
+    grey = rng.normal(0, rng.uniform(2, 9), (*image.shape[:2], 1))
+    colored = rng.normal(0, rng.uniform(0, 5), image.shape)
+    return np.clip(image + grey + colored, 0, 255).astype(np.uint8)
+
+
+def _erased(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """A square of one colour in place of a part (Z. Zhong et al., Random Erasing, 2017)."""
+    height, width = image.shape[:2]
+    side = int(min(height, width) * rng.uniform(0.12, 0.3))
+    top, left = rng.integers(0, height - side), rng.integers(0, width - side)
+    hidden = image.copy()
+    hidden[top : top + side, left : left + side] = rng.integers(*_GREY_RANGE, 3)
+    return hidden
+
+
+def _around_one(
+    rng: np.random.Generator, spread: float, count: int | None = None
+) -> NDArray[np.float64]:
+    """Factors as often above one as below: exp of a uniform draw from -spread to spread."""
+    return np.asarray(np.exp(rng.uniform(-spread, spread, count)), np.float64)

@@ -2,7 +2,12 @@
 
     bundle.json           what it is: classes, input, recipe, data, scores, notice, digests
     network.weights.h5    the weights for Keras, of the folded network of `ml.model`
-    model.onnx            the same network for ONNX Runtime, preprocessing inside
+    model.onnx            the same network for ONNX Runtime, its scaling inside
+    head.npz              the last layer alone, for heat maps (see `ml.explain`)
+    trust.npz             what familiar cells look like to the network (see `ml.trust`)
+    references.npz        cells to compare with, and what they look like (see `ml.neighbours`)
+
+The last two are there if the bundle was made to judge and to compare.
 
 A bundle is written aside and renamed, and never changed afterwards: its digest names it.
 """
@@ -20,11 +25,14 @@ from typing import Any
 
 from ml.errors import MlError
 from ml.images import InputShape
+from ml.reading import Preprocessing
 
-FORMAT = 1
+FORMAT = 2
 METADATA = "bundle.json"
 WEIGHTS = "network.weights.h5"
 ONNX = "model.onnx"
+REQUIRED = frozenset({WEIGHTS, ONNX, "head.npz"})
+OPTIONAL = frozenset({"trust.npz", "references.npz"})
 NOTICE = "Not for diagnostic use without review by a qualified person."
 
 
@@ -62,7 +70,8 @@ class Metadata:
     """What a bundle says about itself.
 
     `scores` are those on the validation groups the network was chosen by; `data` holds the hash
-    and the counts of what it was trained on; `files` maps each file's name to its SHA-256.
+    and the counts of what it was trained on; `trust` the numbers that `ml.trust` judges by;
+    `files` maps each file's name to its SHA-256.
     """
 
     name: str
@@ -70,10 +79,11 @@ class Metadata:
     classes: tuple[str, ...]
     shape: InputShape
     architecture: Architecture
-    preprocessing: Mapping[str, Any]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
+    trust: Mapping[str, Any] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
     intended_use: str = ""
     notice: str = NOTICE
@@ -134,7 +144,7 @@ def digest(document: Mapping[str, Any]) -> str:
 
 
 def write_bundle(path: Path, metadata: Metadata, fill: Callable[[Path], None]) -> Bundle:
-    """Write a bundle at `path`; `fill` puts the weights and the ONNX network into a folder.
+    """Write a bundle at `path`; `fill` puts its files, `REQUIRED` and `OPTIONAL`, into a folder.
 
     Raises:
         BundleExists: if anything stands at `path` already.
@@ -146,7 +156,7 @@ def write_bundle(path: Path, metadata: Metadata, fill: Callable[[Path], None]) -
     try:
         aside.chmod(0o755)
         fill(aside)
-        files = {name: file_digest(aside / name) for name in (WEIGHTS, ONNX)}
+        files = {file.name: file_digest(file) for file in sorted(aside.iterdir())}
         _write_metadata(aside, replace(metadata, files=files))
         aside.rename(path)
     finally:
@@ -185,7 +195,10 @@ def _parse(document: Mapping[str, Any], path: Path) -> Metadata:
         fields["classes"] = tuple(fields["classes"])
         fields["shape"] = InputShape(**fields["shape"])
         fields["architecture"] = Architecture(**fields["architecture"])
+        fields["preprocessing"] = Preprocessing.of(fields["preprocessing"])
         metadata = Metadata(**fields)
+    except ValueError as error:
+        raise BundleFormat(f"{path} can't be used: {error}; train it again.") from None
     except (KeyError, TypeError) as error:
         raise BundleFormat(f"{path / METADATA} is incomplete: {error}.") from None
     _check_files(metadata.files, path)
@@ -193,9 +206,11 @@ def _parse(document: Mapping[str, Any], path: Path) -> Metadata:
 
 
 def _check_files(files: Mapping[str, str], path: Path) -> None:
-    """A bundle names its two files and no others: a name must not lead out of the folder."""
-    if set(files) != {WEIGHTS, ONNX}:
-        raise BundleFormat(f"{path / METADATA} must list {WEIGHTS} and {ONNX}, and no others.")
+    """A bundle names the known files and no others: a name must not lead out of the folder."""
+    if not set(files) >= REQUIRED or set(files) - REQUIRED - OPTIONAL:
+        needed, allowed = ", ".join(sorted(REQUIRED)), ", ".join(sorted(OPTIONAL))
+        message = f"{path / METADATA} must list {needed}, may list {allowed}, and no others."
+        raise BundleFormat(message)
 
 
 def _verify(path: Path, expected: str) -> None:

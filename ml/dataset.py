@@ -1,17 +1,11 @@
 """Folders of labelled images → samples with their source photographs, and splits that keep them.
 
-Three layouts are read:
-
-* with `source_map.csv` (split, label, file, source_image): images in SPLIT/LABEL/file, each an
-  augmented copy of its source photograph, which is its group;
-* with `manifest.csv` (file, class, and optionally split and group): without a group column each
-  file is taken as a photograph of its own;
-* neither: a folder a class; where the photographs are unknown, the groups are None.
+`ml.layouts` says how a folder may be laid out. Where it says nothing of the photographs, find them
+with `hematovision data FOLDER --find-groups --out OUT` and give OUT/groups.csv as the groups.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import random
 from collections import Counter, defaultdict
@@ -20,13 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml.bundle import file_digest
-from ml.cells import UnknownCell, cell_type
+from ml.cells import EIGHT_CLASSES, UnknownCell, cell_type
 from ml.errors import MlError
-from ml.images import SUFFIXES
+from ml.layouts import Entry, entries, groups_in
 
 
 class DataError(MlError):
     """A data folder that can't be used as asked; the message says what to do."""
+
+
+# How to learn which photograph each image is of, where nothing says so.
+HOW_TO_FIND = (
+    "Find the photographs with: hematovision data FOLDER --find-groups --out OUT, "
+    "then give --groups OUT/groups.csv."
+)
 
 
 class LeakingSplit(DataError):
@@ -49,22 +50,41 @@ class Sample:
     group: str | None
 
 
-def read_folder(folder: Path) -> list[Sample]:
+def read_folder(folder: Path, groups: Path | None = None) -> list[Sample]:
     """Every labelled image of `folder`, sorted by file.
 
+    Args:
+        folder: the data folder; its name is the samples' source.
+        groups: a table of groups, as `hematovision data --find-groups` writes it. If it speaks of
+            this folder, it must name all its images, and what the folder says itself is ignored.
+
     Raises:
-        DataError: if the folder is missing, holds no image, or names an unknown cell type.
+        DataError: if the folder or the table is missing, can't be read, holds no image, names a
+            file twice, or names an unknown cell type.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
+    source = folder.resolve().name
     try:
-        samples = _read(folder)
-    except KeyError as error:
-        raise DataError(f"The table of labels in {folder} has no column {error}.") from error
-    except (UnknownCell, UnicodeDecodeError) as error:
-        raise DataError(f"The labels of {folder} can't be read: {error}") from error
-    if not samples:
+        found = entries(folder)
+    except (KeyError, UnicodeDecodeError) as error:
+        raise _bad_table(f"The table of labels in {folder}", error) from error
+    if not found:
         raise DataError(f"{folder} holds no labelled images; expected a folder for each class.")
+    _require_once(folder, found)
+    labels = _labels(folder, found)
+    known = _groups(groups, source, found) if groups else {}
+    samples = [
+        Sample(
+            folder / entry.file,
+            entry.file,
+            labels[entry.label],
+            source,
+            entry.split,
+            known.get(entry.file, entry.group),
+        )
+        for entry in found
+    ]
     return sorted(samples, key=lambda sample: sample.file)
 
 
@@ -98,7 +118,10 @@ def grouped_split(
     held_out: set[str] = set()
     for label, groups in sorted(_groups_by_label(samples).items()):
         if len(groups) < 2:
-            raise DataError(f"All images of {label} are of one photograph: none can be held out.")
+            raise DataError(
+                f"All images of {label} are of one photograph, so none can be held out to check "
+                f"by. Add images of other photographs of {label}, or leave the class out."
+            )
         chosen = random.Random(f"{seed}/{label}").sample(groups, max(1, round(share * len(groups))))
         held_out.update(chosen)
     kept = [sample for sample in samples if group_of(sample) not in held_out]
@@ -130,8 +153,10 @@ def require_grouped(training: Iterable[Sample], judged: Iterable[Sample]) -> Non
     shared = {group_of(sample) for sample in training} & {group_of(sample) for sample in judged}
     if shared:
         example = sorted(shared)[0]
-        message = f"{len(shared)} photographs stand on both sides of the split, such as {example}."
-        raise LeakingSplit(message)
+        raise LeakingSplit(
+            f"{len(shared)} photographs stand on both sides of the split, such as {example}. "
+            "Split by whole photographs, or leave their images out of one side."
+        )
 
 
 def group_of(sample: Sample) -> str:
@@ -143,7 +168,8 @@ def group_of(sample: Sample) -> str:
     if sample.group is None:
         raise LeakingSplit(
             f"It is unknown which photograph {sample.file} is of, so copies of one photograph may "
-            "stand on both sides of the split. Give the folder a source_map.csv or manifest.csv."
+            "stand on both sides of the split. Give the folder a source_map.csv or a manifest.csv. "
+            f"{HOW_TO_FIND}"
         )
     return f"{sample.source}/{sample.group}"
 
@@ -183,58 +209,54 @@ def counts(samples: Iterable[Sample]) -> dict[str, int]:
     return dict(sorted(Counter(sample.label for sample in samples).items()))
 
 
-def _read(folder: Path) -> list[Sample]:
-    if (folder / "source_map.csv").is_file():
-        return _from_source_map(folder)
-    if (folder / "manifest.csv").is_file():
-        return _from_manifest(folder)
-    return _from_class_folders(folder)
-
-
-def _from_source_map(folder: Path) -> list[Sample]:
-    rows = _rows(folder / "source_map.csv")
-    return [
-        _sample(
-            folder,
-            f"{row['split']}/{row['label']}/{row['file']}",
-            row["label"],
-            split=row["split"].lower(),
-            group=row["source_image"],
+def _labels(folder: Path, found: Iterable[Entry]) -> dict[str, str]:
+    """The cell type that each label of a folder names."""
+    names, strange = {}, []
+    for label in sorted({entry.label for entry in found}):
+        try:
+            names[label] = cell_type(label).name
+        except UnknownCell:
+            strange.append(repr(label))
+    if strange:
+        verb = "is not a cell type" if len(strange) == 1 else "are not cell types"
+        known = ", ".join(EIGHT_CLASSES)
+        raise DataError(
+            f"The labels of {folder} can't be read: {', '.join(strange)} {verb}. "
+            f"The cell types are {known}."
         )
-        for row in rows
-    ]
+    return names
 
 
-def _from_manifest(folder: Path) -> list[Sample]:
-    rows = _rows(folder / "manifest.csv")
-    return [
-        _sample(
-            folder,
-            row["file"],
-            row["class"],
-            split=row.get("split", ""),
-            group=row.get("group", row["file"]),
+def _groups(table: Path, source: str, found: Sequence[Entry]) -> dict[str, str]:
+    """The group of each file; empty if the table is of other folders."""
+    if not table.is_file():
+        raise DataError(f"There is no table of groups {table}. {HOW_TO_FIND}")
+    try:
+        groups = groups_in(table, source)
+    except (KeyError, UnicodeDecodeError) as error:
+        raise _bad_table(f"The table of groups {table}", error) from error
+    missing = [entry.file for entry in found if entry.file not in groups]
+    if groups and missing:
+        raise DataError(
+            f"{table} says nothing of {len(missing)} of {len(found)} images of {source}, "
+            f"such as {missing[0]}. {HOW_TO_FIND}"
         )
-        for row in rows
-    ]
+    return groups
 
 
-def _from_class_folders(folder: Path) -> list[Sample]:
-    files = [path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES]
-    return [
-        _sample(folder, path.relative_to(folder).as_posix(), path.parent.name, split="", group=None)
-        for path in files
-    ]
+def _require_once(folder: Path, found: Iterable[Entry]) -> None:
+    twice = sorted(file for file, n in Counter(entry.file for entry in found).items() if n > 1)
+    if twice:
+        raise DataError(
+            f"The table of labels in {folder} names {len(twice)} files twice, such as {twice[0]}. "
+            "Leave one row for each image."
+        )
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _sample(folder: Path, file: str, label: str, *, split: str, group: str | None) -> Sample:
-    name = cell_type(label).name
-    return Sample(folder / file, file, name, folder.resolve().name, split, group)
+def _bad_table(what: str, error: KeyError | UnicodeDecodeError) -> DataError:
+    if isinstance(error, KeyError):
+        return DataError(f"{what} has no column {error}.")
+    return DataError(f"{what} is not UTF-8 text; save it as UTF-8 ({error}).")
 
 
 def _groups_by_label(samples: Sequence[Sample]) -> dict[str, list[str]]:

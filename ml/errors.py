@@ -8,12 +8,18 @@ MlError
 │   ├── BundleMissing       there is no bundle, or a file of it is gone
 │   ├── BundleFormat        this version of the program can't read it
 │   ├── BundleTampered      a file is not the one that was written
-│   └── BundleExists        something stands where one was to be written
+│   ├── BundleExists        something stands where one was to be written
+│   └── TrustMismatch       what it says about trust is not for its network    (ml.unfamiliar)
+├── TooFewCells             too few labelled cells to calibrate by            (ml.calibration)
 ├── NoGpu                   a GPU was insisted on and there is none             (ml.inference)
 ├── DataError               a data folder that can't be used as asked             (ml.dataset)
 │   └── LeakingSplit        a photograph on both sides of a split, or an unknown one
 ├── WeightsUnavailable      no ImageNet weights                                     (ml.model)
+├── BadChange               no such field of a recipe, or no value for it        (ml.variants)
+├── CheckpointUnreadable    a checkpoint that is missing or damaged           (ml.checkpoints)
+├── NoRuns                  a log of runs that is missing or can't be read           (ml.runs)
 └── TrainingFailed          training could not start, or came to nothing          (ml.fitting)
+    └── Interrupted         a person stopped a run; it can be resumed
 """
 
 

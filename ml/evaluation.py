@@ -1,153 +1,151 @@
-"""A bundle judged on labelled images: which images may count, and what is said of them."""
+"""What is said of a bundle that was judged by labelled images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ml.dataset import (
-    LeakingSplit,
-    Sample,
-    group_of,
-    of_classes,
-    random_split,
-    require_grouped,
-)
-from ml.inference import Classifier
-from ml.loading import Labelled, Report, load
+from ml.bundle import Bundle
+from ml.choosing import Choice
+from ml.comparison import Comparison
+from ml.confidence import Confidence, confidence
+from ml.dataset import data_hash
+from ml.inference import Outcome
+from ml.judging import Judged
 from ml.metrics import (
     Interval,
     Scores,
     accuracy,
     balanced_accuracy,
-    confusion_matrix,
-    interval,
+    bounds,
+    class_intervals,
     macro_f1,
+    resample,
     score,
+    share_bounds,
 )
+from ml.outcomes import Outcomes, TurnedAway, outcomes
+from ml.workload import Load, by_both, by_confidence, by_outcome
 
 LEAK_WARNING = (
     "WARNING: THIS SPLIT LEAKS. Copies of the photographs that are judged may have been trained "
     "on, so the scores say nothing about new photographs. Never publish them as accuracy."
 )
-RANDOM_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Part:
+    """The scores of some images, with 95 % intervals over their photographs.
+
+    The intervals are empty where photographs are unknown or the split leaks: the images are then
+    not independent, and no honest interval exists.
+    """
+
+    images: int
+    scores: Scores
+    intervals: Mapping[str, Interval]
+    class_intervals: Mapping[str, Mapping[str, Interval]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a bundle scored on a set, with 95 % intervals over its photographs.
+    """All that is said of a bundle on a set.
 
-    `intervals` is empty where the photographs are unknown or the split leaks: the images are
-    then not independent, and no honest interval exists.
+    `few_shot` are the bundle's classes with few training images, `apart` others that are to be
+    told apart. `forced` scores the best guess of every image, `accepted` those of the accepted
+    images alone, `large` all images but those of `few_shot` and `apart` (None where nothing is
+    left, or there is no such class), `by_source` each data folder of several.
     """
 
     model: str
     digest: str
     sources: tuple[str, ...]
+    data: str
     split: str
     leaking: bool
     images: int
-    scores: Scores
-    intervals: dict[str, Interval]
+    few_shot: tuple[str, ...]
+    apart: tuple[str, ...]
+    left_out: Mapping[str, int]
+    lacking: tuple[str, ...]
+    forced: Part
+    accepted: Part | None
+    large: Part | None
+    by_source: Mapping[str, Part]
+    outcomes: tuple[Outcomes, ...]
+    outcomes_by_source: tuple[Outcomes, ...]
+    confidence: Confidence
+    workload: tuple[Load, ...]
+    comparison: Comparison | None = None
+    unfamiliar: tuple[TurnedAway, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation as JSON knows it."""
         return asdict(self)
 
 
-def choose(samples: Sequence[Sample], classes: Sequence[str], split: str) -> list[Sample]:
-    """The samples to judge by.
-
-    Args:
-        samples: all of a data folder.
-        classes: those the bundle knows; other cells are left out.
-        split: shipped (what the set's authors held out as test), random (a share of all images,
-            which leaks) or whole (all images, for a set that was never trained on).
-
-    Raises:
-        LeakingSplit: if the shipped split is not there, cuts a photograph, or can't be checked.
-        DataError: if a class has no image.
-    """
-    if split == "random":
-        return random_split(of_classes(samples, classes), RANDOM_SHARE, seed=0)[1]
-    if split == "whole":
-        return _of_present(samples, classes)
-    held_out = [sample for sample in samples if sample.split == "test"]
-    if not held_out:
-        raise LeakingSplit(
-            "The data folder does not say which images are its test split. For a set that was "
-            "never trained on, use --split whole; --split random judges by a leaking split."
-        )
-    require_grouped([sample for sample in samples if sample.split in ("train", "val")], held_out)
-    return _of_present(held_out, classes)
-
-
 def evaluate(
-    classifier: Classifier, samples: Sequence[Sample], split: str, report: Report
+    bundle: Bundle, choice: Choice, judged: Judged, apart: Sequence[str] = ()
 ) -> Evaluation:
-    """Classify the samples and score the result.
-
-    Raises:
-        LeakingSplit: if a set to be judged whole is one that the bundle was trained on.
-    """
-    bundle = classifier.bundle
-    if split == "whole":
-        _require_unseen(bundle.metadata.data, samples)
-    data = load(samples, bundle.metadata.classes, bundle.metadata.shape, report)
-    predicted = _classify(classifier, data, report)
-    grouped = split != "random" and all(sample.group is not None for sample in samples)
+    """Score what the bundle said of the chosen samples, those classes apart."""
+    metadata = bundle.metadata
+    few_shot = tuple(name for name in metadata.classes if name in _few_shot(metadata.data))
+    accepted = judged.with_outcome(Outcome.ACCEPTED)
+    small = {*few_shot, *apart}
+    large = judged.where([sample.label not in small for sample in judged.samples])
+    sources = judged.sources
+    by_source = {name: _of_source(judged, name) for name in sources} if len(sources) > 1 else {}
     return Evaluation(
         model=bundle.title,
         digest=bundle.digest,
-        sources=tuple(sorted({sample.source for sample in samples})),
-        split=split,
-        leaking=split == "random",
-        images=len(samples),
-        scores=score(data.truth, predicted, bundle.metadata.classes),
-        intervals=_intervals(data, predicted, len(bundle.metadata.classes)) if grouped else {},
+        sources=sources,
+        data=data_hash(judged.samples),
+        split=choice.split,
+        leaking=choice.split == "random",
+        images=len(judged),
+        few_shot=few_shot,
+        apart=tuple(apart),
+        left_out=choice.left_out,
+        lacking=choice.lacking,
+        forced=part(judged),
+        accepted=part(accepted) if len(accepted) else None,
+        large=part(large) if small and len(large) else None,
+        by_source={name: part(one) for name, one in by_source.items()},
+        outcomes=(outcomes(judged, "all"), *_by_class(judged)),
+        outcomes_by_source=tuple(outcomes(one, name) for name, one in by_source.items()),
+        confidence=confidence(judged),
+        workload=(by_outcome(judged), *by_both(judged), *by_confidence(judged)),
     )
 
 
-def _of_present(samples: Sequence[Sample], classes: Sequence[str]) -> list[Sample]:
-    """The samples of those classes that the set has; another laboratory may lack one."""
-    present = {sample.label for sample in samples}
-    return of_classes(samples, [name for name in classes if name in present] or classes)
-
-
-def _require_unseen(data: Any, samples: Sequence[Sample]) -> None:
-    seen = {sample.source for sample in samples} & set(data.get("sources", ()))
-    if seen:
-        message = f"The bundle was trained on images of {', '.join(sorted(seen))}: judging it by "
-        raise LeakingSplit(message + "the whole set leaks. Use --split shipped.")
-
-
-def _classify(
-    classifier: Classifier, data: Labelled, report: Report, batch: int = 64
-) -> NDArray[np.int64]:
-    """int64 (N,): the class each image is taken for."""
-    found = []
-    for start in range(0, len(data.images), batch):
-        chunk = data.images[start : start + batch]
-        found.append(classifier.classify(chunk).argmax(axis=1))
-        report("classifying", (start + len(chunk)) / len(data.images), "")
-    return np.concatenate(found).astype(np.int64)
-
-
-def _intervals(data: Labelled, predicted: NDArray[np.int64], count: int) -> dict[str, Interval]:
-    groups = np.array([group_of(sample) for sample in data.samples])
-    matrices, strata = [], []
-    for group in np.unique(groups):
-        members = groups == group
-        matrices.append(confusion_matrix(data.truth[members], predicted[members], count))
-        strata.append(int(np.bincount(data.truth[members]).argmax()))
-    statistics = {
-        "accuracy": accuracy,
-        "balanced_accuracy": balanced_accuracy,
-        "macro_f1": macro_f1,
+def part(judged: Judged) -> Part:
+    """The scores of these images, at least one."""
+    scores = score(judged.truth, judged.predicted, judged.classes)
+    if not judged.grouped:
+        return Part(len(judged), scores, {}, {})
+    matrices = judged.matrices()
+    # A photograph with cells of several classes counts for its most frequent one.
+    strata = matrices.sum(axis=2).argmax(axis=1)
+    sums = resample(matrices, strata)
+    units = len(matrices)
+    intervals = {
+        "accuracy": share_bounds(accuracy(sums), units),
+        "balanced_accuracy": bounds(balanced_accuracy(sums), units),
+        "macro_f1": bounds(macro_f1(sums), units),
     }
-    stacked, kinds = np.stack(matrices), np.array(strata)
-    return {name: interval(stacked, compute, kinds) for name, compute in statistics.items()}
+    return Part(len(judged), scores, intervals, class_intervals(matrices, sums, judged.classes))
+
+
+def _few_shot(data: Mapping[str, Any]) -> set[str]:
+    return set(data.get("few_shot", ()))
+
+
+def _of_source(judged: Judged, source: str) -> Judged:
+    return judged.where([sample.source == source for sample in judged.samples])
+
+
+def _by_class(judged: Judged) -> list[Outcomes]:
+    truth = judged.truth
+    numbers = [place for place in range(len(judged.classes)) if (truth == place).any()]
+    return [outcomes(judged.where(truth == place), judged.classes[place]) for place in numbers]

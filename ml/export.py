@@ -17,6 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from ml.model import FEATURES
+
 OPSET, IR_VERSION = 17, 9
 
 
@@ -49,17 +51,29 @@ class _Graph:
         self.names[id(self.network.inputs[0])] = "image"
         for layer in self.network.layers:
             _EMITTERS[type(layer).__name__](self, layer)
+        maps = self.names[id(self.network.get_layer(FEATURES).output)]
+        self.add("Identity", [maps], "activations")
+        self.add("ReduceMean", [maps], "features", axes=[2, 3], keepdims=0)
         height, width = self.network.input_shape[1:3]
-        classes = self.network.output_shape[-1]
         image = helper.make_tensor_value_info(
             "image", TensorProto.UINT8, ["batch", height, width, 3]
         )
-        output = helper.make_tensor_value_info(
-            "probabilities", TensorProto.FLOAT, ["batch", classes]
-        )
         return helper.make_graph(
-            self.nodes, "hematovision", [image], [output], initializer=self.weights
+            self.nodes, "hematovision", [image], self._outputs(), initializer=self.weights
         )
+
+    def _outputs(self) -> list[onnx.ValueInfoProto]:
+        """What may be asked for: what was not asked for is not copied out."""
+        height, width, channels = self.network.get_layer(FEATURES).output.shape[1:]
+        shapes = {
+            "logits": ["batch", self.network.output_shape[-1]],
+            "features": ["batch", channels],
+            "activations": ["batch", channels, height, width],
+        }
+        return [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in shapes.items()
+        ]
 
     def inputs(self, layer: keras.Layer) -> list[str]:
         """The ONNX values that flow into `layer`."""
@@ -170,7 +184,6 @@ def _dense(graph: _Graph, layer: keras.Layer) -> None:
         graph.constant("head/bias", bias),
     ]
     graph.add("Gemm", graph.inputs(layer) + names, "logits")
-    graph.add("Softmax", ["logits"], layer.name, axis=1)
 
 
 _EMITTERS: dict[str, Callable[[_Graph, keras.Layer], None]] = {

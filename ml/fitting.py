@@ -1,41 +1,50 @@
 """Teaching a network: its head on features computed once, then everything.
 
-Needs TensorFlow; a CPU worker never imports this module.
+After each pass the run's folder holds all that is needed to go on from there. Needs TensorFlow;
+a CPU worker never imports this module.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from ml.augmentation import Augmentation
+from ml.batches import Batch, Batches, ahead, middle, one_hot
+from ml.course import Course
 from ml.dataset import Sample
 from ml.errors import MlError
 from ml.images import Pixels
 from ml.loading import Labelled, Report
-from ml.model import FEATURES
 from ml.recipes.recipe import Recipe
+from ml.sampling import Plan
+from ml.selection import Standing, standing
+from ml.teacher import Answer, Teacher, answering, falling
 
-# Keras would compile with XLA, which on a CPU is ten times slower than oneDNN for this network.
-JIT = False
+# The layer whose output the head sees.
+FLAT = "flat"
+# Images a call where nothing is learned from them.
+CHUNK = 64
 
 
 class TrainingFailed(MlError):
     """Training could not start, or came to nothing; the message says what to do."""
 
 
+class Interrupted(TrainingFailed):
+    """A person stopped a run; it can be resumed."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """What one training run is made of and where it goes."""
+    """What one training run is made of and where it goes; `log` is the log of all runs."""
 
     recipe: Recipe
     samples: Sequence[Sample]
@@ -43,116 +52,156 @@ class Run:
     weights: Path | None
     seed: int
     report: Report
+    resume: bool = False
+    log: Path | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of all that a broken run needs to go on."""
+        return self.out / "checkpoints"
 
 
 def train_head(run: Run, network: keras.Model, learn: Labelled, check: Labelled) -> None:
     """Train the head alone; the base does not change, so its features are computed only once."""
     recipe = run.recipe
-    features = network.get_layer(FEATURES).output
-    base, head = keras.Model(network.input, features), keras.Model(features, network.output)
-    head.compile(
-        optimizer=keras.optimizers.Adam(recipe.head_rate),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.smoothing),
-        metrics=["accuracy"],
-        jit_compile=JIT,
-    )
-    known = _features(base, learn.images, run, "features")
-    unknown = _features(base, check.images, run, "validation features")
-    head.fit(
-        known,
-        _one_hot(learn, recipe),
-        batch_size=recipe.batch,
-        epochs=recipe.head_passes,
-        validation_data=(unknown, _one_hot(check, recipe)),
-        callbacks=[_Passes(run, "head", recipe.head_passes)],
-        verbose=0,
-    )
+    flat = network.get_layer(FLAT).output
+    base, head = keras.Model(network.input, flat), keras.Model(flat, network.output)
+    known = features(run, base, learn.images, "features")
+    unknown = features(run, base, check.images, "validation features")
+    plan = Plan(learn.samples, recipe, run.seed)
+    steps = -(-plan.size // recipe.batch)
+    rate = falling(recipe.head_rate, steps * recipe.head_passes)
+    teacher = Teacher(head, rate, smoothing=recipe.smoothing)
+    clock = _Clock(run, "head", recipe.head_passes, steps)
+    for number in range(1, recipe.head_passes + 1):
+        clock.begin(number)
+        batches = _rows(known, learn, recipe, plan.draws(number))
+        loss = _pass(run, teacher, batches, clock)
+        clock.note(loss, _judged(teacher, unknown, check, recipe))
 
 
-def _features(
-    base: keras.Model, images: Pixels, run: Run, stage: str, batch: int = 64
-) -> NDArray[np.float32]:
-    """float32 (N, …): what the base makes of each image."""
-    compute = tf.function(lambda chunk: base(chunk, training=False), reduce_retracing=True)
-    features = np.empty((len(images), *base.output_shape[1:]), np.float32)
-    for start in range(0, len(images), batch):
-        chunk = images[start : start + batch]
-        features[start : start + batch] = compute(tf.constant(chunk, tf.float32)).numpy()
-        run.report(stage, (start + len(chunk)) / len(images), "")
-    return features
+def train_everything(
+    run: Run, network: keras.Model, learn: Labelled, check: Labelled, course: Course
+) -> None:
+    """Fine-tune every weight, from where `course` stands; the statistics of the batch norms stay
+    as they are.
 
-
-def train_everything(run: Run, network: keras.Model, learn: Labelled, check: Labelled) -> None:
-    """Fine-tune every weight; the statistics of the batch norms stay as they are."""
+    The network ends with the averaged weights, if an average is kept, of the last pass or, with
+    a patience, of the best one.
+    """
     recipe = run.recipe
-    steps = -(-len(learn.images) // recipe.batch) * recipe.passes
-    rate = keras.optimizers.schedules.CosineDecay(
-        recipe.rate / 10, steps, warmup_target=recipe.rate, warmup_steps=steps // 20
-    )
-    network.compile(
-        optimizer=keras.optimizers.Adam(rate),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.smoothing),
-        metrics=["accuracy"],
-        jit_compile=JIT,
-    )
-    network.fit(
-        batches_of(learn, recipe, run.seed),
-        epochs=recipe.passes,
-        validation_data=batches_of(check, recipe, None),
-        shuffle=False,  # The batches are drawn at random already.
-        callbacks=[_Passes(run, "everything", recipe.passes)],
-        verbose=0,
-    )
+    batches = Batches(learn, recipe, run.seed)
+    steps = -(-batches.plan.size // recipe.batch)
+    rate = falling(recipe.rate, steps * recipe.passes, steps * recipe.passes // 20)
+    teacher = Teacher(network, rate, smoothing=recipe.smoothing, momentum=recipe.average)
+    course.enter(teacher, run.checkpoints)
+    clock = _Clock(run, "everything", recipe.passes, steps)
+    while course.done < recipe.passes and not course.stuck(recipe.patience):
+        clock.begin(course.done + 1)
+        loss = _pass(run, teacher, batches.of_pass(clock.number), clock)
+        with teacher.averaged():
+            found = _judged(teacher, check.images, check, recipe)
+            course.finish(found, time.monotonic() - clock.started, teacher)
+        course.save(run.checkpoints, teacher)
+        clock.note(loss, found)
+    course.settle(teacher, recipe.patience)
 
 
-def batches_of(data: Labelled, recipe: Recipe, seed: int | None) -> Any:
-    """Batches of (images, labels); shuffled and changed where there is a seed."""
-    batches = tf.data.Dataset.from_tensor_slices((data.images, _one_hot(data, recipe)))
-    if seed is not None:
-        batches = batches.shuffle(len(data.images), seed=seed)
-    batches = batches.batch(recipe.batch)
-    batches = batches.map(lambda images, labels: (tf.cast(images, tf.float32), labels))
-    if seed is not None and recipe.jitter is not None:
-        change = Augmentation(recipe.jitter)
-        batches = batches.map(lambda images, labels: (change(images), labels))
-    return batches.prefetch(2)
+def features(run: Run, base: keras.Model, images: Pixels, stage: str) -> NDArray[np.float16]:
+    """float16 (N, …): what the base makes of each image; computed once a run, kept on disk."""
+    path = run.checkpoints / f"{stage.replace(' ', '-')}.npy"
+    if not path.exists():
+        aside = path.with_name(f".{path.name}")
+        shape = (len(images), *base.output_shape[1:])
+        rows = np.lib.format.open_memmap(aside, "w+", np.float16, shape)
+        compute = answering(base)
+        for start, chunk in _chunks(images, run.recipe):
+            rows[start : start + len(chunk)] = compute(chunk)
+            run.report(stage, (start + len(chunk)) / len(images), f"{len(images)} images")
+        rows.flush()
+        aside.replace(path)
+    kept: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    return kept
 
 
-def _one_hot(data: Labelled, recipe: Recipe) -> NDArray[np.float32]:
-    """float32 (N, classes)."""
-    rows: NDArray[np.float32] = np.eye(len(recipe.classes), dtype=np.float32)[data.truth]
-    return rows
+def probabilities(network: keras.Model, images: Pixels, recipe: Recipe) -> NDArray[np.float32]:
+    """What a network says of images in the recipe's size: uint8 (N, …) → float32 (N, classes)."""
+    return _answers(answering(network), images, recipe)
 
 
-class _Passes(keras.callbacks.Callback):  # type: ignore[misc]
-    """Shows progress, and after each pass writes a line of the log and, once the base
-    changes too, a checkpoint."""
-
-    def __init__(self, run: Run, stage: str, passes: int) -> None:
-        super().__init__()
-        self.run, self.stage, self.passes = run, stage, passes
-        self.done, self.note, self.started = 0, "", 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.started = time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        steps = self.params["steps"] or batch + 1
-        self.run.report(self.stage, (self.done + (batch + 1) / steps) / self.passes, self.note)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        scores = {name: float(value) for name, value in (logs or {}).items()}
-        if not np.isfinite(scores["loss"]):
-            raise TrainingFailed("The loss is not a number any more; lower the recipe's rate.")
-        self.done = epoch + 1
-        self.note = f"validation accuracy {scores['val_accuracy']:.3f}"
-        seconds = round(time.monotonic() - self.started, 1)
-        _log(self.run, {"stage": self.stage, "pass": self.done, "seconds": seconds, **scores})
-        if self.stage == "everything":
-            name = f"pass-{self.done:02}.weights.h5"
-            self.model.save_weights(self.run.out / "checkpoints" / name)
+def _answers(answer: Answer, images: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:
+    return np.concatenate([answer(chunk) for _, chunk in _chunks(images, recipe)])
 
 
-def _log(run: Run, entry: dict[str, Any]) -> None:
-    with (run.out / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps(entry) + "\n")
+def _judged(teacher: Teacher, images: NDArray[Any], check: Labelled, recipe: Recipe) -> Standing:
+    return standing(_answers(teacher.answer, images, recipe), check, recipe.classes)
+
+
+def _chunks(images: NDArray[Any], recipe: Recipe) -> Iterable[tuple[int, NDArray[Any]]]:
+    """(where it starts, images or features) of each chunk; images in the size of the input."""
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK]
+        if chunk.ndim == 4:
+            chunk = np.stack([middle(image, recipe.shape) for image in chunk])
+        yield start, chunk
+
+
+def _rows(
+    known: NDArray[np.float16], learn: Labelled, recipe: Recipe, drawn: NDArray[np.int64]
+) -> Iterable[Batch]:
+    """Batches of features, float32 (n, …), read from disk a few ahead."""
+
+    def batch(start: int) -> Batch:
+        places = drawn[start : start + recipe.batch]
+        labels = one_hot(learn.truth[places], len(recipe.classes))
+        return known[places].astype(np.float32), labels
+
+    return ahead(batch, range(0, len(drawn), recipe.batch), threads=2)
+
+
+def _pass(run: Run, teacher: Teacher, batches: Iterable[Batch], clock: _Clock) -> float:
+    """Learn from one pass's batches; returns the mean loss.
+
+    Raises:
+        TrainingFailed: if the loss is no number any more.
+    """
+    teacher.begin(run.seed, clock.number)
+    losses: list[float] = []
+    for batch in batches:
+        losses.append(teacher.learn(batch))
+        if not np.isfinite(losses[-1]):
+            rate = "rate" if clock.stage == "everything" else "head_rate"
+            raise TrainingFailed(
+                f"The loss is not a number any more (stage {clock.stage}, pass {clock.number}, "
+                f"step {len(losses)}). Lower the recipe's {rate} and start a new run."
+            )
+        clock.tick(len(losses))
+    return float(np.mean(losses))
+
+
+class _Clock:
+    """Shows how far a stage is, and logs each of its passes."""
+
+    def __init__(self, run: Run, stage: str, passes: int, steps: int) -> None:
+        self.run, self.stage, self.passes, self.steps = run, stage, passes, steps
+        self.number, self.started, self.words = 0, 0.0, ""
+
+    def begin(self, number: int) -> None:
+        """Pass `number` begins."""
+        self.number, self.started = number, time.monotonic()
+
+    def tick(self, step: int) -> None:
+        """Show that `step` steps of this pass are done, beside how the last one went."""
+        share = (self.number - 1 + step / self.steps) / self.passes
+        self.run.report(self.stage, share, self.words)
+
+    def note(self, loss: float, found: Standing) -> None:
+        """The pass is over: show its scores and the time left, and log them."""
+        seconds = time.monotonic() - self.started
+        left = seconds * (self.passes - self.number) / 60
+        scores = f"loss {loss:.3f}, recall {found.recall:.4f}, NLL {found.nll:.3f}"
+        self.words = f"pass {self.number} of {self.passes}: {scores}, {left:.0f} min left"
+        self.run.report(self.stage, self.number / self.passes, self.words)
+        entry = {"stage": self.stage, "pass": self.number, "seconds": round(seconds, 1)}
+        with (self.run.out / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps({**entry, "loss": loss, **asdict(found)}) + "\n")

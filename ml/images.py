@@ -16,10 +16,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ml.errors import MlError
 
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 50_000_000
+# Larger images are brought down to this; the largest cell in a crop still has pixels to spare.
+LONGEST_SIDE = 640
 
 Pixels = NDArray[np.uint8]
 
@@ -40,12 +42,11 @@ class UnreadableImage(MlError):
         self.code = code
 
 
-def decode(data: bytes, shape: InputShape, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The picture in `data`, upright, on white, stretched to `shape`.
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The picture in `data`, upright, on white, its longer side at most `LONGEST_SIDE`.
 
     Args:
         data: a whole JPEG, PNG, BMP, TIFF or WebP file.
-        shape: height and width to resize to, by bilinear interpolation with antialiasing.
         max_pixels: the most pixels the file may hold.
 
     Returns:
@@ -59,10 +60,12 @@ def decode(data: bytes, shape: InputShape, max_pixels: int = MAX_PIXELS) -> Pixe
         raise UnreadableImage("empty", "The file is empty.")
     try:
         image = _open(data, max_pixels)
+        # A large JPEG is read at a half, a quarter or an eighth; other formats know no such thing.
+        image.draft("RGB" if image.mode == "RGB" else None, (LONGEST_SIDE, LONGEST_SIDE))
         image.load()
         rgb = _as_rgb(ImageOps.exif_transpose(image))
-        resized = rgb.resize((shape.width, shape.height), Image.Resampling.BILINEAR)
-        return np.array(resized, dtype=np.uint8)
+        rgb.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR)
+        return np.array(rgb, dtype=np.uint8)
     except UnreadableImage:
         raise
     except Exception as error:

@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.bundle import Bundle, Metadata
+from ml.bundle import Bundle
 from ml.errors import MlError
 from ml.images import Pixels
+from ml.locate import Box
+from ml.reading import Reading
 
-Probabilities = NDArray[np.float32]
+if TYPE_CHECKING:
+    from ml.trust import Trust
 
 
 class Outcome(StrEnum):
@@ -32,13 +35,31 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Outputs:
+    """What a network says of a batch: `logits`, float32 (N, classes), before the softmax, and
+    `features`, float32 (N, channels), what its head sees, averaged over the places."""
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """What the network says of one image; `probabilities` follow the bundle's classes."""
+    """What is said of one image; `probabilities` follow the bundle's classes, calibrated.
+
+    `candidates` are the classes that can't be told apart, the most probable first; `reason` is
+    why it was not accepted: no_cell, several_cells, unlike_training or between_classes;
+    `familiarity` is the share of validation cells at least as far from the references, 0 to 1.
+    """
 
     label: str
     confidence: float
     probabilities: tuple[float, ...]
-    outcome: str
+    outcome: Outcome
+    candidates: tuple[str, ...] = ()
+    reason: str = ""
+    familiarity: float | None = None
+    box: Box | None = None
 
 
 class Classifier(Protocol):
@@ -56,12 +77,19 @@ class Classifier(Protocol):
     def device(self) -> str:
         """Where it computes: cpu or gpu."""
 
-    def classify(self, batch: Pixels) -> Probabilities:
-        """uint8 (N, height, width, 3) in the bundle's shape → float32 (N, classes), rows sum to 1.
+    @property
+    def trust(self) -> Trust:
+        """What turns the network's outputs into predictions."""
+
+    def classify(self, batch: Pixels) -> Outputs:
+        """uint8 (N, height, width, 3) in the bundle's shape → logits and features of N images.
 
         Raises:
             ValueError: if the batch is of another shape or dtype.
         """
+
+    def activations(self, batch: Pixels) -> NDArray[np.float32]:
+        """uint8 (N, height, width, 3) → the last feature map, float32 (N, channels, h, w)."""
 
 
 class NoGpu(MlError):
@@ -124,10 +152,12 @@ def gpu_possible(environment: Mapping[str, str], devices: Path) -> bool:
     return (devices / "dxg").exists() or any(devices.glob("nvidia[0-9]*"))
 
 
-def predictions(classifier: Classifier, probabilities: Probabilities) -> list[Prediction]:
-    """What the rows of `probabilities`, float32 (N, classes), say."""
-    metadata = classifier.bundle.metadata
-    return [_prediction(metadata, row) for row in probabilities]
+def predictions(classifier: Classifier, readings: Sequence[Reading]) -> list[Prediction]:
+    """What is said of each of some images, in their order."""
+    if not readings:
+        return []
+    outputs = classifier.classify(np.stack([reading.pixels for reading in readings]))
+    return classifier.trust.judge(outputs, [reading.location for reading in readings])
 
 
 def check_batch(bundle: Bundle, batch: Pixels) -> None:
@@ -141,18 +171,3 @@ def check_batch(bundle: Bundle, batch: Pixels) -> None:
     if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != expected:
         message = f"The network takes uint8 (N, {shape.height}, {shape.width}, 3), "
         raise ValueError(message + f"not {batch.dtype} {batch.shape}.")
-
-
-def _prediction(metadata: Metadata, row: Probabilities) -> Prediction:
-    best = int(row.argmax())
-    return Prediction(
-        label=metadata.classes[best],
-        confidence=float(row[best]),
-        probabilities=tuple(float(value) for value in row),
-        outcome=_outcome(metadata, row),
-    )
-
-
-def _outcome(metadata: Metadata, row: Probabilities) -> Outcome:
-    """Every prediction is accepted: bundles of this format carry no thresholds yet."""
-    return Outcome.ACCEPTED

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+DRAWS = 2000
+AT_ONCE = 200
 
 Classes = NDArray[np.int64]
 
@@ -79,54 +82,132 @@ def score(truth: Classes, predicted: Classes, labels: Sequence[str]) -> Scores:
     )
 
 
-def interval(
-    matrices: NDArray[np.int64],
-    statistic: Callable[[NDArray[np.float64]], float],
-    strata: NDArray[np.int64],
-    *,
-    draws: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """The 95 % percentile bootstrap interval of a statistic, drawn over photographs.
+def resample(
+    counts: NDArray[np.int64], strata: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0
+) -> NDArray[np.float64]:
+    """Sums of the counts of photographs drawn with replacement, as many as there are.
 
     The copies of one photograph are not independent, so photographs are drawn, with all their
     copies, within each class (Efron and Tibshirani 1993, section 8: resample the units that
     were sampled).
 
     Args:
-        matrices: int64 (photographs, classes, classes), one confusion matrix a photograph.
-        statistic: a number from a confusion matrix.
+        counts: int64 (photographs, ...), what was counted on each.
         strata: int64 (photographs,), the class of each.
         draws: how many resamples.
         seed: of the random draws.
+
+    Returns:
+        float64 (draws, ...).
     """
     rng = np.random.default_rng(seed)
-    sums = np.zeros((draws, *matrices.shape[1:]))
+    sums = np.zeros((draws, *counts.shape[1:]))
     for stratum in np.unique(strata):
-        members = matrices[strata == stratum]
-        # How often each photograph is drawn; drawing with replacement is a multinomial draw.
-        times = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), draws)
-        sums += np.tensordot(times, members, axes=1)
-    low, high = np.percentile([statistic(matrix) for matrix in sums], [2.5, 97.5])
-    return Interval(float(low), float(high), len(matrices))
+        members = counts[strata == stratum]
+        even = np.full(len(members), 1 / len(members))
+        # A few draws at a time: all at once would take draws times photographs numbers of memory.
+        for start in range(0, draws, AT_ONCE):
+            # How often each photograph is drawn; with replacement, this is a multinomial draw.
+            times = rng.multinomial(len(members), even, min(AT_ONCE, draws - start))
+            sums[start : start + AT_ONCE] += np.tensordot(times, members, axes=1)
+    return sums
 
 
-def accuracy(matrix: NDArray[Any]) -> float:
-    """The share of a confusion matrix that lies on its diagonal."""
-    return float(matrix.trace() / matrix.sum())
+def bounds(values: ArrayLike, units: int) -> Interval:
+    """The middle 95 % of a statistic's values on resamples of `units` photographs."""
+    low, high = np.percentile(np.asarray(values, np.float64), [2.5, 97.5])
+    return Interval(float(low), float(high), units)
 
 
-def balanced_accuracy(matrix: NDArray[Any]) -> float:
-    """The mean recall of the classes that are there."""
-    support = matrix.sum(axis=1)
-    return float(np.mean(np.diagonal(matrix)[support > 0] / support[support > 0]))
+def share_bounds(values: ArrayLike, units: int) -> Interval:
+    """The same for a share of what was right, which may be that of all photographs, or of none.
+
+    No resample of faultless photographs has a fault. How many there can be at most is said by the
+    exact interval of none in n (Clopper and Pearson 1934).
+    """
+    found = bounds(values, units)
+    if found.low < found.high or found.low not in (0.0, 1.0):
+        return found
+    reach = 1 - 0.025 ** (1 / units)
+    return Interval(0.0, reach, units) if found.low == 0 else Interval(1 - reach, 1.0, units)
 
 
-def macro_f1(matrix: NDArray[Any]) -> float:
-    """The mean over the classes that are there of F1 = 2 · hits / (true + predicted)."""
-    support = matrix.sum(axis=1)
-    both = (support + matrix.sum(axis=0))[support > 0]
-    return float(np.mean(2 * np.diagonal(matrix)[support > 0] / both))
+def class_intervals(
+    matrices: NDArray[np.int64], sums: NDArray[np.float64], labels: Sequence[str]
+) -> dict[str, dict[str, Interval]]:
+    """By class and by precision, recall and f1: the 95 % interval, for the classes that are there.
+
+    The units of a class's recall and F1 are the photographs with an image of it, those of its
+    precision the ones with an image that was taken for it; nothing taken for it has no interval.
+
+    Args:
+        matrices: int64 (photographs, classes, classes), one confusion matrix a photograph.
+        sums: float64 (draws, classes, classes), what `resample` made of them.
+        labels: the classes' names.
+    """
+    hits = _hits(sums)
+    support, predicted = sums.sum(axis=2), sums.sum(axis=1)
+    # A class that a resample lacks, or never predicts, has nothing to divide by and scores 0.
+    precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(support, 1)
+    f1 = 2 * hits / np.maximum(support + predicted, 1)
+    shown = (matrices.sum(axis=2) > 0).sum(axis=0)
+    taken = (matrices.sum(axis=1) > 0).sum(axis=0)
+    found: dict[str, dict[str, Interval]] = {}
+    for place, label in enumerate(labels):
+        if not shown[place]:
+            continue
+        ours = {
+            "recall": share_bounds(recall[:, place], int(shown[place])),
+            "f1": bounds(f1[:, place], int(shown[place])),
+        }
+        if taken[place]:
+            ours["precision"] = share_bounds(precision[:, place], int(taken[place]))
+        found[label] = ours
+    return found
+
+
+def auroc(higher: NDArray[np.float64], lower: NDArray[np.float64]) -> float:
+    """How often a number of `higher` exceeds one of `lower`, a tie counting half: the area under
+    the ROC curve (Mann and Whitney 1947).
+
+    Raises:
+        ValueError: if either is empty.
+    """
+    if not len(higher) or not len(lower):
+        raise ValueError("Both sides need at least one number.")
+    ordered = np.sort(lower)
+    below = np.searchsorted(ordered, higher, side="left")
+    level = np.searchsorted(ordered, higher, side="right")
+    return float((below + level).sum() / (2 * len(higher) * len(lower)))
+
+
+def accuracy(matrices: NDArray[Any]) -> NDArray[np.float64]:
+    """(...): the share of each confusion matrix, (..., classes, classes), on its diagonal."""
+    hits = np.trace(matrices, axis1=-2, axis2=-1)
+    return np.asarray(hits / matrices.sum(axis=(-2, -1)))
+
+
+def balanced_accuracy(matrices: NDArray[Any]) -> NDArray[np.float64]:
+    """(...): the mean recall of the classes that are there, of each confusion matrix."""
+    support = matrices.sum(axis=-1)
+    return _mean_of_present(_hits(matrices) / np.maximum(support, 1), support)
+
+
+def macro_f1(matrices: NDArray[Any]) -> NDArray[np.float64]:
+    """(...): the mean over the classes that are there of F1 = 2 · hits / (true + predicted)."""
+    support = matrices.sum(axis=-1)
+    both = support + matrices.sum(axis=-2)
+    return _mean_of_present(2 * _hits(matrices) / np.maximum(both, 1), support)
+
+
+def _hits(matrices: NDArray[Any]) -> NDArray[Any]:
+    """(..., classes): the diagonals."""
+    return np.diagonal(matrices, axis1=-2, axis2=-1)
+
+
+def _mean_of_present(values: NDArray[Any], support: NDArray[Any]) -> NDArray[np.float64]:
+    present = support > 0
+    return np.asarray((values * present).sum(axis=-1) / present.sum(axis=-1))
 
 
 def _class_score(matrix: NDArray[np.int64], place: int, label: str) -> ClassScore:

@@ -10,13 +10,23 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-
-from ml.bundle import Bundle
-from ml.images import SUFFIXES, InputShape, Pixels, UnreadableImage, decode
+from ml.bundle import Bundle, Metadata
+from ml.images import SUFFIXES, UnreadableImage
 from ml.inference import Classifier, Prediction, predictions
+from ml.locate import Box
+from ml.reading import Reading, read
 
-COLUMNS = ("file", "class", "confidence", "outcome", "model")
+COLUMNS = (
+    "file",
+    "class",
+    "confidence",
+    "outcome",
+    "candidates",
+    "reason",
+    "familiarity",
+    "box",
+    "model",
+)
 FAILED = "failed"
 
 
@@ -62,10 +72,9 @@ def classify_files(
 
     The next batch is read and decoded while one is classified.
     """
-    shape = classifier.bundle.metadata.shape
     with ThreadPoolExecutor() as pool:
-        for names, images in _decoded(pool, files, shape, batch):
-            yield from _rows(classifier, names, images)
+        for names, readings in _readings(pool, files, classifier.bundle.metadata, batch):
+            yield from _rows(classifier, names, readings)
 
 
 def write_csv(rows: Iterable[Row], bundle: Bundle, file: TextIO) -> None:
@@ -91,27 +100,27 @@ def _in_folder(folder: Path) -> Iterator[ImageFile]:
             yield ImageFile(name.as_posix(), path)
 
 
-def _decoded(
-    pool: ThreadPoolExecutor, files: Sequence[ImageFile], shape: InputShape, batch: int
-) -> Iterator[tuple[list[str], list[Pixels | UnreadableImage]]]:
-    """Batches of names and images; one batch is decoding while another is used."""
+def _readings(
+    pool: ThreadPoolExecutor, files: Sequence[ImageFile], metadata: Metadata, batch: int
+) -> Iterator[tuple[list[str], list[Reading | UnreadableImage]]]:
+    """Batches of names and readings; one batch is being read while another is used."""
     remaining = iter(files)
-    ahead = _submit(pool, list(islice(remaining, batch)), shape)
+    ahead = _submit(pool, list(islice(remaining, batch)), metadata)
     while ahead:
-        current, ahead = ahead, _submit(pool, list(islice(remaining, batch)), shape)
+        current, ahead = ahead, _submit(pool, list(islice(remaining, batch)), metadata)
         yield [name for name, _ in current], [future.result() for _, future in current]
 
 
 def _submit(
-    pool: ThreadPoolExecutor, files: list[ImageFile], shape: InputShape
-) -> list[tuple[str, Future[Pixels | UnreadableImage]]]:
-    return [(file.name, pool.submit(_read, file.path, shape)) for file in files]
+    pool: ThreadPoolExecutor, files: list[ImageFile], metadata: Metadata
+) -> list[tuple[str, Future[Reading | UnreadableImage]]]:
+    return [(file.name, pool.submit(_read, file.path, metadata)) for file in files]
 
 
-def _read(path: Path, shape: InputShape) -> Pixels | UnreadableImage:
-    """The image, or what is wrong with it: one bad file must not end the others."""
+def _read(path: Path, metadata: Metadata) -> Reading | UnreadableImage:
+    """What the network sees, or what is wrong: one bad file must not end the others."""
     try:
-        return decode(path.read_bytes(), shape)
+        return read(path.read_bytes(), metadata.shape, metadata.preprocessing)
     except UnreadableImage as error:
         return error
     except OSError as error:
@@ -119,24 +128,41 @@ def _read(path: Path, shape: InputShape) -> Pixels | UnreadableImage:
 
 
 def _rows(
-    classifier: Classifier, names: list[str], images: list[Pixels | UnreadableImage]
+    classifier: Classifier, names: list[str], readings: list[Reading | UnreadableImage]
 ) -> Iterator[Row]:
-    readable = [image for image in images if not isinstance(image, UnreadableImage)]
-    results: Iterator[Prediction] = iter(())
-    if readable:
-        results = iter(predictions(classifier, classifier.classify(np.stack(readable))))
-    for name, image in zip(names, images, strict=True):
-        if isinstance(image, UnreadableImage):
-            yield Row(name, None, str(image))
+    readable = [one for one in readings if not isinstance(one, UnreadableImage)]
+    results = iter(predictions(classifier, readable))
+    for name, one in zip(names, readings, strict=True):
+        if isinstance(one, UnreadableImage):
+            yield Row(name, None, str(one))
         else:
             yield Row(name, next(results))
 
 
 def _cells(row: Row, bundle: Bundle) -> list[str]:
     if row.prediction is None:
+        unknown = [""] * (len(COLUMNS) - 4)
         nothing = [""] * len(bundle.metadata.classes)
-        return [row.file, "", "", FAILED, "", *nothing, row.reason or ""]
+        return [row.file, "", "", FAILED, *unknown, *nothing, row.reason or ""]
     found = row.prediction
     numbers = [f"{value:.6f}" for value in found.probabilities]
-    confidence = f"{found.confidence:.6f}"
-    return [row.file, found.label, confidence, str(found.outcome), bundle.title, *numbers, ""]
+    return [
+        row.file,
+        found.label,
+        f"{found.confidence:.6f}",
+        str(found.outcome),
+        " | ".join(found.candidates),
+        found.reason,
+        "" if found.familiarity is None else f"{found.familiarity:.4f}",
+        _edges(found.box),
+        bundle.title,
+        *numbers,
+        "",
+    ]
+
+
+def _edges(box: Box | None) -> str:
+    """Left, top, right and bottom of a box as shares of the image."""
+    if box is None:
+        return ""
+    return " ".join(f"{edge:.4f}" for edge in (box.left, box.top, box.right, box.bottom))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from ml.bundle import Bundle
 from ml.images import Pixels
-from ml.inference import Probabilities, check_batch
-from ml.model import build_folded
+from ml.inference import Outputs, check_batch
+from ml.model import build_folded, parts
+from ml.trust import Trust
 
 
 class TensorFlowClassifier:
@@ -22,19 +24,30 @@ class TensorFlowClassifier:
         shape = (metadata.shape.height, metadata.shape.width, 3)
         network = build_folded(metadata.architecture, metadata.shape, len(metadata.classes))
         network.load_weights(bundle.weights)
+        maps, head = parts(network)
         self.bundle = bundle
+        self.trust = Trust.load(bundle)
         self.device = device
         # One signature for every batch size, so that the last, smaller batch traces nothing anew.
         signature = [tf.TensorSpec((None, *shape), tf.uint8)]
-        self._run = tf.function(
-            lambda batch: network(tf.cast(batch, tf.float32), training=False),
+        self._maps = tf.function(
+            lambda batch: maps(tf.cast(batch, tf.float32), training=False),
             input_signature=signature,
         )
+        self._head = tf.function(lambda found: head(found, training=False), reduce_retracing=True)
 
-    def classify(self, batch: Pixels) -> Probabilities:
-        """uint8 (N, height, width, 3) → float32 (N, classes)."""
+    def classify(self, batch: Pixels) -> Outputs:
+        """uint8 (N, height, width, 3) → logits (N, classes) and features (N, channels)."""
         check_batch(self.bundle, batch)
-        return np.asarray(self._run(tf.constant(batch)).numpy(), dtype=np.float32)
+        maps = self._maps(tf.constant(batch))
+        logits, features = self._head(maps), tf.reduce_mean(maps, axis=(1, 2))
+        return Outputs(*(np.asarray(one.numpy(), np.float32) for one in (logits, features)))
+
+    def activations(self, batch: Pixels) -> NDArray[np.float32]:
+        """uint8 (N, height, width, 3) → float32 (N, channels, h, w)."""
+        check_batch(self.bundle, batch)
+        maps = self._maps(tf.constant(batch)).numpy()
+        return np.ascontiguousarray(maps.transpose(0, 3, 1, 2), np.float32)
 
 
 def _grow_memory() -> None:

@@ -16,9 +16,10 @@ from sqlalchemy import make_url, text
 import migrations
 from core import accounts
 from core.accounts import RoleName
-from core.db import Database
+from core.db import Database, utcnow
 from core.models import Base, Model, Role, User
 from core.settings import PREFIX, Settings
+from core.states import ModelState
 
 MakePerson = Callable[..., User]
 
@@ -156,11 +157,21 @@ def person(database: Database) -> MakePerson:
 
 @pytest.fixture
 def model_digest(database: Database) -> str:
-    """Return the digest of a model of four classes that is known to the database."""
+    """Return the digest of a model of four classes that is the active one."""
     digest = "d" * 64
     names = ["eosinophil", "lymphocyte", "monocyte", "neutrophil"]
     with database.writing() as session:
-        session.add(Model(digest=digest, name="test", version="1", classes=names))
+        session.add(
+            Model(
+                digest=digest,
+                name="test",
+                version="1",
+                classes=names,
+                state=ModelState.ACTIVE,
+                added_at=utcnow(),
+                activated_at=utcnow(),
+            )
+        )
     return digest
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from core.intake import one_line
 from core.models import Image, Job
 from web.errors import BadInput
 
@@ -32,18 +33,21 @@ def read_job_cursor(text: str) -> tuple[dt.datetime, int]:
         raise BadInput(_MALFORMED) from error
 
 
-def after_image(image: Image) -> str:
-    """Return the cursor that follows this image in a list by confidence."""
-    return f"{image.confidence!r}_{image.id}"
+def after_image(image: Image, *, by_outcome: bool = False) -> str:
+    """Return the cursor that follows this image in a list by confidence, or by outcome first."""
+    place = f"{image.confidence!r}_{image.id}"
+    return f"{image.outcome}_{place}" if by_outcome else place
 
 
-def read_image_cursor(text: str) -> tuple[float, int]:
-    """Return confidence and id. Raises `BadInput`."""
-    confidence, id_ = _halves(text)
+def read_image_cursor(text: str, *, by_outcome: bool = False) -> tuple[str | float | int, ...]:
+    """Return confidence and id, the outcome before them if it orders. Raises `BadInput`."""
+    outcome, rest = _halves(text) if by_outcome else ("", text)
+    confidence, id_ = _halves(rest)
     try:
-        return float(confidence), _whole(id_, LARGEST_BIG)
+        place = (float(confidence), _whole(id_, LARGEST_BIG))
     except ValueError as error:
         raise BadInput(_MALFORMED) from error
+    return (one_line(outcome)[:16], *place) if by_outcome else place
 
 
 def _whole(text: str, largest: int = LARGEST) -> int:

@@ -20,7 +20,17 @@ from web.summaries import Summary
 
 _CHUNK_ROWS = 200
 # The command `hematovision predict` writes the same columns.
-_COLUMNS = ("file", "class", "confidence", "outcome", "model")
+_COLUMNS = (
+    "file",
+    "class",
+    "confidence",
+    "outcome",
+    "candidates",
+    "reason",
+    "familiarity",
+    "box",
+    "model",
+)
 # A spreadsheet takes a cell that begins so for a formula and runs it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -61,12 +71,17 @@ def _emptied(buffer: io.StringIO) -> str:
 
 
 def _cells(row: Row, models: dict[str, Model], classes: list[str]) -> list[str]:
+    """The class of what is not accepted is the best guess: the outcome says that it is one."""
     probabilities = _by_class(row, models)
     return [
         _neutral(row.name),
         _neutral(row.label or ""),
         _number(row.confidence),
         _outcome(row),
+        _neutral(" | ".join(row.candidates or ())),
+        _neutral(row.reason or ""),
+        "" if row.familiarity is None else f"{row.familiarity:.4f}",
+        " ".join(f"{edge:.4f}" for edge in row.box or ()),
         _title(models[row.model]) if row.model else "",
         *(_number(probabilities.get(name)) for name in classes),
         _neutral(_message(row) or ""),
@@ -131,6 +146,8 @@ def _model(model: Model) -> Summary:
         "version": model.version,
         "digest": model.digest,
         "classes": model.classes,
+        "few_shot": sorted(jobs.few_shot([model])),
+        "calibrated": jobs.calibrated([model]),
     }
 
 
@@ -142,6 +159,10 @@ def _file(row: Row, models: dict[str, Model]) -> Summary:
         "class": row.label,
         "confidence": None if row.confidence is None else round(row.confidence, 6),
         "outcome": row.outcome,
+        "candidates": list(row.candidates or ()),
+        "reason": row.reason or "",
+        "familiarity": None if row.familiarity is None else round(row.familiarity, 4),
+        "box": [round(edge, 4) for edge in row.box] if row.box else None,
         "model_digest": row.model,
         "probabilities": {name: round(value, 6) for name, value in probabilities.items()},
         "message": _message(row),

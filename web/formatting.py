@@ -10,7 +10,7 @@ from flask import Flask
 from flask_login import current_user
 from markupsafe import Markup
 
-from core import accounts
+from core import accounts, outcomes
 from core.accounts import RoleName
 from core.cells import NOTICE
 from core.db import utcnow
@@ -41,7 +41,15 @@ def connect(app: Flask, settings: Settings) -> None:
         "ink": ink,
     }
     app.jinja_env.filters |= filters
-    app.jinja_env.globals |= {"JOB_STATES": JOB_STATES, "NOTICE": NOTICE}
+    app.jinja_env.globals |= {
+        "JOB_STATES": JOB_STATES,
+        "NOTICE": NOTICE,
+        "MARKS": outcomes.MARKS,
+        "FEW_IMAGES": outcomes.FEW_IMAGES,
+        "CALIBRATED": outcomes.CALIBRATED,
+        "NOT_CALIBRATED": outcomes.NOT_CALIBRATED,
+        "familiarity": outcomes.familiarity,
+    }
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
     @app.context_processor

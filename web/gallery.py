@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session
 
-from core.cells import cell_type, display_order
+from core import jobs
+from core.cells import cell_type
 from core.intake import one_line
-from core.models import Image
+from core.jobs import ClassCount
+from core.models import Image, Job
+from core.outcomes import MARKS, Outcome
 from core.states import ImageState
 from web.cursors import after_image, read_image_cursor, read_position
 from web.errors import BadInput
 
 PAGE = 60
 LARGEST_PAGE = 500
-ORDERS = {"high": "Most certain first", "low": "Least certain first"}
+ORDERS = {
+    "high": "Most certain first",
+    "low": "Least certain first",
+    "check": "To check first: unfamiliar, then uncertain",
+}
 _PROBLEMS = {
     ImageState.FAILED: "Failed",
     ImageState.REFUSED: "Refused",
@@ -27,7 +34,6 @@ _OTHERS = {
     ImageState.RECEIVED: "Waiting",
     ImageState.DUPLICATE: "Duplicates",
 }
-_OUTCOMES = {"uncertain": "Uncertain", "unfamiliar": "Unfamiliar"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +41,20 @@ class Bin:
     """What is shown: one state, of the classified perhaps one class or outcome, and the order.
 
     ``label`` is the class as the image's row holds it; in addresses and in JSON it is ``class``.
+    A class alone holds what counts as that class, the accepted cells; with another outcome it
+    holds those whose best guess it is.
     """
 
     state: ImageState = ImageState.CLASSIFIED
     label: str = ""
     outcome: str = ""
     order: str = "high"
+
+    @property
+    def orders(self) -> dict[str, str]:
+        """The orders that make a difference here: one outcome has nothing to put first."""
+        mixed = not self.outcome and not self.label
+        return {key: words for key, words in ORDERS.items() if mixed or key != "check"}
 
     @property
     def by_confidence(self) -> bool:
@@ -60,7 +74,10 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A bin in the list beside the gallery. ``kind`` is problem, review, all, class or other."""
+    """A bin in the list beside the gallery. ``kind`` is problem, review, all, class or other.
+
+    Bins other than "all" have no image in common: their counts sum up to the files received.
+    """
 
     bin: Bin
     title: str
@@ -68,6 +85,8 @@ class Choice:
     kind: str
     code: str = ""
     colour: str = ""
+    outcome: str = ""
+    few_shot: bool = False
 
 
 def read_bin(arguments: Mapping[str, str]) -> Bin:
@@ -78,16 +97,17 @@ def read_bin(arguments: Mapping[str, str]) -> Bin:
         raise BadInput(f"A state is one of {', '.join(ImageState)}.") from error
     order = arguments.get("order") or "high"
     if order not in ORDERS:
-        raise BadInput("The order is high or low.")
+        raise BadInput(f"The order is one of {', '.join(ORDERS)}.")
     label, outcome = (one_line(arguments.get(name, "")) for name in ("class", "outcome"))
     return Bin(state, label[:40], outcome[:16], order)
 
 
 def _inside(job_id: int, bin_: Bin) -> Select[Image]:
     query = select(Image).where(Image.job_id == job_id, Image.state == bin_.state)
+    outcome = bin_.outcome or (Outcome.ACCEPTED if bin_.label else "")
     if bin_.label:
         query = query.where(Image.label == bin_.label)
-    return query.where(Image.outcome == bin_.outcome) if bin_.outcome else query
+    return query.where(Image.outcome == outcome) if outcome else query
 
 
 def page(
@@ -103,27 +123,39 @@ def page(
     found = list(session.scalars(query.limit(size + 1)))
     if len(found) <= size:
         return found, None
-    last = found[size - 1]
-    return found[:size], after_image(last) if bin_.by_confidence else str(last.position)
+    return found[:size], _cursor(found[size - 1], bin_)
 
 
-def _by_confidence(query: Select[Image], order: str, before: str) -> Select[Image]:
-    place = tuple_(Image.confidence, Image.id)
+def _cursor(image: Image, bin_: Bin) -> str:
+    if not bin_.by_confidence:
+        return str(image.position)
+    return after_image(image, by_outcome=bin_.order == "check")
+
+
+def _by_confidence(
+    query: Select[Image], order: str, before: str, *, back: bool = False
+) -> Select[Image]:
+    """Order by confidence, or first by outcome, and go on after a cursor; ``back`` turns round.
+
+    By the alphabet, too, uncertain comes after accepted, and unfamiliar after both.
+    """
+    by_outcome, rising = order == "check", (order == "low") != back
+    columns = (Image.outcome, Image.confidence, Image.id)[0 if by_outcome else 1 :]
     if before:
-        cursor = read_image_cursor(before)
-        query = query.where(place > cursor if order == "low" else place < cursor)
-    if order == "low":
-        return query.order_by(Image.confidence, Image.id)
-    return query.order_by(Image.confidence.desc(), Image.id.desc())
+        place, cursor = tuple_(*columns), read_image_cursor(before, by_outcome=by_outcome)
+        query = query.where(place > cursor if rising else place < cursor)
+    return query.order_by(*(column if rising else column.desc() for column in columns))
 
 
 def neighbours(session: Session, image: Image, bin_: Bin) -> tuple[int | None, int | None]:
     """Return the ids of the images before and after this one in a bin's order."""
     query = _inside(image.job_id, bin_)
     if bin_.by_confidence and image.confidence is not None:
-        here = after_image(image)
-        back = "low" if bin_.order == "high" else "high"
-        ways = _by_confidence(query, back, here), _by_confidence(query, bin_.order, here)
+        here = _cursor(image, bin_)
+        ways = (
+            _by_confidence(query, bin_.order, here, back=True),
+            _by_confidence(query, bin_.order, here),
+        )
     else:
         ways = (
             query.where(Image.position < image.position).order_by(Image.position.desc()),
@@ -133,49 +165,39 @@ def neighbours(session: Session, image: Image, bin_: Bin) -> tuple[int | None, i
     return previous.id if previous else None, following.id if following else None
 
 
-def choices(session: Session, job_id: int, states: Mapping[ImageState, int]) -> list[Choice]:
+def choices(session: Session, job: Job, states: Mapping[ImageState, int]) -> list[Choice]:
     """Return the bins that are not empty: what needs a person first, then all, then the classes."""
-    found = [
-        Choice(Bin(state), title, states[state], "problem")
-        for state, title in _PROBLEMS.items()
-        if states.get(state)
+    problems, others = (_by_state(states, titles) for titles in (_PROBLEMS, _OTHERS))
+    found = jobs.differential(session, job.id)
+    if not found.classified:
+        return [*problems, *others]
+    unsure = [
+        Choice(Bin(outcome=mark.outcome), mark.label, count, "review", outcome=mark.outcome)
+        for mark in MARKS.values()
+        if (count := found.outcomes[mark.outcome])
     ]
-    found += _outcomes(session, job_id)
-    classified = states.get(ImageState.CLASSIFIED, 0)
-    if classified:
-        found.append(Choice(Bin(), "All cells", classified, "all"))
-        found += _classes(session, job_id)
-    return found + [
-        Choice(Bin(state), title, states[state], "other")
-        for state, title in _OTHERS.items()
-        if states.get(state)
-    ]
-
-
-def _outcomes(session: Session, job_id: int) -> list[Choice]:
-    rows = session.execute(
-        select(Image.outcome, func.count())
-        .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
-        .where(Image.outcome.in_(_OUTCOMES))
-        .group_by(Image.outcome)
-    )
-    counts = {outcome or "": count for outcome, count in rows}
+    few = jobs.few_shot([job.model] if job.model else [])
+    classes = [_class(one, one.name in few) for one in found.classes]
     return [
-        Choice(Bin(outcome=outcome), title, counts[outcome], "review")
-        for outcome, title in _OUTCOMES.items()
-        if outcome in counts
+        *problems,
+        *unsure,
+        Choice(Bin(), "All cells", found.classified, "all"),
+        *classes,
+        *others,
     ]
 
 
-def _classes(session: Session, job_id: int) -> list[Choice]:
-    rows = session.execute(
-        select(Image.label, func.count())
-        .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
-        .group_by(Image.label)
+def _by_state(states: Mapping[ImageState, int], titles: Mapping[ImageState, str]) -> list[Choice]:
+    kind = "problem" if titles is _PROBLEMS else "other"
+    return [
+        Choice(Bin(state), title, states[state], kind)
+        for state, title in titles.items()
+        if states.get(state)
+    ]
+
+
+def _class(one: ClassCount, few: bool) -> Choice:
+    cell = cell_type(one.name)
+    return Choice(
+        Bin(label=cell.name), cell.label, one.count, "class", cell.code, cell.colour, few_shot=few
     )
-    found = []
-    for name, count in sorted(rows, key=lambda row: display_order(row[0] or "")):
-        cell = cell_type(name or "")
-        bin_ = Bin(label=cell.name)
-        found.append(Choice(bin_, cell.label, count, "class", cell.code, cell.colour))
-    return found

@@ -14,6 +14,8 @@ from core.models import Job, User
 from core.settings import Settings
 from web.wiring import wired
 
+RUN_AGAIN = "run-again"
+
 
 def create(user: User, name: str, reference: str) -> int:
     """Open a job that receives files; return its id."""
@@ -21,8 +23,10 @@ def create(user: User, name: str, reference: str) -> int:
         return jobs.create(session, user.id, name, reference).id
 
 
-def submit(user: User, job_id: int, *, without_missing: bool) -> None:
+def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -> None:
     """Queue a job; one that is submitted already stays as it is, for an answer may get lost.
+
+    ``model`` is the start of a digest; empty is the active one.
 
     Raises `NotFound`, `NotAllowed` or `Conflict`.
     """
@@ -30,19 +34,25 @@ def submit(user: User, job_id: int, *, without_missing: bool) -> None:
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
         try:
-            jobs.submit(session, job, wiring.settings, without_missing=without_missing)
+            jobs.submit(session, job, wiring.settings, without_missing=without_missing, model=model)
         except Conflict:
             if job.submitted_at is None:
                 raise
     wiring.ring_for_work()
 
 
-def act(user: User, job_id: int, action: str) -> None:
-    """Do one of `cancel`, `retry`, `run-again`. Raises `NotFound`, `NotAllowed` or `Conflict`."""
+def act(user: User, job_id: int, action: str, model: str = "") -> None:
+    """Do one of `cancel`, `retry`, `run-again`, the last perhaps under a ``model`` of its own.
+
+    Raises `NotFound`, `NotAllowed` or `Conflict`.
+    """
     wiring = wired()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
-        _ACTIONS[action](session, job, wiring.settings)
+        if action == RUN_AGAIN:
+            jobs.run_again(session, job, wiring.settings, model)
+        else:
+            _ACTIONS[action](session, job, wiring.settings)
     wiring.ring_for_work()
 
 
@@ -54,8 +64,4 @@ def _retry(session: Session, job: Job, settings: Settings) -> None:
     jobs.retry_failed(session, job, settings)
 
 
-def _run_again(session: Session, job: Job, settings: Settings) -> None:
-    jobs.run_again(session, job, settings)
-
-
-_ACTIONS = {"cancel": _cancel, "retry": _retry, "run-again": _run_again}
+_ACTIONS = {"cancel": _cancel, "retry": _retry}

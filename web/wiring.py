@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from flask import current_app
 from sqlalchemy.exc import OperationalError
 
-from core import jobs
+from core import jobs, making
 from core.blobs import BlobStore, image_key
 from core.db import Database
 from core.errors import QueueUnavailable
 from core.intake import Limits
-from core.models import Report
-from core.queue import REPORT, TaskQueue
+from core.models import Made
+from core.queue import TaskQueue
 from core.settings import Settings
-from core.states import Lane, ReportState
+from core.states import MakingState
 
 _log = logging.getLogger(__name__)
 _KEY = "hematovision"
@@ -52,14 +52,14 @@ class Wiring:
         except OperationalError:
             _log.warning("The database is busy; the sweep will ring for what waits.")
 
-    def ring_for_report(self, report: Report) -> None:
-        """Ring for a report unless it is made already; the sweep rings if the queue is away."""
-        if report.state is not ReportState.WAITING:
+    def ring_for(self, wanted: Made) -> None:
+        """Ring for a report or an explanation that waits; the sweep rings if the queue is away."""
+        if wanted.state is not MakingState.WAITING:
             return
         try:
-            self.queue.ring(REPORT, report.id, Lane.REPORTS)
+            making.ring(self.queue, type(wanted), wanted.id)
         except QueueUnavailable:
-            _log.warning("The queue does not answer; the sweep will ring for report %d.", report.id)
+            _log.warning("The queue does not answer; the sweep will ring for what waits.")
 
 
 def wired() -> Wiring:

@@ -11,7 +11,9 @@ from typing import TypeVar
 from core.blobs import BlobStore, image_key
 from core.errors import BlobMissing
 from core.jobs import Failure, Work
-from ml.images import InputShape, Pixels, UnreadableImage, decode
+from ml.bundle import Metadata
+from ml.images import UnreadableImage
+from ml.reading import Reading, read
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
 # take some 20 MB while they are decoded, 50 million some 600 MB.
@@ -24,14 +26,14 @@ Result = TypeVar("Result")
 
 
 class Decoder:
-    """Reads one image and decodes it to a network's shape; safe to call from several threads."""
+    """Reads one image as a bundle's network wants it; safe to call from several threads."""
 
-    def __init__(self, blobs: BlobStore, shape: InputShape, max_pixels: int) -> None:
-        self._blobs, self._shape, self._max_pixels = blobs, shape, max_pixels
+    def __init__(self, blobs: BlobStore, metadata: Metadata, max_pixels: int) -> None:
+        self._blobs, self._metadata, self._max_pixels = blobs, metadata, max_pixels
         self._large = threading.Lock()
 
-    def __call__(self, work: Work) -> Pixels | Failure:
-        """uint8 (height, width, 3), or why there are none.
+    def __call__(self, work: Work) -> Reading | Failure:
+        """What the network sees of the image, or why there is nothing.
 
         A store that does not answer raises: that says nothing about the image.
         """
@@ -40,13 +42,14 @@ class Decoder:
         with self._large:
             return self._read(work)
 
-    def _read(self, work: Work) -> Pixels | Failure:
+    def _read(self, work: Work) -> Reading | Failure:
         try:
             data = self._blobs.get(image_key(work.sha256))
         except BlobMissing:
             return _MISSING
         try:
-            return decode(data, self._shape, self._max_pixels)
+            shape, steps = self._metadata.shape, self._metadata.preprocessing
+            return read(data, shape, steps, self._max_pixels)
         except UnreadableImage as error:
             return Failure(error.code[:40], str(error)[:400])
         except Exception as error:

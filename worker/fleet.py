@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core.db import Database, clock, insert_if_new, utcnow
-from core.models import Model, Worker
-from ml.bundle import Bundle
+from core.db import Database, clock
+from core.models import Worker
 
 BEAT_SECONDS = 5.0
 # A process that was killed leaves its row; it is shown as silent for so long, then removed.
@@ -30,7 +30,6 @@ class Badge:
     name: str
     device: str
     backend: str
-    model_digest: str
 
 
 class Tally:
@@ -60,26 +59,21 @@ class Tally:
         return images / seconds if seconds else None
 
 
-def introduce(session: Session, bundle: Bundle) -> None:
-    """Write down the model that is used here, unless it is known."""
-    metadata = bundle.metadata
-    row = {
-        "digest": bundle.digest,
-        "name": metadata.name,
-        "version": metadata.version,
-        "classes": list(metadata.classes),
-        "first_used_at": utcnow(),
+def beat(session: Session, badge: Badge, tally: Tally, models: Sequence[str]) -> None:
+    """Say that this process lives, how fast it is, and which models it holds, the last used first.
+
+    Those long silent are forgotten.
+    """
+    values: dict[str, object] = {
+        "images": tally.images,
+        "images_per_second": tally.images_per_second,
+        "model_digest": models[0] if models else "",
+        "models": list(models),
     }
-    session.execute(insert_if_new(session, Model).values(row))
-
-
-def beat(session: Session, badge: Badge, tally: Tally) -> None:
-    """Say that this process lives and how fast it is; forget those long silent."""
-    speed = {"images": tally.images, "images_per_second": tally.images_per_second}
     known = session.scalar(
         update(Worker)
         .where(Worker.name == badge.name)
-        .values(seen_at=clock(), **speed)
+        .values(seen_at=clock(), **values)
         .returning(Worker.name)
     )
     if known is None:
@@ -88,9 +82,8 @@ def beat(session: Session, badge: Badge, tally: Tally) -> None:
                 name=badge.name,
                 device=badge.device,
                 backend=badge.backend,
-                model_digest=badge.model_digest,
                 seen_at=clock(),
-                **speed,
+                **values,
             )
         )
     session.execute(delete(Worker).where(Worker.seen_at < clock() - FORGET_SECONDS))
@@ -104,8 +97,14 @@ def leave(session: Session, name: str) -> None:
 class Heartbeat:
     """A thread that beats every `BEAT_SECONDS` until it is stopped."""
 
-    def __init__(self, database: Database, badge: Badge, tally: Tally) -> None:
-        self._database, self._badge, self._tally = database, badge, tally
+    def __init__(
+        self,
+        database: Database,
+        badge: Badge,
+        tally: Tally,
+        models: Callable[[], Sequence[str]],
+    ) -> None:
+        self._database, self._badge, self._tally, self._models = database, badge, tally, models
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -127,7 +126,7 @@ class Heartbeat:
         while True:
             try:
                 with self._database.writing() as session:
-                    beat(session, self._badge, self._tally)
+                    beat(session, self._badge, self._tally, self._models())
             except SQLAlchemyError:
                 log.warning("The database does not answer; the heartbeat goes on trying.")
             if self._stop.wait(BEAT_SECONDS):

@@ -1,7 +1,8 @@
 """A shard of images → decoded, classified, recorded. No Celery in it.
 
 What is done here may be done twice, or by two workers at once: the lease and its fence decide
-whose results count, and they are written in one transaction.
+whose results count, and they are written in one transaction. The shadows' turn comes when that is
+done; nothing that befalls them touches the job.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
-import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
 
-from core import jobs
+from core import jobs, registry
 from core.errors import LeaseLost, QueueUnavailable
 from core.jobs import Claim, Failure, Verdict, Work
-from ml.images import Pixels
-from ml.inference import predictions
+from ml.inference import Prediction, predictions
+from ml.reading import Reading
 from worker.decoding import Decoder, ahead
 from worker.lease import Lease, kept
+from worker.models import Model
+from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
 
 # Small enough to overlap decoding with the network within one shard and to notice a lost lease
@@ -42,8 +45,8 @@ def classify_shard(here: WorkerProcess, shard_id: int) -> None:
     started = time.monotonic()
     try:
         with kept(lambda: _renew(here, claim), seconds) as lease:
-            results = classify(here, claim, lease)
-        _record(here, claim, results)
+            digest, results = _results(here, claim, lease)
+        _record(here, claim, digest, results)
     except LeaseLost:
         log.warning("Shard %d is another worker's now, or cancelled: results dropped.", shard_id)
         return
@@ -53,6 +56,22 @@ def classify_shard(here: WorkerProcess, shard_id: int) -> None:
         return
     _note(here, claim, results, time.monotonic() - started)
     _go_on(here, claim)
+    _follow(here, claim, results)
+
+
+def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Results]:
+    """Return the digest of the job's model and what became of each image.
+
+    A model that can't be had by trying again fails the images, and says what to do.
+    """
+    digest = claim.model_digest or here.models.shipped.digest
+    try:
+        model = here.models.get(digest)
+    except ModelUnusable as error:
+        log.error("Shard %d: %s", claim.shard_id, error)
+        failure = Failure("model", str(error)[:400])
+        return digest, {work.image_id: failure for work in claim.work}
+    return digest, classify(here, model, claim, lease)
 
 
 def _forgive(here: WorkerProcess, claim: Claim) -> None:
@@ -61,45 +80,55 @@ def _forgive(here: WorkerProcess, claim: Claim) -> None:
         jobs.forgive(session, claim)
 
 
-def classify(here: WorkerProcess, claim: Claim, lease: Lease) -> Results:
-    """Return what became of each of the claim's images, by image id.
+def classify(here: WorkerProcess, model: Model, claim: Claim, lease: Lease) -> Results:
+    """Return what became of each of the claim's images under ``model``, by image id.
 
     Raises:
         LeaseLost: another worker has the shard; the rest is not worth doing.
     """
-    results, fresh = _known(here, claim)
-    read = Decoder(here.blobs, here.classifier.bundle.metadata.shape, here.settings.max_pixels)
+    results, fresh = _known(here, model, claim)
+    read = Decoder(here.blobs, model.bundle.metadata, here.settings.max_pixels)
     with ThreadPoolExecutor(here.decoders, thread_name_prefix="decode") as pool:
         for batch in ahead(pool, read, fresh, BATCH):
             lease.check()
-            results |= _judge(here, batch)
+            results |= _judge(model, batch)
     return results
 
 
-def _known(here: WorkerProcess, claim: Claim) -> tuple[Results, list[Work]]:
+def _known(here: WorkerProcess, model: Model, claim: Claim) -> tuple[Results, list[Work]]:
     """Part the images whose bytes this model has judged before from those that are new to it."""
     with here.database.reading() as session:
-        known = jobs.known_verdicts(session, claim, here.classifier.bundle.digest)
+        known = jobs.known_verdicts(session, claim, model.digest)
     results: Results = {w.image_id: known[w.sha256] for w in claim.work if w.sha256 in known}
     return results, [work for work in claim.work if work.sha256 not in known]
 
 
-def _judge(here: WorkerProcess, batch: Sequence[tuple[Work, Pixels | Failure]]) -> Results:
+def _judge(model: Model, batch: Sequence[tuple[Work, Reading | Failure]]) -> Results:
     results: Results = {}
-    readable: list[tuple[Work, Pixels]] = []
+    readable: list[tuple[Work, Reading]] = []
     for work, read in batch:
         if isinstance(read, Failure):
             results[work.image_id] = read
         else:
             readable.append((work, read))
-    if readable:
-        pixels = np.stack([image for _, image in readable])
-        said = predictions(here.classifier, here.classifier.classify(pixels))
-        for (work, _), one in zip(readable, said, strict=True):
-            results[work.image_id] = Verdict(
-                one.label, one.confidence, str(one.outcome), one.probabilities
-            )
+    said = predictions(model.classifier, [reading for _, reading in readable])
+    for (work, _), one in zip(readable, said, strict=True):
+        results[work.image_id] = _verdict(one)
     return results
+
+
+def _verdict(said: Prediction) -> Verdict:
+    box = said.box
+    return Verdict(
+        label=said.label,
+        confidence=said.confidence,
+        outcome=str(said.outcome),
+        probabilities=said.probabilities,
+        candidates=said.candidates,
+        reason=said.reason,
+        familiarity=said.familiarity,
+        box=(box.left, box.top, box.right, box.bottom) if box else None,
+    )
 
 
 def _renew(here: WorkerProcess, claim: Claim) -> bool:
@@ -107,9 +136,9 @@ def _renew(here: WorkerProcess, claim: Claim) -> bool:
         return jobs.renew(session, claim, here.settings.lease_seconds)
 
 
-def _record(here: WorkerProcess, claim: Claim, results: Results) -> None:
+def _record(here: WorkerProcess, claim: Claim, digest: str, results: Results) -> None:
     with here.database.writing() as session:
-        jobs.record(session, claim, here.classifier.bundle.digest, results)
+        jobs.record(session, claim, digest, results)
 
 
 def _note(here: WorkerProcess, claim: Claim, results: Results, seconds: float) -> None:
@@ -135,3 +164,21 @@ def _go_on(here: WorkerProcess, claim: Claim) -> None:
         jobs.dispatch(here.database, here.queue, here.settings)
     except QueueUnavailable:
         log.warning("The queue does not answer; the sweep rings once it does.")
+
+
+def _follow(here: WorkerProcess, claim: Claim, results: Results) -> None:
+    """Let the shadows of the active model judge what it has judged; a failure is only logged."""
+    judged = tuple(w for w in claim.work if isinstance(results[w.image_id], Verdict))
+    if not judged:
+        return
+    try:
+        with here.database.reading() as session:
+            shadows = registry.shadows_of(session, claim.model_digest)
+        for digest in shadows:
+            said = classify(here, here.models.get(digest), replace(claim, work=judged), Lease())
+            verdicts = {i: one for i, one in said.items() if isinstance(one, Verdict)}
+            with here.database.writing() as session:
+                jobs.record_shadow(session, digest, verdicts)
+    except Exception as error:
+        # Whatever a new model does wrong is a finding about it, not about the job.
+        log.warning("Shard %d: a shadow failed: %s.", claim.shard_id, type(error).__name__)

@@ -20,8 +20,9 @@ from core.db import Database
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
-from ml.inference import Classifier, load_classifier
-from worker.fleet import Badge, Heartbeat, Tally, introduce
+from worker.fleet import Badge, Heartbeat, Tally
+from worker.models import Model, ModelStore, introduce, open_model
+from worker.packing import ModelUnusable
 
 _RETRY_SECONDS = 2.0
 # More threads than this wait for Python's lock and not for the decoder.
@@ -39,15 +40,9 @@ class WorkerProcess:
     database: Database
     blobs: BlobStore
     queue: TaskQueue
-    classifier: Classifier
+    models: ModelStore
     decoders: int = 1
     tally: Tally = field(default_factory=Tally)
-
-    @property
-    def badge(self) -> Badge:
-        """What this process shows of itself."""
-        network = self.classifier
-        return Badge(self.name, network.device, network.backend, network.bundle.digest)
 
 
 def process_name(pid: int) -> str:
@@ -61,30 +56,44 @@ def bundle_path(settings: Settings) -> Path:
 
 
 def open_process(settings: Settings, threads: int) -> WorkerProcess:
-    """Load the network and open everything this process works with."""
-    classifier = load_classifier(Bundle.load(bundle_path(settings)), threads=threads)
-    here = WorkerProcess(
+    """Open everything this process works with; its models are loaded when they are asked for."""
+    shipped, blobs = Bundle.load(bundle_path(settings)), LocalBlobs(settings.blobs)
+    return WorkerProcess(
         name=process_name(os.getpid()),
         settings=settings,
         database=Database(settings.database),
-        blobs=LocalBlobs(settings.blobs),
+        blobs=blobs,
         queue=CeleryQueue(settings.redis_url),
-        classifier=classifier,
+        models=ModelStore(
+            blobs, settings.unpacked_models, shipped, lambda bundle: open_model(bundle, threads)
+        ),
         decoders=max(1, min(threads, _MOST_DECODERS)),
     )
-    _introduce(here)
-    return here
 
 
-def _introduce(here: WorkerProcess) -> None:
-    """Write the model down, however long the database takes to answer."""
+def first_model(here: WorkerProcess) -> Model:
+    """Enter the shipped model in the list, and load the one that is active.
+
+    Where that can't be had, the shipped one is loaded: jobs may be given to it, and those that are
+    given to the other say what is wrong.
+    """
+    digest = _introduce(here)
+    try:
+        return here.models.get(digest)
+    except (ModelUnusable, OSError) as error:
+        log.error("%s", error)
+        return here.models.get(here.models.shipped.digest)
+
+
+def _introduce(here: WorkerProcess) -> str:
+    """Return the active model's digest, however long database and store take to answer."""
     while True:
         try:
             with here.database.writing() as session:
-                introduce(session, here.classifier.bundle)
-            return
-        except SQLAlchemyError:
-            log.warning("The database does not answer; trying again in %d s.", _RETRY_SECONDS)
+                return introduce(session, here.blobs, here.models.shipped)
+        except (SQLAlchemyError, OSError) as error:
+            name = type(error).__name__
+            log.warning("The database or the store does not answer (%s); trying again.", name)
             time.sleep(_RETRY_SECONDS)
 
 
@@ -97,10 +106,12 @@ class Held:
 
     def start(self, settings: Settings, threads: int) -> None:
         """Open it and begin to beat."""
-        self._here = open_process(settings, threads)
-        self._heartbeat = Heartbeat(self._here.database, self._here.badge, self._here.tally)
+        here = self._here = open_process(settings, threads)
+        network = first_model(here).classifier
+        badge = Badge(here.name, network.device, network.backend)
+        self._heartbeat = Heartbeat(here.database, badge, here.tally, lambda: here.models.loaded)
         self._heartbeat.start()
-        log.info("Worker %s is ready on %s.", self._here.name, self._here.classifier.device)
+        log.info("Worker %s is ready on %s.", here.name, network.device)
 
     def get(self) -> WorkerProcess:
         """Return it. Raises `RuntimeError` before `start`."""

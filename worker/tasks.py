@@ -12,8 +12,8 @@ from celery.signals import (
     worker_ready,
 )
 
-from core.queue import CLASSIFY, REPORT
-from worker import app, pipeline, report
+from core.queue import CLASSIFY, EXPLAIN, REPORT
+from worker import app, explaining, pipeline, report
 from worker.hearing import watch
 from worker.logs import quieten
 from worker.process import Held
@@ -57,3 +57,9 @@ def classify_shard(shard_id: int) -> None:
 def make_report(report_id: int) -> None:
     """Make one PDF, unless it is made or another's."""
     report.make_report(_held.get(), report_id)
+
+
+@shared_task(name=EXPLAIN)  # type: ignore[untyped-decorator]
+def explain_image(explanation_id: int) -> None:
+    """Say why one image was judged as it was, unless that is said or another says it."""
+    explaining.explain_image(_held.get(), explanation_id)

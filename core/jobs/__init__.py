@@ -2,18 +2,25 @@
 
 `arrival` takes a job's files in, `submission` cuts it into shards, cancels and retries it, `shards`
 is what a worker does under its lease, `recovery` takes it from a dead one, `dispatch` decides what
-is rung for next and sweeps up what crashes left, `queries` reads, `lock` says in which order rows
-are locked. No bytes, no Celery and no pages here.
+is rung for next and sweeps up what crashes left, `queries` and `differential` read, `lock` says in
+which order rows are locked. No bytes, no Celery and no pages here.
 """
 
 from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open
+from core.jobs.differential import (
+    ClassCount,
+    Differential,
+    calibrated,
+    differential,
+    few_shot,
+    models_of,
+    to_check,
+)
 from core.jobs.dispatch import WORKER_SECONDS, Swept, dispatch, sweep
 from core.jobs.queries import (
-    ClassCount,
     Counts,
     Row,
     counts,
-    differential,
     export_rows,
     image_states,
     images_per_second,
@@ -29,6 +36,7 @@ from core.jobs.shards import (
     claim,
     known_verdicts,
     record,
+    record_shadow,
     renew,
     settle,
 )
@@ -39,6 +47,7 @@ __all__ = [
     "Claim",
     "ClassCount",
     "Counts",
+    "Differential",
     "Entry",
     "Failure",
     "Row",
@@ -46,6 +55,7 @@ __all__ = [
     "Verdict",
     "Work",
     "announce",
+    "calibrated",
     "cancel",
     "claim",
     "counts",
@@ -53,13 +63,16 @@ __all__ = [
     "differential",
     "dispatch",
     "export_rows",
+    "few_shot",
     "forgive",
     "image_states",
     "images_per_second",
     "known_verdicts",
+    "models_of",
     "page_of_jobs",
     "receive",
     "record",
+    "record_shadow",
     "refuse",
     "release",
     "renew",
@@ -70,4 +83,5 @@ __all__ = [
     "settle",
     "submit",
     "sweep",
+    "to_check",
 ]

@@ -13,15 +13,15 @@ from enum import StrEnum
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from core import reports
+from core import making
 from core.db import Database, clock
 from core.jobs.lock import LIVE
 from core.jobs.recovery import take_back_lost
 from core.jobs.shards import settle
-from core.models import Job, Report, Shard, Worker
-from core.queue import CLASSIFY, REPORT, TaskQueue
+from core.models import Job, Made, Shard, Worker
+from core.queue import CLASSIFY, TaskQueue
 from core.settings import Settings
-from core.states import LIVE_SHARDS, Lane, ReportState, ShardState
+from core.states import LIVE_SHARDS, Lane, MakingState, ShardState
 
 # A worker whose heartbeat is older than this is taken for dead when slots are counted.
 WORKER_SECONDS = 20
@@ -125,7 +125,8 @@ def sweep(database: Database, queue: TaskQueue, settings: Settings) -> Swept:
     """
     with database.writing() as session:
         lost = take_back_lost(session, settings.max_attempts)
-        lost += reports.take_back(session, settings.max_attempts)
+        for kind in making.BELLS:
+            lost += making.take_back(session, kind, settings.max_attempts)
     ended = _end_jobs(database)
     again = _ring_again(database, queue)
     return Swept(lost=lost, rung=again + dispatch(database, queue, settings), ended=ended)
@@ -149,17 +150,21 @@ def _ring_again(database: Database, queue: TaskQueue) -> int:
     with database.writing() as session:
         pause = _RING_AGAIN_SECONDS if _live_workers(session) else _RING_THE_EMPTY_HOUSE_SECONDS
         shards = _overdue(session, Shard, ShardState.PUBLISHED, pause)
-        papers = _overdue(session, Report, ReportState.WAITING, pause)
+        wanted = [
+            (kind, id_)
+            for kind in making.BELLS
+            for id_ in _overdue(session, kind, MakingState.WAITING, pause)
+        ]
         lanes = session.execute(select(Shard.id, Shard.lane).where(Shard.id.in_(shards))).all()
     for id_, lane in lanes:
         queue.ring(CLASSIFY, id_, lane)
-    for id_ in papers:
-        queue.ring(REPORT, id_, Lane.REPORTS)
-    return len(lanes) + len(papers)
+    for kind, id_ in wanted:
+        making.ring(queue, kind, id_)
+    return len(lanes) + len(wanted)
 
 
 def _overdue(
-    session: Session, kind: type[Shard] | type[Report], state: StrEnum, pause: float
+    session: Session, kind: type[Shard] | type[Made], state: StrEnum, pause: float
 ) -> Sequence[int]:
     """Return what was rung for in vain, its clock set anew; what others hold is passed over."""
     stale = or_(kind.published_at.is_(None), kind.published_at < clock() - pause)

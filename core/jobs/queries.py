@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from sqlalchemy import Select, case, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from core.cells import display_order
 from core.models import Image, Job, Prediction, Shard
 from core.states import ImageState, JobState
 
@@ -35,17 +34,6 @@ class Counts:
     def share_done(self) -> float:
         """Part of the files that are settled, 0 to 1."""
         return 1 - self.waiting / self.received if self.received else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ClassCount:
-    """How many cells of one class, which share of the classified, and its 95 % interval."""
-
-    name: str
-    count: int
-    share: float
-    low: float
-    high: float
 
 
 def counts(session: Session, jobs: Sequence[Job]) -> dict[int, Counts]:
@@ -89,29 +77,6 @@ def image_states(session: Session, job_id: int) -> dict[ImageState, int]:
     return {state: count for state, count in rows}
 
 
-def differential(session: Session, job_id: int) -> list[ClassCount]:
-    """Return the classified cells of a job by class, in display order.
-
-    The interval is Wilson's score interval (E. B. Wilson, JASA 22, 1927).
-    """
-    rows = session.execute(
-        select(Image.label, func.count())
-        .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
-        .group_by(Image.label)
-    ).all()
-    total = sum(count for _, count in rows)
-    classes = [_class_count(label or "", count, total) for label, count in rows]
-    return sorted(classes, key=lambda one: display_order(one.name))
-
-
-def _class_count(name: str, count: int, total: int) -> ClassCount:
-    z = 1.959964
-    share = count / total
-    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * (share * (1 - share) / total + z * z / (4 * total**2)) ** 0.5
-    return ClassCount(name, count, share, max(0.0, centre - half), min(1.0, centre + half))
-
-
 def images_per_second(job: Job, done: Counts, now: dt.datetime) -> float | None:
     """Return the speed of the job's present or last run; None before there is any.
 
@@ -148,7 +113,7 @@ def page_of_jobs(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of an export: a file, what became of it, and its probabilities if classified.
+    """One line of an export: a file, what became of it, and what the model said if classified.
 
     ``name`` is as given, ``model`` a digest, ``probabilities`` in the order of its
     classes. A duplicate carries the verdict of the file it repeats, whose name is ``first``.
@@ -160,6 +125,10 @@ class Row:
     label: str | None
     confidence: float | None
     outcome: str | None
+    candidates: Sequence[str] | None
+    reason: str | None
+    familiarity: float | None
+    box: Sequence[float] | None
     model: str | None
     probabilities: Sequence[float] | None
     message: str | None
@@ -178,6 +147,10 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
             original.label,
             original.confidence,
             original.outcome,
+            Prediction.candidates,
+            Prediction.reason,
+            Prediction.familiarity,
+            Prediction.box,
             original.model_digest,
             Prediction.probabilities,
             Image.message,

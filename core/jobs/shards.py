@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from core.db import clock, insert_if_new, utcnow
 from core.errors import LeaseLost
 from core.jobs.lock import LIVE
-from core.models import Image, Job, Prediction, Shard
-from core.states import LIVE_SHARDS, ImageState, JobState, ShardState
+from core.models import Image, Job, Model, Prediction, Shard
+from core.states import LIVE_SHARDS, ImageState, JobState, ModelState, ShardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +26,33 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lease on a shard. Only the holder of this ``fence`` may record."""
+    """A lease on a shard. Only the holder of this ``fence`` may record.
+
+    ``model_digest`` is the model the job was given to; None where no model is known at all.
+    """
 
     shard_id: int
     job_id: int
     fence: int
     work: tuple[Work, ...]
+    model_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a model said: probabilities in the order of its classes, summing to 1."""
+    """What a model said: probabilities in the order of its classes, summing to 1.
+
+    The rest is as in `core.models.Prediction`; without ``candidates``, the label is the only one.
+    """
 
     label: str
     confidence: float
     outcome: str
     probabilities: tuple[float, ...]
+    candidates: tuple[str, ...] = ()
+    reason: str = ""
+    familiarity: float | None = None
+    box: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +68,35 @@ def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim
 
     One conditional UPDATE decides, so that of any number of deliveries one worker wins.
     """
-    job_id = session.scalar(
-        select(Shard.job_id)
-        .join(Job, Job.id == Shard.job_id)
+    job = session.execute(
+        select(Job.id, Job.model_digest)
+        .join(Shard, Job.id == Shard.job_id)
         .where(Shard.id == shard_id, _free(), Job.state.in_(LIVE))
-    )
-    if job_id is None:
+    ).first()
+    if job is None:
         return None
+    job_id, model = job
     # The job before the shard, as everywhere; only the first claim of a run finds it queued.
     session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.QUEUED)
         .values(state=JobState.RUNNING, started_at=utcnow())
     )
+    model = model or _pin(session, job_id)
     fence = _lease(session, shard_id, worker, seconds)
     if fence is None:
         return None
-    return Claim(shard_id, job_id, fence, waiting_work(session, shard_id))
+    return Claim(shard_id, job_id, fence, waiting_work(session, shard_id), model)
+
+
+def _pin(session: Session, job_id: int) -> str | None:
+    """Give a job that was submitted before any model was known to the active one; return that."""
+    active = select(Model.digest).where(Model.state == ModelState.ACTIVE).scalar_subquery()
+    session.execute(
+        update(Job).where(Job.id == job_id, Job.model_digest.is_(None)).values(model_digest=active),
+        execution_options={"synchronize_session": False},
+    )
+    return session.scalar(select(Job.model_digest).where(Job.id == job_id))
 
 
 def _lease(session: Session, shard_id: int, worker: str, seconds: float) -> int | None:
@@ -126,21 +149,24 @@ def known_verdicts(session: Session, claim: Claim, model_digest: str) -> dict[st
     """Return what this model has already said of any of these images' bytes, by hash."""
     hashes = [work.sha256 for work in claim.work]
     rows = session.execute(
-        select(
-            Image.sha256,
-            Prediction.label,
-            Prediction.confidence,
-            Prediction.outcome,
-            Prediction.probabilities,
-        )
+        select(Image.sha256, Prediction)
         .join(Prediction, Prediction.image_id == Image.id)
         .where(Image.sha256.in_(hashes), Prediction.model_digest == model_digest)
     )
-    return {
-        sha256: Verdict(label, confidence, outcome, tuple(probabilities))
-        for sha256, label, confidence, outcome, probabilities in rows
-        if sha256
-    }
+    return {sha256: _verdict(prediction) for sha256, prediction in rows if sha256}
+
+
+def _verdict(said: Prediction) -> Verdict:
+    return Verdict(
+        label=said.label,
+        confidence=said.confidence,
+        outcome=said.outcome,
+        probabilities=tuple(said.probabilities),
+        candidates=tuple(said.candidates),
+        reason=said.reason,
+        familiarity=said.familiarity,
+        box=tuple(said.box) if said.box else None,
+    )
 
 
 def record(
@@ -176,6 +202,11 @@ def record(
         session.execute(update(Image), rows)
 
 
+def record_shadow(session: Session, model_digest: str, verdicts: dict[int, Verdict]) -> None:
+    """Keep what a shadow said of images, by image id, beside the verdicts that count."""
+    _write_predictions(session, model_digest, verdicts)
+
+
 def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, Verdict]) -> None:
     if not verdicts:
         return
@@ -186,6 +217,10 @@ def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, 
             "label": verdict.label,
             "confidence": verdict.confidence,
             "outcome": verdict.outcome,
+            "candidates": list(verdict.candidates or (verdict.label,)),
+            "reason": verdict.reason,
+            "familiarity": verdict.familiarity,
+            "box": list(verdict.box) if verdict.box else None,
             "probabilities": list(verdict.probabilities),
             "created_at": utcnow(),
         }
@@ -198,6 +233,7 @@ def image_row(id_: int, result: Verdict | Failure, model_digest: str) -> dict[st
     """Return what an image's row says from now on."""
     verdict = result if isinstance(result, Verdict) else None
     failure = result if isinstance(result, Failure) else None
+    reason = verdict.reason if verdict else failure and failure.code[:40]
     return {
         "id": id_,
         "state": ImageState.CLASSIFIED if verdict else ImageState.FAILED,
@@ -205,7 +241,7 @@ def image_row(id_: int, result: Verdict | Failure, model_digest: str) -> dict[st
         "confidence": verdict and verdict.confidence,
         "outcome": verdict and verdict.outcome,
         "model_digest": verdict and model_digest,
-        "reason": failure and failure.code[:40],
+        "reason": reason or None,
         "message": failure and failure.message[:400],
     }
 

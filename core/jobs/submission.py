@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
+from core import registry
 from core.db import utcnow
 from core.errors import Conflict
 from core.intake import REASONS
@@ -17,14 +18,20 @@ from core.settings import Settings
 from core.states import ENDED, LIVE_SHARDS, ImageState, JobState, Lane, ShardState
 
 
-def submit(session: Session, job: Job, settings: Settings, *, without_missing: bool) -> None:
-    """Close the intake and cut the shards. Commit, then dispatch.
+def submit(
+    session: Session, job: Job, settings: Settings, *, without_missing: bool, model: str = ""
+) -> None:
+    """Close the intake, pin the model and cut the shards. Commit, then dispatch.
+
+    ``model`` is the start of a digest; empty is the active one.
 
     Raises:
         Conflict: it was submitted before, holds no file, or files are still missing and
-            ``without_missing`` is not set.
+            ``without_missing`` is not set; or the model can't be chosen.
+        NotFound: there is no such model.
     """
     require_receiving(session, job, "This job was submitted before.")
+    job.model_digest = registry.choose(session, model)
     _settle_missing(session, job, without_missing)
     _set_duplicates_aside(session, job)
     counts = image_states(session, job.id)
@@ -127,18 +134,22 @@ def retry_failed(session: Session, job: Job, settings: Settings) -> int:
     return count
 
 
-def run_again(session: Session, job: Job, settings: Settings) -> int:
-    """Queue every accepted image once more, under the model that is in use now; return how many.
+def run_again(session: Session, job: Job, settings: Settings, model: str = "") -> int:
+    """Queue every accepted image once more, under the model that is active now; return how many.
+
+    ``model`` is the start of another's digest, if another is wanted.
 
     What this model has said of an image before is taken over, not computed again. A cancelled job
     takes up where it stopped.
 
     Raises:
-        Conflict: the job has not ended, or holds no accepted image.
+        Conflict: the job has not ended, or holds no accepted image; or the model can't be chosen.
+        NotFound: there is no such model.
     """
     lock(session, job)
     if job.state not in ENDED or job.submitted_at is None:
         raise Conflict("Only a job that was submitted and has ended can be run again.")
+    job.model_digest = registry.choose(session, model)
     _put_back(session, job, (ImageState.FAILED, ImageState.CLASSIFIED))
     count = image_states(session, job.id).get(ImageState.RECEIVED, 0)
     if not count:

@@ -1,17 +1,24 @@
-"""Training a network, judging it, and classifying files without a server."""
+"""Training a network, and classifying files without a server."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from core.cells import NOTICE
+from hematovision.commands.terminal import (
+    ANYTHING,
+    FOLDER,
+    bundle_at,
+    progress,
+    sentences,
+    silent_start,
+)
 from ml.recipes import recipe_names
 
 if TYPE_CHECKING:
@@ -19,9 +26,23 @@ if TYPE_CHECKING:
     from ml.dataset import Sample
     from ml.loading import Report
     from ml.predict import Row
+    from ml.recipes.recipe import Recipe
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-ANYTHING = click.Path(path_type=Path)
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a network is to learn, from what, and where the run goes."""
+
+    recipe: str
+    folders: tuple[Path, ...]
+    out: Path
+    weights: Path | None
+    seed: int
+    changes: tuple[str, ...]
+    protocol: str
+    groups: Path | None
+    log: Path | None
+    resume: bool
 
 
 @click.command()
@@ -30,49 +51,76 @@ ANYTHING = click.Path(path_type=Path)
 @click.option("--out", type=FOLDER, required=True, help="A new folder for the run.")
 @click.option("--weights", type=ANYTHING, help="ImageNet weights; downloaded where not given.")
 @click.option("--seed", type=int, default=0, show_default=True)
-def train(
-    recipe: str, folders: tuple[Path, ...], out: Path, weights: Path | None, seed: int
-) -> None:
+@click.option("--set", "changes", metavar="FIELD=VALUE", multiple=True, help="Change the recipe.")
+@click.option("--protocol", type=click.Choice(["grouped", "random"]), default="grouped")
+@click.option("--groups", type=ANYTHING, help="Which photograph each image is of, as a table.")
+@click.option("--log", type=ANYTHING, help="The log of all runs; beside OUT where not given.")
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run in OUT.")
+def train(**asked: Any) -> None:
     """Train a network and write it as a bundle, OUT/bundle.
 
     --data may be given several times. A data folder holds source_map.csv or manifest.csv beside
-    its images; images that these mark as test are left out.
+    its images; images that these mark as test are left out. --set may be given several times, as
+    in --set jitter.zoom=0.3, and makes a variant of the recipe under a name of its own. The
+    random protocol holds out images whatever photograph they are of, which leaks; it is there to
+    repeat published figures, and its bundle is marked as no product.
     """
-    with _sentences(), _progress() as report:
-        from ml.recipes import load_recipe
-
-        samples = _samples(folders)
-        with _silent_start():
+    lesson = Lesson(**asked)
+    with sentences(), progress() as report:
+        recipe = _recipe(lesson)
+        samples = _samples(lesson)
+        with silent_start():
             from ml.fitting import Run
             from ml.training import train as train_network
-        run = Run(load_recipe(recipe), samples, out, weights, seed, report)
-        bundle = train_network(run)
+        run = Run(recipe, samples, lesson.out, lesson.weights, lesson.seed, _spoken(report))
+        bundle = train_network(replace(run, resume=lesson.resume, log=lesson.log))
     click.echo(f"{bundle.title} is in {bundle.path}.")
+    _say_leaking(bundle)
 
 
 @click.command()
-@click.option("--bundle", type=FOLDER, help="The bundle; the one that ships where not given.")
-@click.option("--data", "folder", type=FOLDER, required=True)
-@click.option("--split", type=click.Choice(["shipped", "random", "whole"]), default="shipped")
-@click.option("--out", type=FOLDER, required=True, help="Where text, JSON and picture go.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON rather than text.")
-def evaluate(bundle: Path | None, folder: Path, split: str, out: Path, as_json: bool) -> None:
-    """Score a bundle on labelled images.
+@click.argument("log", type=ANYTHING, default=Path("runs/log.jsonl"))
+@click.option("--by", metavar="FIELD", multiple=True, help="Average the runs that agree in it.")
+def runs(log: Path, by: tuple[str, ...]) -> None:
+    """Print the training runs of a LOG as a table: what differs between them, and their scores.
 
-    The shipped split is what the set's authors held out as test; a random split leaks, and says
-    so; whole takes every image of a set that the bundle was not trained on.
+    The scores are those on the validation photographs: recall and NLL are means over every class
+    of every data folder, each counting alike.
     """
-    with _sentences(), _progress() as report:
-        from ml import evaluation, reporting
-        from ml.inference import load_classifier
+    with sentences():
+        from ml.runs import read_log, table
 
-        classifier = load_classifier(_bundle(bundle))
-        samples = evaluation.choose(_samples((folder,)), classifier.bundle.metadata.classes, split)
-        found = evaluation.evaluate(classifier, samples, split, report)
-        reporting.write_report(found, out)
-    if found.leaking:
-        click.secho(evaluation.LEAK_WARNING, fg="red", bold=True, err=True)
-    click.echo(reporting.as_json(found) if as_json else reporting.as_text(found), nl=False)
+        click.echo(table(read_log(log), by), nl=False)
+
+
+def _recipe(lesson: Lesson) -> Recipe:
+    from ml.recipes import load_recipe
+    from ml.variants import leaking, variant
+
+    recipe = variant(load_recipe(lesson.recipe), lesson.changes)
+    return leaking(recipe) if lesson.protocol == "random" else recipe
+
+
+def _spoken(report: Report) -> Report:
+    """The same report; where no bar can be shown, a line on standard error for all new words."""
+    if sys.stderr.isatty():
+        return report
+    said = {""}
+
+    def speak(stage: str, done: float, words: str) -> None:
+        if words not in said:
+            said.add(words)
+            click.echo(f"{stage}: {words}", err=True)
+
+    return speak
+
+
+def _say_leaking(bundle: Bundle) -> None:
+    if bundle.metadata.data["leaking"]:
+        ((name, scores),) = bundle.metadata.scores.items()
+        click.echo(f"{name}: accuracy {scores['accuracy']:.4f}")
+        message = "THIS SPLIT LEAKS: copies of the photographs it is judged by were trained on."
+        click.secho(f"WARNING: {message} Never publish it as accuracy.", fg="red", err=True)
 
 
 @click.command()
@@ -82,14 +130,14 @@ def evaluate(bundle: Path | None, folder: Path, split: str, out: Path, as_json: 
 @click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True)
 def predict(paths: tuple[Path, ...], table: Path, bundle: Path | None, batch: int) -> None:
     """Classify files, and whatever images lie in folders, into a CSV table."""
-    with _sentences(), _progress() as report:
+    with sentences(), progress() as report:
         from ml.inference import load_classifier
         from ml.predict import classify_files, find_images, write_csv
 
         files = find_images(paths)
         if not files:
             raise click.ClickException("There is no image in these folders; nothing was written.")
-        classifier = load_classifier(_bundle(bundle))
+        classifier = load_classifier(bundle_at(bundle))
         rows = list(_counted(classify_files(classifier, files, batch), len(files), report))
         with table.open("w", newline="", encoding="utf-8") as file:
             write_csv(rows, classifier.bundle, file)
@@ -108,16 +156,10 @@ def _summary(rows: list[Row], table: Path) -> None:
     click.echo(NOTICE, err=True)
 
 
-def _samples(folders: tuple[Path, ...]) -> list[Sample]:
+def _samples(lesson: Lesson) -> list[Sample]:
     from ml.dataset import read_folder
 
-    return [sample for folder in folders for sample in read_folder(folder)]
-
-
-def _bundle(path: Path | None) -> Bundle:
-    from ml.bundle import Bundle, default_bundle_path
-
-    return Bundle.load(path or default_bundle_path())
+    return [sample for folder in lesson.folders for sample in read_folder(folder, lesson.groups)]
 
 
 def _counted(rows: Iterator[Row], count: int, report: Report) -> Iterator[Row]:
@@ -125,54 +167,3 @@ def _counted(rows: Iterator[Row], count: int, report: Report) -> Iterator[Row]:
     for place, row in enumerate(rows, start=1):
         report("classifying", place / count, f"{place} of {count}")
         yield row
-
-
-@contextmanager
-def _progress() -> Iterator[Report]:
-    """A bar a stage on the terminal's standard error; silent where it is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    note = TextColumn("{task.fields[note]}")
-    bars: dict[str, TaskID] = {}
-    console = Console(file=sys.stderr)
-    with Progress(*columns, note, console=console, disable=not console.is_terminal) as progress:
-
-        def report(stage: str, done: float, words: str) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task(stage, total=1.0, note=words)
-            progress.update(bars[stage], completed=done, note=words)
-
-        yield report
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn what can go wrong into a sentence that says what to do."""
-    from ml.errors import MlError
-
-    # oneDNN doubles TensorFlow's speed on a CPU; it must be asked for before the import.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        yield
-    except (MlError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-    except ImportError as error:
-        message = f"{error.name} is not installed. Install it with: pip install hematovision[train]"
-        raise click.ClickException(message) from error
-
-
-@contextmanager
-def _silent_start() -> Iterator[None]:
-    """Keep TensorFlow's start-up messages, which its C++ part writes itself, off the terminal."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

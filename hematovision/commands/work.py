@@ -14,6 +14,7 @@ from rich.table import Table
 
 from core.cells import NOTICE
 from core.intake import SUFFIXES
+from core.outcomes import FEW_IMAGES, MARKS, Outcome
 from core.reports import PAPERS
 from core.settings import Settings
 from hematovision import client as http
@@ -41,6 +42,7 @@ def _connect(server: str | None, token: str | None, data: Path | None) -> http.C
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--name", help="Name of the job [the folder's].")
 @click.option("--reference", default="", help="Your own reference, such as a specimen number.")
+@click.option("--model", default="", help="Start of a model's digest [the active model].")
 @click.option("--job", type=int, help="Go on with this job, whose files were not all sent.")
 @click.option("--wait", is_flag=True, help="Wait until every image has a result.")
 @click.option("--pdf", type=_FILE, help="Write the report here; waits.")
@@ -51,6 +53,7 @@ def submit(
     paths: tuple[Path, ...],
     name: str | None,
     reference: str,
+    model: str,
     job: int | None,
     wait: bool,
     **rest: Any,
@@ -61,16 +64,31 @@ def submit(
     files, others = http.collect(list(paths), SUFFIXES)
     if others:
         click.echo(f"Left out of the folders, being no images: {others:,}.", err=True)
+    model = _model(client, model)
     title = {"name": name or paths[0].absolute().name, "reference": reference}
     job_id = job or client.call("POST", "/jobs", title)["id"]
     missing = _send(client, job_id, files)
-    shown = client.call("POST", f"/jobs/{job_id}/submit", {"without_missing": missing})
+    wanted = {"without_missing": missing, "model": model}
+    shown = client.call("POST", f"/jobs/{job_id}/submit", wanted)
     click.echo(f"Job {job_id} is queued: {client.server}{shown['url']}", err=True)
     if wait or outputs["pdf"] or outputs["csv"]:
         shown = _follow(client, job_id)
         _print_summary(shown)
         _fetch(client, job_id, **outputs)
         raise SystemExit(0 if shown["state"] == "finished" else 1)
+
+
+def _model(client: http.Client, wanted: str) -> str:
+    """Return the digest of the model that is wanted, before anything is sent; empty is active."""
+    if wanted.lower() in ("", "active"):
+        return ""
+    known = client.call("GET", "/models")["models"]
+    found = [one["digest"] for one in known if one["digest"].startswith(wanted.lower())]
+    if len(found) == 1:
+        return str(found[0])
+    choice = ", ".join(f"{m['digest'][:12]} ({m['name']} {m['version']})" for m in known)
+    problem = "Several models have" if found else "No model has"
+    raise click.ClickException(f"{problem} a digest that begins with {wanted}: {choice or 'none'}.")
 
 
 def _bar() -> Progress:
@@ -108,12 +126,6 @@ def _follow(client: http.Client, job_id: int) -> dict[str, Any]:
 
 def _print_summary(job: dict[str, Any]) -> None:
     counts = job["counts"]
-    table = Table("Class", "Code", "Cells", "Per cent", "95 % interval", box=None)
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for one in job["classes"]:
-        share, low, high = (f"{100 * one[key]:.1f}" for key in ("share", "low", "high"))
-        table.add_row(one["label"], one["code"], f"{one['count']:,}", share, f"[{low} to {high}]")
     console = Console()
     console.print(f"Job {job['id']}, {job['name']}: {job['state']}", markup=False)
     console.print(
@@ -123,8 +135,32 @@ def _print_summary(job: dict[str, Any]) -> None:
         + (f" + {counts['waiting']:,} waiting" if counts["waiting"] else ""),
         soft_wrap=True,
     )
-    console.print(table)
+    console.print(_differential(job))
+    if job["to_check"]:
+        console.print(
+            f"{job['to_check']:,} of {counts['classified']:,} classified cells wait for a person"
+            " and count as no class. The job's page and its PDF show them.",
+            soft_wrap=True,
+        )
     console.print(NOTICE)
+
+
+def _differential(job: dict[str, Any]) -> Table:
+    """Return the accepted cells by class, then what is not accepted; shares are of the accepted."""
+    table = Table("Class", "Code", "Cells", "Per cent", "95 % interval", box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for one in job["classes"]:
+        share, low, high = (f"{100 * one[key]:.1f}" for key in ("share", "low", "high"))
+        interval = f"[{low}\N{EN DASH}{high}]"
+        few = f" ({FEW_IMAGES})" if one["few_shot"] else ""
+        table.add_row(one["label"] + few, one["code"], f"{one['count']:,}", share, interval)
+    outcomes = job["outcomes"]
+    accepted = outcomes[Outcome.ACCEPTED]
+    table.add_row("Accepted cells", "", f"{accepted:,}", "100.0" if accepted else "", "")
+    for mark in MARKS.values():
+        table.add_row(mark.label, mark.sign, f"{outcomes[mark.outcome]:,}", "", "")
+    return table
 
 
 def _fetch(
@@ -158,12 +194,13 @@ def _print_jobs(jobs: list[dict[str, Any]]) -> None:
     if not jobs:
         click.echo("No job yet. Send a folder of images with `hematovision submit FOLDER`.")
         return
-    table = Table("Job", "State", "Done", "Files", "Name", "Submitted", box=None)
+    table = Table("Job", "State", "Done", "Files", "To check", "Name", "Submitted", box=None)
     for job in jobs:
         when = (job["submitted_at"] or job["created_at"])[:16].replace("T", " ")
         done = f"{100 * job['share_done']:.0f} %"
         files = f"{job['counts']['received']:,}"
-        table.add_row(str(job["id"]), job["state"], done, files, job["name"], when)
+        check = f"{job['to_check']:,}" if job["to_check"] else ""
+        table.add_row(str(job["id"]), job["state"], done, files, check, job["name"], when)
     Console().print(table)
 
 
@@ -199,9 +236,12 @@ def cancel(job: int, **where: Any) -> None:
 @click.command()
 @click.argument("job", type=int)
 @click.option("--all", "everything", is_flag=True, help="Run every image again, not the failed.")
+@click.option("--model", default="", help="With --all: start of a model's digest [the active one].")
 @_with_server
-def retry(job: int, everything: bool, **where: Any) -> None:
-    """Run a JOB's failed images once more, or all of them with the model now in use."""
-    verb = "run-again" if everything else "retry"
-    answer = _connect(**where).call("POST", f"/jobs/{job}/{verb}")
+def retry(job: int, everything: bool, model: str, **where: Any) -> None:
+    """Run a JOB's failed images once more, or all of them with the active model or another."""
+    if model and not everything:
+        raise click.UsageError("Failed images are retried with the job's own model. Add --all.")
+    verb, body = ("run-again", {"model": model}) if everything else ("retry", None)
+    answer = _connect(**where).call("POST", f"/jobs/{job}/{verb}", body)
     click.echo(f"Job {job} is {answer['state']}: {answer['counts']['waiting']:,} images wait.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ml.bundle import Architecture
 from ml.images import InputShape
@@ -12,27 +13,62 @@ from ml.images import InputShape
 class Jitter:
     """How far training images are changed (see `ml.augmentation`); zero changes nothing.
 
-    `turn` is a share of a full turn; `zoom`, `stretch` and `shift` are shares of the side;
-    `light` and `contrast` are relative; `tint` is the relative change of each colour channel.
+    `turn` is a share of a full turn; `shift` one of the side. `zoom`, `stretch`, `density` (how
+    long it was stained), `stain` (each colour channel's density), `light` and `contrast` are the
+    logarithms of the largest factors; `hue` is how much of a channel's density another one takes
+    on. `fade`, `sharpen`, `blur`, `noise`, `compression` and `erase` are the shares of images that
+    it happens to: that their colours fade towards grey, and so on.
     """
 
-    turn: float = 0.5
+    turn: float = 1.0
     zoom: float = 0.2
-    stretch: float = 0.1
-    shift: float = 0.05
-    light: float = 0.1
-    contrast: float = 0.15
-    tint: float = 0.05
+    stretch: float = 0.12
+    shift: float = 0.08
+    density: float = 0.2
+    stain: float = 0.15
+    hue: float = 0.1
+    light: float = 0.06
+    contrast: float = 0.1
+    fade: float = 0.0
+    sharpen: float = 0.0
+    blur: float = 0.3
+    noise: float = 0.2
+    compression: float = 0.2
+    erase: float = 0.1
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One way to train a network; a key that is none of these is an error.
 
-    `per_class` caps the images of a class from one data folder, spread over its photographs
-    (None takes all); `head_passes` train the head on the features of the frozen base, computed
-    once, at `head_rate`; `passes` then train everything, from `rate` down to nothing by a cosine,
-    on images changed by `jitter`. `validation` is the share of photographs held out.
+    Images: `locate` crops to the cell first, to a square `margin` times as long as the cell;
+    training images are kept in the size `stored`, of the same scale as `shape` but with more
+    round the cell, for jitter to bring into sight (None: `shape`); `jitter` changes them; `mix` is
+    the share of images mixed with another one, by MixUp or CutMix; `style` that of images that take
+    on another one's style inside the network.
+
+    Samples: `sources` are the data folders to learn from and how often each is drawn (empty: any,
+    equally often); `per_class` caps the images of a class from one folder, spread over its
+    photographs (None takes all); `per_pass` images are drawn a pass, every class equally often
+    (None: every image once); an image of a `few_shot` class is drawn at most `few_shot_repeat`
+    times a pass; `validation` is the share of photographs held out. The protocol "random" holds
+    out images whatever photograph they are of, which leaks: only to repeat published figures.
+
+    Passes: `head_passes` train the head on the features of the frozen base, computed once, from
+    `head_rate` down to nothing by a cosine; `passes` then train everything, from `rate` down.
+    `average` is the momentum of the moving average of the weights that is judged and kept (0:
+    none). After `patience` passes without a better validation score training stops, and the best
+    pass's weights are kept (0: it never stops, and the last pass's are).
+
+    Judging: with `trust`, the validation photographs say when to believe the network (see
+    `ml.trust`); `references` cells of each class go with it to compare new ones with, for which
+    `attribution` says whose images they are and under which licences.
+
+    `changes` are the fields set otherwise than in the recipe's file, as FIELD=VALUE.
+
+    Raises:
+        ValueError: if a number is out of its range, a few-shot class is no class, or `stored` is
+            set without `locate`.
     """
 
     name: str
@@ -47,7 +83,49 @@ class Recipe:
     rate: float = 0.0
     batch: int = 32
     smoothing: float = 0.0
+    average: float = 0.0
+    patience: int = 0
+    locate: bool = False
+    margin: float = 1.3
+    stored: InputShape | None = None
     jitter: Jitter | None = None
+    mix: float = 0.0
+    style: float = 0.0
+    sources: tuple[tuple[str, float], ...] = ()
     per_class: int | None = None
+    per_pass: int | None = None
+    few_shot: tuple[str, ...] = ()
+    few_shot_repeat: int = 1
     validation: float = 0.12
+    protocol: Literal["grouped", "random"] = "grouped"
+    trust: bool = False
+    references: int = 0
+    attribution: str = ""
     intended_use: str = ""
+    changes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("dropout", "smoothing", "average", "validation"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1")
+        for name in ("mix", "style"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1")
+        for name in ("batch", "few_shot_repeat", "per_pass", "per_class"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("head_passes", "head_rate", "passes", "rate", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        if self.stored is not None and not self.locate:
+            raise ValueError("stored needs locate: of whole images nothing more can be kept")
+        if not set(self.few_shot) <= set(self.classes):
+            raise ValueError("few_shot must name classes of the recipe")
+        if any(weight <= 0 for _, weight in self.sources):
+            raise ValueError("the weights of sources must be above 0")
+
+    @property
+    def kept(self) -> InputShape:
+        """The size that training images are kept in."""
+        return self.stored or self.shape

@@ -20,7 +20,15 @@ from core.settings import Settings
 from core.states import ImageState, JobState
 from tests.conftest import MakePerson
 
-VERDICT = Verdict("lymphocyte", 0.9, "accepted", (0.05, 0.9, 0.03, 0.02))
+VERDICT = Verdict(
+    label="lymphocyte",
+    confidence=0.9,
+    outcome="accepted",
+    probabilities=(0.05, 0.9, 0.03, 0.02),
+    candidates=("lymphocyte",),
+    familiarity=0.625,
+    box=(0.25, 0.125, 0.75, 0.875),
+)
 FAILURE = Failure("truncated", "The file ends before the image does.")
 
 

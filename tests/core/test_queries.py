@@ -9,17 +9,11 @@ from sqlalchemy import event, select, update
 
 from core import jobs
 from core.jobs import Counts, Entry, Verdict
-from core.models import Image, Job
+from core.models import Job
 from core.states import ImageState
 from tests.core.conftest import FAILURE, VERDICT, Life
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
-
-
-def _label(life: Life, job_id: int, *labels: str) -> None:
-    with life.database.writing() as session:
-        for image, label in zip(life.images(job_id), labels, strict=True):
-            session.execute(update(Image).where(Image.id == image.id).values(label=label))
 
 
 def test_counts_come_from_shards_for_a_page_of_jobs_in_one_query(life: Life) -> None:
@@ -46,41 +40,6 @@ def test_the_share_done_counts_all_that_is_settled() -> None:
     assert Counts(10, 4, 2, 1, 1).waiting == 2
     assert Counts(10, 4, 2, 1, 1).share_done == pytest.approx(0.8)
     assert Counts(0, 0, 0, 0, 0).share_done == 0.0
-
-
-@pytest.mark.parametrize(
-    ("count", "total", "low", "high"),
-    [  # Wilson's 95 % intervals, as R's prop.test(x, n, correct = FALSE) gives them.
-        (5, 10, 0.2366, 0.7634),
-        (1, 10, 0.0179, 0.4042),
-        (10, 10, 0.7225, 1.0),
-    ],
-)
-def test_a_share_comes_with_wilsons_interval(
-    life: Life, count: int, total: int, low: float, high: float
-) -> None:
-    job_id = life.submitted(total)
-    life.work_off()
-    _label(life, job_id, *["monocyte"] * count, *["basophil"] * (total - count))
-    with life.database.reading() as session:
-        found = {one.name: one for one in jobs.differential(session, job_id)}
-    assert found["monocyte"].share == count / total
-    assert found["monocyte"].low == pytest.approx(low, abs=1e-4)
-    assert found["monocyte"].high == pytest.approx(high, abs=1e-4)
-
-
-def test_classes_come_in_display_order_and_strange_ones_last(life: Life) -> None:
-    job_id = life.submitted(4)
-    life.work_off()
-    _label(life, job_id, "smudge", "basophil", "neutrophil", "lymphocyte")
-    with life.database.reading() as session:
-        names = [one.name for one in jobs.differential(session, job_id)]
-    assert names == ["neutrophil", "lymphocyte", "basophil", "smudge"]
-
-
-def test_a_job_without_a_verdict_has_no_differential(life: Life) -> None:
-    with life.database.reading() as session:
-        assert jobs.differential(session, life.submitted(1)) == []
 
 
 def test_the_estimate_follows_the_speed_so_far(life: Life) -> None:
@@ -167,6 +126,10 @@ def test_an_export_lists_every_file_in_its_order_with_what_became_of_it(life: Li
     assert tuple(rows[2].probabilities or ()) == VERDICT.probabilities
     assert [row.message for row in rows] == [None, None, None, FAILURE.message, "No.", None]
     assert [row.first for row in rows] == [None, None, "z.png", None, None, "bad.png"]
+    assert [row.familiarity for row in rows] == [0.625 if label else None for label in labels]
+    assert tuple(rows[2].box or ()) == VERDICT.box
+    assert (rows[2].candidates, rows[2].reason) == (["lymphocyte"], "")
+    assert (rows[3].candidates, rows[3].reason, rows[3].box) == (None, None, None)
 
 
 def test_an_export_of_many_chunks_has_every_file_once_and_keeps_the_callers_objects(

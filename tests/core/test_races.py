@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from core import accounts, jobs, reports
+from core import accounts, explanations, jobs, reports
 from core.db import Database
 from core.errors import Conflict, HematoVisionError, LeaseLost
 from core.jobs import Entry
@@ -179,6 +179,19 @@ def test_a_double_click_on_the_report_orders_one(life: Life) -> None:
     def order() -> int:
         with life.database.writing() as session:
             return reports.order(session, session.get_one(Job, job_id), "A4").id
+
+    first, second = together(order, order)
+    assert first == second
+
+
+def test_a_double_click_on_why_orders_one_explanation(life: Life) -> None:
+    job_id = life.submitted(1)
+    life.work_off()
+    image_id = life.images(job_id)[0].id
+
+    def order() -> int:
+        with life.database.writing() as session:
+            return explanations.order(session, session.get_one(Image, image_id)).id
 
     first, second = together(order, order)
     assert first == second

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from core import reports
+from core import making, reports
 from core.errors import Conflict, LeaseLost
 from core.models import Job, Report
 from core.queue import REPORT
 from core.reports import ReportClaim
-from core.states import Lane, ReportState
+from core.states import Lane, MakingState
 from tests.core.conftest import Life
 
 
@@ -32,7 +32,7 @@ def _claimed(life: Life, report: Report) -> ReportClaim:
 
 def _finish(life: Life, claim: ReportClaim) -> None:
     with life.database.writing() as session:
-        reports.finish(session, claim, "reports/1.pdf")
+        making.finish(session, claim, "reports/1.pdf")
 
 
 def _let_lease_run_out(life: Life, report: Report) -> None:
@@ -58,7 +58,7 @@ def test_a_report_is_made_once_the_job_has_ended(life: Life) -> None:
     with pytest.raises(Conflict, match="once the job has ended"):
         _order(life, job_id)
     life.cancel(job_id)
-    assert _order(life, job_id).state is ReportState.WAITING
+    assert _order(life, job_id).state is MakingState.WAITING
 
 
 def test_a_report_comes_on_known_paper_only(life: Life, job_id: int) -> None:
@@ -74,7 +74,7 @@ def test_a_report_is_made_by_one_and_then_ready_for_all(life: Life, job_id: int)
     assert _claim(life, report) is None
     _finish(life, claim)
     ready = _read(life, report)
-    assert (ready.state, ready.blob_key) == (ReportState.READY, "reports/1.pdf")
+    assert (ready.state, ready.blob_key) == (MakingState.READY, "reports/1.pdf")
     assert ready.finished_at is not None
     assert _claim(life, report) is None
     assert _order(life, job_id).id == report.id
@@ -93,9 +93,9 @@ def test_a_report_that_failed_can_be_wanted_again(life: Life, job_id: int) -> No
     with life.database.writing() as session:
         claim = reports.claim(session, report.id, 60.0)
         assert claim is not None
-        reports.fail(session, claim, "x" * 1_000)
+        making.fail(session, claim, "x" * 1_000)
     failed = _read(life, report)
-    assert (failed.state, failed.message) == (ReportState.FAILED, "x" * 400)
+    assert (failed.state, failed.message) == (MakingState.FAILED, "x" * 400)
     assert _order(life, job_id).id != report.id
 
 
@@ -107,12 +107,12 @@ def test_one_who_lost_the_lease_neither_renews_nor_finishes_nor_fails(
     _let_lease_run_out(life, report)
     holder = _claimed(life, report)
     with life.database.writing() as session:
-        assert not reports.renew(session, zombie, 60.0)
-        assert reports.renew(session, holder, 60.0)
-        reports.fail(session, zombie, "No.")
+        assert not making.renew(session, zombie, 60.0)
+        assert making.renew(session, holder, 60.0)
+        making.fail(session, zombie, "No.")
     with pytest.raises(LeaseLost):
         _finish(life, zombie)
-    assert _read(life, report).state is ReportState.MAKING
+    assert _read(life, report).state is MakingState.MAKING
     _finish(life, holder)
 
 
@@ -122,10 +122,10 @@ def test_a_report_is_rung_for_and_taken_back_from_the_dead(life: Life, job_id: i
     assert life.queue.rung == [(REPORT, report.id, Lane.REPORTS)]
     assert life.sweep().rung == 0
     for _ in range(life.settings.max_attempts):
-        assert _read(life, report).state is ReportState.WAITING
+        assert _read(life, report).state is MakingState.WAITING
         _claimed(life, report)
         _let_lease_run_out(life, report)
         assert life.sweep().lost == 1
     failed = _read(life, report)
-    assert failed.state is ReportState.FAILED
+    assert failed.state is MakingState.FAILED
     assert failed.message is not None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,8 @@ import pytest
 from core.errors import ConfigurationError
 from core.intake import SUFFIXES
 from hematovision import client as http
+from tests.hematovision.conftest import Answer
 
-Answer = Callable[[BaseHTTPRequestHandler], tuple[int, bytes]]
 Connect = Callable[[str, str], http.Client]
 
 
@@ -31,36 +30,6 @@ def connect() -> Iterator[Connect]:
     yield make
     for client in made:
         client.close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Answer], str]]:
-    """Start a small HTTP server that answers as told; return its address."""
-    servers = []
-
-    def start(answer: Answer) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                status, body = answer(self)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_POST = do_GET
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_folder_gives_its_images_by_relative_name_and_counts_the_rest(tmp_path: Path) -> None:

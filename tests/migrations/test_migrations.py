@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, inspect, select, text
+from sqlalchemy import func, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 import migrations
 from core.db import Database, utcnow
-from core.models import Base, Image, Job, Model, Prediction, User
+from core.models import Base, Image, Job, Model, Prediction, User, Worker
 
 _REBUILD = """
 import sqlalchemy as sa
@@ -120,6 +120,109 @@ def test_rebuilding_a_table_loses_nothing_that_refers_to_it(
         assert session.scalar(text("SELECT count(*) FROM image WHERE note IS NULL")) == 1
 
 
+def test_an_older_prediction_has_its_class_as_the_only_candidate(
+    url: str, opened: Database
+) -> None:
+    migrations.upgrade(url)
+    with opened.writing() as session:
+        _fill(session)
+        session.execute(
+            update(Prediction).values(label='of "x"', candidates=["x", "y"], reason="r")
+        )
+    for _ in range(2):
+        migrations.downgrade(url, "0001")
+        migrations.upgrade(url)
+    opened.dispose()
+    with opened.reading() as session:
+        [said] = session.scalars(select(Prediction))
+        assert (said.label, said.candidates, said.reason) == ('of "x"', ['of "x"'], "")
+        assert (said.familiarity, said.box) == (None, None)
+        assert (said.probabilities, said.outcome) == ([1.0], "accepted")
+
+
+def _before_the_registry(session: Session) -> None:
+    """Three models of which the middle one spoke last, and jobs that have ended and have not."""
+    at = {"now": "2026-01-01 00:00:00"}
+    for statement in (
+        """INSERT INTO "user" (id, email, active, fs_uniquifier, created_at)
+           VALUES (1, 'a@example.org', true, 'a', :now)""",
+        """INSERT INTO model (digest, name, version, classes, first_used_at) VALUES
+           ('old', 'm', '1', '["x"]', '2025-01-01 00:00:00'),
+           ('used', 'm', '2', '["x"]', '2025-02-01 00:00:00'),
+           ('newest', 'm', '3', '["x"]', '2025-03-01 00:00:00')""",
+        """INSERT INTO job (id, owner_id, name, reference, state, lane, received, duplicates,
+           refused, settled_before, created_at) VALUES
+           (1, 1, 'ended', '', 'finished', 'batch', 1, 0, 0, 0, :now),
+           (2, 1, 'at work', '', 'running', 'batch', 1, 0, 0, 0, :now),
+           (3, 1, 'failed', '', 'failed', 'batch', 1, 0, 0, 0, :now)""",
+        """INSERT INTO image (id, job_id, position, name, state, size, model_digest) VALUES
+           (1, 1, 0, 'i', 'classified', 1, 'old'), (2, 1, 1, 'i', 'classified', 1, 'used'),
+           (3, 1, 2, 'i', 'refused', 1, NULL), (4, 2, 0, 'i', 'classified', 1, 'used'),
+           (5, 3, 0, 'i', 'failed', 1, NULL)""",
+        """INSERT INTO prediction (image_id, model_digest, label, confidence, outcome, candidates,
+           reason, probabilities, created_at) VALUES
+           (1, 'old', 'x', 1, 'accepted', '["x"]', '', '[1]', :now),
+           (2, 'used', 'x', 1, 'accepted', '["x"]', '', '[1]', :now)""",
+    ):
+        session.execute(text(statement), at if ":now" in statement else {})
+
+
+def _models(database: Database) -> dict[str, str]:
+    with database.reading() as session:
+        return {one.digest: one.state.value for one in session.scalars(select(Model))}
+
+
+def test_the_model_that_spoke_last_is_active_and_ended_jobs_are_pinned(
+    url: str, opened: Database
+) -> None:
+    migrations.upgrade(url, "0002")
+    with opened.writing() as session:
+        _before_the_registry(session)
+    for _ in range(2):
+        migrations.upgrade(url)
+        opened.dispose()
+        assert _models(opened) == {"old": "candidate", "used": "active", "newest": "candidate"}
+        with opened.reading() as session:
+            jobs = session.execute(select(Job.name, Job.model_digest))
+            assert dict(jobs.all()) == {"ended": "used", "at work": None, "failed": None}
+            used = session.get_one(Model, "used")
+            assert (used.added_at, used.scores, used.facts) == (None, {}, {})
+            assert used.activated_at == used.first_used_at
+        opened.dispose()
+        migrations.downgrade(url, "0002")
+    with opened.reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM prediction")) == 2
+
+
+def test_a_model_that_a_worker_holds_now_is_the_one_that_was_used_last(
+    url: str, opened: Database
+) -> None:
+    migrations.upgrade(url, "0002")
+    with opened.writing() as session:
+        _before_the_registry(session)
+        for name, digest, seen in (("a", "newest", 20.0), ("b", "old", 10.0)):
+            values = {"name": name, "digest": digest, "seen": seen, "now": "2026-01-01 00:00:00"}
+            session.execute(
+                text(
+                    "INSERT INTO worker (name, device, backend, model_digest, images, started_at,"
+                    " seen_at) VALUES (:name, 'cpu', 'x', :digest, 0, :now, :seen)"
+                ),
+                values,
+            )
+    migrations.upgrade(url)
+    opened.dispose()
+    assert _models(opened) == {"old": "candidate", "used": "candidate", "newest": "active"}
+    with opened.reading() as session:
+        assert {tuple(worker.models) for worker in session.scalars(select(Worker))} == {()}
+
+
+def test_an_empty_list_of_models_has_no_active_one(url: str, opened: Database) -> None:
+    migrations.upgrade(url, "0002")
+    migrations.upgrade(url)
+    opened.dispose()
+    assert _models(opened) == {}
+
+
 def _fill(session: Session) -> None:
     session.add(User(id=1, email="a@example.org", fs_uniquifier="a"))
     session.add(Model(digest="d", name="n", version="1", classes=["x"]))
@@ -129,5 +232,8 @@ def _fill(session: Session) -> None:
     session.add(Image(id=1, job_id=1, position=0, name="i", size=1))
     session.flush()
     verdict = {"label": "x", "confidence": 1.0, "outcome": "accepted", "probabilities": [1.0]}
-    session.add(Prediction(image_id=1, model_digest="d", created_at=utcnow(), **verdict))
+    said = Prediction(
+        image_id=1, model_digest="d", created_at=utcnow(), candidates=["x"], **verdict
+    )
+    session.add(said)
     session.flush()

@@ -6,18 +6,19 @@ import csv
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ml.bundle import Bundle, default_bundle_path
+from ml.bundle import Architecture, Bundle, default_bundle_path
+from ml.cells import FOUR_CLASSES
 from ml.dataset import Sample, read_folder
-from ml.images import InputShape, Pixels, decode
+from ml.images import InputShape, Pixels
 from ml.inference import Classifier, load_classifier
-from ml.recipes import load_recipe
+from ml.reading import read
+from ml.recipes.recipe import Jitter, Recipe
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = "mobilenet_v2_imagenet_no_top.weights.h5"
@@ -68,7 +69,9 @@ def crops(bccd4: list[Sample], shipped: Bundle) -> Pixels:
     uint8 (200, height, width, 3)."""
     test = [sample for sample in bccd4 if sample.split == "test"]
     chosen = list(islice(test[:: len(test) // 200], 200))
-    return np.stack([decode(s.path.read_bytes(), shipped.metadata.shape) for s in chosen])
+    said = shipped.metadata
+    readings = [read(s.path.read_bytes(), said.shape, said.preprocessing) for s in chosen]
+    return np.stack([reading.pixels for reading in readings])
 
 
 @pytest.fixture(scope="session")
@@ -89,15 +92,54 @@ def small_set(bccd4: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def tiny_run(small_set: Path, imagenet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a real run on the small set, by the recipe that ships, but small and short."""
+def recipe() -> Recipe:
+    """A recipe for a very small network and two short passes."""
+    return Recipe(
+        name="tiny",
+        version="1.0.0",
+        classes=FOUR_CLASSES,
+        shape=InputShape(32, 32),
+        architecture=Architecture(alpha=0.35),
+        dropout=0.3,
+        head_passes=2,
+        head_rate=1e-3,
+        passes=2,
+        rate=3e-4,
+        batch=16,
+        jitter=Jitter(),
+    )
+
+
+@pytest.fixture(scope="session")
+def small_weights(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in the place of ImageNet's, for the network of the tiny recipe; every gamma is
+    4, for with ones next to nothing of an image would reach the last layer."""
+    import keras
+
+    path = tmp_path_factory.mktemp("weights") / "base.weights.h5"
+    keras.utils.set_random_seed(0)
+    alpha, shape = recipe.architecture.alpha, (32, 32, 3)
+    build = keras.applications.MobileNetV2
+    with _uncompiled():
+        base = build(shape, alpha=alpha, include_top=False, weights=None)
+        for layer in base.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.gamma.assign(4.0 * layer.gamma)
+        base.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    small_set: Path, small_weights: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a whole run on the small set by the tiny recipe."""
     from ml.fitting import Run
     from ml.training import train
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    recipe = replace(load_recipe("wbc4"), shape=InputShape(64, 64), batch=16, passes=2)
     with _uncompiled():
-        train(Run(recipe, read_folder(small_set), out, imagenet, 0, _silent))
+        train(Run(recipe, read_folder(small_set), out, small_weights, 0, _silent))
     return out
 
 

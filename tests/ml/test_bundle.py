@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from ml.bundle import (
     write_bundle,
 )
 from ml.cells import FOUR_CLASSES
+from ml.explain import HEAD
 from ml.images import InputShape
+from ml.reading import Preprocessing
 
 FACTS = Metadata(
     name="test",
@@ -31,7 +34,7 @@ FACTS = Metadata(
     classes=FOUR_CLASSES,
     shape=InputShape(64, 96),
     architecture=Architecture(),
-    preprocessing={"decoder": 1},
+    preprocessing=Preprocessing.located(1.3),
     scores={"validation": {"accuracy": 0.5}},
 )
 
@@ -39,6 +42,7 @@ FACTS = Metadata(
 def fill(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(b"weights")
     (folder / ONNX).write_bytes(b"network")
+    (folder / HEAD).write_bytes(b"head")
 
 
 @pytest.fixture
@@ -85,14 +89,14 @@ def test_the_digest_changes_with_the_metadata_and_with_the_weights(
     assert len(digests) == 3
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, ONNX])
+@pytest.mark.parametrize("name", [WEIGHTS, ONNX, HEAD])
 def test_a_changed_file_is_noticed(bundle: Bundle, name: str) -> None:
     (bundle.path / name).write_bytes(b"other")
     with pytest.raises(BundleTampered, match=rf"{name} is not the file that was written"):
         Bundle.load(bundle.path)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, ONNX])
+@pytest.mark.parametrize("name", [WEIGHTS, ONNX, HEAD])
 def test_a_missing_file_is_named(bundle: Bundle, name: str) -> None:
     (bundle.path / name).unlink()
     with pytest.raises(BundleMissing, match=name):
@@ -106,10 +110,10 @@ def test_a_place_without_a_bundle_is_named(tmp_path: Path, place: str) -> None:
         Bundle.load(tmp_path / place)
 
 
-@pytest.mark.parametrize("version", [2, "1", None])
+@pytest.mark.parametrize("version", [1, "2", None])
 def test_another_format_version_is_refused(bundle: Bundle, version: object) -> None:
     edit(bundle, format=version)
-    with pytest.raises(BundleFormat, match="this program reads format 1"):
+    with pytest.raises(BundleFormat, match="this program reads format 2"):
         Bundle.load(bundle.path)
 
 
@@ -126,6 +130,33 @@ def test_metadata_with_a_missing_or_an_unknown_key_are_refused(
 ) -> None:
     edit(bundle, **change)
     with pytest.raises(BundleFormat, match="incomplete"):
+        Bundle.load(bundle.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"decoder": 1}, "a way that this program no longer has"),
+        ({"locator": 99}, "a way that this program no longer has"),
+        ({"mirror": True}, "is not understood"),
+    ],
+)
+def test_images_read_in_a_way_that_is_gone_make_a_bundle_unusable(
+    bundle: Bundle, change: dict[str, Any], reason: str
+) -> None:
+    edit(bundle, preprocessing={**asdict(FACTS.preprocessing), **change})
+    with pytest.raises(BundleFormat, match=reason):
+        Bundle.load(bundle.path)
+
+
+def test_what_a_bundle_may_hold_beside_is_verified_too(tmp_path: Path) -> None:
+    def more(folder: Path) -> None:
+        fill(folder)
+        (folder / "trust.npz").write_bytes(b"trust")
+
+    bundle = write_bundle(tmp_path / "bundle", FACTS, more)
+    (bundle.path / "trust.npz").write_bytes(b"other")
+    with pytest.raises(BundleTampered, match=r"trust\.npz"):
         Bundle.load(bundle.path)
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
-from ml.bundle import Bundle
+from ml.bundle import Architecture, Bundle, Metadata
 from ml.cells import FOUR_CLASSES
-from ml.dataset import LeakingSplit, Sample, read_folder
-from ml.evaluation import LEAK_WARNING, Evaluation, choose, evaluate
-from ml.images import Pixels
-from ml.inference import Classifier, Probabilities
-from ml.reporting import as_text, write_report
+from ml.choosing import Choice, choose
+from ml.dataset import DataError, LeakingSplit, Sample, read_folder
+from ml.evaluation import Evaluation, evaluate
+from ml.images import InputShape, Pixels
+from ml.inference import Classifier, Outcome, Outputs
+from ml.judging import Judged, judge
+from ml.protocols import random_protocol
+from ml.reading import Preprocessing
+from ml.trust import Trust
+
+CERTAIN = 20.0
 
 
 class Colour:
@@ -26,12 +33,18 @@ class Colour:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self.trust = Trust.load(bundle)
 
-    def classify(self, batch: Pixels) -> Probabilities:
-        """One-hot rows: class 0 for the darkest quarter of brightness, and so on."""
-        places = batch.mean(axis=(1, 2, 3)) // 64
-        rows: Probabilities = np.eye(4, dtype=np.float32)[places.astype(int)]
-        return rows
+    def classify(self, batch: Pixels) -> Outputs:
+        """Sure of class 0 for the darkest quarter of brightness, and so on."""
+        shades = batch.mean(axis=(1, 2, 3))
+        logits = CERTAIN * np.eye(4, dtype=np.float32)[(shades // 64).astype(int)]
+        return Outputs(logits, shades[:, np.newaxis].astype(np.float32))
+
+    def activations(self, batch: Pixels) -> NDArray[np.float32]:
+        """Its brightness is all that it looks at."""
+        grey: NDArray[np.float32] = batch.mean(axis=3, dtype=np.float32)
+        return grey[:, np.newaxis]
 
 
 @pytest.fixture
@@ -52,105 +65,237 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def classifier(shipped: Bundle) -> Classifier:
-    return Colour(shipped)
+def bundle(tmp_path: Path) -> Bundle:
+    """A bundle of four classes that was trained on a set called elsewhere."""
+    metadata = replace(_metadata(), data={"sources": ["elsewhere"]})
+    return Bundle(tmp_path, metadata, "c0" * 32)
+
+
+@pytest.fixture
+def classifier(bundle: Bundle) -> Classifier:
+    return Colour(bundle)
 
 
 def silent(stage: str, done: float, note: str) -> None:
     """Show no progress."""
 
 
-def judged(classifier: Classifier, folder: Path, split: str) -> Evaluation:
-    chosen = choose(read_folder(folder), FOUR_CLASSES, split)
-    return evaluate(classifier, chosen, split, silent)
+Evaluated = Callable[..., tuple[Evaluation, Judged]]
+
+
+@pytest.fixture
+def evaluated(classifier: Classifier) -> Evaluated:
+    """Judges samples by a split."""
+
+    def run(samples: list[Sample], split: str = "shipped") -> tuple[Evaluation, Judged]:
+        choice = choose(samples, classifier.bundle, split)
+        judged = judge(classifier, choice.samples, silent)
+        return evaluate(classifier.bundle, choice, judged), judged
+
+    return run
 
 
 def test_the_shipped_split_is_scored_with_an_interval_over_photographs(
-    classifier: Classifier, folder: Path
+    evaluated: Evaluated, folder: Path
 ) -> None:
-    found = judged(classifier, folder, "shipped")
-    assert found.images == 24
-    assert found.scores.accuracy == 21 / 24
-    assert found.scores.matrix[0] == (3, 3, 0, 0)
-    assert not found.leaking
-    interval = found.intervals["accuracy"]
+    found, _ = evaluated(read_folder(folder))
+    assert (found.images, found.split, found.leaking) == (24, "shipped", False)
+    assert found.forced.scores.accuracy == 21 / 24
+    assert found.forced.scores.matrix[0] == (3, 3, 0, 0)
+    interval = found.forced.intervals["accuracy"]
     assert (interval.low, interval.high, interval.units) == (0.75, 1.0, 8)
+    recall = found.forced.class_intervals["eosinophil"]["recall"]
+    assert (recall.low, recall.high, recall.units) == (0.0, 1.0, 2)
+    assert found.model == "colour 1 (c0c0c0c0c0c0)"
 
 
-def test_a_random_split_is_scored_but_called_leaking(classifier: Classifier, folder: Path) -> None:
-    found = judged(classifier, folder, "random")
+def test_an_evaluation_is_the_same_every_time(evaluated: Evaluated, folder: Path) -> None:
+    assert evaluated(read_folder(folder))[0] == evaluated(read_folder(folder))[0]
+
+
+def test_a_random_split_is_scored_but_called_leaking(evaluated: Evaluated, folder: Path) -> None:
+    found, _ = evaluated(read_folder(folder), "random")
     assert found.leaking
-    assert found.intervals == {}
-    assert as_text(found).startswith(LEAK_WARNING)
-    assert as_text(found).rstrip().endswith(LEAK_WARNING)
+    assert found.forced.intervals == {}
+    assert found.forced.class_intervals == {}
+    assert found.workload[0].sent_interval is None
 
 
-def test_a_shipped_split_that_cuts_a_photograph_is_refused(folder: Path) -> None:
+def test_a_random_split_is_what_a_bundle_of_the_random_protocol_did_not_learn_from(
+    folder: Path, bundle: Bundle
+) -> None:
+    samples = read_folder(folder)
+    chosen = []
+    for seed in (3, 4):
+        data = {"leaking": True, "split": {"seed": seed}}
+        trained = replace(bundle, metadata=replace(bundle.metadata, data=data))
+        learnt, _ = random_protocol(samples, FOUR_CLASSES, seed)
+        chosen.append({sample.file for sample in choose(samples, trained, "random").samples})
+        assert not chosen[-1] & {sample.file for sample in learnt}
+        assert len(chosen[-1]) + len(learnt) == 24
+    assert chosen[0] != chosen[1]
+
+
+def test_a_shipped_split_that_cuts_a_photograph_is_refused(folder: Path, bundle: Bundle) -> None:
     samples = [replace(sample, group="same") for sample in read_folder(folder)]
     with pytest.raises(LeakingSplit, match="both sides"):
-        choose(samples, FOUR_CLASSES, "shipped")
+        choose(samples, bundle, "shipped")
 
 
-def test_a_set_without_photographs_has_no_accuracy_unless_called_leaking(folder: Path) -> None:
+def test_a_set_without_photographs_has_no_accuracy_unless_called_leaking(
+    folder: Path, bundle: Bundle
+) -> None:
     samples = [replace(sample, group=None) for sample in read_folder(folder)]
     with pytest.raises(LeakingSplit, match="unknown which photograph"):
-        choose(samples, FOUR_CLASSES, "shipped")
-    assert choose(samples, FOUR_CLASSES, "random")
+        choose(samples, bundle, "shipped")
+    assert choose(samples, bundle, "random").samples
 
 
-def test_a_set_without_a_test_part_says_what_to_do(folder: Path) -> None:
+def test_a_set_without_a_test_part_says_what_to_do(folder: Path, bundle: Bundle) -> None:
     samples = [replace(sample, split="") for sample in read_folder(folder)]
     with pytest.raises(LeakingSplit, match=r"--split whole.*--split random"):
-        choose(samples, FOUR_CLASSES, "shipped")
+        choose(samples, bundle, "shipped")
+
+
+def test_of_several_folders_each_needs_a_test_part(folder: Path, bundle: Bundle) -> None:
+    samples = read_folder(folder)
+    others = [replace(sample, split="", source="bare") for sample in samples]
+    with pytest.raises(LeakingSplit, match="folder bare does not say"):
+        choose([*samples, *others], bundle, "shipped")
+
+
+def test_a_part_that_the_authors_made_can_be_judged_by(
+    evaluated: Evaluated, folder: Path, bundle: Bundle
+) -> None:
+    samples = read_folder(folder)
+    first = [s.split == "test" and s.path.name == "00.png" for s in samples]
+    small = [
+        replace(sample, split="small") if wanted else sample
+        for sample, wanted in zip(samples, first, strict=True)
+    ]
+    found, _ = evaluated(small, "SMALL")
+    assert (found.images, found.split) == (4, "SMALL")
+    with pytest.raises(LeakingSplit, match=r"no part 'large'; its parts are small, test"):
+        choose(small, bundle, "large")
+    with pytest.raises(LeakingSplit, match="for training"):
+        choose(small, bundle, "train")
 
 
 def test_a_set_never_trained_on_may_be_judged_whole_without_an_interval(
-    classifier: Classifier, folder: Path
+    evaluated: Evaluated, folder: Path
 ) -> None:
     samples = [replace(s, group=None, split="") for s in read_folder(folder)]
-    chosen = [s for s in choose(samples, FOUR_CLASSES, "whole") if s.label != "eosinophil"]
-    found = evaluate(classifier, chosen, "whole", silent)
-    assert found.scores.accuracy == 1
-    assert found.intervals == {}
-    assert "No interval" in as_text(found)
+    found, _ = evaluated([s for s in samples if s.label != "eosinophil"], "whole")
+    assert found.forced.scores.accuracy == 1
+    assert found.forced.intervals == {}
+    assert found.lacking == ("eosinophil",)
 
 
-def test_a_set_trained_on_may_not_be_judged_whole(
-    classifier: Classifier, bccd4: list[Sample]
+def test_a_set_trained_on_may_not_be_judged_whole(folder: Path, bundle: Bundle) -> None:
+    samples = [replace(sample, source="elsewhere") for sample in read_folder(folder)]
+    with pytest.raises(LeakingSplit, match="trained on images of elsewhere"):
+        choose(samples, bundle, "whole")
+
+
+def test_a_class_that_the_bundle_does_not_know_is_left_out_and_counted(
+    folder: Path, bundle: Bundle
 ) -> None:
-    with pytest.raises(LeakingSplit, match="trained on images of bccd4"):
-        evaluate(classifier, bccd4[:4], "whole", silent)
-
-
-def test_a_class_that_a_set_lacks_or_the_bundle_does_not_know_is_left_out(folder: Path) -> None:
     samples = [s for s in read_folder(folder) if s.label != "monocyte"]
     samples.append(replace(samples[0], label="platelet", group="p", split="test"))
-    labels = {s.label for s in choose(samples, FOUR_CLASSES, "shipped")}
-    assert labels == {"eosinophil", "lymphocyte", "neutrophil"}
+    found = choose(samples, bundle, "shipped")
+    assert {s.label for s in found.samples} == {"eosinophil", "lymphocyte", "neutrophil"}
+    assert found.left_out == {"platelet": 1}
+    assert found.lacking == ("monocyte",)
 
 
-def test_the_report_is_text_json_and_picture(
-    classifier: Classifier, folder: Path, tmp_path: Path
+def test_one_class_alone_is_not_enough_to_judge_by(folder: Path, bundle: Bundle) -> None:
+    samples = [s for s in read_folder(folder) if s.label == "monocyte"]
+    with pytest.raises(DataError, match="one class, monocyte; at least two"):
+        choose(samples, bundle, "shipped")
+
+
+def test_a_set_of_other_classes_says_which_ones_the_bundle_knows(
+    folder: Path, bundle: Bundle
 ) -> None:
-    found = judged(classifier, folder, "shipped")
-    write_report(found, tmp_path / "out")
-    text = (tmp_path / "out" / "report.txt").read_text()
-    document = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert "eosinophil                 1.000     0.500     0.667         6" in text
-    assert "accuracy                   0.875   95 % interval 0.750 to 1.000, over 8 phot" in text
-    assert document["scores"]["classes"][0]["support"] == 6
-    assert document["digest"] == classifier.bundle.digest
-    with Image.open(tmp_path / "out" / "confusion.png") as picture:
-        assert min(picture.size) > 400
-        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 20
+    samples = [replace(sample, label="platelet") for sample in read_folder(folder)]
+    with pytest.raises(DataError, match=r"\(platelet\) is one the bundle knows: eosinophil, lymph"):
+        choose(samples, bundle, "shipped")
+
+
+def test_an_image_that_can_not_be_read_is_named(classifier: Classifier, folder: Path) -> None:
+    samples = choose(read_folder(folder), classifier.bundle, "shipped").samples
+    samples[3].path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=f"{samples[3].file} can't be judged by: .*not a JPEG"):
+        judge(classifier, samples, silent)
+
+
+def test_accepted_images_are_scored_apart(evaluated: Evaluated, folder: Path) -> None:
+    """The three wrong ones are made uncertain: what is accepted is then all right."""
+    found, judged = evaluated(read_folder(folder))
+    assert found.accepted == found.forced
+    unsure = tuple(
+        said if right else replace(said, outcome=Outcome.UNCERTAIN)
+        for said, right in zip(judged.predictions, judged.right, strict=True)
+    )
+    again = evaluate(
+        Bundle(folder, _metadata(), "d"),
+        Choice(judged.samples, "shipped", {}, ()),
+        replace(judged, predictions=unsure),
+    )
+    assert again.forced == found.forced
+    assert again.accepted is not None
+    assert (again.accepted.images, again.accepted.scores.accuracy) == (21, 1.0)
+
+
+def test_classes_with_few_training_images_are_scored_apart(
+    evaluated: Evaluated, folder: Path
+) -> None:
+    found, judged = evaluated(read_folder(folder))
+    assert found.large is None
+    choice = Choice(judged.samples, "shipped", {}, ())
+    metadata = replace(_metadata(), data={"few_shot": ["eosinophil"]})
+    again = evaluate(Bundle(folder, metadata, "d"), choice, judged)
+    assert again.few_shot == ("eosinophil",)
+    assert again.large is not None
+    assert (again.large.images, again.large.scores.accuracy) == (18, 1.0)
+    wider = evaluate(Bundle(folder, metadata, "d"), choice, judged, ["monocyte"])
+    assert wider.apart == ("monocyte",)
+    assert wider.large is not None
+    assert wider.large.images == 12
+
+
+def test_several_sources_are_scored_together_and_each_alone(
+    evaluated: Evaluated, folder: Path
+) -> None:
+    samples = read_folder(folder)
+    assert evaluated(samples)[0].by_source == {}
+    other = [replace(s, source="other") for s in samples if s.label != "eosinophil"]
+    found, _ = evaluated([*samples, *other])
+    assert found.sources == ("other", "set")
+    assert found.by_source["other"].scores.accuracy == 1
+    assert found.by_source["set"].scores.accuracy == 21 / 24
+    assert [entry.images for entry in found.outcomes_by_source] == [18, 24]
+    assert found.forced.intervals["accuracy"].units == 14
 
 
 def test_the_shipped_bundle_holds_its_promise_on_the_real_test_split(
     by_onnxruntime: Classifier, bccd4: list[Sample]
 ) -> None:
     """One copy of each of the 71 test photographs; at a third of them right it would be chance."""
-    test = choose(bccd4, FOUR_CLASSES, "shipped")
-    one_each = list({sample.group: sample for sample in test}.values())
-    found = evaluate(by_onnxruntime, one_each, "shipped", silent)
+    choice = choose(bccd4, by_onnxruntime.bundle, "shipped")
+    one_each = tuple({sample.group: sample for sample in choice.samples}.values())
+    judged = judge(by_onnxruntime, one_each, silent)
+    found = evaluate(by_onnxruntime.bundle, replace(choice, samples=one_each), judged)
     assert found.images == 71
-    assert found.scores.accuracy > 0.8
+    assert found.forced.scores.accuracy > 0.8
+
+
+def _metadata() -> Metadata:
+    return Metadata(
+        name="colour",
+        version="1",
+        classes=FOUR_CLASSES,
+        shape=InputShape(8, 8),
+        architecture=Architecture(),
+        preprocessing=Preprocessing(),
+    )

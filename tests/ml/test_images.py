@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ml.dataset import Sample
-from ml.images import InputShape, Pixels, UnreadableImage, decode
+from ml.images import LONGEST_SIDE, Pixels, UnreadableImage, decode
 
-SHAPE = InputShape(32, 48)
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
 
@@ -45,31 +44,40 @@ def sides(pixels: Pixels) -> tuple[NDArray[Any], NDArray[Any]]:
 def refused(data: bytes, **options: Any) -> UnreadableImage:
     """The refusal that decoding ends in."""
     with pytest.raises(UnreadableImage) as caught:
-        decode(data, SHAPE, **options)
+        decode(data, **options)
     return caught.value
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
 def test_every_format_gives_the_same_picture(kind: str) -> None:
-    pixels = decode(encoded(halves(), kind), SHAPE)
+    pixels = decode(encoded(halves(), kind))
     left, right = sides(pixels)
-    assert pixels.shape == (32, 48, 3)
+    assert pixels.shape == (64, 96, 3)
     assert pixels.dtype == np.uint8
     assert np.abs(left - RED).max() < 6
     assert np.abs(right - BLUE).max() < 6
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
-def test_a_lossless_picture_of_the_right_size_is_returned_untouched(kind: str) -> None:
+def test_a_lossless_picture_is_returned_untouched(kind: str) -> None:
     original = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
-    assert np.array_equal(decode(encoded(Image.fromarray(original), kind), SHAPE), original)
+    assert np.array_equal(decode(encoded(Image.fromarray(original), kind)), original)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_large_picture_is_brought_down_and_keeps_its_proportions(kind: str) -> None:
+    pixels = decode(encoded(halves(size=(3000, 1500)), kind))
+    left, right = sides(pixels)
+    assert pixels.shape == (LONGEST_SIDE // 2, LONGEST_SIDE, 3)
+    assert np.abs(left - RED).max() < 6
+    assert np.abs(right - BLUE).max() < 6
 
 
 def test_an_exif_rotated_photograph_is_turned_upright() -> None:
     sideways = halves().transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
     exif[0x0112] = 6
-    left, right = sides(decode(encoded(sideways, "JPEG", exif=exif), SHAPE))
+    left, right = sides(decode(encoded(sideways, "JPEG", exif=exif)))
     assert np.abs(left - RED).max() < 6
     assert np.abs(right - BLUE).max() < 6
 
@@ -77,20 +85,20 @@ def test_an_exif_rotated_photograph_is_turned_upright() -> None:
 def test_damaged_exif_does_not_hide_the_picture_or_is_refused_by_name() -> None:
     data = encoded(halves(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     try:
-        assert decode(data, SHAPE).shape == (32, 48, 3)
+        assert decode(data).shape == (64, 96, 3)
     except UnreadableImage as error:
         assert error.code == "damaged"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_becomes_rgb(kind: str) -> None:
-    left, right = sides(decode(encoded(halves("CMYK"), kind), SHAPE))
+    left, right = sides(decode(encoded(halves("CMYK"), kind)))
     assert np.abs(left - RED).max() < 12
     assert np.abs(right - BLUE).max() < 12
 
 
 def test_a_palette_picture_keeps_its_colours() -> None:
-    left, right = sides(decode(encoded(halves("P"), "PNG"), SHAPE))
+    left, right = sides(decode(encoded(halves("P"), "PNG")))
     assert left[0] > left[2]
     assert right[2] > right[0]
 
@@ -98,25 +106,25 @@ def test_a_palette_picture_keeps_its_colours() -> None:
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_what_is_transparent_is_white(mode: str) -> None:
     clear = Image.new("RGBA", (64, 64), (0, 0, 0, 0)).convert(mode)
-    assert decode(encoded(clear, "PNG"), SHAPE).min() == 255
+    assert decode(encoded(clear, "PNG")).min() == 255
 
 
 def test_a_transparent_palette_entry_is_white() -> None:
     image = Image.new("P", (64, 64), 0)
     image.putpalette([0, 0, 0, 255, 0, 0])
-    assert decode(encoded(image, "PNG", transparency=0), SHAPE).min() == 255
+    assert decode(encoded(image, "PNG", transparency=0)).min() == 255
 
 
 def test_half_transparent_black_is_grey() -> None:
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 128))
-    assert abs(int(decode(encoded(image, "PNG"), SHAPE)[0, 0, 0]) - 127) <= 1
+    assert abs(int(decode(encoded(image, "PNG"))[0, 0, 0]) - 127) <= 1
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_16_bit_grey_is_scaled_and_not_clipped(kind: str) -> None:
     ramp = np.linspace(0, 65535, 48, dtype=np.uint16)
     image = Image.fromarray(np.repeat(ramp[np.newaxis], 32, axis=0))
-    row = decode(encoded(image, kind), SHAPE)[0, :, 0].astype(int)
+    row = decode(encoded(image, kind))[0, :, 0].astype(int)
     assert np.abs(row - np.linspace(0, 255, 48)).max() <= 1
 
 
@@ -132,16 +140,16 @@ def test_16_bit_colour_is_scaled() -> None:
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         for name, body in chunks
     )
-    assert decode(data, SHAPE)[0, 0].tolist() == [255, 128, 0]
+    assert decode(data)[0, 0].tolist() == [255, 128, 0]
 
 
 def test_one_bit_pictures_are_black_and_white() -> None:
     image = Image.new("1", (64, 64), 1)
-    assert decode(encoded(image, "PNG"), SHAPE).min() == 255
+    assert decode(encoded(image, "PNG")).min() == 255
 
 
 def test_grey_becomes_three_equal_channels() -> None:
-    pixels = decode(encoded(Image.new("L", (64, 64), 77), "PNG"), SHAPE)
+    pixels = decode(encoded(Image.new("L", (64, 64), 77), "PNG"))
     assert (pixels == 77).all()
 
 
@@ -187,7 +195,7 @@ def test_a_truncated_jpeg_is_refused_by_name(bccd4: list[Sample]) -> None:
 def test_too_many_pixels_are_refused_before_they_are_read() -> None:
     error = refused(encoded(halves(), "PNG"), max_pixels=6143)
     assert error.code == "too_many_pixels"
-    assert decode(encoded(halves(), "PNG"), SHAPE, max_pixels=6144).shape == (32, 48, 3)
+    assert decode(encoded(halves(), "PNG"), max_pixels=6144).shape == (64, 96, 3)
 
 
 @pytest.mark.parametrize("side", [10_000, 20_000])
@@ -210,7 +218,7 @@ def test_several_pictures_in_one_file_are_refused_by_name(kind: str) -> None:
 
 def test_a_phones_jpeg_with_a_preview_behind_it_is_taken() -> None:
     data = encoded(halves(), "MPO", save_all=True, append_images=[halves(size=(24, 16))])
-    left, _ = sides(decode(data, SHAPE))
+    left, _ = sides(decode(data))
     assert np.abs(left - RED).max() < 6
 
 
@@ -235,6 +243,6 @@ def test_no_damage_to_a_file_raises_anything_but_a_refusal(data: st.DataObject) 
     for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=8)):
         content[place] = value
     try:
-        assert decode(bytes(content), SHAPE).shape == (32, 48, 3)
+        assert decode(bytes(content)).shape[2] == 3
     except UnreadableImage as error:
         assert str(error).endswith(".")

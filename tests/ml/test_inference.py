@@ -14,12 +14,13 @@ from ml.images import Pixels
 from ml.inference import (
     Classifier,
     NoGpu,
-    Outcome,
     gpu_possible,
     load_classifier,
     predictions,
     visible_gpus,
 )
+from ml.locate import Box, Location, Sight
+from ml.reading import Reading
 
 
 @pytest.fixture(params=["by_onnxruntime", "by_tensorflow"])
@@ -35,22 +36,40 @@ def test_it_says_what_it_runs_and_where(classifier: Classifier, shipped: Bundle)
     assert classifier.device == expected[classifier.backend]
 
 
-def test_probabilities_are_float32_and_sum_to_one(classifier: Classifier, crops: Pixels) -> None:
+def test_outputs_are_a_row_an_image(
+    classifier: Classifier, crops: Pixels, shipped: Bundle
+) -> None:
     found = classifier.classify(crops[:5])
-    assert found.shape == (5, 4)
-    assert found.dtype == np.float32
-    assert found.min() >= 0
-    assert np.abs(found.sum(axis=1) - 1).max() < 1e-5
+    assert found.logits.shape == (5, len(shipped.metadata.classes))
+    assert found.features.shape == (5, 1280)
+    assert found.logits.dtype == found.features.dtype == np.float32
+
+
+def test_the_features_are_the_mean_of_the_activations(
+    classifier: Classifier, crops: Pixels
+) -> None:
+    maps = classifier.activations(crops[:3])
+    features = classifier.classify(crops[:3]).features
+    assert maps.shape[:2] == (3, 1280)
+    assert np.abs(maps.mean(axis=(2, 3)) - features).max() < 1e-5
+
+
+def test_both_backends_give_the_same_activations(
+    by_onnxruntime: Classifier, by_tensorflow: Classifier, crops: Pixels
+) -> None:
+    one, other = (backend.activations(crops[:4]) for backend in (by_onnxruntime, by_tensorflow))
+    assert np.abs(one - other).max() < 1e-3
 
 
 def test_an_image_scores_the_same_in_any_company(classifier: Classifier, crops: Pixels) -> None:
-    together = classifier.classify(crops[:7])
-    alone = np.concatenate([classifier.classify(crops[place : place + 1]) for place in range(7)])
-    assert np.abs(together - alone).max() < 1e-5
+    together = classifier.classify(crops[:7]).logits
+    alone = [classifier.classify(crops[place : place + 1]).logits for place in range(7)]
+    assert np.abs(together - np.concatenate(alone)).max() < 1e-4
 
 
 def test_no_images_give_no_rows(classifier: Classifier, crops: Pixels) -> None:
-    assert classifier.classify(crops[:0]).shape == (0, 4)
+    assert classifier.classify(crops[:0]).logits.shape[0] == 0
+    assert predictions(classifier, []) == []
 
 
 @pytest.mark.parametrize("wrong", ["dtype", "side", "channels", "single"])
@@ -67,21 +86,20 @@ def test_a_batch_of_another_kind_is_refused(
         classifier.classify(batch)
 
 
-def test_predictions_follow_the_probabilities(classifier: Classifier) -> None:
-    rows = np.array([[0.1, 0.2, 0.6, 0.1], [0.97, 0.01, 0.01, 0.01]], np.float32)
-    first, second = predictions(classifier, rows)
-    assert (first.label, second.label) == ("monocyte", "eosinophil")
-    assert first.confidence == pytest.approx(0.6)
-    assert second.probabilities == pytest.approx((0.97, 0.01, 0.01, 0.01))
-    assert isinstance(second.probabilities[0], float)
-
-
-def test_every_prediction_is_accepted_as_long_as_bundles_carry_no_threshold(
-    classifier: Classifier,
+def test_predictions_follow_the_logits_and_carry_the_box(
+    classifier: Classifier, crops: Pixels
 ) -> None:
-    (only,) = predictions(classifier, np.full((1, 4), 0.25, np.float32))
-    assert only.outcome is Outcome.ACCEPTED
-    assert str(only.outcome) == "accepted"
+    box = Box(0.1, 0.2, 0.8, 0.9)
+    readings = [Reading(image, Location(Sight.ONE, box)) for image in crops[:6]]
+    logits = classifier.classify(crops[:6]).logits
+    found = predictions(classifier, readings)
+    names = classifier.bundle.metadata.classes
+    assert [one.label for one in found] == [names[int(row.argmax())] for row in logits]
+    for one in found:
+        assert one.confidence == max(one.probabilities)
+        assert sum(one.probabilities) == pytest.approx(1)
+        assert one.box == box
+        assert one.label == one.candidates[0]
 
 
 def test_without_a_gpu_the_cpu_is_taken(shipped: Bundle) -> None:

@@ -1,9 +1,8 @@
-"""The three commands, as a person types them."""
+"""Training and predicting, as a person types them."""
 
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import subprocess
 import sys
@@ -12,8 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hematovision.commands.learn import evaluate, predict, train
+from hematovision.commands.learn import predict, runs, train
 from ml.bundle import Bundle
+from ml.dataset import read_folder
+from ml.recipes import load_recipe
+from ml.variants import variant
 
 
 def run(command: object, *arguments: str | Path) -> Result:
@@ -87,50 +89,86 @@ def test_predict_refuses_a_tampered_bundle(
     assert not table.exists()
 
 
-def test_evaluate_scores_the_shipped_split(small_set: Path, tmp_path: Path) -> None:
-    result = run(evaluate, "--data", small_set, "--out", tmp_path / "out")
-    assert result.exit_code == 0, result.output
-    assert "shipped split: 16 images" in result.output
-    assert "over 4 photographs" in result.output
-    assert (tmp_path / "out" / "confusion.png").stat().st_size > 5000
+# The baseline as a network that is trained in seconds.
+SMALL = [
+    "shape.height=32",
+    "shape.width=32",
+    "architecture.alpha=0.35",
+    "head_passes=1",
+    "passes=2",
+    "rate=0.001",
+]
 
 
-def test_evaluate_shouts_that_a_random_split_leaks(small_set: Path, tmp_path: Path) -> None:
-    result = run(evaluate, "--data", small_set, "--out", tmp_path, "--split", "random")
-    assert "THIS SPLIT LEAKS" in result.stdout
-    assert "THIS SPLIT LEAKS" in result.stderr
-
-
-def test_evaluate_prints_json_for_programs(
-    small_set: Path, tmp_path: Path, shipped: Bundle
-) -> None:
-    result = run(evaluate, "--data", small_set, "--out", tmp_path, "--json")
-    document = json.loads(result.stdout)
-    assert document["digest"] == shipped.digest
-    assert document["images"] == 16
-
-
-def test_evaluate_refuses_a_set_whose_photographs_are_unknown(data: Path, tmp_path: Path) -> None:
-    result = run(evaluate, "--data", data / "bccd4" / "TEST", "--out", tmp_path)
-    assert "--split whole" in sentence(result)
+def small_training(data: Path, weights: Path, out: Path) -> list[str | Path]:
+    """The options that train a very small network."""
+    changes = [part for change in SMALL for part in ("--set", change)]
+    return ["--recipe", "baseline", *changes, "--data", data, "--weights", weights, "--out", out]
 
 
 @pytest.mark.usefixtures("uncompiled")
 def test_train_writes_a_bundle_that_predict_takes(
-    small_set: Path, imagenet: Path, tmp_path: Path
+    small_set: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     out, table = tmp_path / "run", tmp_path / "out.csv"
-    options: list[str | Path] = ["--data", small_set, "--out", out, "--weights", imagenet]
-    result = run(train, "--recipe", "baseline", *options)
+    result = run(train, *small_training(small_set, small_weights, out))
     assert result.exit_code == 0, (result.output, result.exception)
     assert Bundle.load(out / "bundle").title in result.stdout
+    assert "everything: pass 2 of 2: loss" in result.stderr
     result = run(predict, small_set / "TEST", "--csv", table, "--bundle", out / "bundle")
     assert result.exit_code == 0, result.output
-    assert "baseline 1.0.0" in table.read_text()
+    assert "baseline-variant-" in table.read_text()
+    result = run(runs, tmp_path / "log.jsonl")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("| run | state")
+    assert "| run | finished |" in result.stdout
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_train_goes_on_with_an_interrupted_run(
+    small_set: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    from ml.fitting import Interrupted, Run
+    from ml.training import train as train_network
+
+    def stop(stage: str, done: float, words: str) -> None:
+        if stage == "everything" and done > 0.5:
+            raise KeyboardInterrupt
+
+    recipe, out = variant(load_recipe("baseline"), SMALL), tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train_network(Run(recipe, read_folder(small_set), out, small_weights, 0, stop))
+    result = run(train, *small_training(small_set, small_weights, out), "--resume")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "pass 1 of 2" not in result.stderr
+    assert "pass 2 of 2" in result.stderr
+    assert Bundle.load(out / "bundle").metadata.recipe["changes"] == SMALL
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_train_shouts_that_the_random_protocol_leaks(
+    small_set: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    options = [*small_training(small_set, small_weights, out), "--set", "passes=0"]
+    result = run(train, *options, "--protocol", "random")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "random_split_that_leaks: accuracy" in result.stdout
+    assert "THIS SPLIT LEAKS" in result.stderr
+    assert Bundle.load(out / "bundle").metadata.name.endswith("-leaking")
+
+
+def test_train_refuses_a_change_of_no_field(small_set: Path, tmp_path: Path) -> None:
+    options = ["--recipe", "baseline", "--data", small_set, "--out", tmp_path / "out"]
+    assert "'droput' can't be set" in sentence(run(train, *options, "--set", "droput=0.1"))
+
+
+def test_runs_says_that_there_is_no_log(tmp_path: Path) -> None:
+    assert "no log of runs" in sentence(run(runs, tmp_path / "log.jsonl"))
 
 
 def test_train_refuses_a_folder_that_exists(small_set: Path, tmp_path: Path) -> None:
-    result = run(train, "--recipe", "wbc4", "--data", small_set, "--out", tmp_path)
+    result = run(train, "--recipe", "baseline", "--data", small_set, "--out", tmp_path)
     assert "exists already; choose another folder" in sentence(result)
 
 

@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ml.metrics import accuracy, balanced_accuracy, confusion_matrix, interval, macro_f1, score
+from ml.metrics import (
+    accuracy,
+    auroc,
+    balanced_accuracy,
+    bounds,
+    class_intervals,
+    confusion_matrix,
+    macro_f1,
+    resample,
+    score,
+    share_bounds,
+)
 
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=80)
 LABELS = ("a", "b", "c", "d")
@@ -93,9 +104,11 @@ def photographs(copies: int) -> NDArray[np.int64]:
     return matrices
 
 
+KINDS = np.arange(40) // 20
+
+
 def test_an_interval_holds_the_score_and_is_as_wide_as_its_photographs_say() -> None:
-    kinds = np.arange(40) // 20
-    found = interval(photographs(1), accuracy, kinds)
+    found = bounds(accuracy(resample(photographs(1), KINDS)), 40)
     spread = 1.96 * np.sqrt(0.75 * 0.25 / 40)
     assert found.low < 0.75 < found.high
     assert found.units == 40
@@ -103,12 +116,56 @@ def test_an_interval_holds_the_score_and_is_as_wide_as_its_photographs_say() -> 
 
 
 def test_more_copies_of_the_same_photographs_make_no_interval_narrower() -> None:
-    kinds = np.arange(40) // 20
-    once = interval(photographs(1), accuracy, kinds)
-    assert interval(photographs(50), accuracy, kinds) == once
+    once = accuracy(resample(photographs(1), KINDS))
+    assert accuracy(resample(photographs(50), KINDS)) == pytest.approx(once)
 
 
-def test_an_interval_is_the_same_every_time() -> None:
-    kinds = np.arange(40) // 20
-    first = interval(photographs(1), macro_f1, kinds, draws=200, seed=3)
-    assert interval(photographs(1), macro_f1, kinds, draws=200, seed=3) == first
+def test_a_resample_is_the_same_every_time_and_another_with_another_seed() -> None:
+    first = resample(photographs(1), KINDS, draws=250, seed=3)
+    assert (resample(photographs(1), KINDS, draws=250, seed=3) == first).all()
+    assert (resample(photographs(1), KINDS, draws=250, seed=4) != first).any()
+
+
+def test_each_class_keeps_its_photographs_in_every_resample() -> None:
+    assert (resample(photographs(1), KINDS).sum(axis=2) == 20).all()
+
+
+def test_a_class_has_an_interval_of_its_own_over_its_photographs() -> None:
+    """Class 0 has 30 photographs, a third of them wrong; class 1 has 10, all right; 2 has none."""
+    matrices = np.zeros((40, 3, 3), np.int64)
+    matrices[:20, 0, 0] = matrices[20:30, 0, 1] = matrices[30:, 1, 1] = 1
+    sums = resample(matrices, np.repeat([0, 1], [30, 10]))
+    found = class_intervals(matrices, sums, ("a", "b", "c"))
+    assert list(found) == ["a", "b"]
+    assert found["a"]["recall"].low < 2 / 3 < found["a"]["recall"].high
+    assert found["a"]["recall"].units == 30
+    assert (found["a"]["precision"].high, found["a"]["precision"].units) == (1, 20)
+    assert (found["b"]["recall"].high, found["b"]["recall"].units) == (1, 10)
+    assert found["b"]["precision"].low < 0.5 < found["b"]["precision"].high
+    assert found["b"]["f1"].units == 10
+
+
+def test_faultless_photographs_do_not_prove_that_there_are_no_faults() -> None:
+    """None in 10: up to 1 - 0.025 ** 0.1 may have one, by Clopper and Pearson's table 0.308."""
+    found = share_bounds([1.0, 1.0], 10)
+    assert found.low == pytest.approx(1 - 0.308, abs=0.001)
+    assert found.high == 1
+    found = share_bounds([0.0, 0.0], 10)
+    assert found.low == 0
+    assert found.high == pytest.approx(0.308, abs=0.001)
+    assert share_bounds([0.4, 0.5], 10) == bounds([0.4, 0.5], 10)
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    st.lists(st.integers(0, 9), min_size=1, max_size=30),
+)
+def test_the_area_under_the_curve_counts_every_pair(higher: list[int], lower: list[int]) -> None:
+    pairs = [(a > b) + (a == b) / 2 for a in higher for b in lower]
+    found = auroc(np.array(higher, np.float64), np.array(lower, np.float64))
+    assert found == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_the_area_under_the_curve_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        auroc(np.array([]), np.array([1.0]))

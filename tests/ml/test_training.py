@@ -1,132 +1,205 @@
-"""A tiny real training run, and how training refuses to start."""
+"""A tiny whole training run, what it leaves behind, and how training refuses to start."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-import h5py
 import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from ml.bundle import NOTICE, Bundle
-from ml.dataset import DataError, LeakingSplit, Sample, group_of, read_folder
-from ml.fitting import Run, TrainingFailed, train_everything
+from ml.course import LAST, Course
+from ml.dataset import DataError, data_hash, read_folder
+from ml.fitting import Interrupted, Run, TrainingFailed
 from ml.inference import load_classifier
-from ml.loading import Labelled, load
-from ml.recipes import load_recipe
-from ml.training import split, train
-
-RECIPE = load_recipe("wbc4")
+from ml.loading import load
+from ml.protocols import random_protocol
+from ml.recipes.recipe import Recipe
+from ml.runs import read_log
+from ml.training import LEAKING_SCORES, preprocessing, train
+from ml.variants import leaking
 
 
 def silent(stage: str, done: float, note: str) -> None:
     """Show no progress."""
 
 
-def log(run: Path) -> list[dict[str, float | str]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+def interrupting(stage: str, share: float) -> Callable[[str, float, str], None]:
+    """A report that interrupts a run in that stage, after that share of it."""
+
+    def report(now: str, done: float, note: str) -> None:
+        if now == stage and done > share:
+            raise KeyboardInterrupt
+
+    return report
 
 
-def normalizations(path: Path) -> list[list[NDArray[np.float32]]]:
-    """Gamma, beta, mean and variance of every batch norm of a weights file, in its order."""
-    with h5py.File(path) as file:
-        layers = file["layers"]
-        names = [name for name in layers if "normalization" in name]
-        order = sorted(names, key=lambda name: int((re.findall(r"\d+$", name) or ["0"])[0]))
-        return [[layers[name]["vars"][str(i)][()] for i in range(4)] for name in order]
+def passes(run: Path) -> list[dict[str, Any]]:
+    """What a run's own log says, but for the time."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def normalizations(weights: dict[str, NDArray[Any]]) -> list[list[NDArray[np.float32]]]:
+    """Gamma, beta, mean and variance of every batch norm."""
+    names = sorted({name.rsplit("/", 1)[0] for name in weights if re.search("gamma$", name)})
+    parts = ("gamma", "beta", "moving_mean", "moving_variance")
+    return [[weights[f"{name}/{part}"] for part in parts] for name in names]
 
 
 def test_a_run_leaves_a_bundle_that_classifies(tiny_run: Path) -> None:
     bundle = Bundle.load(tiny_run / "bundle")
     shape = bundle.metadata.shape
     batch = np.zeros((3, shape.height, shape.width, 3), np.uint8)
-    assert load_classifier(bundle, device="cpu").classify(batch).shape == (3, 4)
+    assert load_classifier(bundle, device="cpu").classify(batch).logits.shape == (3, 4)
 
 
 def test_a_bundle_records_how_it_was_made(tiny_run: Path) -> None:
     metadata = Bundle.load(tiny_run / "bundle").metadata
     assert metadata.recipe["passes"] == 2
-    assert metadata.recipe["shape"] == {"height": 64, "width": 64}
+    assert metadata.recipe["shape"] == {"height": 32, "width": 32}
     assert metadata.recipe["seed"] == 0
     assert sum(metadata.data["training"].values()) == 32
     assert sum(metadata.data["validation"].values()) == 16
     assert len(metadata.data["sha256"]) == 64
+    assert metadata.data["leaking"] is False
+    assert metadata.data["split"]["protocol"] == "grouped"
     assert 0 <= metadata.scores["validation"]["accuracy"] <= 1
     assert metadata.libraries["keras"] == keras.__version__
     assert metadata.notice == NOTICE
 
 
-def test_every_pass_is_logged_and_kept(tiny_run: Path) -> None:
-    passes = [entry["pass"] for entry in log(tiny_run) if entry["stage"] == "everything"]
-    kept = sorted(path.name for path in (tiny_run / "checkpoints").iterdir())
-    assert passes == [1, 2]
-    assert kept == [f"pass-{number:02}.weights.h5" for number in passes]
+def test_a_run_is_logged_with_all_that_the_table_needs(tiny_run: Path, recipe: Recipe) -> None:
+    bundle = Bundle.load(tiny_run / "bundle")
+    (entry,) = read_log(tiny_run.parent / "log.jsonl")
+    assert entry["state"] == "finished"
+    assert entry["recipe"] == json.loads(json.dumps(asdict(recipe)))
+    assert entry["data"] == bundle.metadata.data["sha256"]
+    assert entry["bundle"] == bundle.digest
+    assert entry["scores"]["accuracy"] == bundle.metadata.scores["validation"]["accuracy"]
+    assert (entry["seed"], entry["passes"], entry["out"]) == (0, 2, "tiny")
 
 
-def test_training_teaches_the_network_something(tiny_run: Path) -> None:
-    losses = [float(entry["loss"]) for entry in log(tiny_run) if entry["stage"] == "head"]
-    assert losses[-1] < losses[0]
+def test_every_pass_is_logged_and_the_last_is_kept(tiny_run: Path) -> None:
+    stages = [(entry["stage"], entry["pass"]) for entry in passes(tiny_run)]
+    assert stages == [("head", 1), ("head", 2), ("everything", 1), ("everything", 2)]
+    assert [path.name for path in (tiny_run / "checkpoints").iterdir()] == [LAST]
+    assert Course.load(tiny_run / "checkpoints").done == 2
 
 
-def test_training_moves_gamma_and_beta_but_no_statistic(tiny_run: Path, imagenet: Path) -> None:
-    trained = normalizations(tiny_run / "checkpoints" / "pass-02.weights.h5")
-    before = normalizations(imagenet)
-    assert len(trained) == len(before) == 52
-    for (gamma, beta, mean, variance), old in zip(trained, before, strict=True):
-        assert not np.array_equal(gamma, old[0])
-        assert not np.array_equal(beta, old[1])
-        assert np.array_equal(mean, old[2])
-        assert np.array_equal(variance, old[3])
+def test_training_moves_gamma_and_beta_but_no_statistic(tiny_run: Path) -> None:
+    state = Course.load(tiny_run / "checkpoints").state
+    trained = normalizations(state)
+    assert len(trained) == 52
+    for gamma, beta, mean, variance in trained:
+        # As the small weights have it.
+        assert not np.array_equal(gamma, np.full_like(gamma, 4))
+        assert not np.array_equal(beta, np.zeros_like(beta))
+        assert np.array_equal(mean, np.zeros_like(mean))
+        assert np.array_equal(variance, np.ones_like(variance))
 
 
-def test_no_photograph_is_both_learned_from_and_checked_by(bccd4: list[Sample], data: Path) -> None:
-    training, validation = split(RECIPE, [*bccd4, *read_folder(data / "pbc8")], seed=0)
-    assert not {group_of(s) for s in training} & {group_of(s) for s in validation}
-    assert {s.split for s in training} == {"train"}
-    assert {s.split for s in validation} == {"train", "val"}
-    assert {s.label for s in training} == {s.label for s in validation} == set(RECIPE.classes)
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize(("stage", "done"), [("head", 0), ("everything", 1)])
+def test_an_interrupted_run_is_resumed_to_the_same_bundle(
+    tiny_run: Path,
+    small_set: Path,
+    small_weights: Path,
+    recipe: Recipe,
+    tmp_path: Path,
+    stage: str,
+    done: int,
+) -> None:
+    report = interrupting(stage, 0.5)
+    run = Run(recipe, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
+    with pytest.raises(Interrupted, match="the same command and --resume"):
+        train(run)
+    assert not (run.out / "bundle").exists()
+    assert done == 0 or Course.load(run.checkpoints).done == done
+    train(replace(run, report=silent, resume=True))
+    ours, whole = (Course.load(out / "checkpoints").state for out in (run.out, tiny_run))
+    assert all(np.array_equal(ours[name], whole[name]) for name in whole)
+    assert passes(run.out)[-1] == passes(tiny_run)[-1]
+    scores = [Bundle.load(out / "bundle").metadata.scores for out in (run.out, tiny_run)]
+    assert scores[0] == scores[1]
+    (entry,) = read_log(tmp_path / "log.jsonl")
+    assert entry["state"] == "finished"
+    with pytest.raises(TrainingFailed, match="is finished"):
+        train(replace(run, resume=True))
 
 
-def test_images_of_unknown_photographs_are_not_trained_on(bccd4: list[Sample]) -> None:
-    with pytest.raises(LeakingSplit, match="unknown which photograph"):
-        split(RECIPE, [replace(sample, group=None) for sample in bccd4], seed=0)
+@pytest.mark.usefixtures("uncompiled")
+def test_a_run_is_not_resumed_with_another_recipe_or_seed(
+    small_set: Path, small_weights: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    report = interrupting("features", 0)
+    run = Run(recipe, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
+    with pytest.raises(Interrupted):
+        train(run)
+    with pytest.raises(TrainingFailed, match=r"exists already; .* or go on with it by --resume"):
+        train(run)
+    other = replace(run, resume=True, recipe=replace(recipe, rate=0.1), seed=1)
+    with pytest.raises(TrainingFailed, match="another recipe and another seed"):
+        train(other)
+
+
+def test_only_a_run_that_was_begun_is_resumed(
+    small_set: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    run = Run(recipe, read_folder(small_set), tmp_path / "run", None, 0, silent, resume=True)
+    with pytest.raises(TrainingFailed, match="no run to resume"):
+        train(run)
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_a_bundle_by_the_leaking_protocol_can_not_be_taken_for_a_product(
+    small_set: Path, small_weights: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    samples = read_folder(small_set)
+    published = leaking(replace(recipe, passes=0, head_passes=1))
+    bundle = train(Run(published, samples, tmp_path / "run", small_weights, 3, silent))
+    held = random_protocol(samples, recipe.classes, 3)[1]
+    assert bundle.metadata.name == "tiny-leaking"
+    assert bundle.metadata.data["leaking"] is True
+    assert bundle.metadata.data["split"] == {
+        "protocol": "random",
+        "share": 0.3,
+        "seed": 3,
+        "held_out_sha256": data_hash(held),
+    }
+    assert list(bundle.metadata.scores) == [LEAKING_SCORES]
+    assert "leaks" in bundle.metadata.intended_use
+    (entry,) = read_log(tmp_path / "log.jsonl")
+    assert entry["leaking"] is True
 
 
 def test_a_missing_class_is_named_before_anything_is_written(
-    small_set: Path, tmp_path: Path
+    small_set: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     samples = [s for s in read_folder(small_set) if s.label != "monocyte"]
     out = tmp_path / "run"
     with pytest.raises(DataError, match="no images of monocyte"):
-        train(Run(RECIPE, samples, out, None, 0, silent))
+        train(Run(recipe, samples, out, None, 0, silent))
     assert not out.exists()
 
 
-def test_a_run_never_overwrites_another(small_set: Path, tmp_path: Path) -> None:
+def test_a_run_never_overwrites_another(small_set: Path, recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(TrainingFailed, match="exists already"):
-        train(Run(RECIPE, read_folder(small_set), tmp_path, None, 0, silent))
+        train(Run(recipe, read_folder(small_set), tmp_path, None, 0, silent))
 
 
-def test_an_unreadable_training_image_is_named(small_set: Path, tmp_path: Path) -> None:
+def test_an_unreadable_training_image_is_named(
+    small_set: Path, recipe: Recipe, tmp_path: Path
+) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"")
     sample = replace(read_folder(small_set)[0], path=bad)
     with pytest.raises(DataError, match=r"bad\.jpg can't be learned from .* The file is empty"):
-        load([sample], RECIPE.classes, RECIPE.shape, silent)
-
-
-def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, small_set: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    recipe = replace(RECIPE, jitter=None, passes=1)
-    run = Run(recipe, [], tmp_path, None, 0, silent)
-    image = keras.Input((8, 8, 3))
-    network = keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(image)) * np.nan)
-    samples = tuple(read_folder(small_set)[:4])
-    data = Labelled(samples, np.zeros((4, 8, 8, 3), np.uint8), np.arange(4))
-    with pytest.raises(TrainingFailed, match="not a number"):
-        train_everything(run, network, data, data)
+        load([sample], recipe.classes, recipe.shape, preprocessing(recipe), silent)

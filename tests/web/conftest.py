@@ -19,13 +19,14 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 import migrations
-from core import accounts, jobs
+from core import accounts, jobs, registry
 from core.accounts import RoleName
 from core.blobs import MemoryBlobs
 from core.db import Database
 from core.jobs import Failure, Verdict
 from core.models import Model, Role, Shard, User
 from core.queue import MemoryQueue
+from core.registry import Facts
 from core.settings import Settings
 from core.states import ShardState, TokenKind
 from tests.conftest import wipe
@@ -35,6 +36,7 @@ from web.accounts import add_user
 PASSWORD = "a long enough password"
 CLASSES = ["eosinophil", "lymphocyte", "monocyte", "neutrophil"]
 DIGEST = "d" * 64
+SHOWN = {"few_shot": ["monocyte"], "trust": {"temperature": 1.2}}
 Png = Callable[..., bytes]
 Api = Callable[..., TestResponse]
 Submitted = Callable[..., int]
@@ -288,7 +290,8 @@ def classify(database: Database) -> Classify:
     ) -> None:
         with database.writing() as session:
             if session.get(Model, DIGEST) is None:
-                session.add(Model(digest=DIGEST, name="wbc4", version="1.0", classes=CLASSES))
+                facts = Facts(DIGEST, "wbc4", "1.0", tuple(CLASSES), {}, SHOWN)
+                registry.start_with(session, facts)
             waiting = session.scalars(
                 select(Shard.id).where(Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED)))
             ).all()
@@ -311,3 +314,29 @@ def judge_in_turn(image_id: int) -> Verdict:
     probabilities = [rest] * 4
     probabilities[image_id % 4] = best
     return Verdict(CLASSES[image_id % 4], best, "accepted", tuple(probabilities))
+
+
+DOUBT = Verdict(
+    label="eosinophil",
+    confidence=0.55,
+    outcome="uncertain",
+    probabilities=(0.55, 0.01, 0.01, 0.43),
+    candidates=("eosinophil", "neutrophil"),
+    reason="between_classes",
+    familiarity=0.62,
+    box=(0.25, 0.2, 0.75, 0.625),
+)
+STRANGE = Verdict(
+    label="monocyte",
+    confidence=0.71,
+    outcome="unfamiliar",
+    probabilities=(0.1, 0.1, 0.71, 0.09),
+    candidates=("monocyte",),
+    reason="several_cells",
+    familiarity=0.004,
+)
+
+
+def judge_variously(image_id: int) -> Verdict:
+    """Doubt every fourth image from the first on, find each after it strange, accept the rest."""
+    return {1: DOUBT, 2: STRANGE}.get(image_id % 4) or judge_in_turn(image_id)

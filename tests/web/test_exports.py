@@ -13,7 +13,16 @@ from core.db import Database
 from core.models import Image, Job
 from core.states import ImageState, JobState
 from ml.cells import FOUR_CLASSES
-from tests.web.conftest import DIGEST, Api, Classify, Png, Submitted, content, on_both
+from tests.web.conftest import (
+    DIGEST,
+    Api,
+    Classify,
+    Png,
+    Submitted,
+    content,
+    judge_variously,
+    on_both,
+)
 from web.exports import csv_lines, json_lines
 
 
@@ -36,6 +45,10 @@ def test_every_file_stands_in_the_csv_with_its_verdict_or_its_reason(
         "class",
         "confidence",
         "outcome",
+        "candidates",
+        "reason",
+        "familiarity",
+        "box",
         "model",
         *(f"probability_{name}" for name in FOUR_CLASSES),
         "message",
@@ -47,7 +60,41 @@ def test_every_file_stands_in_the_csv_with_its_verdict_or_its_reason(
     assert rows[0]["probability_neutrophil"] == "0.006667"
     assert rows[0]["model"].endswith(f"({DIGEST[:12]})")
     assert (rows[3]["class"], rows[3]["confidence"], rows[3]["outcome"]) == ("", "", "refused")
+    assert (rows[3]["candidates"], rows[3]["reason"], rows[3]["box"]) == ("", "", "")
     assert rows[3]["message"].startswith("This is not an image")
+
+
+def test_what_is_not_accepted_has_its_best_guess_and_the_whole_story(
+    api: Api, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted({"a.png": png(1), "b.png": png(2), "c.png": png(3), "d.png": png(1)})
+    classify(judge_variously)
+    doubt, strange, plain, again = table(api("GET", f"/jobs/{job}/results.csv").text)
+    assert (doubt["class"], doubt["outcome"]) == ("eosinophil", "uncertain")
+    assert (doubt["candidates"], doubt["reason"]) == ("eosinophil | neutrophil", "between_classes")
+    assert (doubt["familiarity"], doubt["box"]) == ("0.6200", "0.2500 0.2000 0.7500 0.6250")
+    assert {**again, "file": "a.png", "message": ""} == doubt
+    assert (strange["class"], strange["outcome"]) == ("monocyte", "unfamiliar")
+    assert (strange["reason"], strange["familiarity"], strange["box"]) == (
+        "several_cells",
+        "0.0040",
+        "",
+    )
+    assert (plain["candidates"], plain["reason"], plain["familiarity"]) == ("neutrophil", "", "")
+    found = json.loads(api("GET", f"/jobs/{job}/results.json").text)
+    assert found["job"]["outcomes"] == {"accepted": 1, "uncertain": 1, "unfamiliar": 1}
+    first, second, third, _ = found["files"]
+    assert (first["candidates"], first["reason"]) == (
+        ["eosinophil", "neutrophil"],
+        "between_classes",
+    )
+    assert (first["familiarity"], first["box"]) == (0.62, [0.25, 0.2, 0.75, 0.625])
+    assert (second["class"], second["outcome"], second["box"]) == ("monocyte", "unfamiliar", None)
+    assert (third["familiarity"], third["box"], third["reason"]) == (None, None, "")
+    assert (found["models"][0]["few_shot"], found["models"][0]["calibrated"]) == (
+        ["monocyte"],
+        True,
+    )
 
 
 def test_cells_that_a_spreadsheet_would_run_are_made_harmless(
@@ -96,7 +143,8 @@ def test_an_export_shows_one_moment_whatever_happens_meanwhile(
 def test_an_empty_job_exports_a_header_and_valid_json(api: Api) -> None:
     job = content(api("POST", "/jobs", json={"name": "Empty"}))["id"]
     header = api("GET", f"/jobs/{job}/results.csv").text
-    assert header == '"file","class","confidence","outcome","model","message"\n'
+    columns = "file class confidence outcome candidates reason familiarity box model message"
+    assert header == ",".join(f'"{name}"' for name in columns.split()) + "\n"
     assert json.loads(api("GET", f"/jobs/{job}/results.json").text)["files"] == []
 
 

@@ -14,7 +14,7 @@ from core.jobs import Failure, Verdict
 from core.models import Report
 from core.queue import REPORT, MemoryQueue
 from core.settings import Settings
-from core.states import Lane, ReportState
+from core.states import Lane, MakingState
 from tests.web.conftest import (
     Api,
     Browser,
@@ -67,6 +67,7 @@ def test_a_job_says_all_that_the_contract_names(
         "label",
         "code",
         "colour",
+        "few_shot",
         "count",
         "share",
         "low",
@@ -169,7 +170,7 @@ def test_a_full_page_of_jobs_leads_to_no_empty_one(
 
 
 @on_both
-@pytest.mark.parametrize("order", ["high", "low"])
+@pytest.mark.parametrize("order", ["high", "low", "check"])
 @pytest.mark.parametrize("label", ["", "lymphocyte"])
 def test_the_gallery_is_paged_in_order_without_gap_or_double(
     api: Api, submitted: Submitted, classify: Classify, png: Png, order: str, label: str
@@ -185,7 +186,7 @@ def test_the_gallery_is_paged_in_order_without_gap_or_double(
         if page["next"] is None:
             break
         query["before"] = page["next"]
-    assert found == sorted(found, reverse=order == "high")
+    assert found == sorted(found, reverse=order != "low")
     assert len(set(found)) == (10 if label else 40)
 
 
@@ -216,6 +217,7 @@ def test_what_has_no_confidence_is_paged_as_announced(
         "/jobs/1/images?state=refused&before=-1",
         f"/jobs/1/images?state=refused&before={2**31}",
         f"/jobs?before=1_{2**31}",
+        "/jobs/1/images?order=check&before=0.5_3",
         "/jobs/1/images?state=nothing",
         "/jobs/1/images?order=sideways",
     ],
@@ -315,16 +317,6 @@ def test_a_job_without_a_file_says_what_to_do_next(api: Api, laboratory: Browser
     assert re.search(r'holds no file\. <a href="/">Submit images</a>', page)
 
 
-def test_uncertain_cells_stand_in_a_bin_of_their_own(
-    laboratory: Browser, submitted: Submitted, classify: Classify, png: Png
-) -> None:
-    job = submitted(pictures(png, 4))
-    classify(lambda i: Verdict("monocyte", 0.4, "uncertain", (0.2, 0.2, 0.4, 0.2)))
-    page = laboratory.get(f"/jobs/{job}").text
-    assert "Uncertain" in page
-    assert laboratory.get(f"/jobs/{job}/gallery?outcome=uncertain").text.count("<li>") == 4
-
-
 def test_a_report_is_ordered_rung_for_and_fetched(
     api: Api,
     submitted: Submitted,
@@ -348,7 +340,7 @@ def test_a_report_is_ordered_rung_for_and_fetched(
     assert api("GET", f"/reports/{report['id']}/pdf").status_code == 409
     blobs.put("reports/1", b"%PDF-1.7 report")
     with database.writing() as session:
-        session.execute(update(Report).values(state=ReportState.READY, blob_key="reports/1"))
+        session.execute(update(Report).values(state=MakingState.READY, blob_key="reports/1"))
     assert content(api("GET", f"/reports/{report['id']}"))["state"] == "ready"
     pdf = api("GET", f"/reports/{report['id']}/pdf")
     assert (pdf.mimetype, pdf.data) == ("application/pdf", b"%PDF-1.7 report")
@@ -363,7 +355,7 @@ def test_a_report_is_ordered_without_javascript(
     answer = laboratory.submit(f"/jobs/{job}/report", {"paper": "Letter"})
     assert answer.location == "/reports/1"
     assert "is being made" in laboratory.get("/reports/1").text
-    for state, words in ((ReportState.READY, "Open the PDF"), (ReportState.FAILED, "Out of paper")):
+    for state, words in ((MakingState.READY, "Open the PDF"), (MakingState.FAILED, "Out of paper")):
         with database.writing() as session:
             session.execute(update(Report).values(state=state, message="Out of paper."))
         assert words in laboratory.get("/reports/1").text
@@ -395,7 +387,7 @@ def test_the_live_part_of_a_page_asks_for_no_gallery(
         asked.append(str(values[2]))
 
     event.listen(database.engine, "before_cursor_execute", note)
-    for part, wanted in (("summary", 0), ("gallery", 3)):
+    for part, wanted in (("summary", 1), ("gallery", 3)):
         asked.clear()
         assert laboratory.get(f"/jobs/{job}/{part}").status_code == 200
         gallery = [one for one in asked if "GROUP BY image.state" in one or "outcome" in one]

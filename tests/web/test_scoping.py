@@ -8,7 +8,7 @@ from sqlalchemy import update
 from core.accounts import RoleName
 from core.db import Database
 from core.models import Report
-from core.states import ReportState
+from core.states import MakingState
 from tests.web.conftest import Api, Classify, Png, SignIn, Submitted, content
 
 B = "b@laboratory.test"
@@ -42,7 +42,7 @@ def job(submitted: Submitted, classify: Classify, png: Png, api: Api, database: 
     classify()
     api("POST", f"/jobs/{made}/reports", json={"paper": "A4"})
     with database.writing() as session:
-        session.execute(update(Report).values(state=ReportState.READY, blob_key="gone"))
+        session.execute(update(Report).values(state=MakingState.READY, blob_key="gone"))
     return made
 
 

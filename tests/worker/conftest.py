@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,13 +19,14 @@ from core.intake import Limits, accept
 from core.models import Job
 from core.queue import MemoryQueue
 from core.settings import Settings
-from ml.bundle import Bundle, default_bundle_path
+from ml.bundle import METADATA, Bundle, default_bundle_path
 from ml.images import Pixels
-from ml.inference import Classifier, Probabilities, load_classifier
-from worker.fleet import introduce
+from ml.inference import Classifier, Outputs, load_classifier
+from worker.models import Model, ModelStore, introduce, open_model
 from worker.process import WorkerProcess
 
 Submit = Callable[..., int]
+MakeBundle = Callable[..., Bundle]
 
 
 def png(seed: int, side: int = 40) -> bytes:
@@ -41,8 +43,9 @@ class Watched:
     def __init__(self, inner: Classifier, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._inner, self.meanwhile, self.images = inner, meanwhile, 0
         self.bundle, self.backend, self.device = inner.bundle, inner.backend, inner.device
+        self.trust, self.activations = inner.trust, inner.activations
 
-    def classify(self, batch: Pixels) -> Probabilities:
+    def classify(self, batch: Pixels) -> Outputs:
         self.images += len(batch)
         self.meanwhile()
         return self._inner.classify(batch)
@@ -54,20 +57,45 @@ def classifier() -> Classifier:
 
 
 @pytest.fixture
+def another(tmp_path: Path) -> MakeBundle:
+    """Return what makes a bundle of the same network under another version.
+
+    ``turned`` names its classes one further round, so that it disagrees on every image.
+    """
+
+    def make(version: str = "next", *, turned: bool = False) -> Bundle:
+        folder = tmp_path / "bundles" / version
+        shutil.copytree(default_bundle_path(), folder)
+        document = json.loads((folder / METADATA).read_text())
+        document["version"] = version
+        if turned:
+            document["classes"] = document["classes"][1:] + document["classes"][:1]
+        (folder / METADATA).write_text(json.dumps(document))
+        return Bundle.load(folder)
+
+    return make
+
+
+@pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data=tmp_path, lease_seconds=5, shard_size=8, laboratory="St Mary's")
 
 
 @pytest.fixture
+def blobs() -> MemoryBlobs:
+    return MemoryBlobs()
+
+
+@pytest.fixture
 def database(
-    settings: Settings, migrated_sqlite: Path, classifier: Classifier
+    settings: Settings, migrated_sqlite: Path, classifier: Classifier, blobs: MemoryBlobs
 ) -> Iterator[Database]:
     shutil.copy(migrated_sqlite, settings.data / "hematovision.db")
     database = Database(settings.database)
     with database.writing() as session:
         accounts.ensure_roles(session)
         accounts.first_administrator(session, "lab@example.org")
-        introduce(session, classifier.bundle)
+        introduce(session, blobs, classifier.bundle)
     yield database
     database.dispose()
 
@@ -83,17 +111,33 @@ def watched(classifier: Classifier) -> Watched:
 
 
 @pytest.fixture
+def models(settings: Settings, blobs: MemoryBlobs, watched: Watched) -> ModelStore:
+    """The shipped model, watched, and whatever else lies in the store."""
+
+    def load(bundle: Bundle) -> Model:
+        return Model(watched) if bundle is watched.bundle else open_model(bundle, 1)
+
+    return ModelStore(blobs, settings.unpacked_models, watched.bundle, load)
+
+
+@pytest.fixture
 def here(
-    settings: Settings, database: Database, queue: MemoryQueue, watched: Watched
+    settings: Settings,
+    database: Database,
+    blobs: MemoryBlobs,
+    queue: MemoryQueue,
+    models: ModelStore,
 ) -> WorkerProcess:
-    return WorkerProcess("host:1", settings, database, MemoryBlobs(), queue, watched, decoders=2)
+    return WorkerProcess("host:1", settings, database, blobs, queue, models, decoders=2)
 
 
 @pytest.fixture
 def submit(here: WorkerProcess) -> Submit:
     """Submit files by name and return the job's id, its shards published."""
 
-    def _submit(files: Mapping[str, bytes], name: str = "Ward 3", reference: str = "") -> int:
+    def _submit(
+        files: Mapping[str, bytes], name: str = "Ward 3", reference: str = "", model: str = ""
+    ) -> int:
         limits = Limits(here.settings.max_file_bytes, here.settings.max_pixels)
         with here.database.writing() as session:
             person = accounts.find_person(session, "lab@example.org")
@@ -102,7 +146,7 @@ def submit(here: WorkerProcess) -> Submit:
             announced = jobs.announce(session, job, entries, 1000)
             for (image, _), data in zip(announced, files.values(), strict=True):
                 jobs.receive(session, job, image, accept(io.BytesIO(data), here.blobs, limits))
-            jobs.submit(session, job, here.settings, without_missing=False)
+            jobs.submit(session, job, here.settings, without_missing=False, model=model)
             job_id = job.id
         jobs.dispatch(here.database, here.queue, here.settings)
         return job_id

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigurationError
-from core.queue import CLASSIFY, REPORT
+from core.queue import CLASSIFY, EXPLAIN, REPORT
 from core.settings import Settings
 from core.states import Lane
 from worker.app import HARD_SECONDS, Shape, create_app, settings_of
 from worker.main import serve, shape
-from worker.tasks import classify_shard, make_report
+from worker.tasks import classify_shard, explain_image, make_report
 
 
 def test_the_settings_that_keep_work_alive_stand() -> None:
@@ -48,7 +48,8 @@ def test_the_lanes_are_served_in_their_order() -> None:
 
 
 def test_the_tasks_go_by_the_names_that_are_rung_for() -> None:
-    assert (classify_shard.name, make_report.name) == (CLASSIFY, REPORT)
+    names = (classify_shard.name, make_report.name, explain_image.name)
+    assert names == (CLASSIFY, REPORT, EXPLAIN)
 
 
 def test_a_process_that_is_started_afresh_gets_the_same_settings(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ import time
 from sqlalchemy import select, update
 
 from core.db import Database, clock
-from core.models import Model, Worker
-from ml.inference import Classifier
+from core.models import Worker
 from worker import fleet
 from worker.fleet import Badge, Heartbeat, Tally
 
-BADGE = Badge("host:7", "cpu", "onnxruntime", "d" * 64)
+BADGE = Badge("host:7", "cpu", "onnxruntime")
+MODELS = ("d" * 64, "e" * 64)
 
 
 def workers(database: Database) -> list[Worker]:
@@ -20,9 +20,9 @@ def workers(database: Database) -> list[Worker]:
         return list(session.scalars(select(Worker).order_by(Worker.name)))
 
 
-def beat(database: Database, badge: Badge, tally: Tally) -> None:
+def beat(database: Database, badge: Badge, tally: Tally, models: tuple[str, ...] = MODELS) -> None:
     with database.writing() as session:
-        fleet.beat(session, badge, tally)
+        fleet.beat(session, badge, tally, models)
 
 
 def test_a_first_beat_adds_a_row_and_later_ones_keep_it_fresh(database: Database) -> None:
@@ -31,16 +31,18 @@ def test_a_first_beat_adds_a_row_and_later_ones_keep_it_fresh(database: Database
     (first,) = workers(database)
     assert (first.name, first.device, first.images) == ("host:7", "cpu", 0)
     assert first.images_per_second is None
+    assert (first.model_digest, first.models) == (MODELS[0], list(MODELS))
     tally.add(32, 0.5)
-    beat(database, BADGE, tally)
+    beat(database, BADGE, tally, MODELS[1:])
     (second,) = workers(database)
     assert (second.images, second.images_per_second) == (32, 64.0)
+    assert (second.model_digest, second.models) == (MODELS[1], [MODELS[1]])
     assert second.seen_at > first.seen_at
     assert second.started_at == first.started_at
 
 
 def test_a_clean_stop_takes_the_row_away(database: Database) -> None:
-    heartbeat = Heartbeat(database, BADGE, Tally())
+    heartbeat = Heartbeat(database, BADGE, Tally(), lambda: MODELS)
     heartbeat.start()
     deadline = time.monotonic() + 5
     while not workers(database) and time.monotonic() < deadline:
@@ -52,7 +54,7 @@ def test_a_clean_stop_takes_the_row_away(database: Database) -> None:
 
 def test_the_rows_of_killed_workers_age_out(database: Database) -> None:
     for name, age in (("host:1", fleet.FORGET_SECONDS + 1), ("host:2", 60)):
-        beat(database, Badge(name, "cpu", "onnxruntime", "d"), Tally())
+        beat(database, Badge(name, "cpu", "onnxruntime"), Tally())
         with database.writing() as session:
             silent = update(Worker).where(Worker.name == name)
             session.execute(silent.values(seen_at=clock() - age))
@@ -61,7 +63,8 @@ def test_the_rows_of_killed_workers_age_out(database: Database) -> None:
 
 
 def test_a_database_that_is_away_does_not_end_the_heartbeat() -> None:
-    heartbeat = Heartbeat(Database("sqlite:////nowhere/at/all.db"), BADGE, Tally())
+    nowhere = Database("sqlite:////nowhere/at/all.db")
+    heartbeat = Heartbeat(nowhere, BADGE, Tally(), lambda: MODELS)
     heartbeat.start()
     heartbeat.stop()
 
@@ -73,15 +76,3 @@ def test_the_speed_is_that_of_the_last_shards() -> None:
         tally.add(10, 1.0)
     assert tally.images == 210
     assert tally.images_per_second == 10.0
-
-
-def test_introducing_a_model_twice_leaves_one_row(
-    database: Database, classifier: Classifier
-) -> None:
-    for _ in range(2):
-        with database.writing() as session:
-            fleet.introduce(session, classifier.bundle)
-    with database.reading() as session:
-        model = session.scalars(select(Model)).one()
-    assert model.digest == classifier.bundle.digest
-    assert tuple(model.classes) == classifier.bundle.metadata.classes

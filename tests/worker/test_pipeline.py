@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import BinaryIO
 
-import numpy as np
 import pytest
 from sqlalchemy import func, select, update
 
-from core import jobs
+from core import jobs, registry
 from core.blobs import MemoryBlobs, image_key
 from core.db import clock
 from core.errors import LeaseLost
@@ -17,9 +17,13 @@ from core.models import Image, Job, Prediction, Shard
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import ImageState, JobState, ShardState
-from ml.images import decode
-from tests.worker.conftest import Submit, Watched, counts_of, png
+from ml.bundle import Bundle
+from ml.inference import predictions
+from ml.reading import read
+from tests.worker.conftest import MakeBundle, Submit, Watched, counts_of, png
 from worker.lease import Lease
+from worker.models import Model, ModelStore, facts_of
+from worker.packing import keep
 from worker.pipeline import BATCH, classify, classify_shard
 from worker.process import WorkerProcess
 
@@ -73,12 +77,14 @@ def test_every_image_of_a_job_is_classified_and_the_job_ends(
 def test_the_network_sees_what_a_direct_call_gives_it(here: WorkerProcess, submit: Submit) -> None:
     job_id = submit(files(3))
     work_through(here)
-    shape = here.classifier.bundle.metadata.shape
-    direct = here.classifier.classify(np.stack([decode(png(seed), shape) for seed in range(3)]))
+    model = here.models.get(here.models.shipped.digest)
+    said = model.bundle.metadata
+    readings = [read(png(seed), said.shape, said.preprocessing) for seed in range(3)]
+    direct = predictions(model.classifier, readings)
     with here.database.reading() as session:
         rows = list(jobs.export_rows(session, job_id))
     for row, expected in zip(rows, direct, strict=True):
-        assert row.probabilities == pytest.approx(expected, abs=1e-5)
+        assert row.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
 
 
 def test_three_deliveries_of_one_message_add_nothing(
@@ -141,7 +147,7 @@ def test_a_lost_lease_stops_the_work_between_two_batches(
     watched.meanwhile = lease.lose
     many = dataclasses.replace(claim, work=claim.work * 3)
     with pytest.raises(LeaseLost):
-        classify(here, many, lease)
+        classify(here, here.models.get(here.models.shipped.digest), many, lease)
     assert watched.images == BATCH < len(many.work)
 
 
@@ -185,6 +191,9 @@ class NoStore(MemoryBlobs):
     """A store that does not answer."""
 
     def get(self, key: str) -> bytes:
+        raise TimeoutError(key)
+
+    def open(self, key: str) -> BinaryIO:
         raise TimeoutError(key)
 
 
@@ -284,3 +293,129 @@ def test_no_file_name_reaches_the_log(
     work_through(here)
     assert "images in" in caplog.text
     assert "Doe" not in caplog.text and "Roe" not in caplog.text
+
+
+def known_model(here: WorkerProcess, bundle: Bundle) -> str:
+    """Add a bundle as `hematovision model add` does; return its digest."""
+    keep(here.blobs, bundle)
+    with here.database.writing() as session:
+        return registry.add(session, facts_of(bundle)).digest
+
+
+def make_shadow(here: WorkerProcess, bundle: Bundle) -> str:
+    digest = known_model(here, bundle)
+    with here.database.writing() as session:
+        return registry.shadow(session, digest).digest
+
+
+def digests_of(here: WorkerProcess, job_id: int) -> set[str | None]:
+    """The models whose verdicts count in a job."""
+    with here.database.reading() as session:
+        return set(session.scalars(select(Image.model_digest).where(Image.job_id == job_id)))
+
+
+def run_again(here: WorkerProcess, job_id: int, model: str) -> None:
+    with here.database.writing() as session:
+        jobs.run_again(session, session.get_one(Job, job_id), here.settings, model)
+    work_through(here)
+
+
+def labels_of(here: WorkerProcess, job_id: int) -> list[str | None]:
+    with here.database.reading() as session:
+        query = select(Image.label).where(Image.job_id == job_id).order_by(Image.position)
+        return list(session.scalars(query))
+
+
+def test_a_job_is_judged_by_the_model_it_was_given_to(
+    here: WorkerProcess, submit: Submit, another: MakeBundle, watched: Watched
+) -> None:
+    job_id = submit(files(6))
+    work_through(here)
+    before = labels_of(here, job_id)
+    other = known_model(here, another(turned=True))
+    run_again(here, job_id, other)
+    assert digests_of(here, job_id) == {other}
+    assert all(a != b for a, b in zip(before, labels_of(here, job_id), strict=True))
+    run_again(here, job_id, "active")
+    assert (digests_of(here, job_id), watched.images) == ({here.models.shipped.digest}, 6)
+    assert labels_of(here, job_id) == before
+
+
+def test_a_shadow_judges_the_same_images_and_no_result_is_its(
+    here: WorkerProcess, submit: Submit, another: MakeBundle
+) -> None:
+    shadow = make_shadow(here, another(turned=True))
+    job_id = submit(files(5) | {"cut-off.png": png(77)[:400]})
+    work_through(here)
+    assert digests_of(here, job_id) == {here.models.shipped.digest, None}
+    with here.database.reading() as session:
+        found = {one.model.digest: one for one in registry.listing(session)}
+    assert found[shadow].jobs == 0
+    agreement = found[shadow].agreement
+    assert agreement and (agreement.images, agreement.equal) == (5, 0)
+
+
+def test_a_shadow_follows_no_job_that_was_given_to_another_model(
+    here: WorkerProcess, submit: Submit, another: MakeBundle
+) -> None:
+    job_id = submit(files(3))
+    work_through(here)
+    shadow, other = make_shadow(here, another("shadow")), known_model(here, another("other"))
+    run_again(here, job_id, other)
+    with here.database.reading() as session:
+        said = set(session.scalars(select(Prediction.model_digest)))
+    assert said == {here.models.shipped.digest, other} and shadow not in said
+
+
+def test_a_shadow_that_fails_harms_no_job(
+    here: WorkerProcess, submit: Submit, another: MakeBundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    shadow = make_shadow(here, another())
+    here.blobs.delete(registry.bundle_key(shadow))
+    job_id = submit(files(10))
+    work_through(here)
+    assert state_of(here, job_id) is JobState.FINISHED
+    assert counts_of(here, job_id).classified == predictions_of(here) == 10
+    assert "a shadow failed: ModelUnusable" in caplog.text
+
+
+def test_a_model_that_is_gone_fails_the_images_once_and_says_what_to_do(
+    here: WorkerProcess, submit: Submit, another: MakeBundle
+) -> None:
+    job_id = submit(files(2))
+    work_through(here)
+    bundle = another()
+    other = known_model(here, bundle)
+    here.blobs.delete(registry.bundle_key(other))
+    run_again(here, job_id, other)
+    assert state_of(here, job_id) is JobState.FAILED
+    with here.database.reading() as session:
+        [message] = set(session.scalars(select(Image.message).where(Image.job_id == job_id)))
+        [reason] = set(session.scalars(select(Image.reason).where(Image.job_id == job_id)))
+    assert reason == "model"
+    assert message and "hematovision model add" in message and "/" not in message
+    keep(here.blobs, bundle)
+    with here.database.writing() as session:
+        assert jobs.retry_failed(session, session.get_one(Job, job_id), here.settings) == 2
+    work_through(here)
+    assert digests_of(here, job_id) == {other}
+
+
+def test_a_store_that_can_not_give_the_model_now_fails_no_image(
+    here: WorkerProcess, submit: Submit, another: MakeBundle
+) -> None:
+    other = known_model(here, another())
+    job_id = submit(files(2), model=other)
+    (shard_id,) = shards(here)
+    away = ModelStore(NoStore(), here.settings.data / "cache", here.models.shipped, unreachable)
+    for _ in range(here.settings.max_attempts + 1):
+        classify_shard(dataclasses.replace(here, models=away), shard_id)
+        expire(here)
+        jobs.sweep(here.database, MemoryQueue(), here.settings)
+    assert counts_of(here, job_id).failed == 0
+    classify_shard(here, shard_id)
+    assert digests_of(here, job_id) == {other}
+
+
+def unreachable(bundle: Bundle) -> Model:
+    raise AssertionError(bundle)

@@ -22,7 +22,7 @@ from core.blobs import LocalBlobs, MemoryBlobs, image_key
 from core.cells import NOTICE, cell_type
 from core.db import clock
 from core.models import Image, Job, Report
-from core.states import ImageState, ReportState
+from core.states import ImageState, MakingState
 from tests.worker.conftest import Submit, Watched, counts_of, png
 from tests.worker.test_pipeline import files, work_through
 from worker.process import WorkerProcess
@@ -47,7 +47,7 @@ def make(here: WorkerProcess, job_id: int, paper: str = "A4") -> PdfReader:
     report_id = order(here, job_id, paper)
     make_report(here, report_id)
     report = report_of(here, report_id)
-    assert report.state is ReportState.READY, report.message
+    assert report.state is MakingState.READY, report.message
     return PdfReader(io.BytesIO(here.blobs.get(report.blob_key or "")))
 
 
@@ -65,14 +65,14 @@ def test_a_report_says_what_was_found(here: WorkerProcess, submit: Submit) -> No
     work_through(here)
     text = text_of(make(here, job_id))
     with here.database.reading() as session:
-        classes = jobs.differential(session, job_id)
-    for one in classes:
+        found = jobs.differential(session, job_id)
+    for one in found.classes:
         cell = cell_type(one.name)
         line = f"{cell.code} {cell.label} {one.count} {one.share * 100:.1f} %"
         assert squeezed(line) in squeezed(text)
     for part in ("St Mary's", "Ward 3", "S-2026/17", "broken.png", "twin.png", "repeats no. 4"):
         assert part in text
-    digest = here.classifier.bundle.digest
+    digest = here.models.shipped.digest
     assert digest in squeezed(text)
     assert "Not signed." in text and "Signature" in text
 
@@ -89,7 +89,7 @@ def test_every_page_has_its_number_the_notice_and_the_model(
         text = page.extract_text()
         assert NOTICE in text
         assert f"Page {number} of {len(pdf.pages)}" in re.sub(r"\s+", " ", text)
-        assert here.classifier.bundle.digest[:16] in text
+        assert here.models.shipped.digest[:16] in text
         assert (round(page.mediabox.width), round(page.mediabox.height)) == size
 
 
@@ -181,7 +181,7 @@ def test_a_report_is_made_once_however_often_it_is_rung_for(
     for _ in range(3):
         make_report(here, report_id)
     report = report_of(here, report_id)
-    assert (report.attempt, report.state) == (1, ReportState.READY)
+    assert (report.attempt, report.state) == (1, MakingState.READY)
 
 
 class Interrupting(MemoryBlobs):
@@ -212,7 +212,7 @@ def test_a_maker_that_lost_its_lease_does_not_hand_its_report_over(
 
     make_report(dataclasses.replace(here, blobs=Interrupting(steal)), report_id)
     report = report_of(here, report_id)
-    assert (report.state, report.fence) == (ReportState.READY, 2)
+    assert (report.state, report.fence) == (MakingState.READY, 2)
     assert here.blobs.exists(report.blob_key or "")
 
 
@@ -226,7 +226,7 @@ def test_a_job_that_runs_again_has_its_report_refused_in_words(
         jobs.run_again(session, session.get_one(Job, job_id), here.settings)
     make_report(here, report_id)
     report = report_of(here, report_id)
-    assert report.state is ReportState.FAILED
+    assert report.state is MakingState.FAILED
     assert report.message and "running again" in report.message
 
 
@@ -270,7 +270,7 @@ def test_a_report_of_three_thousand_images_stays_small_in_memory(
 
 def grow(here: WorkerProcess, job_id: int, count: int, stored: LocalBlobs) -> None:
     """Make a job of ``count`` classified images, its pictures in a store of files."""
-    labels = here.classifier.bundle.metadata.classes
+    labels = here.models.shipped.metadata.classes
     with here.database.writing() as session:
         session.add_all(
             Image(
@@ -283,7 +283,7 @@ def grow(here: WorkerProcess, job_id: int, count: int, stored: LocalBlobs) -> No
                 label=labels[position % 4],
                 confidence=position / count,
                 outcome="accepted",
-                model_digest=here.classifier.bundle.digest,
+                model_digest=here.models.shipped.digest,
             )
             for position in range(4, count)
         )

@@ -7,7 +7,7 @@ from flask import Blueprint
 
 def blueprints() -> list[Blueprint]:
     """Return the blueprints of the API, and the health check."""
-    from web.api import health, images, jobs, reports, results, uploads
+    from web.api import explanations, health, images, jobs, models, reports, results, uploads
 
-    modules = (health, images, jobs, reports, results, uploads)
+    modules = (explanations, health, images, jobs, models, reports, results, uploads)
     return [module.blueprint for module in modules]

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from core import accounts
 from web.accounts import person
-from web.summaries import summarise_image
+from web.image_summaries import summarise_image
 from web.wiring import wired
 
 blueprint = Blueprint("image_api", __name__, url_prefix="/api/v1/images")

@@ -9,7 +9,7 @@ from core import accounts
 from web import job_list
 from web.accounts import person
 from web.api.requests import body_as
-from web.job_actions import act, create, submit
+from web.job_actions import RUN_AGAIN, act, create, submit
 from web.summaries import summarise_job
 from web.wiring import wired
 
@@ -23,7 +23,13 @@ class NewJob(BaseModel):
     reference: str = ""
 
 
-class Submission(BaseModel):
+class Choice(BaseModel):
+    """The model that judges: the start of its digest, or "active", which is meant where none is."""
+
+    model: str = ""
+
+
+class Submission(Choice):
     """Whether to go without the files that were announced and never came."""
 
     without_missing: bool = False
@@ -55,14 +61,15 @@ def get_job(job_id: int) -> Response:
 @blueprint.post("/<id:job_id>/submit")
 def submit_job(job_id: int) -> Response:
     """Close the intake and queue the work."""
-    submit(person(), job_id, without_missing=body_as(Submission).without_missing)
+    wanted = body_as(Submission)
+    submit(person(), job_id, without_missing=wanted.without_missing, model=wanted.model)
     return _job(job_id)
 
 
 @blueprint.post("/<id:job_id>/<any(cancel, retry, 'run-again'):action>")
 def act_on_job(job_id: int, action: str) -> Response:
     """Cancel a job, retry its failed images, or run all of it again."""
-    act(person(), job_id, action)
+    act(person(), job_id, action, body_as(Choice).model if action == RUN_AGAIN else "")
     return _job(job_id)
 
 

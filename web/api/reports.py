@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core import accounts, reports
 from core.errors import Conflict, NotFound
 from core.models import Report
-from core.states import ReportState
+from core.states import MakingState
 from web.accounts import person
 from web.api.requests import body_as
 from web.summaries import Summary, summarise_report
@@ -40,7 +40,7 @@ def order(job_id: int, paper: str) -> Summary:
     with wiring.database.writing() as session:
         job = accounts.find_job(session, person(), job_id)
         report = reports.order(session, job, paper)
-    wiring.ring_for_report(report)
+    wiring.ring_for(report)
     return summarise_report(report)
 
 
@@ -65,7 +65,7 @@ def get_pdf(report_id: int) -> Response:
     """Stream the PDF."""
     with wired().database.reading() as session:
         report = find_report(session, report_id)
-    if report.state is not ReportState.READY or report.blob_key is None:
+    if report.state is not MakingState.READY or report.blob_key is None:
         raise Conflict(report.message or "The report is still being made. Ask again in a moment.")
     response = Response(_pieces(wired().blobs.open(report.blob_key)), mimetype="application/pdf")
     name = f"job-{report.job_id}-{report.paper}.pdf"

@@ -12,7 +12,8 @@ from core.models import Image
 from core.states import ImageState
 from web import exports, gallery
 from web.accounts import person
-from web.summaries import Summary, summarise_job, summarise_tile
+from web.image_summaries import summarise_tiles
+from web.summaries import Summary, summarise_job
 from web.wiring import wired
 
 blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs/<id:job_id>")
@@ -20,13 +21,16 @@ blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs/<id:job_id>"
 
 @blueprint.get("/images")
 def list_images(job_id: int) -> Response:
-    """Return a page of a bin of the job: ``state``, ``class``, ``outcome``, ``order``, ``size``."""
+    """Return a page of a bin of the job: ``state``, ``class``, ``outcome``, ``order``, ``size``.
+
+    A class alone names the accepted cells of it, as the differential counts them.
+    """
     bin_ = gallery.read_bin(request.args)
     size = min(max(request.args.get("size", gallery.PAGE, int), 1), gallery.LARGEST_PAGE)
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
         found, next_ = gallery.page(session, job.id, bin_, request.args.get("before", ""), size)
-        return jsonify(images=[summarise_tile(image) for image in found], next=next_)
+        return jsonify(images=summarise_tiles(session, found), next=next_)
 
 
 @blueprint.get("/problems")

@@ -7,6 +7,7 @@ from flask import Blueprint
 
 def blueprints() -> list[Blueprint]:
     """Return the blueprints of all pages."""
-    from web.pages import account, images, jobs, people, reports, submit
+    from web.pages import account, images, jobs, models, people, reports, submit, why
 
-    return [module.blueprint for module in (account, images, jobs, people, reports, submit)]
+    modules = (account, images, jobs, models, people, reports, submit, why)
+    return [module.blueprint for module in modules]

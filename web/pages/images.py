@@ -11,7 +11,9 @@ from core.states import ImageState
 from core.thumbnails import SIDES, thumbnail
 from web import gallery
 from web.accounts import person
-from web.summaries import summarise_image, summarise_job
+from web.explanations import summarise_explanation
+from web.image_summaries import summarise_image
+from web.summaries import summarise_job
 from web.wiring import wired
 
 blueprint = Blueprint("images", __name__, url_prefix="/images")
@@ -39,6 +41,7 @@ def show_image(image_id: int) -> str:
             previous=previous,
             following=following,
             first=first,
+            explained=summarise_explanation(session, image),
             waiting=(first or image).state in _WAITING,
         )
 

@@ -16,8 +16,9 @@ from core.states import ENDED, JobState
 from web import gallery, job_list
 from web.accounts import person
 from web.errors import BadInput
+from web.image_summaries import summarise_tiles
 from web.job_actions import act, submit
-from web.summaries import summarise_job, summarise_tile
+from web.summaries import summarise_job
 from web.wiring import wired
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
@@ -101,15 +102,14 @@ def _live(session: Session, job: Job) -> dict[str, Any]:
 
 
 def _gallery(session: Session, job: Job) -> dict[str, Any]:
-    choices = gallery.choices(session, job.id, jobs.image_states(session, job.id))
+    choices = gallery.choices(session, job, jobs.image_states(session, job.id))
     chosen = _chosen(choices)
     tiles, next_ = gallery.page(session, job.id, chosen, request.args.get("before", ""))
     return {
         "choices": choices,
         "chosen": chosen,
-        "tiles": [summarise_tile(image) for image in tiles],
+        "tiles": summarise_tiles(session, tiles),
         "next_": next_,
-        "orders": gallery.ORDERS,
     }
 
 

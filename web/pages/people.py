@@ -66,14 +66,16 @@ def _page(form: PersonForm) -> str:
 def _workers(session: Session) -> list[dict[str, Any]]:
     """Return the workers that are kept; ages go by the database's clock, as heartbeats do."""
     age = clock() - Worker.seen_at
-    rows = session.execute(
-        select(Worker, Model, age)
-        .outerjoin(Model, Model.digest == Worker.model_digest)
-        .order_by(Worker.name)
-    )
+    rows = session.execute(select(Worker, age).order_by(Worker.name))
+    names = {one.digest: f"{one.name} {one.version}" for one in session.scalars(select(Model))}
     return [
-        {"worker": worker, "model": model, "age": seconds, "alive": seconds < WORKER_SECONDS}
-        for worker, model, seconds in rows
+        {
+            "worker": worker,
+            "models": [names.get(digest, digest[:12]) for digest in worker.models],
+            "age": seconds,
+            "alive": seconds < WORKER_SECONDS,
+        }
+        for worker, seconds in rows
     ]
 
 

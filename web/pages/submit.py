@@ -9,7 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from core import accounts, intake, jobs
+from core import accounts, intake, jobs, registry
 from core.errors import Refused
 from core.intake import Accepted
 from core.models import Job
@@ -33,6 +33,7 @@ def show_form() -> str:
             .limit(_LATEST)
         ).all()
         newest, _ = jobs.page_of_jobs(session, accounts.visible_jobs(user), 1, None)
+        models = registry.choosable(session)
     return render_template(
         "submit.html",
         unfinished=unfinished,
@@ -40,6 +41,7 @@ def show_form() -> str:
         limits=wired().limits,
         most=wired().settings.max_job_files,
         accepts=",".join(intake.SUFFIXES),
+        models=models,
     )
 
 
@@ -56,17 +58,17 @@ def predict() -> Response:
     except Refused as refused:
         flash(str(refused), "error")
         return redirect(url_for("submit.show_form"))
-    image_id = _submit_one(upload.filename, accepted)
+    image_id = _submit_one(upload.filename, accepted, request.form.get("model", ""))
     wiring.ring_for_work()
     return redirect(url_for("images.show_image", image_id=image_id))
 
 
-def _submit_one(name: str, accepted: Accepted) -> int:
+def _submit_one(name: str, accepted: Accepted, model: str) -> int:
     wiring, user = wired(), person()
     entry = jobs.Entry(name, accepted.size, accepted.sha256)
     with wiring.database.writing() as session:
         job = jobs.create(session, user.id, PurePath(intake.clean_name(name)).name)
         ((image, _),) = jobs.announce(session, job, [entry], 1)
         jobs.receive(session, job, image, accepted)
-        jobs.submit(session, job, wiring.settings, without_missing=False)
+        jobs.submit(session, job, wiring.settings, without_missing=False, model=model)
         return image.id

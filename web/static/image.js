@@ -1,4 +1,5 @@
-// An image's page: arrow keys go on, and a verdict that is awaited appears by itself.
+// An image's page: arrow keys go on, a verdict that is awaited appears by itself, and the box round
+// the cell is shown or not, as it was chosen last.
 
 import { call, pause } from "./requests.js";
 
@@ -7,6 +8,20 @@ document.addEventListener("keydown", (event) => {
   const link = document.querySelector(`[data-key="${event.key}"]`);
   if (link) location.assign(link.href);
 });
+
+const [shows, box] = [document.querySelector("[data-show-box]"), document.querySelector("[data-box]")];
+
+if (shows) {
+  const picture = document.querySelector("[data-framed] img");
+  const turn = () => {
+    if (picture.naturalWidth) box.setAttribute("viewBox", `0 0 ${picture.naturalWidth} ${picture.naturalHeight}`);
+  };
+  // The sides in the table are those before a photograph was turned upright.
+  picture.addEventListener("load", turn);
+  turn();
+  shows.checked = sessionStorage.getItem("box") !== "hidden";
+  shows.addEventListener("change", () => sessionStorage.setItem("box", shows.checked ? "shown" : "hidden"));
+}
 
 const waiting = document.querySelector("[data-waiting]");
 while (waiting) {

@@ -50,6 +50,9 @@ function showVerdict(shown) {
   for (const name of ["more", "picture"]) find(`verdict-${name}`, verdict).hidden = true;
 }
 
+// The choice is there only where there is one; empty is the active model.
+const model = () => document.getElementById("model")?.value ?? "";
+
 function preview(file) {
   const picture = find("preview");
   if (picture.src) URL.revokeObjectURL(picture.src);
@@ -88,7 +91,7 @@ async function send() {
     await upload.run();
     if (one) await predict(job, upload);
     else {
-      await submitSent(job.id, upload);
+      await submitSent(job.id, upload, model());
       location.assign(job.url);
     }
   } catch (error) {
@@ -109,7 +112,7 @@ async function predict(job, upload) {
     find("verdict-link", verdict).hidden = true;
     return;
   }
-  await call("POST", `/api/v1/jobs/${job.id}/submit`, {});
+  await call("POST", `/api/v1/jobs/${job.id}/submit`, { model: model() });
   await follow(upload.images[0]);
 }
 
@@ -126,9 +129,12 @@ async function follow(id) {
 }
 
 function tell(image) {
+  const [name, state] = [find("verdict-class", verdict), find("verdict-state", verdict)];
   const percent = `${((image.confidence ?? 0) * 100).toFixed(1)} %`;
-  find("verdict-class", verdict).textContent = image.label ? `${image.code} ${image.label}` : "Could not be classified";
-  find("verdict-state", verdict).textContent = image.label ? `${percent}, ${image.outcome}` : image.message;
+  const guess = `${image.code} ${image.label}`;
+  if (!image.label) [name.textContent, state.textContent] = ["Could not be classified", image.message];
+  else if (image.outcome === "accepted") [name.textContent, state.textContent] = [guess, `${percent}, ${image.outcome_words.toLowerCase()}`];
+  else [name.textContent, state.textContent] = [image.outcome_words, `Best guess: ${guess}, ${percent}. ${image.explanation ?? ""}`];
   find("verdict-link", verdict).href = image.url;
   find("verdict-link", verdict).hidden = false;
   find("verdict-more", verdict).hidden = false;

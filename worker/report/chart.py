@@ -1,18 +1,20 @@
 """The differential as one stacked bar that can be read in black and white.
 
-Each class has a tint, a hatching of its own and its code; none of the three stands alone.
+Each class has a tint, a hatching of its own and its code; none of the three stands alone. What is
+not accepted stands at the end in the same way, on white.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from reportlab.lib.colors import Color, HexColor, black, white
 from reportlab.platypus import Flowable
 
 from core.cells import cell_type, display_order
-from core.jobs import ClassCount
+from core.jobs import ClassCount, Differential
+from core.outcomes import FEW_IMAGES, MARKS, Outcome
 from worker.report.page import RULE
 from worker.report.typeface import BOLD, REGULAR, width
 
@@ -28,28 +30,40 @@ _HATCHING: tuple[tuple[tuple[float, float], ...], ...] = (
     ((45, 2.2),),
     ((-45, 2.2),),
 )
+_MARKED = {
+    Outcome.UNCERTAIN.value: ((45, 3.2),),
+    Outcome.UNFAMILIAR.value: ((45, 2.8), (-45, 2.8)),
+}
 _CODE_SIZE = 9.0
 _SCALE_SIZE = 7.0
 
 
 def draw_swatch(canvas: Any, name: str, box: tuple[float, float, float, float]) -> None:
-    """Fill ``box`` (x, y, width, height) with a class's tint and hatching, and outline it."""
+    """Fill ``box`` (x, y, width, height) with the tint and hatching of a class or an outcome."""
     x, y, wide, high = box
-    colour = HexColor(cell_type(name).colour)
+    tint, shade, hatching = _dress(name)
     canvas.saveState()
     outline = canvas.beginPath()
     outline.rect(x, y, wide, high)
     canvas.clipPath(outline, stroke=0, fill=0)
-    canvas.setFillColor(_tint(colour))
+    canvas.setFillColor(tint)
     canvas.rect(x, y, wide, high, stroke=0, fill=1)
-    canvas.setStrokeColor(_shade(colour))
+    canvas.setStrokeColor(shade)
     canvas.setLineWidth(0.7)
-    for angle, distance in _HATCHING[min(display_order(name), len(_HATCHING) - 1)]:
+    for angle, distance in hatching:
         _lines(canvas, box, angle, distance)
     canvas.restoreState()
     canvas.setStrokeColor(black)
     canvas.setLineWidth(0.6)
     canvas.rect(x, y, wide, high, stroke=1, fill=0)
+
+
+def _dress(name: str) -> tuple[Color, Color, Sequence[tuple[float, float]]]:
+    """Return the ground, the colour of the lines, and the lines."""
+    if name in _MARKED:
+        return white, _shade(HexColor(MARKS[Outcome(name)].colour)), _MARKED[name]
+    colour = HexColor(cell_type(name).colour)
+    return _tint(colour), _shade(colour), _HATCHING[min(display_order(name), len(_HATCHING) - 1)]
 
 
 def _lines(
@@ -74,13 +88,13 @@ def _shade(colour: Color) -> Color:
 
 
 class StackedBar(Flowable):  # type: ignore[misc]  # ReportLab is not typed
-    """The classes side by side, as wide as their shares, over a scale from 0 to 100 %."""
+    """All classified cells side by side, as wide as their shares, over a scale to 100 %."""
 
     BAR, SCALE = 30.0, 16.0
 
-    def __init__(self, classes: Sequence[ClassCount]) -> None:
+    def __init__(self, found: Differential) -> None:
         super().__init__()
-        self._classes = classes
+        self._found = found
         self._room = 0.0
 
     def wrap(self, room: float, _height: float) -> tuple[float, float]:
@@ -91,10 +105,10 @@ class StackedBar(Flowable):  # type: ignore[misc]  # ReportLab is not typed
     def draw(self) -> None:
         """Draw the segments, their codes, and the scale."""
         x = 0.0
-        for one in self._classes:
-            wide = one.share * self._room
-            draw_swatch(self.canv, one.name, (x, self.SCALE, wide, self.BAR))
-            self._code(cell_type(one.name).code, x, wide)
+        for name, code, count in _segments(self._found):
+            wide = count / self._found.classified * self._room
+            draw_swatch(self.canv, name, (x, self.SCALE, wide, self.BAR))
+            self._code(code, x, wide)
             x += wide
         self._scale()
 
@@ -120,35 +134,55 @@ class StackedBar(Flowable):  # type: ignore[misc]  # ReportLab is not typed
             place.get(percent, self.canv.drawCentredString)(x, 4, f"{percent} %")
 
 
-class Differential(Flowable):  # type: ignore[misc]
-    """The classes as a table: swatch, code, class, count, per cent, 95 % interval."""
+def _segments(found: Differential) -> Iterator[tuple[str, str, int]]:
+    """Yield name, code and count of each class, then of what is not accepted, if there is any."""
+    for one in found.classes:
+        yield one.name, cell_type(one.name).code, one.count
+    for mark in MARKS.values():
+        if found.outcomes[mark.outcome]:
+            yield mark.outcome.value, mark.sign, found.outcomes[mark.outcome]
+
+
+class Table(Flowable):  # type: ignore[misc]
+    """The differential as a table: swatch, code, class, cells, per cent, 95 % interval."""
 
     _ROW, _SIZE = 15.0, 9.0
     _PLACES = (0.0, 0.06, 0.13, 0.62, 0.76, 1.0)
 
-    def __init__(self, classes: Sequence[ClassCount]) -> None:
+    def __init__(self, found: Differential, few: Collection[str]) -> None:
         super().__init__()
-        self._classes = classes
+        self._found, self._few = found, few
         self._room = 0.0
 
     def wrap(self, room: float, _height: float) -> tuple[float, float]:
-        """Take the whole width, a line for each class and two for head and total."""
+        """Take the whole width; a line for each class and for each outcome, a head and a total."""
         self._room = room
-        return room, (len(self._classes) + 2) * self._ROW + 4
+        return room, (len(self._found.classes) + 5) * self._ROW + 4
 
     def draw(self) -> None:
         """Draw the lines from the top."""
-        y = (len(self._classes) + 1) * self._ROW + 8
-        self._line(y, ("Code", "Class", "Count", "Per cent", "95 % interval"), BOLD)
-        for one in self._classes:
-            y -= self._ROW
-            self._draw_rule(y)
-            draw_swatch(self.canv, one.name, (0, y - 1.5, 18, 10))
-            self._line(y, _words(one), REGULAR)
+        found, y = self._found, (len(self._found.classes) + 4) * self._ROW + 8
+        self._line(y, ("Code", "Class", "Cells", "Per cent", "95 % interval"), BOLD)
+        for one in found.classes:
+            y = self._next(y, one.name)
+            self._line(y, _words(one, one.name in self._few), REGULAR)
+        y = self._next(y)
+        whole = "100.0 %" if found.accepted else ""
+        self._line(y, ("", "Accepted cells", f"{found.accepted:,}", whole, ""), BOLD)
+        for mark in MARKS.values():
+            y = self._next(y, mark.outcome)
+            count = f"{found.outcomes[mark.outcome]:,}"
+            self._line(y, (mark.sign, mark.label, count, "", ""), REGULAR)
+        y = self._next(y)
+        self._line(y, ("", "All classified cells", f"{found.classified:,}", "", ""), BOLD)
+
+    def _next(self, y: float, swatch: str = "") -> float:
+        """Go down a line, with a rule above it and perhaps a swatch in it."""
         y -= self._ROW
         self._draw_rule(y)
-        total = sum(one.count for one in self._classes)
-        self._line(y, ("", "All classified cells", f"{total:,}", "100.0 %", ""), BOLD)
+        if swatch:
+            draw_swatch(self.canv, swatch, (0, y - 1.5, 18, 10))
+        return y
 
     def _line(self, y: float, words: Sequence[str], font: str) -> None:
         self.canv.setFillColor(black)
@@ -164,7 +198,8 @@ class Differential(Flowable):  # type: ignore[misc]
         self.canv.line(0, y + self._ROW - 5, self._room, y + self._ROW - 5)
 
 
-def _words(one: ClassCount) -> tuple[str, ...]:
+def _words(one: ClassCount, few: bool) -> tuple[str, ...]:
     cell = cell_type(one.name)
-    interval = f"[{one.low * 100:.1f} to {one.high * 100:.1f}]"
-    return cell.code, cell.label, f"{one.count:,}", f"{one.share * 100:.1f} %", interval
+    interval = f"[{one.low * 100:.1f}\N{EN DASH}{one.high * 100:.1f}]"
+    label = f"{cell.label} ({FEW_IMAGES})" if few else cell.label
+    return cell.code, label, f"{one.count:,}", f"{one.share * 100:.1f} %", interval

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from core import jobs
+from core.cells import display_order
 from core.jobs.queries import EXPORT_CHUNK
-from core.models import Image, Job, Model
+from core.models import Image, Job, Model, Prediction
+from core.outcomes import BETWEEN_CLASSES, Outcome
 from core.states import ImageState, JobState
 
 THUMBNAILS_A_CLASS = 126
@@ -19,7 +21,7 @@ THUMBNAILS_A_CLASS = 126
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A job as its report shows it. ``outcomes`` counts the classified images by outcome."""
+    """A job as its report shows it."""
 
     job_id: int
     name: str
@@ -29,8 +31,7 @@ class Findings:
     submitted_at: dt.datetime | None
     finished_at: dt.datetime | None
     counts: jobs.Counts
-    classes: tuple[jobs.ClassCount, ...]
-    outcomes: dict[str, int]
+    differential: jobs.Differential
     models: tuple[Model, ...]
 
 
@@ -40,8 +41,24 @@ class Cell:
 
     number: int
     sha256: str
+    label: str
     confidence: float
+
+
+@dataclass(slots=True)
+class Group:
+    """Cells that are not accepted for one and the same cause.
+
+    ``reason`` is a code of `core.outcomes`; ``names`` are the classes between which they lie, in
+    display order, where that is the reason; ``cells`` are at most `THUMBNAILS_A_CLASS` of the
+    ``count``.
+    """
+
     outcome: str
+    names: tuple[str, ...]
+    reason: str
+    count: int = 0
+    cells: list[Cell] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,42 +82,52 @@ def read(session: Session, job: Job) -> Findings:
         submitted_at=job.submitted_at,
         finished_at=job.finished_at,
         counts=jobs.counts(session, [job])[job.id],
-        classes=tuple(jobs.differential(session, job.id)),
-        outcomes=_outcomes(session, job.id),
-        models=_models(session, job.id),
+        differential=jobs.differential(session, job.id),
+        models=jobs.models_of(session, job.id),
     )
-
-
-def _outcomes(session: Session, job_id: int) -> dict[str, int]:
-    rows = session.execute(
-        select(Image.outcome, func.count())
-        .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
-        .group_by(Image.outcome)
-    )
-    return {outcome or "": count for outcome, count in rows}
-
-
-def _models(session: Session, job_id: int) -> tuple[Model, ...]:
-    """Return the models that judged this job's images, first used first."""
-    used = select(Image.model_digest).where(
-        Image.job_id == job_id, Image.state == ImageState.CLASSIFIED
-    )
-    query = select(Model).where(Model.digest.in_(used)).order_by(Model.first_used_at, Model.digest)
-    return tuple(session.scalars(query))
 
 
 def cells(session: Session, job_id: int, label: str) -> list[Cell]:
-    """Return the surest cells of a class, at most `THUMBNAILS_A_CLASS`."""
+    """Return the surest accepted cells of a class, at most `THUMBNAILS_A_CLASS`."""
     rows = session.execute(
-        select(Image.position, Image.sha256, Image.confidence, Image.outcome)
-        .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED, Image.label == label)
+        select(Image.position, Image.sha256, Image.confidence)
+        .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
+        .where(Image.outcome == Outcome.ACCEPTED, Image.label == label)
         .order_by(Image.confidence.desc(), Image.id)
         .limit(THUMBNAILS_A_CLASS)
     )
     return [
-        Cell(position + 1, sha256 or "", confidence or 0.0, outcome or "")
-        for position, sha256, confidence, outcome in rows
+        Cell(position + 1, sha256 or "", label, confidence or 0.0)
+        for position, sha256, confidence in rows
     ]
+
+
+def to_check(session: Session, job_id: int, outcome: str) -> list[Group]:
+    """Return the cells of an outcome by cause, the most frequent cause first.
+
+    Those between classes go by these classes, the others by the reason; within a group the least
+    certain come first.
+    """
+    rows = session.execute(
+        select(Image.position, Image.sha256, Image.label, Image.confidence)
+        .add_columns(Prediction.candidates, Prediction.reason)
+        .join(Prediction, Prediction.image_id == Image.id)
+        .where(Prediction.model_digest == Image.model_digest)
+        .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
+        .where(Image.outcome == outcome)
+        .order_by(Image.confidence, Image.id)
+        .execution_options(yield_per=EXPORT_CHUNK)
+    )
+    groups: dict[tuple[str, tuple[str, ...]], Group] = {}
+    for position, sha256, label, confidence, candidates, reason in rows:
+        between = reason == BETWEEN_CLASSES
+        names = tuple(sorted(candidates, key=display_order)) if between else ()
+        group = groups.setdefault((reason, names), Group(outcome, names, reason))
+        group.count += 1
+        if len(group.cells) < THUMBNAILS_A_CLASS:
+            cell = Cell(position + 1, sha256 or "", label or "", confidence or 0.0)
+            group.cells.append(cell)
+    return sorted(groups.values(), key=lambda group: -group.count)
 
 
 def problems(session: Session, job_id: int) -> Iterator[Problem]:

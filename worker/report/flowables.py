@@ -14,7 +14,7 @@ from reportlab.platypus import Flowable
 from core.cells import cell_type
 from worker.report.findings import Cell
 from worker.report.page import GREY
-from worker.report.typeface import BOLD, REGULAR, clip, printable, wrap
+from worker.report.typeface import BOLD, REGULAR, printable, wrap
 
 _EMPTY = HexColor("#e6e6e6")
 _CHUNK = 8
@@ -66,22 +66,29 @@ class Text(Flowable):  # type: ignore[misc]
 
 
 class Thumbnails(Flowable):  # type: ignore[misc]
-    """One row of cells, each with code, confidence and its number in the table."""
+    """One row of cells, each with code, confidence and its number in the table.
+
+    Cells ``to_check`` have a question mark before the best guess and a line to write on below.
+    """
 
     COLUMNS = 7
-    _LABEL = 20.0
+    _LABEL, _LINE = 20.0, 16.0
 
     def __init__(
-        self, cells: Sequence[Cell], label: str, picture: Callable[[str], bytes | None]
+        self,
+        cells: Sequence[Cell],
+        picture: Callable[[str], bytes | None],
+        to_check: bool = False,
     ) -> None:
         super().__init__()
-        self._cells, self._code, self._picture = cells, cell_type(label).code, picture
+        self._cells, self._picture, self._to_check = cells, picture, to_check
+        self._below = self._LABEL + 4 + (self._LINE if to_check else 0)
         self._pitch = 0.0
 
     def wrap(self, room: float, _height: float) -> tuple[float, float]:
         """Take the whole width, and the height of a square picture and two lines."""
         self._pitch = room / self.COLUMNS
-        return room, self._pitch - 3 * mm + self._LABEL + 4
+        return room, self._pitch - 3 * mm + self._below
 
     def draw(self) -> None:
         """Draw the pictures, fetched only now."""
@@ -89,7 +96,7 @@ class Thumbnails(Flowable):  # type: ignore[misc]
             self._draw(cell, place * self._pitch, self._pitch - 3 * mm)
 
     def _draw(self, cell: Cell, x: float, side: float) -> None:
-        y = self._LABEL + 4
+        y = self._below
         picture = self._picture(cell.sha256)
         if picture:
             reader = ImageReader(io.BytesIO(picture))
@@ -99,11 +106,15 @@ class Thumbnails(Flowable):  # type: ignore[misc]
             self._draw_empty(x, y, side)
         self.canv.setFillColor(black)
         self.canv.setFont(BOLD, 7.5)
-        self.canv.drawString(x, y - 8.5, f"{self._code} {percent(cell.confidence)}")
+        guess = "? " if self._to_check else ""
+        words = f"{guess}{cell_type(cell.label).code} {percent(cell.confidence)}"
+        self.canv.drawString(x, y - 8.5, words)
         self.canv.setFillColor(GREY)
         self.canv.setFont(REGULAR, 6.5)
-        sure = "" if cell.outcome == "accepted" else f", {cell.outcome}"
-        self.canv.drawString(x, y - 17, clip(f"No. {cell.number:,}{sure}", 6.5, self._pitch))
+        self.canv.drawString(x, y - 17, f"No. {cell.number:,}")
+        if self._to_check:
+            self.canv.setLineWidth(0.4)
+            self.canv.line(x, y - self._below + 5, x + side, y - self._below + 5)
 
     def _draw_empty(self, x: float, y: float, side: float) -> None:
         self.canv.setFillColor(_EMPTY)

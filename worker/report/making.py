@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from reportlab.platypus import Flowable
 from sqlalchemy.orm import Session
 
-from core import reports
+from core import making, reports
 from core.blobs import BlobStore
 from core.db import utcnow
-from core.errors import BlobMissing, Conflict, LeaseLost, Refused
+from core.errors import BlobMissing, Conflict, Refused
 from core.models import Job
 from core.reports import ReportClaim
 from core.thumbnails import thumbnail
-from worker.lease import Lease, kept
+from worker.lease import Lease
+from worker.making import under
 from worker.process import WorkerProcess
 from worker.report import findings, page, typeface
 from worker.report.findings import Findings
@@ -25,32 +25,21 @@ from worker.report.story import story
 
 THUMBNAIL_SIDE = 96
 
-log = logging.getLogger(__name__)
-
 
 def make_report(here: WorkerProcess, report_id: int) -> None:
     """Make one PDF and keep it, unless it is made or another's."""
-    seconds = here.settings.lease_seconds
     with here.database.writing() as session:
-        claim = reports.claim(session, report_id, seconds)
+        claim = reports.claim(session, report_id, here.settings.lease_seconds)
     if claim is None:
         return
-    try:
-        with kept(lambda: _renew(here, claim), seconds) as lease:
-            key, found = _make(here, claim, lease)
+    with under(here, claim) as lease:
+        key, found = _make(here, claim, lease)
         _finish(here, claim, key, found)
-    except LeaseLost:
-        log.warning("Report %d is another worker's now; this copy is dropped.", report_id)
-    except Conflict as error:
-        with here.database.writing() as session:
-            reports.fail(session, claim, str(error))
-    else:
-        log.info("Report %d of job %d is ready.", report_id, claim.job_id)
 
 
 def _make(here: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, Findings]:
     """Write the PDF into the store; each attempt has a key of its own."""
-    key = f"reports/{claim.report_id}-{claim.fence}.pdf"
+    key = f"reports/{claim.id}-{claim.fence}.pdf"
     with here.database.reading() as session, here.blobs.stage() as staging:
         found = _read(session, claim.job_id)
         write(staging.file, session, found, here, claim.paper, lease)
@@ -107,14 +96,9 @@ def _picture(blobs: BlobStore, sha256: str) -> bytes | None:
         return None
 
 
-def _renew(here: WorkerProcess, claim: ReportClaim) -> bool:
-    with here.database.writing() as session:
-        return reports.renew(session, claim, here.settings.lease_seconds)
-
-
 def _finish(here: WorkerProcess, claim: ReportClaim, key: str, found: Findings) -> None:
     """Hand the PDF over, unless the job has changed since it was read."""
     with here.database.writing() as session:
         if session.get_one(Job, claim.job_id).finished_at != found.finished_at:
             raise Conflict("The job was run again meanwhile. Ask for the report anew.")
-        reports.finish(session, claim, key)
+        making.finish(session, claim, key)

@@ -20,7 +20,7 @@ GREY = HexColor("#555555")
 RULE = HexColor("#aaaaaa")
 SIDE, TOP, BOTTOM = 18 * mm, 30 * mm, 24 * mm
 _SIZES = {"A4": A4, "Letter": LETTER}
-_TOTAL = "total-pages"
+_NUMBER_WIDE = 40 * mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def document(out: BinaryIO, paper: str, running: Running) -> BaseDocTemplate:
 class NumberedCanvas(Canvas):  # type: ignore[misc]  # ReportLab is not typed
     """Knows the number of pages only at the end, and fills it in everywhere then.
 
-    The number is one form that each page refers to, so no page has to be kept or made twice.
+    Each page refers to a form of its own that is written last, so no page is kept or made twice.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -81,28 +81,30 @@ class NumberedCanvas(Canvas):  # type: ignore[misc]  # ReportLab is not typed
         super().showPage()
 
     def save(self) -> None:
-        """Write the number of pages, then the file."""
-        self.beginForm(_TOTAL, 0, 0, 60, 12)
-        self.setFont(REGULAR, 9)
-        self.drawString(0, 3, str(self._shown))
-        self.endForm()
+        """Write "Page x of y" for each page, then the file."""
+        for number in range(1, self._shown + 1):
+            self.beginForm(_number(number), 0, 0, _NUMBER_WIDE, 12)
+            self.setFont(REGULAR, 9)
+            self.drawRightString(_NUMBER_WIDE, 3, f"Page {number} of {self._shown}")
+            self.endForm()
         super().save()
+
+
+def _number(page: int) -> str:
+    return f"number-of-page-{page}"
 
 
 def _header(canvas: Any, running: Running, wide: float, high: float) -> None:
     first, second = high - 15 * mm, high - 20.5 * mm
-    total = width("000", 9)
-    page = f"Page {canvas.getPageNumber()} of "
-    room = wide - 2 * SIDE - 40 * mm
+    room = wide - 2 * SIDE - _NUMBER_WIDE
     canvas.setFillColor(black)
     canvas.setFont(BOLD, 11)
     canvas.drawString(SIDE, first, clip(printable(running.laboratory), 11, room, BOLD))
-    canvas.setFont(REGULAR, 9)
-    canvas.drawRightString(wide - SIDE - total, first, page)
     canvas.saveState()
-    canvas.translate(wide - SIDE - total, first - 3)
-    canvas.doForm(_TOTAL)
+    canvas.translate(wide - SIDE - _NUMBER_WIDE, first - 3)
+    canvas.doForm(_number(canvas.getPageNumber()))
     canvas.restoreState()
+    canvas.setFont(REGULAR, 9)
     canvas.setFillColor(GREY)
     subtitle = clip(printable(running.subtitle), 9, (wide - 2 * SIDE) * 0.42)
     canvas.drawRightString(wide - SIDE, second, subtitle)

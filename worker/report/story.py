@@ -6,16 +6,27 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, Spacer
+from reportlab.platypus import CondPageBreak, Flowable, PageBreak, Spacer
 from sqlalchemy.orm import Session
 
 from core import jobs
 from core.cells import cell_type
+from core.jobs import Differential
 from core.models import Model
+from core.outcomes import (
+    CALIBRATED,
+    FEW_IMAGES,
+    NOT_CALIBRATED,
+    TO_CHECK,
+    Outcome,
+    codes,
+    describe,
+    reason,
+)
 from core.states import ImageState, JobState
 from worker.report import findings
-from worker.report.chart import Differential, StackedBar
-from worker.report.findings import THUMBNAILS_A_CLASS, Findings, Problem
+from worker.report.chart import StackedBar, Table
+from worker.report.findings import Cell, Findings, Group, Problem
 from worker.report.flowables import Facts, Signature, Text, Thumbnails, percent
 from worker.report.rows import Column, Rows
 from worker.report.typeface import BOLD, PLACEHOLDER
@@ -32,12 +43,16 @@ _NO_VERDICT = {
     ImageState.RECEIVED: "not classified",
     ImageState.EXPECTED: "never arrived",
 }
+_SHARES = (
+    "Per cent and interval are of the accepted cells. 95 % interval: Wilson's score interval, as if"
+    " the cells were drawn independently."
+)
 _IMAGES = (
     Column("No.", 0.08, right=True),
-    Column("File", 0.48),
-    Column("Class", 0.20),
+    Column("File", 0.43),
+    Column("Class", 0.22),
     Column("Confidence", 0.11, right=True),
-    Column("Outcome", 0.13),
+    Column("Outcome", 0.16),
 )
 _PROBLEMS = (
     Column("No.", 0.08, right=True),
@@ -56,8 +71,11 @@ _DUPLICATES = (
 def story(session: Session, found: Findings, picture: Picture) -> Iterator[Flowable]:
     """Yield the report. ``picture`` gives a small JPEG by the image's hash, or None."""
     yield from _first_page(found)
-    for one in found.classes:
-        yield from _cells(session, found.job_id, one, picture)
+    if found.differential.to_check:
+        yield from _to_check(session, found, picture)
+    few = jobs.few_shot(found.models)
+    for one in found.differential.classes:
+        yield from _cells(session, found.job_id, one, one.name in few, picture)
     yield from _heading("All images")
     yield Rows(_IMAGES, _image_rows(jobs.export_rows(session, found.job_id)))
     if found.counts.failed or found.counts.refused:
@@ -75,16 +93,14 @@ def _first_page(found: Findings) -> Iterator[Flowable]:
     yield Facts(_job_facts(found), _count_facts(found))
     yield Spacer(0, 4 * mm)
     yield from _heading("Differential")
-    if found.classes:
-        yield StackedBar(found.classes)
+    if found.differential.classified:
+        yield StackedBar(found.differential)
         yield Spacer(0, 3 * mm)
-        yield Differential(found.classes)
-        yield Text(
-            "95 % interval: Wilson's score interval, as if the cells were drawn independently.", 7.5
-        )
+        yield Table(found.differential, jobs.few_shot(found.models))
+        yield Text(_SHARES, 7.5)
+        yield from _warning(found.differential)
     else:
         yield Text("No image of this job was classified, so there is no differential.")
-    yield from _unsure(found)
     yield from _heading("Model")
     yield Facts([fact for model in found.models for fact in _model_facts(model)] or _NO_MODEL)
 
@@ -118,35 +134,77 @@ def _count_facts(found: Findings) -> list[tuple[str, str]]:
 
 
 def _model_facts(model: Model) -> list[tuple[str, str]]:
-    classes = ", ".join(cell_type(name).label for name in model.classes)
+    few = jobs.few_shot([model])
+    words = [
+        f"{cell_type(name).label} ({FEW_IMAGES})" if name in few else cell_type(name).label
+        for name in model.classes
+    ]
     return [
         ("Name", f"{model.name}, version {model.version}"),
-        ("Tells apart", classes),
+        ("Tells apart", ", ".join(words)),
+        ("Confidence", CALIBRATED if jobs.calibrated([model]) else NOT_CALIBRATED),
         ("Digest", model.digest),
     ]
 
 
-def _unsure(found: Findings) -> Iterator[Flowable]:
-    unsure = {o: n for o, n in found.outcomes.items() if o != "accepted"}
-    if unsure:
-        parts = " and ".join(f"{count:,} {outcome}" for outcome, count in sorted(unsure.items()))
-        yield Text(f"Of the classified cells, {parts}; they are marked where they are shown.")
+def _warning(found: Differential) -> Iterator[Flowable]:
+    """Say on the first page that the differential is not the whole."""
+    if found.to_check:
+        share = percent(found.to_check / found.classified)
+        yield Text(
+            f"{found.to_check:,} of {found.classified:,} classified cells ({share}) wait for a"
+            " person and count as no class: see the next section.",
+            font=BOLD,
+        )
+
+
+def _to_check(session: Session, found: Findings, picture: Picture) -> Iterator[Flowable]:
+    yield PageBreak()
+    yield from _heading("To be checked by a person")
+    yield Text(
+        "The class below each picture is the model's best guess and is counted nowhere. Write what"
+        " you see on the line."
+    )
+    for outcome in TO_CHECK:
+        for group in findings.to_check(session, found.job_id, outcome):
+            yield from _group(group, picture)
+
+
+def _group(group: Group, picture: Picture) -> Iterator[Flowable]:
+    named = describe(group.outcome, group.names, group.reason)
+    yield CondPageBreak(60 * mm)
+    yield Text(f"{named}: {group.count:,}", 10, BOLD, before=10, after=4)
+    if group.reason:
+        yield Text(reason(group.reason).sentence)
+    if group.count > len(group.cells):
+        yield Text(
+            f"The {len(group.cells)} with the lowest confidence are shown; "
+            "all are in the table of images."
+        )
+    yield from _pictures(group.cells, picture, to_check=True)
 
 
 def _cells(
-    session: Session, job_id: int, one: jobs.ClassCount, picture: Picture
+    session: Session, job_id: int, one: jobs.ClassCount, few: bool, picture: Picture
 ) -> Iterator[Flowable]:
     shown = findings.cells(session, job_id, one.name)
     cell = cell_type(one.name)
     yield CondPageBreak(60 * mm)
-    yield from _heading(f"{cell.label} ({cell.code}): {one.count:,}, {percent(one.share)}")
+    mark = f" ({FEW_IMAGES})" if few else ""
+    yield from _heading(f"{cell.label} ({cell.code}): {one.count:,}, {percent(one.share)}{mark}")
     if one.count > len(shown):
         yield Text(
-            f"The {THUMBNAILS_A_CLASS} with the highest confidence are shown; "
+            f"The {len(shown)} with the highest confidence are shown; "
             "all are in the table of images."
         )
+    yield from _pictures(shown, picture)
+
+
+def _pictures(
+    shown: Sequence[Cell], picture: Picture, *, to_check: bool = False
+) -> Iterator[Flowable]:
     for start in range(0, len(shown), Thumbnails.COLUMNS):
-        yield Thumbnails(shown[start : start + Thumbnails.COLUMNS], one.name, picture)
+        yield Thumbnails(shown[start : start + Thumbnails.COLUMNS], picture, to_check)
 
 
 def _image_rows(rows: Iterator[jobs.Row]) -> Iterator[Sequence[str]]:
@@ -155,10 +213,19 @@ def _image_rows(rows: Iterator[jobs.Row]) -> Iterator[Sequence[str]]:
             state = _NO_VERDICT.get(row.state, row.state.value)
             yield f"{number:,}", row.name, "", "", state
             continue
-        cell = cell_type(row.label)
-        outcome = "duplicate" if row.state is ImageState.DUPLICATE else row.outcome or ""
-        sure = percent(row.confidence or 0.0)
-        yield f"{number:,}", row.name, f"{cell.code} {cell.label}", sure, outcome
+        outcome = row.outcome or ""
+        if row.state is ImageState.DUPLICATE:
+            outcome = f"duplicate, {outcome}"
+        yield f"{number:,}", row.name, _class(row), percent(row.confidence or 0.0), outcome
+
+
+def _class(row: jobs.Row) -> str:
+    """Return a class only of an accepted cell, else what it may be."""
+    if row.outcome == Outcome.UNCERTAIN:
+        return f"{codes(row.candidates or ())} ?"
+    cell = cell_type(row.label or "")
+    guess = "? " if row.outcome == Outcome.UNFAMILIAR else ""
+    return f"{guess}{cell.code} {cell.label}"
 
 
 def _problem_rows(problems: Iterator[Problem]) -> Iterator[Sequence[str]]:

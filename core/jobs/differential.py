@@ -1,0 +1,115 @@
+"""The differential of a job: accepted cells by class, and apart from them what a person decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.cells import display_order
+from core.models import Image, Model
+from core.outcomes import TO_CHECK, Outcome
+from core.states import ImageState
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """How many accepted cells of one class, which share of the accepted, and its 95 % interval."""
+
+    name: str
+    count: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Differential:
+    """The classes in display order. classified = accepted + uncertain + unfamiliar, always."""
+
+    classes: tuple[ClassCount, ...]
+    accepted: int
+    uncertain: int
+    unfamiliar: int
+
+    @property
+    def classified(self) -> int:
+        """All cells that have a verdict."""
+        return self.accepted + self.to_check
+
+    @property
+    def to_check(self) -> int:
+        """Cells that wait for a person's decision."""
+        return self.uncertain + self.unfamiliar
+
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """The counts by outcome."""
+        counts = (self.accepted, self.uncertain, self.unfamiliar)
+        return dict(zip(Outcome, counts, strict=True))
+
+
+def differential(session: Session, job_id: int) -> Differential:
+    """Count the classified cells of a job; all from one index.
+
+    The interval is Wilson's score interval (E. B. Wilson, JASA 22, 1927).
+    """
+    rows = session.execute(
+        select(Image.outcome, Image.label, func.count())
+        .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
+        .group_by(Image.outcome, Image.label)
+    )
+    accepted: dict[str, int] = {}
+    others = dict.fromkeys(TO_CHECK, 0)
+    for outcome, label, count in rows:
+        if outcome in others:
+            others[Outcome(outcome)] += count
+        else:
+            accepted[label or ""] = accepted.get(label or "", 0) + count
+    total = sum(accepted.values())
+    names = sorted(accepted, key=display_order)
+    classes = tuple(_class_count(name, accepted[name], total) for name in names)
+    return Differential(classes, total, others[Outcome.UNCERTAIN], others[Outcome.UNFAMILIAR])
+
+
+def _class_count(name: str, count: int, total: int) -> ClassCount:
+    z = 1.959964
+    share = count / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * (share * (1 - share) / total + z * z / (4 * total**2)) ** 0.5
+    return ClassCount(name, count, share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def to_check(session: Session, job_ids: Iterable[int]) -> dict[int, int]:
+    """Return how many cells wait for a person's decision, of each job that has any."""
+    rows = session.execute(
+        select(Image.job_id, func.count())
+        .where(Image.job_id.in_(list(job_ids)), Image.state == ImageState.CLASSIFIED)
+        .where(Image.outcome.in_(TO_CHECK))
+        .group_by(Image.job_id)
+    )
+    return {job_id: count for job_id, count in rows}
+
+
+def models_of(session: Session, job_id: int) -> tuple[Model, ...]:
+    """Return the models whose verdicts count in this job, first used first."""
+    used = select(Image.model_digest).where(
+        Image.job_id == job_id, Image.state == ImageState.CLASSIFIED
+    )
+    query = select(Model).where(Model.digest.in_(used)).order_by(Model.first_used_at, Model.digest)
+    return tuple(session.scalars(query))
+
+
+def few_shot(models: Iterable[Model]) -> frozenset[str]:
+    """Return the classes that any of these models learned from few images."""
+    return frozenset(name for model in models for name in model.facts.get("few_shot", ()))
+
+
+def calibrated(models: Iterable[Model]) -> bool:
+    """Say whether the confidences of all these models mean what they say.
+
+    A bundle with numbers to judge itself by has its probabilities calibrated by them.
+    """
+    return all(model.facts.get("trust") for model in models)

@@ -1,0 +1,40 @@
+"""Looking at labelled images before a network learns from them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from hematovision.commands.terminal import FOLDER, progress, sentences
+
+
+@click.command()
+@click.argument("folders", type=FOLDER, nargs=-1, required=True)
+@click.option("--find-groups", "find", is_flag=True, help="Find images of one photograph.")
+@click.option("--out", type=FOLDER, help="Where text, JSON, picture and tables go.")
+def data(folders: tuple[Path, ...], find: bool, out: Path | None) -> None:
+    """Report on labelled images: counts, sizes, duplicates, conflicts, colour, sharpness.
+
+    OUT gets data.txt, data.json, data.png and manifest.csv; with --find-groups also groups.csv,
+    which train and evaluate take as --groups.
+    """
+    if find and out is None:
+        raise click.UsageError("--find-groups writes a table: say where with --out.")
+    # Two threads compare images; the linear algebra below them must not start more of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with sentences(), progress() as report:
+        from ml import data_report, data_report_pages
+        from ml.dataset import read_folder
+
+        samples = [sample for folder in folders for sample in read_folder(folder)]
+        rows = data_report.survey(samples, find, report)
+        facts = data_report.facts(rows)
+        if out:
+            data_report_pages.write_report(rows, facts, out)
+        if out and find:
+            data_report_pages.write_groups(rows, out / data_report_pages.GROUPS)
+    click.echo(data_report_pages.as_text(facts), nl=False)
+    if out:
+        click.echo(f"The report is in {out}.", err=True)

@@ -1,0 +1,145 @@
+"""Judging a bundle by labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.cells import CELL_TYPES
+from hematovision.commands.terminal import ANYTHING, FOLDER, bundle_at, progress, sentences
+
+if TYPE_CHECKING:
+    from ml.choosing import Choice
+    from ml.comparison import Comparison
+    from ml.dataset import Sample
+    from ml.evaluation import Evaluation
+    from ml.inference import Classifier
+    from ml.judging import Judged
+    from ml.loading import Report
+    from ml.outcomes import TurnedAway
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be judged by what."""
+
+    folders: tuple[Path, ...]
+    bundle: Path | None
+    against: Path | None
+    split: str
+    subset: str | None
+    groups: Path | None
+    apart: tuple[str, ...]
+    unfamiliar: tuple[Path, ...]
+
+
+@click.command()
+@click.option("--data", "folders", type=FOLDER, multiple=True, required=True)
+@click.option("--bundle", type=FOLDER, help="The bundle; the one that ships where not given.")
+@click.option("--against", type=FOLDER, help="Another bundle, to compare with on the same images.")
+@click.option("--split", type=click.Choice(["shipped", "random", "whole"]), default="shipped")
+@click.option("--subset", metavar="NAME", help="A part the set's authors made, as test_simple.")
+@click.option("--groups", type=ANYTHING, help="Which photograph each image is of, as a table.")
+@click.option("--apart", metavar="CLASS", multiple=True, help="A class to be told apart.")
+@click.option("--unfamiliar", type=FOLDER, multiple=True, help="Images to be turned away.")
+@click.option("--out", type=FOLDER, required=True, help="Where text, JSON, page and table go.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON rather than text.")
+def evaluate(out: Path, as_json: bool, **asked: Any) -> None:
+    """Score a bundle on labelled images.
+
+    The shipped split is what the set's authors held out as test; a random split leaks, and says
+    so; whole takes every image of a set that the bundle was not trained on. --data, --apart and
+    --unfamiliar may be given several times. OUT gets evaluation.txt, evaluation.json,
+    evaluation.html and predictions.csv.
+    """
+    with sentences(), progress() as report:
+        from ml import evaluation, reporting
+        from ml.reporting_table import write_predictions
+
+        found, judged = _answer(Question(**asked), report)
+        colours = {cell.name: cell.colour for cell in CELL_TYPES}
+        reporting.write_report(found, out, colours)
+        write_predictions(judged, out)
+    if found.leaking:
+        click.secho(evaluation.LEAK_WARNING, fg="red", bold=True, err=True)
+    click.echo(reporting.as_json(found) if as_json else reporting.as_text(found), nl=False)
+
+
+def _answer(question: Question, report: Report) -> tuple[Evaluation, Judged]:
+    """Everything that was asked for; whatever can be refused is, before an image is classified."""
+    from ml import choosing, evaluation
+    from ml.inference import load_classifier
+    from ml.judging import judge
+
+    classifier = load_classifier(bundle_at(question.bundle))
+    other = load_classifier(bundle_at(question.against)) if question.against else None
+    samples = _samples(question)
+    choice = choosing.choose(samples, classifier.bundle, question.subset or question.split)
+    apart = choosing.require_known(question.apart, classifier.bundle)
+    strangers = _strangers(question.unfamiliar)
+    if other:
+        _require_comparable(classifier, other, choice)
+    judged = judge(classifier, choice.samples, report)
+    found = evaluation.evaluate(classifier.bundle, choice, judged, apart)
+    return replace(
+        found,
+        comparison=_compared(judged, other, report) if other else None,
+        unfamiliar=_turned_away(classifier, strangers, judged, report),
+    ), judged
+
+
+def _samples(question: Question) -> list[Sample]:
+    from ml.dataset import read_folder
+
+    return [
+        sample for folder in question.folders for sample in read_folder(folder, question.groups)
+    ]
+
+
+def _require_comparable(this: Classifier, other: Classifier, choice: Choice) -> None:
+    """Refuse, before the long work, what the other bundle can't be compared on."""
+    from ml.choosing import require_unseen
+    from ml.comparison import shared_classes
+
+    shared_classes(this.bundle.metadata.classes, other.bundle.metadata.classes)
+    if choice.split == "whole":
+        require_unseen(other.bundle, choice.samples)
+
+
+def _compared(judged: Judged, other: Classifier, report: Report) -> Comparison:
+    """The other bundle on those of the same images whose class it knows."""
+    from ml.comparison import compare
+    from ml.judging import judge
+
+    known = other.bundle.metadata.classes
+    common = judged.where([sample.label in known for sample in judged.samples])
+    said = judge(other, common.samples, report)
+    return compare(common, said, other.bundle)
+
+
+def _strangers(folders: tuple[Path, ...]) -> dict[str, list[Path]]:
+    """The images of each folder by name; a folder's own folders stand apart."""
+    from ml.dataset import DataError
+    from ml.predict import find_images
+
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        for image in find_images([folder]):
+            inside = image.name.split("/")[:-1]
+            found.setdefault("/".join([folder.name, *inside[:1]]), []).append(image.path)
+        if not any(name.split("/")[0] == folder.name for name in found):
+            raise DataError(f"There is no image in {folder}; give a folder of images.")
+    return found
+
+
+def _turned_away(
+    classifier: Classifier, strangers: dict[str, list[Path]], judged: Judged, report: Report
+) -> tuple[TurnedAway, ...]:
+    from ml.judging import look
+    from ml.outcomes import turned_away
+
+    rows = {name: look(classifier, paths, report) for name, paths in strangers.items()}
+    return tuple(turned_away(name, found, judged) for name, found in rows.items())

@@ -1,0 +1,232 @@
+"""Commands for the models that jobs are given to, on the machine that holds database and store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from core.cells import cell_type
+from core.scores import read_scores
+from core.settings import Settings
+from core.states import ModelState
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from core.models import Model
+    from core.registry import Listed
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_LATER = "Jobs that are submitted from now on are judged by it; the others keep theirs."
+
+
+@click.group()
+def model() -> None:
+    """List, add, activate and roll back the models that jobs are given to.
+
+    DIGEST is the start of a model's digest, as the list shows it.
+    """
+
+
+@contextmanager
+def _session(*, writing: bool = True) -> Iterator[Session]:
+    """Yield a session of the database that the settings name."""
+    from sqlalchemy.exc import DatabaseError
+
+    from core.db import Database
+
+    database = Database(Settings.from_env().database)
+    try:
+        with database.writing() if writing else database.reading() as session:
+            yield session
+    except DatabaseError as error:
+        raise click.ClickException(
+            "The database can't be used. Set HEMATOVISION_DATA or HEMATOVISION_DATABASE_URL to "
+            "where it is, and bring its tables up to date with `hematovision db upgrade`."
+        ) from error
+    finally:
+        database.dispose()
+
+
+@model.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def list_(as_json: bool) -> None:
+    """List all models with their state, scores and classes."""
+    from core import registry
+
+    with _session(writing=False) as session:
+        found = registry.listing(session)
+        if as_json:
+            click.echo(json.dumps([_as_json(one) for one in found], indent=2))
+        elif found:
+            _print_table(found)
+        else:
+            click.echo("No model is known yet. Start a worker, or add one: hematovision model add.")
+
+
+def _print_table(found: list[Listed]) -> None:
+    table = Table("Digest", "Name", "State", "Accuracy", "Agreement", "Jobs", "Classes", box=None)
+    for one in found:
+        scores = "\n".join(f"{score.images}: {score}" for score in read_scores(one.model.scores))
+        table.add_row(
+            one.model.digest[:12],
+            f"{one.model.name} {one.model.version}",
+            one.model.state.value,
+            scores or "-",
+            _agreement(one),
+            f"{one.jobs:,}",
+            _classes(one.model),
+        )
+    Console().print(table)
+
+
+def _agreement(one: Listed) -> str:
+    agreement = one.agreement
+    if agreement is None or agreement.share is None:
+        return "-"
+    classes = (f"{cell_type(c.name).code} {c.equal:,}/{c.images:,}" for c in agreement.classes)
+    return f"{100 * agreement.share:.1f} % of {agreement.images:,}\n" + " ".join(classes)
+
+
+def _classes(one: Model) -> str:
+    few = set(one.facts.get("few_shot", ()))
+    codes = (f"{cell_type(name).code}{'*' if name in few else ''}" for name in one.classes)
+    return " ".join(codes) + ("\n* few training images" if few & set(one.classes) else "")
+
+
+def _as_json(one: Listed) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    found = one.model
+    return {
+        "digest": found.digest,
+        "name": found.name,
+        "version": found.version,
+        "state": found.state.value,
+        "classes": found.classes,
+        "scores": found.scores,
+        "facts": found.facts,
+        "jobs": one.jobs,
+        "agreement": asdict(one.agreement) if one.agreement else None,
+        "added_at": found.added_at.isoformat() if found.added_at else None,
+        "activated_at": found.activated_at.isoformat() if found.activated_at else None,
+    }
+
+
+@model.command()
+@click.argument("folder", type=_FOLDER)
+def add(folder: Path) -> None:
+    """Verify the bundle in FOLDER, copy it into the store, and list it as a candidate.
+
+    The workers fetch it from there. A stored copy that is damaged is replaced.
+    """
+    from core import registry
+    from core.blobs import LocalBlobs
+    from ml.bundle import Bundle
+    from ml.errors import MlError
+    from worker.models import facts_of
+    from worker.packing import intact, keep
+
+    blobs = LocalBlobs(Settings.from_env().blobs)
+    try:
+        bundle = Bundle.load(folder)
+        if not intact(blobs, bundle.digest):
+            blobs.delete(registry.bundle_key(bundle.digest))
+            keep(blobs, bundle)
+    except (MlError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    with _session() as session:
+        added = registry.add(session, facts_of(bundle))
+        click.echo(f"{registry.title(added)} is in the store; its state is {added.state.value}.")
+        if added.state is ModelState.CANDIDATE:
+            click.echo(f"Use it with: hematovision model activate {added.digest[:12]}")
+
+
+@model.command()
+@click.argument("digest")
+@click.option("--other-classes", is_flag=True, help="Even if its classes are not the active one's.")
+def activate(digest: str, other_classes: bool) -> None:
+    """Let the model DIGEST judge all jobs that are submitted from now on."""
+    from core import registry
+
+    with _session() as session:
+        found = registry.activate(session, digest, other_classes=other_classes)
+        click.echo(f"{registry.title(found)} is the active model. {_LATER}")
+
+
+@model.command()
+def rollback() -> None:
+    """Go back to the model that was active before."""
+    from core import registry
+
+    with _session() as session:
+        found = registry.roll_back(session)
+        click.echo(f"{registry.title(found)} is the active model again. {_LATER}")
+
+
+@model.command()
+@click.argument("digest")
+def shadow(digest: str) -> None:
+    """Let DIGEST judge along with the active model: compared in the list, never shown as result."""
+    from core import registry
+
+    with _session() as session:
+        found = registry.shadow(session, digest)
+        click.echo(f"{registry.title(found)} is a shadow now; `model list` shows how it agrees.")
+
+
+@model.command()
+@click.argument("digest")
+def candidate(digest: str) -> None:
+    """End the shadow DIGEST, or bring a retired model back."""
+    from core import registry
+
+    with _session() as session:
+        click.echo(f"{registry.title(registry.make_candidate(session, digest))} is a candidate.")
+
+
+@model.command()
+@click.argument("digest")
+def retire(digest: str) -> None:
+    """Offer DIGEST to no new job; its results stay, and jobs that have it finish with it."""
+    from core import registry
+
+    with _session() as session:
+        click.echo(f"{registry.title(registry.retire(session, digest))} is retired.")
+
+
+@model.command()
+@click.argument("digest")
+def card(digest: str) -> None:
+    """Print the model card of DIGEST, made from the facts recorded with it."""
+    from core import registry
+
+    with _session(writing=False) as session:
+        click.echo(_card(registry.find(session, digest)))
+
+
+def _card(one: Model) -> str:
+    """Return the card as text: the one place where it is made."""
+    few = set(one.facts.get("few_shot", ()))
+    classes = (f"{name} (few training images)" if name in few else name for name in one.classes)
+    shape = " x ".join(str(side) for side in one.facts.get("shape", ()))
+    lines = {
+        "Digest": one.digest,
+        "State": one.state.value,
+        "Classes": ", ".join(classes),
+        "Input": f"{shape} pixels" if shape else "",
+        "Recipe": one.facts.get("recipe", ""),
+        "Trained on": ", ".join(one.facts.get("sources", ())),
+        "Intended use": one.facts.get("intended_use", ""),
+        **{f"Accuracy, {score.images}": str(score) for score in read_scores(one.scores)},
+        "Trust": json.dumps(one.facts["trust"]) if one.facts.get("trust") else "",
+    }
+    facts = [f"{name}: {value}" for name, value in lines.items() if value]
+    return "\n".join([f"{one.name} {one.version}", *facts])

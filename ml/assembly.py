@@ -1,0 +1,127 @@
+"""A trained network and the images it was taught with → the files of a bundle.
+
+Needs TensorFlow; a CPU worker never imports this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.batches import middle
+from ml.bundle import ONNX, WEIGHTS
+from ml.explain import write_head
+from ml.export import export_onnx
+from ml.images import Pixels
+from ml.inference import Outputs
+from ml.loading import Labelled
+from ml.locate import Sight
+from ml.model import parts
+from ml.neighbours import choose_references, write_references
+from ml.recipes.recipe import Recipe
+from ml.trust import TRUST, write_trust
+from ml.trust_fitting import Known, fit_trust
+from ml.unfamiliar import Nearest
+
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A folded network, with what it learned from and what it was checked by, unchanged."""
+
+    network: keras.Model
+    recipe: Recipe
+    learn: Labelled
+    check: Labelled
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What a bundle judges by: numbers for its metadata, arrays for a file."""
+
+    said: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+
+def outputs(taught: Taught, images: Pixels) -> Outputs:
+    """What the network gives of images, uint8 (N, height, width, 3), seen in their middle."""
+    maps, head = parts(taught.network)
+    logits, features = [], []
+    for start in range(0, len(images), CHUNK):
+        chunk = [middle(image, taught.recipe.shape) for image in images[start : start + CHUNK]]
+        found = maps(np.stack(chunk).astype(np.float32), training=False)
+        logits.append(np.asarray(head(found, training=False), np.float32))
+        features.append(np.asarray(found, np.float32).mean(axis=(1, 2)))
+    return Outputs(np.concatenate(logits), np.concatenate(features))
+
+
+def judging(taught: Taught, learned: Outputs) -> Judging:
+    """When to believe the network, measured on the validation images in which it saw one cell.
+
+    Raises:
+        TooFewCells: if there are too few images to say.
+    """
+    recipe, learn = taught.recipe, taught.learn
+    check = _where_one_cell_is(taught.check)
+    known = Known(
+        outputs(taught, check.images),
+        check.truth,
+        _photographs(check),
+        [sample.source for sample in check.samples],
+    )
+    gate = Nearest.fit(learned, learn.truth, _photographs(learn))
+    return Judging(*fit_trust(known, recipe.classes, gate, few_shot=recipe.few_shot))
+
+
+def fill(folder: Path, taught: Taught, learned: Outputs | None, judged: Judging | None) -> None:
+    """Write every file of the bundle but its metadata."""
+    taught.network.save_weights(folder / WEIGHTS)
+    export_onnx(taught.network, folder / ONNX)
+    write_head(folder, taught.network)
+    if judged is not None:
+        write_trust(folder / TRUST, judged.arrays)
+    if learned is not None and taught.recipe.references:
+        _write_references(folder, taught, learned)
+
+
+def _write_references(folder: Path, taught: Taught, learned: Outputs) -> None:
+    """One image of each photograph may be chosen: its copies would only repeat it."""
+    learn, recipe = taught.learn, taught.recipe
+    places = np.unique(_photographs(learn), return_index=True)[1]
+    chosen = places[
+        choose_references(
+            learned.features[places],
+            learn.truth[places],
+            learned.logits[places].argmax(axis=1),
+            recipe.references,
+        )
+    ]
+    write_references(
+        folder,
+        learned.features[chosen],
+        [learn.samples[place].label for place in chosen],
+        [middle(learn.images[place], recipe.shape) for place in chosen],
+        [learn.samples[place].source for place in chosen],
+        recipe.attribution,
+    )
+
+
+def _where_one_cell_is(data: Labelled) -> Labelled:
+    keep = [place for place, seen in enumerate(data.locations) if seen.sight == Sight.ONE]
+    return Labelled(
+        tuple(data.samples[place] for place in keep),
+        data.images[keep],
+        data.truth[keep],
+        tuple(data.locations[place] for place in keep),
+    )
+
+
+def _photographs(data: Labelled) -> Sequence[str]:
+    return [f"{sample.source}/{sample.group}" for sample in data.samples]

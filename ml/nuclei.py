@@ -1,0 +1,108 @@
+"""Dense patches of an image, and which of them are lobes of one nucleus."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# Smaller patches, as a share of the image, are dirt.
+_SMALLEST = 0.0012
+# How far from the middle of the image a patch may lie, as a share of its sides, before it stands
+# out by e^-½ less.
+_CENTRAL = 0.3
+# A lobe has at least this share of the nucleus' area and density …
+_LOBE_AREA, _LOBE_DENSITY = 0.06, 0.8
+# … and lies this close; with it the nucleus is no longer than this; both in multiples of the
+# side of a square as large as the nucleus.
+_LOBE_GAP, _LOBE_LENGTH = 0.3, 1.9
+
+
+@dataclass(frozen=True)
+class Nucleus:
+    """A dense patch, or several that belong together.
+
+    Edges, middle (`x`, `y`) and `area` are in pixels; `density` is the mean; `number` is the
+    patch's in `labels`, int32 (height, width), of all patches.
+    """
+
+    number: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+    area: int
+    x: float
+    y: float
+    density: float
+    labels: NDArray[np.int32]
+
+    @property
+    def prominence(self) -> float:
+        """How much it stands out: by its side, its density and how central it is."""
+        height, width = self.labels.shape
+        away = (self.x / width - 0.5) ** 2 + (self.y / height - 0.5) ** 2
+        return math.sqrt(self.area) * self.density * math.exp(-away / (2 * _CENTRAL**2))
+
+
+def patches(mask: NDArray[np.uint8], density: NDArray[np.float32]) -> list[Nucleus]:
+    """The connected patches of `mask`, (height, width), that are no dirt; most prominent first."""
+    count, numbers, boxes, middles = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    labels = np.asarray(numbers, np.int32)
+    sums = np.bincount(labels.ravel(), weights=density.ravel(), minlength=count)
+    found = []
+    for number in range(1, count):
+        left, top, width, height, area = (int(value) for value in boxes[number])
+        if area < _SMALLEST * mask.size:
+            continue
+        x, y = (float(value) for value in middles[number])
+        mean = float(sums[number]) / area
+        edges = (left, top, left + width, top + height)
+        found.append(Nucleus(number, *edges, area, x, y, mean, labels))
+    return sorted(found, key=lambda one: -one.prominence)
+
+
+def joined(found: list[Nucleus]) -> list[Nucleus]:
+    """The same with lobes joined to their nuclei, the most prominent first."""
+    waiting, nuclei = list(found), []
+    while waiting:
+        nucleus = waiting.pop(0)
+        while lobe := next((one for one in waiting if _is_lobe(nucleus, one)), None):
+            waiting.remove(lobe)
+            nucleus = _union(nucleus, lobe)
+        nuclei.append(nucleus)
+    return sorted(nuclei, key=lambda one: -one.prominence)
+
+
+def _is_lobe(nucleus: Nucleus, other: Nucleus) -> bool:
+    if other.area < _LOBE_AREA * nucleus.area or other.density < _LOBE_DENSITY * nucleus.density:
+        return False
+    both = _union(nucleus, other)
+    length = max(both.right - both.left, both.bottom - both.top)
+    side = math.sqrt(both.area)
+    return _gap(nucleus, other) <= _LOBE_GAP * side and length <= _LOBE_LENGTH * side
+
+
+def _gap(one: Nucleus, other: Nucleus) -> float:
+    across = max(0, one.left - other.right, other.left - one.right)
+    down = max(0, one.top - other.bottom, other.top - one.bottom)
+    return math.hypot(across, down)
+
+
+def _union(one: Nucleus, other: Nucleus) -> Nucleus:
+    area = one.area + other.area
+    share = one.area / area
+    return replace(
+        one,
+        left=min(one.left, other.left),
+        top=min(one.top, other.top),
+        right=max(one.right, other.right),
+        bottom=max(one.bottom, other.bottom),
+        area=area,
+        x=share * one.x + (1 - share) * other.x,
+        y=share * one.y + (1 - share) * other.y,
+        density=share * one.density + (1 - share) * other.density,
+    )

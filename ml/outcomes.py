@@ -1,0 +1,99 @@
+"""How often a bundle commits itself, how often it is right when it does, and what it turns away."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.inference import Outcome, Prediction
+from ml.judging import Judged
+from ml.metrics import auroc
+from ml.predict import Row
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of the images of one class, of one source, or of all.
+
+    Counts, and: `wrong` of the accepted ones that are wrong; `reasons` why others were not
+    accepted; `coverage`, the share whose candidates hold the label; `size`, how many candidates
+    an image has on average.
+    """
+
+    name: str
+    images: int
+    accepted: int
+    uncertain: int
+    unfamiliar: int
+    wrong: int
+    reasons: dict[str, int]
+    coverage: float
+    size: float
+
+
+@dataclass(frozen=True)
+class TurnedAway:
+    """What became of a folder of images that are no cells of any known class.
+
+    Counts; `auroc` is how often a judged cell is more familiar than one of these, None where the
+    bundle does not say how familiar images are.
+    """
+
+    name: str
+    images: int
+    caught: int
+    uncertain: int
+    accepted: int
+    unreadable: int
+    reasons: dict[str, int]
+    auroc: float | None
+
+
+def outcomes(judged: Judged, name: str) -> Outcomes:
+    """What became of these images, at least one."""
+    counted = Counter(found.outcome for found in judged.predictions)
+    candidates = [found.candidates or (found.label,) for found in judged.predictions]
+    pairs = zip(judged.samples, candidates, strict=True)
+    accepted = judged.with_outcome(Outcome.ACCEPTED)
+    return Outcomes(
+        name=name,
+        images=len(judged),
+        accepted=counted[Outcome.ACCEPTED],
+        uncertain=counted[Outcome.UNCERTAIN],
+        unfamiliar=counted[Outcome.UNFAMILIAR],
+        wrong=int((~accepted.right).sum()),
+        reasons=_reasons(judged.predictions),
+        coverage=float(np.mean([sample.label in names for sample, names in pairs])),
+        size=float(np.mean([len(names) for names in candidates])),
+    )
+
+
+def turned_away(name: str, rows: Sequence[Row], judged: Judged) -> TurnedAway:
+    """What became of a folder of unfamiliar images, beside the judged cells."""
+    found = [row.prediction for row in rows if row.prediction is not None]
+    counted = Counter(prediction.outcome for prediction in found)
+    return TurnedAway(
+        name=name,
+        images=len(rows),
+        caught=counted[Outcome.UNFAMILIAR],
+        uncertain=counted[Outcome.UNCERTAIN],
+        accepted=counted[Outcome.ACCEPTED],
+        unreadable=len(rows) - len(found),
+        reasons=_reasons(found),
+        auroc=_separation(judged.predictions, found),
+    )
+
+
+def _reasons(predictions: Sequence[Prediction]) -> dict[str, int]:
+    return dict(sorted(Counter(found.reason for found in predictions if found.reason).items()))
+
+
+def _separation(known: Sequence[Prediction], strange: Sequence[Prediction]) -> float | None:
+    higher = [found.familiarity for found in known if found.familiarity is not None]
+    lower = [found.familiarity for found in strange if found.familiarity is not None]
+    if not higher or not lower:
+        return None
+    return auroc(np.array(higher, np.float64), np.array(lower, np.float64))

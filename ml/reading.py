@@ -1,0 +1,82 @@
+"""The bytes of a file → what a network sees of it: the one way in, for training and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ml.cropping import crop
+from ml.images import DECODER_VERSION, MAX_PIXELS, InputShape, Pixels, decode
+from ml.locate import LOCATOR_VERSION, Location, Sight, locate
+
+# A network that takes whole images in is never told where the cell is.
+UNLOOKED = Location(Sight.ONE, None)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a network sees of a file, uint8 (height, width, 3), and where the cell was found."""
+
+    pixels: Pixels
+    location: Location
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a file becomes the network's input; `locator` 0 stretches the whole image.
+
+    `margin` is the side of the crop as a multiple of the cell's longer side.
+    """
+
+    decoder: int = DECODER_VERSION
+    locator: int = 0
+    margin: float = 1.0
+
+    @classmethod
+    def located(cls, margin: float) -> Preprocessing:
+        """Find the cell, and crop round it."""
+        return cls(DECODER_VERSION, LOCATOR_VERSION, margin)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Preprocessing:
+        """Read it from a bundle's metadata.
+
+        Raises:
+            ValueError: if it is of a version that this program does not have, or is not understood.
+        """
+        try:
+            found = cls(**document)
+        except TypeError as error:
+            raise ValueError(f"its preprocessing is not understood: {error}") from error
+        if found.decoder != DECODER_VERSION or found.locator not in (0, LOCATOR_VERSION):
+            raise ValueError("its images are read in a way that this program no longer has")
+        return found
+
+    def widened(self, share: float) -> Preprocessing:
+        """The same with a crop whose side is `share` times as long."""
+        return Preprocessing(self.decoder, self.locator, self.margin * share)
+
+
+def read(
+    data: bytes, shape: InputShape, steps: Preprocessing, max_pixels: int = MAX_PIXELS
+) -> Reading:
+    """Decode a file and bring it into the network's shape.
+
+    Raises:
+        UnreadableImage: see `ml.images.decode`.
+    """
+    image = decode(data, max_pixels)
+    if not steps.locator:
+        return Reading(_stretched(image, shape), UNLOOKED)
+    location = locate(image)
+    return Reading(crop(image, location, shape.height, steps.margin), location)
+
+
+def _stretched(image: Pixels, shape: InputShape) -> Pixels:
+    size = (shape.width, shape.height)
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    return np.array(resized, dtype=np.uint8)

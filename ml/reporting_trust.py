@@ -1,0 +1,160 @@
+"""The sections of a report that say when a bundle is to be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ml.comparison import Comparison
+from ml.evaluation import Evaluation
+from ml.outcomes import Outcomes, TurnedAway
+from ml.reporting_parts import DASH, Chart, Section, Table, chance, name_of, percent, share
+
+REASONS = {
+    "no_cell": "no cell found",
+    "several_cells": "several cells",
+    "unlike_training": "unlike the training images",
+    "between_classes": "between classes",
+}
+RELIABILITY = Chart(
+    "reliability",
+    "Reliability. A dot on the dashed line states what comes true; below it the bundle is too "
+    "sure. Its area is the number of images.",
+)
+RISK_COVERAGE = Chart(
+    "risk_coverage",
+    "Risk and coverage. The share of wrong images if only the most confident ones are taken.",
+)
+
+
+def outcome_section(found: Evaluation) -> Section:
+    """How many images were accepted, and why the others were not."""
+    words = (
+        "Accepted images are reported as a class; uncertain ones go to a person with the classes "
+        "that can't be ruled out, their candidates; unfamiliar ones are turned away. Coverage is "
+        "the share of images whose candidates hold the true class, size the number of candidates."
+    )
+    parts: list[str | Table] = [words, outcome_table(found.outcomes)]
+    reasons = found.outcomes[0].reasons
+    if reasons:
+        parts.append(f"Not accepted: {_reasons(reasons)}.")
+    return Section("Outcomes", tuple(parts))
+
+
+def outcome_table(entries: Sequence[Outcomes]) -> Table:
+    """What became of the images of each class or source."""
+    head = ("class", "images", "accepted", "uncertain", "unfamiliar", "wrong of accepted")
+    rows = [
+        (
+            name_of(entry.name),
+            f"{entry.images:,}",
+            percent(entry.accepted, entry.images),
+            percent(entry.uncertain, entry.images),
+            percent(entry.unfamiliar, entry.images),
+            percent(entry.wrong, entry.accepted),
+            percent(entry.coverage, 1),
+            f"{entry.size:.2f}",
+        )
+        for entry in entries
+    ]
+    return Table((*head, "coverage", "size"), tuple(rows))
+
+
+def workload_section(found: Evaluation) -> Section:
+    """The bundle's own rule, then that rule with a least confidence beside it."""
+    rules = [one for one in found.workload if one.rule != "confidence" and one.threshold != 0]
+    rows = [
+        (
+            "as the bundle decides" if one.threshold is None else f"and at least {one.threshold:g}",
+            share(one.sent, one.sent_interval),
+            f"{one.accepted:,}",
+            DASH if one.error is None else share(one.error, one.error_interval),
+        )
+        for one in rules
+    ]
+    words = (
+        "How many images a person has to see, and how many of the accepted ones are wrong, if a "
+        "confidence is asked for on top of what the bundle decides."
+    )
+    head = ("rule", "to a person", "accepted", "wrong of accepted")
+    return Section("Workload against error", (words, Table(head, tuple(rows))))
+
+
+def confidence_section(found: Evaluation) -> Section:
+    """Whether stated confidences come true."""
+    stated = found.confidence
+    words = (
+        f"Expected calibration error {stated.error:.4f} over {len(stated.bins)} bins of equal "
+        f"width, {stated.error_by_mass:.4f} over bins of equally many images. Area under the "
+        f"risk-coverage curve {stated.area:.4f}."
+    )
+    rows = [
+        (
+            f"{one.low:.2f} to {one.high:.2f}",
+            f"{one.images:,}",
+            percent(one.confidence, 1),
+            percent(one.accuracy, 1),
+        )
+        for one in stated.bins
+        if one.images
+    ]
+    table = Table(("confidence", "images", "stated", "right"), tuple(rows))
+    return Section("Confidence", (words, RELIABILITY, RISK_COVERAGE, table))
+
+
+def unfamiliar_section(entries: Sequence[TurnedAway]) -> Section:
+    """How many images were turned away that should be."""
+    head = ("folder", "images", "turned away", "uncertain", "accepted", "unreadable", "AUROC")
+    rows = [
+        (
+            entry.name,
+            f"{entry.images:,}",
+            percent(entry.caught, entry.images),
+            percent(entry.uncertain, entry.images),
+            percent(entry.accepted, entry.images),
+            percent(entry.unreadable, entry.images),
+            DASH if entry.auroc is None else f"{entry.auroc:.4f}",
+        )
+        for entry in entries
+    ]
+    reasons = [f"{entry.name}: {_reasons(entry.reasons)}." for entry in entries if entry.reasons]
+    words = (
+        "Images that are no cell of a known class should be turned away. AUROC is how often a "
+        "judged cell is more familiar than one of these."
+    )
+    return Section("Unfamiliar images", (words, Table(head, tuple(rows)), *reasons))
+
+
+def comparison_section(found: Comparison) -> Section:
+    """This bundle beside another one on the same images."""
+    rows = [
+        ("accuracy of this bundle", f"{found.accuracy:.3f}"),
+        ("accuracy of the other", f"{found.other_accuracy:.3f}"),
+        ("difference", _signed(found)),
+        ("same class", percent(found.agreement, 1)),
+        ("only this one right", f"{found.only_this:,}"),
+        ("only the other right", f"{found.only_other:,}"),
+        ("p, McNemar's exact test", chance(found.p)),
+    ]
+    words = [f"The other bundle is {found.other}, on the same {found.images:,} images."]
+    if found.left_out:
+        known = ", ".join(name_of(name) for name in found.left_out)
+        words.append(f"Known to one bundle alone, and not among these images: {known}.")
+    if found.p_photographs is None:
+        words.append("The test takes every image as independent; their photographs are unknown.")
+    else:
+        rows.append(("p, photographs as units", chance(found.p_photographs)))
+        words.append(
+            "McNemar's test takes every image as independent, but copies of one photograph are "
+            "not: where photographs have several images, believe the last line and the interval."
+        )
+    return Section("Against another bundle", (words[0], Table(("", ""), tuple(rows)), *words[1:]))
+
+
+def _signed(found: Comparison) -> str:
+    if found.interval is None:
+        return f"{found.difference:+.3f}"
+    return f"{found.difference:+.3f} [{found.interval.low:+.3f} to {found.interval.high:+.3f}]"
+
+
+def _reasons(counted: Mapping[str, int]) -> str:
+    return ", ".join(f"{REASONS.get(name, name)} {count:,}" for name, count in counted.items())

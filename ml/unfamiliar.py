@@ -1,0 +1,291 @@
+"""How far an image lies from the cells that a network was trained on.
+
+Three gates measure it; all give a larger number for a stranger image. `Nearest` is the one that
+bundles carry; the others stand beside it to be compared with. NumPy only.
+
+Features are brought to length 1 first: how long they are says more about sharpness and light
+than about what is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.bundle import BundleError
+from ml.calibration import TooFewCells
+from ml.inference import Outputs
+
+NEIGHBOURS = 10
+MOST_REFERENCES = 4000
+WIDTH = 256
+AXES = 64
+
+Floats = NDArray[np.float32]
+Classes = NDArray[np.int64]
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class TrustMismatch(BundleError):
+    """What a bundle says about trust does not fit its network; it can't be judged by."""
+
+
+class Gate(Protocol):
+    """Something that measures how strange an image is."""
+
+    kind: ClassVar[str]
+
+    def distance(self, outputs: Outputs) -> Floats:
+        """float32 (N,): larger is stranger.
+
+        Raises:
+            TrustMismatch: if the outputs are of another network.
+        """
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What has to be kept to make this gate again."""
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The distance to the k-th nearest reference cell, over how far apart cells lie there.
+
+    The distance to a neighbour alone (Sun, Ming, Zhu and Li, ICML 2022) has one threshold for all
+    sets, and the set with the loosest features sets it. Divided by the neighbours' own distance
+    to *their* k-th neighbour it has none (the simplified local outlier factor of Schubert, Zimek
+    and Kriegel, DMKD 2014, after Breunig et al. 2000).
+
+    `centre` (F,) and `axes` (W, F) project unit features to their main directions; `references`
+    (R, W) are cells so projected; `spreads` (R,) says of each how far its k-th nearest cell of
+    another photograph is. All are float32; axes and references are kept as float16.
+    """
+
+    kind: ClassVar[str] = "nearest"
+    centre: Floats
+    axes: Floats
+    references: Floats
+    spreads: Floats
+    neighbours: int
+
+    @classmethod
+    def fit(
+        cls, outputs: Outputs, truth: Classes, groups: Sequence[str], neighbours: int = NEIGHBOURS
+    ) -> Nearest:
+        """References from training cells: their outputs, classes (N,) and photographs (N,).
+
+        Raises:
+            TooFewCells: if there are not more photographs than neighbours.
+        """
+        chosen = _evenly(truth, MOST_REFERENCES)
+        photographs = np.unique(np.asarray(groups)[chosen], return_inverse=True)[1]
+        if photographs.max(initial=-1) < neighbours:
+            message = f"Cells of more than {neighbours} photographs are needed as references."
+            raise TooFewCells(message)
+        unit = _unit(outputs.features[chosen])
+        centre = unit.mean(axis=0)
+        axes = _rounded(_main_axes(unit - centre, WIDTH)[1])
+        references = _rounded((unit - centre) @ axes.T)
+        apart = _apart(references, references)
+        # Copies of one photograph lie close to each other and say nothing about other cells.
+        apart[photographs[:, np.newaxis] == photographs] = np.inf
+        spreads = np.partition(apart, neighbours - 1, axis=1)[:, neighbours - 1]
+        return cls(centre, axes, references, spreads, neighbours)
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Nearest:
+        """The gate that `arrays` were taken from."""
+        names = ("centre", "axes", "references", "spreads")
+        centre, axes, references, spreads = _floats(arrays, names)
+        _require(centre.ndim == 1 and axes.ndim == 2 and references.ndim == 2, "nearest")
+        _require(axes.shape == (references.shape[1], len(centre)), "nearest")
+        _require(spreads.shape == (len(references),) and bool((spreads >= 0).all()), "nearest")
+        neighbours = int(_number(arrays, "neighbours"))
+        _require(1 <= neighbours < len(references), "nearest")
+        return cls(centre, axes, references, spreads, neighbours)
+
+    def distance(self, outputs: Outputs) -> Floats:
+        """float32 (N,): about 1 for a cell among its like."""
+        _require_width(outputs, len(self.centre))
+        narrow = (_unit(outputs.features) - self.centre) @ self.axes.T
+        apart = _apart(np.asarray(narrow, dtype=np.float32), self.references)
+        order = np.argpartition(apart, self.neighbours - 1, axis=1)[:, : self.neighbours]
+        reach = np.take_along_axis(apart, order, axis=1).max(axis=1)
+        # References that are all the same have no spread; any other image is then far away.
+        around = np.maximum(self.spreads[order].mean(axis=1), 1e-4)
+        return np.asarray(reach / around, dtype=np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Its fields by name."""
+        return {
+            "centre": self.centre,
+            "axes": self.axes.astype(np.float16),
+            "references": self.references.astype(np.float16),
+            "spreads": self.spreads,
+            "neighbours": np.array(self.neighbours),
+        }
+
+
+@dataclass(frozen=True)
+class Mahalanobis:
+    """The distance to the nearest class mean, in units of how cells of a class vary.
+
+    One covariance for all classes (Lee, Lee, Lee and Shin, NeurIPS 2018), of full variance along
+    its main axes and of one common variance across (Moghaddam and Pentland, PAMI 1997).
+
+    `means` (M, F), `axes` (K, F) and `variances` (K + 1,), the last one that of each direction
+    across the axes; all are float32, and the axes kept as float16.
+    """
+
+    kind: ClassVar[str] = "mahalanobis"
+    means: Floats
+    axes: Floats
+    variances: Floats
+
+    @classmethod
+    def fit(cls, outputs: Outputs, truth: Classes, groups: Sequence[str]) -> Mahalanobis:
+        """Means and covariance of training cells: their outputs and classes (N,)."""
+        unit = _unit(outputs.features)
+        numbers, places = np.unique(truth, return_inverse=True)
+        means = np.stack([unit[truth == number].mean(axis=0) for number in numbers])
+        # Some directions must be left to tell how cells vary across the axes.
+        values, axes = _main_axes(unit - means[places], min(AXES, unit.shape[1] // 2))
+        variances = np.append(values[: len(axes)], values[len(axes) :].mean())
+        floor = max(float(values[0]) * 1e-6, 1e-12)
+        return cls(means, _rounded(axes), np.maximum(variances, floor).astype(np.float32))
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Mahalanobis:
+        """The gate that `arrays` were taken from."""
+        means, axes, variances = _floats(arrays, ("means", "axes", "variances"))
+        _require(means.ndim == 2 and axes.ndim == 2 and len(means) > 0, "mahalanobis")
+        _require(axes.shape[1] == means.shape[1], "mahalanobis")
+        _require(variances.shape == (len(axes) + 1,) and bool((variances > 0).all()), "mahalanobis")
+        return cls(means, axes, variances)
+
+    def distance(self, outputs: Outputs) -> Floats:
+        """float32 (N,): standard deviations."""
+        _require_width(outputs, self.means.shape[1])
+        away = _unit(outputs.features)[:, np.newaxis] - self.means
+        along = away @ self.axes.T
+        across = np.maximum((away**2).sum(axis=2) - (along**2).sum(axis=2), 0)
+        squared = (along**2 / self.variances[:-1]).sum(axis=2) + across / self.variances[-1]
+        return np.asarray(np.sqrt(squared.min(axis=1)), dtype=np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Its fields by name."""
+        axes = self.axes.astype(np.float16)
+        return {"means": self.means, "axes": axes, "variances": self.variances}
+
+
+@dataclass(frozen=True)
+class Energy:
+    """-log Σ exp(logit): how little evidence there is for any class (Liu et al., NeurIPS 2020)."""
+
+    kind: ClassVar[str] = "energy"
+
+    @classmethod
+    def fit(cls, outputs: Outputs, truth: Classes, groups: Sequence[str]) -> Energy:
+        """There is nothing to fit."""
+        return cls()
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Energy:
+        """There is nothing to keep."""
+        return cls()
+
+    def distance(self, outputs: Outputs) -> Floats:
+        """float32 (N,): any real number."""
+        logits = outputs.logits.astype(np.float64)
+        most = logits.max(axis=1, keepdims=True)
+        found = -(most[:, 0] + np.log(np.exp(logits - most).sum(axis=1)))
+        return np.asarray(found, dtype=np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """There are none."""
+        return {}
+
+
+GATES: Mapping[str, type[Nearest] | type[Mahalanobis] | type[Energy]] = {
+    gate.kind: gate for gate in (Nearest, Mahalanobis, Energy)
+}
+
+
+def gate_of(kind: str, arrays: Arrays) -> Gate:
+    """The gate of that kind that `arrays` were taken from.
+
+    Raises:
+        TrustMismatch: if there is no such kind, or the arrays are not those of one.
+    """
+    if kind not in GATES:
+        known = ", ".join(GATES)
+        raise TrustMismatch(f"There is no gate {kind!r}; this program knows {known}.")
+    return GATES[kind].of(arrays)
+
+
+def _unit(features: NDArray[Any]) -> Floats:
+    """Rows of length 1; a row of zeros stays one."""
+    length = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(length, 1e-12), dtype=np.float32)
+
+
+def _rounded(array: NDArray[Any]) -> Floats:
+    """The numbers as a file will give them back: float32 with the digits of float16."""
+    return array.astype(np.float16).astype(np.float32)
+
+
+def _main_axes(centred: Floats, most: int) -> tuple[Floats, Floats]:
+    """All variances, largest first, and the `most` directions, (K, F), that vary most."""
+    wide = centred.astype(np.float64)
+    values, vectors = np.linalg.eigh(wide.T @ wide / len(wide))
+    most_first = vectors[:, ::-1][:, :most].T
+    return np.maximum(values[::-1], 0).astype(np.float32), most_first.astype(np.float32)
+
+
+def _apart(left: Floats, right: Floats) -> Floats:
+    """(N, R): the Euclidean distance of each of the left from each of the right."""
+    squared = (left**2).sum(axis=1)[:, np.newaxis] + (right**2).sum(axis=1) - 2 * left @ right.T
+    return np.asarray(np.sqrt(np.maximum(squared, 0)), dtype=np.float32)
+
+
+def _evenly(truth: Classes, most: int) -> Classes:
+    """Places of at most `most` cells, so that no class is crowded out by another; sorted."""
+    rng = np.random.default_rng(0)
+    ranks = np.empty(len(truth))
+    for number in np.unique(truth):
+        own = np.flatnonzero(truth == number)
+        ranks[own] = rng.permutation(len(own))
+    return np.sort(np.argsort(ranks, kind="stable")[:most])
+
+
+def _require_width(outputs: Outputs, width: int) -> None:
+    found = outputs.features.shape[1]
+    if found != width:
+        message = f"The gate was made for {width} features and the network gives {found}; "
+        raise TrustMismatch(message + "fetch the bundle again.")
+
+
+def _require(fits: bool, kind: str) -> None:
+    if not fits:
+        message = f"The arrays of the gate {kind!r} don't fit together; fetch the bundle again."
+        raise TrustMismatch(message)
+
+
+def _floats(arrays: Arrays, names: Sequence[str]) -> list[Floats]:
+    """The named arrays, all of them finite floating-point numbers."""
+    for name in names:
+        array = arrays.get(name)
+        if array is None or array.dtype.kind != "f" or not np.isfinite(array).all():
+            message = f"The bundle's array {name!r} is missing or damaged; fetch the bundle again."
+            raise TrustMismatch(message)
+    return [arrays[name].astype(np.float32) for name in names]
+
+
+def _number(arrays: Arrays, name: str) -> float:
+    array = arrays.get(name)
+    if array is None or array.shape != () or array.dtype.kind not in "iuf":
+        raise TrustMismatch(f"The bundle's number {name!r} is missing; fetch the bundle again.")
+    return float(array)

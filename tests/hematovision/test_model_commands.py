@@ -1,0 +1,159 @@
+"""`hematovision model`: from a bundle's folder to the active model and back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from core.db import Database
+from core.models import Model
+from hematovision.cli import main
+from ml.bundle import METADATA, ONNX, Bundle, default_bundle_path
+
+
+class Shell:
+    """A command line whose data folder is this test's own."""
+
+    def __init__(self, data: Path) -> None:
+        self.data, self._runner = data, CliRunner()
+
+    def __call__(self, *words: str) -> Result:
+        return self._runner.invoke(main, ["model", *words])
+
+    def fine(self, *words: str) -> str:
+        """Run a command that must succeed; return what it printed."""
+        done = self(*words)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    def refused(self, *words: str) -> str:
+        """Run a command that must end with a sentence; return that."""
+        done = self(*words)
+        assert done.exit_code == 1, done.output
+        assert done.output.startswith("Error: ")
+        assert isinstance(done.exception, SystemExit)
+        return done.output
+
+    def listed(self) -> dict[str, str]:
+        """Return the states by version."""
+        return {one["version"]: one["state"] for one in json.loads(self.fine("list", "--json"))}
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
+    """A shell over a database that has its tables."""
+    data = tmp_path / "data"
+    monkeypatch.setenv("HEMATOVISION_DATA", str(data))
+    monkeypatch.setenv("COLUMNS", "200")
+    assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
+    return Shell(data)
+
+
+def bundle(folder: Path, version: str, **changes: object) -> Bundle:
+    """Write the shipped bundle under another version."""
+    shutil.copytree(default_bundle_path(), folder / version)
+    document = json.loads((folder / version / METADATA).read_text())
+    document |= {"version": version, **changes}
+    (folder / version / METADATA).write_text(json.dumps(document))
+    return Bundle.load(folder / version)
+
+
+def test_an_empty_list_says_what_to_do(model: Shell) -> None:
+    assert "hematovision model add" in model.fine("list")
+
+
+def test_a_bundle_is_added_activated_and_rolled_back_from(model: Shell, tmp_path: Path) -> None:
+    first, second = (bundle(tmp_path, version) for version in ("one", "two"))
+    said = model.fine("add", str(first.path))
+    assert "its state is candidate" in said
+    assert f"hematovision model activate {first.digest[:12]}" in said
+    model.fine("add", str(second.path))
+    assert (model.data / "blobs" / "models" / f"{second.digest}.zip").is_file()
+    model.fine("activate", first.digest[:10])
+    assert "is the active model" in model.fine("activate", second.digest[:10])
+    assert model.listed() == {"two": "active", "one": "candidate"}
+    assert "is the active model again" in model.fine("rollback")
+    assert model.listed() == {"one": "active", "two": "candidate"}
+    assert "No other model was active" in model.refused("rollback")
+
+
+def test_shadows_and_retired_models_come_back_as_candidates(model: Shell, tmp_path: Path) -> None:
+    digest = bundle(tmp_path, "one").digest
+    model.fine("add", str(tmp_path / "one"))
+    for command, state in (("shadow", "shadow"), ("candidate", "candidate"), ("retire", "retired")):
+        model.fine(command, digest)
+        assert model.listed() == {"one": state}
+    assert "is retired" in model.refused("activate", digest)
+    model.fine("candidate", digest)
+    model.fine("activate", digest)
+    assert "is the active model" in model.refused("retire", digest)
+
+
+def test_the_list_shows_scores_and_marks_few_shot_classes(model: Shell, tmp_path: Path) -> None:
+    scores = {"test": {"accuracy": 0.95, "intervals": {"accuracy": {"low": 0.94, "high": 0.96}}}}
+    bundle(tmp_path, "one", scores=scores, data={"few_shot": ["monocyte"], "sources": ["bccd4"]})
+    model.fine("add", str(tmp_path / "one"))
+    table = model.fine("list")
+    assert "test: 95.0 % [94.0–96.0]" in table  # noqa: RUF001
+    assert "MO*" in table and "few training images" in table
+    card = model.fine("card", Bundle.load(tmp_path / "one").digest[:8])
+    assert "monocyte (few training images)" in card
+    assert "Trained on: bccd4" in card and "95.0 %" in card and "Intended use: " in card
+
+
+def test_other_classes_must_be_meant(model: Shell, tmp_path: Path) -> None:
+    first = bundle(tmp_path, "one")
+    names = [*first.metadata.classes[:-1], "basophil"]
+    second = bundle(tmp_path, "two", classes=names)
+    for one in (first, second):
+        model.fine("add", str(one.path))
+    model.fine("activate", first.digest)
+    assert "--other-classes" in model.refused("activate", second.digest)
+    model.fine("activate", second.digest, "--other-classes")
+
+
+def test_what_is_no_bundle_is_said_and_nothing_is_added(model: Shell, tmp_path: Path) -> None:
+    assert "There is no bundle" in model.refused("add", str(tmp_path))
+    tampered = bundle(tmp_path, "one").path
+    with (tampered / ONNX).open("ab") as file:
+        file.write(b"?")
+    assert "is not the file that was written" in model.refused("add", str(tampered))
+    assert model.listed() == {}
+    assert not (model.data / "blobs" / "models").exists()
+
+
+def test_adding_a_model_again_mends_a_stored_copy_that_is_damaged(
+    model: Shell, tmp_path: Path
+) -> None:
+    one = bundle(tmp_path, "one")
+    model.fine("add", str(one.path))
+    stored = model.data / "blobs" / "models" / f"{one.digest}.zip"
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:-100])
+    model.fine("add", str(one.path))
+    assert stored.read_bytes() == whole
+
+
+def test_an_unknown_or_unclear_digest_is_said(model: Shell, tmp_path: Path) -> None:
+    for command in ("activate", "shadow", "retire", "candidate", "card"):
+        assert "There is no model of this digest" in model.refused(command, "abc")
+
+
+def test_a_model_of_an_earlier_version_waits_for_its_bundle(model: Shell, tmp_path: Path) -> None:
+    one = bundle(tmp_path, "one")
+    database = Database(f"sqlite:///{model.data / 'hematovision.db'}")
+    with database.writing() as session:
+        session.add(Model(digest=one.digest, name="wbc4", version="one", classes=["x"]))
+    database.dispose()
+    assert "model add FOLDER" in model.refused("activate", one.digest)
+    model.fine("add", str(one.path))
+    model.fine("activate", one.digest)
+
+
+def test_a_database_without_tables_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
+    assert "hematovision db upgrade" in Shell(tmp_path).refused("list")

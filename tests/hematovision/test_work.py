@@ -1,0 +1,85 @@
+"""What the terminal says of a job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from hematovision.cli import main
+from tests.hematovision.conftest import Answer
+
+COUNTS = {"received": 7, "classified": 6, "duplicates": 0, "refused": 1, "failed": 0, "waiting": 0}
+CLASSES = [
+    {"label": "Neutrophil", "code": "NE", "few_shot": False, "count": 2}
+    | {"share": 2 / 3, "low": 0.208, "high": 0.939},
+    {"label": "Platelet", "code": "PL", "few_shot": True, "count": 1}
+    | {"share": 1 / 3, "low": 0.061, "high": 0.792},
+]
+JOB: dict[str, Any] = {
+    "id": 4,
+    "name": "Ward [3]",
+    "state": "finished",
+    "share_done": 1.0,
+    "submitted_at": "2026-03-01T12:00:00+00:00",
+    "created_at": "2026-03-01T11:00:00+00:00",
+    "counts": COUNTS,
+    "to_check": 3,
+    "classes": CLASSES,
+    "outcomes": {"accepted": 3, "uncertain": 2, "unfamiliar": 1},
+}
+Say = Callable[..., str]
+
+
+@pytest.fixture
+def say(serve: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
+    """Return what runs a command against a server that knows one answer, and gives what it says."""
+    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(answer: dict[str, Any], *words: str) -> str:
+        server = serve(lambda _: (200, json.dumps(answer).encode()))
+        result = CliRunner().invoke(main, [*words, "--server", server, "--token", "hv_x"])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+def rows(output: str) -> list[str]:
+    """Return the lines with single spaces."""
+    return [" ".join(line.split()) for line in output.splitlines()]
+
+
+def test_the_terminal_counts_accepted_cells_and_names_what_waits(say: Say) -> None:
+    said = rows(say(JOB, "status", "4"))
+    assert "Job 4, Ward [3]: finished" in said
+    for line in (
+        "Neutrophil NE 2 66.7 [20.8\N{EN DASH}93.9]",
+        "Platelet (few training images) PL 1 33.3 [6.1\N{EN DASH}79.2]",
+        "Accepted cells 3 100.0",
+        "Uncertain ? 2",
+        "Unfamiliar \N{MULTIPLICATION SIGN} 1",
+    ):
+        assert line in said, said
+    assert any(line.startswith("3 of 6 classified cells wait for a person") for line in said)
+
+
+def test_a_job_in_which_nothing_waits_asks_nobody(say: Say) -> None:
+    done = {"to_check": 0, "outcomes": {"accepted": 6, "uncertain": 0, "unfamiliar": 0}}
+    assert "wait for a person" not in say(JOB | done, "status", "4")
+
+
+def test_a_job_without_an_accepted_cell_has_no_per_cent(say: Say) -> None:
+    none = {"classes": [], "outcomes": {"accepted": 0, "uncertain": 5, "unfamiliar": 1}}
+    assert "Accepted cells 0" in rows(say(JOB | none, "status", "4"))
+
+
+def test_the_list_of_jobs_says_how_many_cells_wait(say: Say) -> None:
+    said = rows(say({"jobs": [JOB, JOB | {"id": 5, "to_check": 0}]}, "status"))
+    assert "4 finished 100 % 7 3 Ward [3] 2026-03-01 12:00" in said
+    assert "5 finished 100 % 7 Ward [3] 2026-03-01 12:00" in said

@@ -1,0 +1,59 @@
+"""Judgements written by hand, for tests of what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ml.bundle import Architecture, Bundle, Metadata
+from ml.dataset import Sample
+from ml.images import InputShape
+from ml.inference import Outcome, Prediction
+from ml.judging import Judged
+from ml.reading import Preprocessing
+
+THREE = ("basophil", "eosinophil", "neutrophil")
+
+
+def said(label: str, confidence: float = 0.9, classes: Sequence[str] = THREE) -> Prediction:
+    """An accepted prediction; the other classes share what is left."""
+    rest = (1 - confidence) / (len(classes) - 1)
+    probabilities = tuple(confidence if name == label else rest for name in classes)
+    return Prediction(label, confidence, probabilities, Outcome.ACCEPTED, (label,))
+
+
+def unsure(label: str, *others: str) -> Prediction:
+    """A prediction that could be one of several classes."""
+    found = replace(said(label, 0.5), candidates=(label, *others), reason="between_classes")
+    return replace(found, outcome=Outcome.UNCERTAIN)
+
+
+def strange(label: str, familiarity: float, reason: str = "unlike_training") -> Prediction:
+    """A prediction of an image that looks like no known cell."""
+    found = replace(said(label, 0.4), outcome=Outcome.UNFAMILIAR, reason=reason)
+    return replace(found, familiarity=familiarity)
+
+
+def judged(*pairs: tuple[str, Prediction], photographs: Sequence[str | None] = ()) -> Judged:
+    """Labels with what was said; each image is of a photograph of its own if none are given."""
+    groups = photographs or [str(place) for place in range(len(pairs))]
+    samples = tuple(
+        Sample(Path(f"{place}.png"), f"{place}.png", label, "set", "test", group)
+        for place, ((label, _), group) in enumerate(zip(pairs, groups, strict=True))
+    )
+    return Judged(THREE, samples, tuple(prediction for _, prediction in pairs))
+
+
+def a_bundle(path: Path, name: str = "three", classes: tuple[str, ...] = THREE) -> Bundle:
+    """A bundle by its facts alone."""
+    metadata = Metadata(
+        name=name,
+        version="1.0.0",
+        classes=classes,
+        shape=InputShape(8, 8),
+        architecture=Architecture(),
+        preprocessing=Preprocessing(),
+        data={"few_shot": ["basophil"]},
+    )
+    return Bundle(path, metadata, "ab12" * 16)

@@ -1,0 +1,161 @@
+"""Where the cell is, measured against boxes that people drew, and on drawn smears."""
+
+from __future__ import annotations
+
+import csv
+import math
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ml.dataset import Sample
+from ml.images import Pixels, decode
+from ml.locate import Box, Location, Sight, find_nuclei, locate
+
+BACKGROUND, RED_CELL, NUCLEUS = (225, 215, 205), (200, 160, 160), (110, 60, 140)
+
+
+def smear(*nuclei: tuple[int, int], radius: int = 24, side: int = 240) -> Pixels:
+    """A field of red cells with nuclei at (x, y)."""
+    image = np.full((side, side, 3), BACKGROUND, np.uint8)
+    for x in range(20, side, 60):
+        for y in range(20, side, 60):
+            cv2.circle(image, (x, y), 18, RED_CELL, -1)
+    for place in nuclei:
+        cv2.circle(image, place, radius, NUCLEUS, -1)
+    return image
+
+
+def middle(location: Location) -> tuple[float, float]:
+    assert location.box is not None
+    return (
+        (location.box.left + location.box.right) / 2,
+        (location.box.top + location.box.bottom) / 2,
+    )
+
+
+def test_a_nucleus_is_found_where_it_is() -> None:
+    found = locate(smear((80, 150)))
+    assert found.sight is Sight.ONE
+    assert middle(found) == pytest.approx((80 / 240, 150 / 240), abs=0.02)
+
+
+def test_the_box_holds_the_nucleus_and_some_of_the_cell_round_it() -> None:
+    box = locate(smear((120, 120))).box
+    assert box is not None
+    assert 1.1 < (box.right - box.left) * 240 / 49 < 1.7
+
+
+def test_a_field_of_red_cells_alone_holds_no_more_than_one_patch_that_is_darker() -> None:
+    assert locate(smear()).sight is not Sight.SEVERAL
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_nothing_is_found_where_nothing_is(level: int) -> None:
+    assert locate(np.full((120, 160, 3), level, np.uint8)) == Location(Sight.NONE, None)
+
+
+def test_two_nuclei_far_apart_are_several_cells() -> None:
+    assert locate(smear((70, 120), (170, 120))).sight is Sight.SEVERAL
+
+
+def test_lobes_that_lie_close_are_one_nucleus() -> None:
+    image = smear((107, 120), (132, 126), radius=12)
+    found = locate(image)
+    assert found.sight is Sight.ONE
+    assert middle(found)[0] == pytest.approx(119.5 / 240, abs=0.03)
+
+
+def test_of_two_nuclei_the_central_one_is_taken() -> None:
+    assert middle(locate(smear((125, 115), (215, 25)))) == pytest.approx((0.52, 0.48), abs=0.03)
+
+
+def test_the_black_rim_of_a_rotated_image_is_no_nucleus() -> None:
+    image = smear((140, 100))
+    turn = cv2.getRotationMatrix2D((120, 120), 20, 1.0)
+    turned = np.asarray(cv2.warpAffine(image, turn, (240, 240)), np.uint8)
+    x, y = turn @ (140, 100, 1)
+    assert middle(locate(turned)) == pytest.approx((x / 240, y / 240), abs=0.02)
+
+
+@pytest.mark.parametrize("tint", [(1.0, 0.85, 0.7), (0.8, 0.9, 1.0), (0.6, 0.6, 0.6)])
+def test_the_colour_of_the_light_does_not_matter(tint: tuple[float, float, float]) -> None:
+    image = (smear((90, 130)) * tint).astype(np.uint8)
+    assert middle(locate(image)) == pytest.approx((90 / 240, 130 / 240), abs=0.02)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (16, 16)])
+def test_an_image_of_any_size_is_taken(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert locate(image).sight in Sight
+
+
+def test_the_box_stays_inside_the_image() -> None:
+    box = locate(smear((8, 120))).box
+    assert box is not None
+    assert box.left == 0
+    assert 0 < box.right < 0.3
+
+
+def test_the_most_prominent_nucleus_comes_first() -> None:
+    found = find_nuclei(smear((120, 120), (30, 30)))
+    assert [one.prominence for one in found] == sorted(
+        (one.prominence for one in found), reverse=True
+    )
+
+
+def drawn_boxes(data: Path) -> dict[Path, list[Box]]:
+    """The leucocytes' boxes of the photographs of bccd4 and of whole fields."""
+    boxes: dict[Path, list[Box]] = defaultdict(list)
+    for path in sorted((data / "bccd4" / "boxes").glob("*.xml")):
+        root = ET.parse(path).getroot()
+        size = [int(root.findtext(f"size/{name}") or 0) for name in ("width", "height")]
+        for one in root.iter("object"):
+            if one.findtext("name") == "WBC":
+                names = ("xmin", "ymin", "xmax", "ymax")
+                edges = [int(one.findtext(f"bndbox/{name}") or 0) for name in names]
+                shares = [edge / size[place % 2] for place, edge in enumerate(edges)]
+                boxes[data / "bccd4" / "originals" / f"{path.stem}.jpg"].append(Box(*shares))
+    with (data / "fields" / "draaslan_boxes.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["label"] == "wbc":
+                edges_ = [float(row[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
+                boxes[data / "fields" / "draaslan" / row["image"]].append(Box(*edges_))
+    return boxes
+
+
+def test_cells_are_found_where_people_drew_their_boxes(data: Path) -> None:
+    hits, errors, sizes = [], [], []
+    for path, boxes in list(drawn_boxes(data).items())[::4]:
+        image = decode(path.read_bytes())
+        x, y = middle(locate(image))
+        around = [b for b in boxes if b.left <= x <= b.right and b.top <= y <= b.bottom]
+        hits.append(bool(around))
+        if around:
+            error, size = _errors(locate(image), around[0], image.shape)
+            errors.append(error)
+            sizes.append(size)
+    assert len(hits) > 100
+    assert np.mean(hits) >= 0.98
+    assert np.median(errors) < 0.08
+    assert 0.9 < np.median(sizes) < 1.1
+
+
+def _errors(found: Location, drawn: Box, shape: tuple[int, ...]) -> tuple[float, float]:
+    """How far apart the middles are, as a share of the cell's side, and the ratio of the sides."""
+    assert found.box is not None
+    sides = []
+    for box in (found.box, drawn):
+        across, down = (box.right - box.left) * shape[1], (box.bottom - box.top) * shape[0]
+        sides.append(max(across, down))
+    (x, y), (u, v) = middle(found), middle(Location(Sight.ONE, drawn))
+    return math.hypot((x - u) * shape[1], (y - v) * shape[0]) / sides[1], sides[0] / sides[1]
+
+
+def test_a_copy_that_lost_its_cell_says_so(bccd4: list[Sample]) -> None:
+    sights = [locate(decode(sample.path.read_bytes())).sight for sample in bccd4[::40]]
+    assert sights.count(Sight.ONE) / len(sights) > 0.95

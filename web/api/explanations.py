@@ -1,0 +1,48 @@
+"""Why an image was judged as it was, for programs: ask, wait, fetch the pictures."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from core import accounts
+from core.errors import NotFound
+from web import explanations
+from web.accounts import person
+from web.wiring import wired
+
+blueprint = Blueprint(
+    "explanation_api", __name__, url_prefix="/api/v1/images/<image:image_id>/explanation"
+)
+
+
+@blueprint.post("")
+def order_explanation(image_id: int) -> tuple[Response, int]:
+    """Ask what the network looked at, or return what is known of it already."""
+    return jsonify(explanations.order(image_id)), 202
+
+
+@blueprint.get("")
+def get_explanation(image_id: int) -> Response:
+    """Return how far the explanation is; once ready, where its pictures are, and its neighbours."""
+    with wired().database.reading() as session:
+        image = accounts.find_image(session, person(), image_id)
+        summary = explanations.summarise_explanation(session, image)
+    if summary is None:
+        raise NotFound("Nobody has asked yet why this image was judged so. Ask by a POST here.")
+    return jsonify(summary)
+
+
+@blueprint.get("/<any(crop, heat, contrast):name>.png")
+def get_picture(image_id: int, name: str) -> Response:
+    """Send the crop the network saw, or a transparent heat map to lay over it."""
+    with wired().database.reading() as session:
+        data = explanations.picture(session, image_id, name)
+    return Response(data, mimetype="image/png")
+
+
+@blueprint.get("/references/<id:index>.jpg")
+def get_reference(image_id: int, index: int) -> Response:
+    """Send the picture of a reference cell that the explanation names."""
+    with wired().database.reading() as session:
+        data = explanations.reference(session, image_id, index)
+    return Response(data, mimetype="image/jpeg")

@@ -1,0 +1,18 @@
+"""The models a job may be given to, for programs."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from core import registry
+from web.model_summaries import summarise_model
+from web.wiring import wired
+
+blueprint = Blueprint("model_api", __name__, url_prefix="/api/v1/models")
+
+
+@blueprint.get("")
+def list_models() -> Response:
+    """Return the models that may be chosen, the active one first."""
+    with wired().database.reading() as session:
+        return jsonify(models=[summarise_model(one) for one in registry.choosable(session)])

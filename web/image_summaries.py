@@ -1,0 +1,110 @@
+"""Images as plain values, with what was said of them: the API sends and the pages show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from flask import url_for
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from core import jobs, outcomes
+from core.models import Image, Model, Prediction
+from core.outcomes import TO_CHECK
+from core.states import ImageState
+from web.summaries import Summary, named
+
+
+def summarise_tiles(session: Session, images: Sequence[Image]) -> list[Summary]:
+    """Return images for the gallery; what is not accepted says between which classes, and why."""
+    unsure = [(one.id, one.model_digest) for one in images if one.outcome in TO_CHECK]
+    keys = tuple_(Prediction.image_id, Prediction.model_digest)
+    rows = session.scalars(select(Prediction).where(keys.in_(unsure))) if unsure else ()
+    said = {prediction.image_id: prediction for prediction in rows}
+    few = jobs.few_shot(_models(session, images))
+    return [_tile(one, few) | _outcome(one, said.get(one.id)) for one in images]
+
+
+def _models(session: Session, images: Sequence[Image]) -> list[Model]:
+    digests = {one.model_digest for one in images if one.model_digest}
+    return [session.get_one(Model, digest) for digest in sorted(digests)]
+
+
+def _tile(image: Image, few: Collection[str] = ()) -> Summary:
+    unnamed = dict.fromkeys(("class", "label", "code", "colour")) | {"few_shot": False}
+    return {
+        "id": image.id,
+        "name": image.name,
+        "state": image.state.value,
+        **(named(image.label, image.label in few) if image.label else unnamed),
+        "confidence": image.confidence,
+        "reason": image.reason,
+        "message": image.message,
+        "url": url_for("images.show_image", image_id=image.id),
+        "thumbnail": _thumbnail(image, 192),
+    }
+
+
+def _outcome(image: Image, said: Prediction | None) -> Summary:
+    """Return the outcome for programs and in words; an accepted cell is its own only candidate."""
+    if image.outcome is None:
+        unknown: Summary = dict.fromkeys(("outcome", "outcome_words", "codes", "why"))
+        return unknown | {"candidates": []}
+    candidates = said.candidates if said else [image.label or ""]
+    return {
+        "outcome": image.outcome,
+        "outcome_words": outcomes.describe(image.outcome, candidates, image.reason or ""),
+        "candidates": candidates,
+        "codes": outcomes.codes(candidates),
+        "why": outcomes.reason(image.reason).words if image.reason else None,
+    }
+
+
+def summarise_image(session: Session, image: Image) -> Summary:
+    """Return one image with all its probabilities; a duplicate carries its original's."""
+    first = session.get(Image, image.duplicate_of_id) if image.duplicate_of_id else image
+    verdict = first or image
+    summary = _tile(verdict) | {
+        "id": image.id,
+        "name": image.name,
+        "state": image.state.value,
+        "duplicate_of": image.duplicate_of_id,
+        "job": image.job_id,
+        "size": image.size,
+        "format": image.format,
+        "width": image.width,
+        "height": image.height,
+        "sha256": image.sha256,
+        "url": url_for("images.show_image", image_id=image.id),
+        "picture": _thumbnail(image, 1024),
+    }
+    return summary | _verdict(session, verdict)
+
+
+def _verdict(session: Session, image: Image) -> Summary:
+    if image.state is not ImageState.CLASSIFIED or image.model_digest is None:
+        unknown: Summary = dict.fromkeys(("model", "familiarity", "box", "explanation"))
+        return unknown | {"classes": [], "calibrated": False} | _outcome(image, None)
+    model = session.get_one(Model, image.model_digest)
+    said = session.get_one(Prediction, (image.id, model.digest))
+    few = jobs.few_shot([model])
+    pairs = sorted(zip(model.classes, said.probabilities, strict=True), key=lambda p: -p[1])
+    return {
+        **_outcome(image, said),
+        "few_shot": said.label in few,
+        "explanation": outcomes.reason(said.reason).sentence if said.reason else None,
+        "familiarity": said.familiarity,
+        "box": said.box,
+        "calibrated": jobs.calibrated([model]),
+        "classes": [
+            named(name, name in few) | {"probability": round(value, 6)} for name, value in pairs
+        ],
+        "model": {"name": model.name, "version": model.version, "digest": model.digest},
+    }
+
+
+def _thumbnail(image: Image, side: int) -> str | None:
+    """Return where a small copy is, or None for a file whose bytes were never accepted."""
+    if image.format is None:
+        return None
+    return url_for("images.show_thumbnail", image_id=image.id, side=side)

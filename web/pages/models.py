@@ -1,0 +1,96 @@
+"""For administrators: the models, which of them judges, and how shadows agree with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from core import accounts, registry
+from core.accounts import RoleName
+from core.db import clock
+from core.errors import NotAllowed
+from core.jobs import WORKER_SECONDS
+from core.models import Model, Worker
+from web.accounts import person
+from web.model_summaries import summarise_listed
+from web.summaries import Summary
+from web.wiring import wired
+
+blueprint = Blueprint("models", __name__, url_prefix="/models")
+_log = logging.getLogger(__name__)
+_LATER = "Jobs that are submitted from now on are judged by it; the others keep theirs."
+
+
+@blueprint.before_request
+def _administrators_only() -> None:
+    if not accounts.has_role(person(), RoleName.ADMINISTRATOR):
+        raise NotAllowed("Only an administrator manages models.")
+
+
+@blueprint.get("")
+def show_models() -> str:
+    """Show all models."""
+    with wired().database.reading() as session:
+        current, held = registry.active(session), _held(session)
+        found = [
+            summarise_listed(one, current) | {"workers": held.count(one.model.digest)}
+            for one in registry.listing(session)
+        ]
+    return render_template("models.html", models=found, can_roll_back=any(map(_was_active, found)))
+
+
+def _was_active(one: Summary) -> bool:
+    """Say whether a roll back might go to this model."""
+    moved = one["state"] in ("candidate", "shadow")
+    return moved and bool(one["complete"] and one["activated_at"])
+
+
+def _held(session: Session) -> list[str]:
+    """Return the digests that live workers hold loaded, once for each that does."""
+    live = select(Worker.models).where(Worker.seen_at > clock() - WORKER_SECONDS)
+    return [digest for models in session.scalars(live) for digest in models]
+
+
+@blueprint.post("/<digest>/<any(activate, shadow, candidate, retire):action>")
+def act_on_model(digest: str, action: str) -> Response:
+    """Move one model."""
+    return _done(action, lambda session: _ACTIONS[action](session, digest))
+
+
+def _activate(session: Session, digest: str) -> Model:
+    meant = request.form.get("other_classes") == "yes"
+    return registry.activate(session, digest, other_classes=meant)
+
+
+_ACTIONS: dict[str, Callable[[Session, str], Model]] = {
+    "activate": _activate,
+    "shadow": registry.shadow,
+    "candidate": registry.make_candidate,
+    "retire": registry.retire,
+}
+_SAID = {
+    "activate": f"is the active model. {_LATER}",
+    "roll back": f"is the active model again. {_LATER}",
+    "shadow": "judges along from now on. Its agreement is shown here, its results nowhere.",
+    "candidate": "is a candidate.",
+    "retire": "is retired. Its results stay.",
+}
+
+
+@blueprint.post("/roll-back")
+def roll_back() -> Response:
+    """Go back to the model that was active before."""
+    return _done("roll back", registry.roll_back)
+
+
+def _done(action: str, move: Callable[[Session], Model]) -> Response:
+    with wired().database.writing() as session:
+        model = move(session)
+    _log.info("Models: %s %s, by person %d.", action, model.digest[:12], person().id)
+    flash(f"{registry.title(model)} {_SAID[action]}", "success")
+    return redirect(url_for("models.show_models"))

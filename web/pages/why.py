@@ -1,0 +1,39 @@
+"""Asking why an image was judged as it was, and the part of its page that answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from core import accounts
+from web import gallery
+from web.accounts import person
+from web.explanations import order, summarise_explanation
+from web.image_summaries import summarise_image
+from web.wiring import wired
+
+blueprint = Blueprint("why", __name__, url_prefix="/images/<image:image_id>/why")
+
+
+@blueprint.post("")
+def ask(image_id: int) -> Response:
+    """Ask by a plain form, for browsers without JavaScript, and go back to the image."""
+    order(image_id)
+    parameters: dict[str, Any] = {**gallery.read_bin(request.args).parameters()}
+    page = url_for("images.show_image", image_id=image_id, **parameters)
+    return redirect(f"{page}#why")
+
+
+@blueprint.get("")
+def show_answer(image_id: int) -> str:
+    """Show the part of the image's page alone, for the page's script."""
+    with wired().database.reading() as session:
+        image = accounts.find_image(session, person(), image_id)
+        return render_template(
+            "images/_why.html",
+            image=summarise_image(session, image),
+            parameters=gallery.read_bin(request.args).parameters(),
+            explained=summarise_explanation(session, image),
+        )

@@ -1,0 +1,120 @@
+"""An explanation from its claim to its pictures in the store: what the network looked at in one
+image, and which reference cells it took it to be like."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from PIL import Image
+
+from core import explanations
+from core.blobs import image_key
+from core.errors import BlobMissing, Conflict
+from core.explanations import CONTRAST, CROP, HEAT, ExplanationClaim, Findings, Neighbour
+from ml import neighbours
+from ml.explain import Head, Look, Map, heat_map, look
+from ml.images import InputShape, Pixels, UnreadableImage
+from ml.inference import Classifier
+from ml.neighbours import References
+from ml.reading import read
+from worker.making import under
+from worker.packing import ModelUnusable
+from worker.process import WorkerProcess
+
+# A page shows the crop enlarged; a heat map as small as the crop would look ragged on it.
+ENLARGED = 3
+NEAREST = 6
+
+
+def explain_image(here: WorkerProcess, explanation_id: int) -> None:
+    """Make one explanation and keep it, unless it is made or another's."""
+    with here.database.writing() as session:
+        claim = explanations.claim(session, explanation_id, here.settings.lease_seconds)
+    if claim is None:
+        return
+    with under(here, claim):
+        key, findings = _make(here, claim)
+        with here.database.writing() as session:
+            explanations.finish(session, claim, key, findings)
+
+
+def _make(here: WorkerProcess, claim: ExplanationClaim) -> tuple[str, Findings]:
+    """Return where the pictures are, below a key of this attempt's own, and what else is found."""
+    classifier = _classifier(here, claim.model_digest)
+    crop = _crop(here, claim, classifier)
+    names = [claim.label] if claim.other is None else [claim.label, claim.other]
+    indices = [classifier.bundle.metadata.classes.index(name) for name in names]
+    seen = look(classifier, Head.load(classifier.bundle), crop, indices)
+    key, maps = f"explanations/{claim.id}-{claim.fence}", _maps(seen)
+    _keep(here, key, crop, maps)
+    empty = tuple(name for name, contributed in maps.items() if contributed.max() <= 0)
+    return key, replace(_findings(here, claim, classifier, seen), empty=empty)
+
+
+def _classifier(here: WorkerProcess, digest: str) -> Classifier:
+    try:
+        return here.models.get(digest).classifier
+    except ModelUnusable as error:
+        raise Conflict(str(error)) from error
+
+
+def _crop(here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier) -> Pixels:
+    """Return what the network sees of the image."""
+    metadata, most = classifier.bundle.metadata, here.settings.max_pixels
+    try:
+        data = here.blobs.get(image_key(claim.sha256))
+        return read(data, metadata.shape, metadata.preprocessing, most).pixels
+    except BlobMissing as error:
+        raise Conflict("The stored image is gone. Send the file again in a new job.") from error
+    except UnreadableImage as error:
+        raise Conflict(str(error)) from error
+
+
+def _maps(seen: Look) -> dict[str, Map]:
+    """Return what speaks for the class, and for it rather than for the next."""
+    maps = {HEAT: seen.maps[0]}
+    if len(seen.maps) > 1:
+        maps[CONTRAST] = seen.maps[0] - seen.maps[1]
+    return maps
+
+
+def _keep(here: WorkerProcess, key: str, crop: Pixels, maps: Mapping[str, Map]) -> None:
+    """Put the pictures into the store."""
+    shape = InputShape(*crop.shape[:2])
+    here.blobs.put(explanations.picture_key(key, CROP), _png(crop))
+    for name, contributed in maps.items():
+        drawn = heat_map(contributed, shape, ENLARGED)
+        here.blobs.put(explanations.picture_key(key, name), _png(drawn))
+
+
+def _png(picture: Pixels) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG", compress_level=3)
+    return out.getvalue()
+
+
+def _findings(
+    here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier, seen: Look
+) -> Findings:
+    references = References.load(classifier.bundle)
+    if references is None:
+        return Findings(claim.label, claim.other)
+    nearest = neighbours.nearest(seen.features, references, NEAREST)
+    of_each_class = neighbours.nearest_of_each_class(seen.features, references)
+    for index in {one.index for one in (*nearest, *of_each_class)}:
+        key = explanations.reference_key(claim.model_digest, index)
+        if not here.blobs.exists(key):
+            here.blobs.put(key, references.pictures[index])
+    return Findings(
+        claim.label,
+        claim.other,
+        nearest=_kept(nearest),
+        of_each_class=_kept(of_each_class),
+        attribution=references.attribution,
+    )
+
+
+def _kept(found: Sequence[neighbours.Neighbour]) -> tuple[Neighbour, ...]:
+    return tuple(Neighbour(one.index, one.label, one.source, one.similarity) for one in found)

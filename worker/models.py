@@ -1,0 +1,156 @@
+"""The models a worker process can judge by: the one it ships with, and those of the store."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core import registry
+from core.blobs import BlobStore
+from core.registry import Facts
+from ml.bundle import Bundle, BundleError
+from ml.inference import Classifier, load_classifier
+from worker.packing import ModelUnusable, fetch, keep
+
+# The active one and a shadow, or the one that some older job was given to.
+MOST_LOADED = 2
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A bundle made ready to judge images by."""
+
+    classifier: Classifier
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle it was made from."""
+        return self.classifier.bundle
+
+    @property
+    def digest(self) -> str:
+        """What predictions are recorded under."""
+        return self.bundle.digest
+
+
+def open_model(bundle: Bundle, threads: int) -> Model:
+    """Load a bundle's network, ready to run on the best device there is."""
+    return Model(load_classifier(bundle, threads=threads))
+
+
+class ModelStore:
+    """Gives models by their digest, and keeps the last `MOST_LOADED` that were asked for loaded.
+
+    ``shipped`` is there at once; others are unpacked from the blob store into ``cache``, where all
+    processes of this machine find them.
+    """
+
+    def __init__(
+        self, blobs: BlobStore, cache: Path, shipped: Bundle, load: Callable[[Bundle], Model]
+    ) -> None:
+        self.shipped = shipped
+        self._blobs, self._cache, self._load = blobs, cache, load
+        # The last one used stands last.
+        self._loaded: dict[str, Model] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The digests of the models that are loaded, the one used last first."""
+        return tuple(self._loaded)[::-1]
+
+    def get(self, digest: str) -> Model:
+        """Return a model, ready to judge.
+
+        Raises:
+            ModelUnusable: its bundle is missing, damaged, or no network can be made of it.
+            OSError: the store or the disk does not answer; trying again later may help.
+        """
+        with self._lock:
+            model = self._loaded.pop(digest, None)
+            if model is None:
+                bundle = self._find(digest)
+                while len(self._loaded) >= MOST_LOADED:
+                    del self._loaded[next(iter(self._loaded))]
+                model = self._open(bundle)
+            self._loaded[digest] = model
+            return model
+
+    def _find(self, digest: str) -> Bundle:
+        if digest == self.shipped.digest:
+            return self.shipped
+        with suppress(BundleError):
+            unpacked = Bundle.load(self._cache / digest)
+            if unpacked.digest == digest:
+                return unpacked
+        return self._unpack(digest)
+
+    def _unpack(self, digest: str) -> Bundle:
+        """Unpack aside and rename: of several processes that do so at once, one wins."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        place = self._cache / digest
+        with tempfile.TemporaryDirectory(dir=self._cache, prefix=".unpacking-") as folder:
+            aside = fetch(self._blobs, digest, Path(folder) / "bundle")
+            # What stands there was found damaged just now, unless another process was quicker.
+            shutil.rmtree(place, ignore_errors=True)
+            try:
+                aside.path.rename(place)
+            except OSError:
+                if not place.is_dir():
+                    raise
+        log.info("Model %s is unpacked.", digest[:12])
+        return replace(aside, path=place)
+
+    def _open(self, bundle: Bundle) -> Model:
+        try:
+            return self._load(bundle)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            # The libraries that compute raise what they like of a network they can't read.
+            raise ModelUnusable(
+                f"The model {bundle.digest[:12]} can't be loaded: {error}"[:300]
+            ) from error
+
+
+def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:
+    """Enter a bundle in the list of models, its bytes in the store; return the active digest.
+
+    It becomes the active one where there is none that works.
+    """
+    keep(blobs, bundle)
+    registry.start_with(session, facts_of(bundle))
+    current = registry.active(session)
+    return current.digest if current else bundle.digest
+
+
+def facts_of(bundle: Bundle) -> Facts:
+    """Return what the list of models says of a bundle."""
+    said = bundle.metadata
+    shown: dict[str, Any] = {
+        "shape": [said.shape.height, said.shape.width],
+        "recipe": said.recipe.get("name", ""),
+        "sources": list(said.data.get("sources", ())),
+        "few_shot": list(said.data.get("few_shot", ())),
+        "trust": dict(said.trust),
+        "intended_use": said.intended_use,
+    }
+    return Facts(
+        digest=bundle.digest,
+        name=said.name,
+        version=said.version,
+        classes=said.classes,
+        scores=dict(said.scores),
+        shown=shown,
+    )

@@ -1,0 +1,162 @@
+"""A bundle as one file of the blob store, and back: nothing is believed of what comes out.
+
+The file is a zip without compression, its entries in order and without times: the same bundle gives
+the same bytes. What is unpacked counts only once `ml.bundle` has found every file's digest right.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import struct
+import tempfile
+import zipfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from core.blobs import BlobStore
+from core.errors import BlobMissing, HematoVisionError
+from core.registry import bundle_key
+from ml.bundle import METADATA, Bundle, BundleError, BundleFormat
+
+LARGEST_BYTES = 512 * 2**20
+_MOST_FILES = 10_000
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+_CHUNK = 2**20
+# What the system says of a place in a file, or of a name, that only a damaged zip asks for.
+_OF_DAMAGE = {
+    errno.EINVAL,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+}
+
+
+class ModelUnusable(HematoVisionError):
+    """A model's bundle can't be had or is not what it should be; trying again won't help."""
+
+
+def keep(blobs: BlobStore, bundle: Bundle) -> None:
+    """Put a bundle into the store, unless it is there.
+
+    Raises:
+        ModelUnusable: it is too large to be handed to workers.
+    """
+    key = bundle_key(bundle.digest)
+    if blobs.exists(key):
+        return
+    with blobs.stage() as staging:
+        pack(bundle, staging.file)
+        staging.keep(key)
+
+
+def pack(bundle: Bundle, file: BinaryIO) -> None:
+    """Write a bundle's files as one zip. Raises `ModelUnusable` if there are too many of them."""
+    names = sorted({METADATA, *bundle.metadata.files})
+    size = sum((bundle.path / name).stat().st_size for name in names)
+    _require_measure(len(names), size)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name in names:
+            entry = zipfile.ZipInfo(name, _NO_TIME)
+            entry.create_system, entry.external_attr = _UNIX, 0o644 << 16
+            with (bundle.path / name).open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+
+
+def fetch(blobs: BlobStore, digest: str, folder: Path) -> Bundle:
+    """Unpack a model's bundle from the store into ``folder``, which must not exist, and verify it.
+
+    Raises:
+        ModelUnusable: there is none, or it is not the one of this digest.
+        OSError: the store or the disk does not answer.
+    """
+    try:
+        with blobs.open(bundle_key(digest)) as file:
+            unpack(file, folder)
+        bundle = Bundle.load(folder)
+    except BlobMissing as error:
+        raise _unusable(digest, "is missing") from error
+    except BundleFormat as error:
+        raise _unusable(digest, "is of a format that this version does not read") from error
+    except (BundleError, zipfile.BadZipFile) as error:
+        raise _unusable(digest, "is damaged") from error
+    found = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    if bundle.digest != digest or found != {METADATA, *bundle.metadata.files}:
+        raise _unusable(digest, "is not the one that was added")
+    return bundle
+
+
+def intact(blobs: BlobStore, digest: str) -> bool:
+    """Say whether the store can give this model to a worker."""
+    with tempfile.TemporaryDirectory() as folder, suppress(ModelUnusable):
+        fetch(blobs, digest, Path(folder) / "bundle")
+        return True
+    return False
+
+
+def unpack(file: BinaryIO, folder: Path) -> None:
+    """Write a zip's files below ``folder``.
+
+    Raises:
+        zipfile.BadZipFile: it is none, is damaged, or holds what no bundle does: a name that leads
+            out of the folder or comes twice, a compressed or encrypted file, too much of anything.
+        OSError: the store or the disk does not answer.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _require_plain(archive.infolist())
+            for entry in archive.infolist():
+                _extract(archive, entry, folder / entry.filename)
+    except OSError as error:
+        if error.errno not in _OF_DAMAGE:
+            raise
+        raise zipfile.BadZipFile(str(error)) from error
+    except (EOFError, ValueError, RuntimeError, LookupError, struct.error) as error:
+        # What a reader of zips stumbles over in one that is damaged.
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(entry) as source, target.open("xb") as written:
+        shutil.copyfileobj(source, written, _CHUNK)
+
+
+def _require_plain(entries: list[zipfile.ZipInfo]) -> None:
+    """A stored entry is as long as it says it is: what is added up here is what will be written."""
+    try:
+        _require_measure(len(entries), sum(entry.file_size for entry in entries))
+    except ModelUnusable as error:
+        raise zipfile.BadZipFile(str(error)) from error
+    names = [entry.filename for entry in entries]
+    if len(set(names)) != len(names) or not all(_leads_inside(name) for name in names):
+        raise zipfile.BadZipFile("A name leads out of the folder or comes twice.")
+    for entry in entries:
+        stored = entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & 1
+        if not stored or entry.compress_size != entry.file_size:
+            raise zipfile.BadZipFile("A file is compressed or encrypted.")
+
+
+def _leads_inside(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    plain = "/".join(parts) == name and "\\" not in name and ":" not in name
+    return plain and bool(parts) and parts[0] != "/" and ".." not in parts
+
+
+def _require_measure(files: int, size: int) -> None:
+    if files > _MOST_FILES or size > LARGEST_BYTES:
+        raise ModelUnusable(
+            f"A bundle may hold {_MOST_FILES:,} files and {LARGEST_BYTES // 2**20} MB; this one "
+            f"holds {files:,} and {size // 2**20:,} MB."
+        )
+
+
+def _unusable(digest: str, fault: str) -> ModelUnusable:
+    return ModelUnusable(
+        f"The model {digest[:12]} can't be used: its stored bundle {fault}. Ask an administrator "
+        "to add it again (`hematovision model add FOLDER`) and retry, or run the job again under "
+        "the active model."
+    )
