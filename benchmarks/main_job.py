@@ -27,8 +27,8 @@ import numpy as np
 from core.intake import SUFFIXES
 from hematovision.client import LocalFile, collect, connection, follow, upload
 from ml.bundle import Bundle, default_bundle_path
-from ml.images import decode
 from ml.inference import load_classifier
+from ml.reading import read
 
 BATCH = 32
 
@@ -36,13 +36,15 @@ BATCH = 32
 def bare_loop(files: list[LocalFile], bundle: Bundle) -> float:
     """Return images/s of reading, decoding and classifying in one process, nothing recorded."""
     classifier = load_classifier(bundle, device="cpu")
-    shape = bundle.metadata.shape
+    said = bundle.metadata
     started = time.perf_counter()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        decoded = pool.map(lambda file: decode(file.path.read_bytes(), shape), files)
+        readings = pool.map(
+            lambda file: read(file.path.read_bytes(), said.shape, said.preprocessing), files
+        )
         batch = []
-        for image in decoded:
-            batch.append(image)
+        for reading in readings:
+            batch.append(reading.pixels)
             if len(batch) == BATCH:
                 classifier.classify(np.stack(batch))
                 batch = []

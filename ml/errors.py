@@ -16,6 +16,7 @@ MlError
 │   └── LeakingSplit        a photograph on both sides of a split, or an unknown one
 ├── WeightsUnavailable      no ImageNet weights                                     (ml.model)
 ├── BadChange               no such field of a recipe, or no value for it        (ml.variants)
+├── CardError               an evaluation that can't stand on a model card            (ml.card)
 ├── CheckpointUnreadable    a checkpoint that is missing or damaged           (ml.checkpoints)
 ├── NoRuns                  a log of runs that is missing or can't be read           (ml.runs)
 └── TrainingFailed          training could not start, or came to nothing          (ml.fitting)

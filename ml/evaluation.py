@@ -16,14 +16,9 @@ from ml.judging import Judged
 from ml.metrics import (
     Interval,
     Scores,
-    accuracy,
-    balanced_accuracy,
-    bounds,
     class_intervals,
-    macro_f1,
-    resample,
     score,
-    share_bounds,
+    score_intervals,
 )
 from ml.outcomes import Outcomes, TurnedAway, outcomes
 from ml.workload import Load, by_both, by_confidence, by_outcome
@@ -125,15 +120,7 @@ def part(judged: Judged) -> Part:
     if not judged.grouped:
         return Part(len(judged), scores, {}, {})
     matrices = judged.matrices()
-    # A photograph with cells of several classes counts for its most frequent one.
-    strata = matrices.sum(axis=2).argmax(axis=1)
-    sums = resample(matrices, strata)
-    units = len(matrices)
-    intervals = {
-        "accuracy": share_bounds(accuracy(sums), units),
-        "balanced_accuracy": bounds(balanced_accuracy(sums), units),
-        "macro_f1": bounds(macro_f1(sums), units),
-    }
+    intervals, sums = score_intervals(matrices)
     return Part(len(judged), scores, intervals, class_intervals(matrices, sums, judged.classes))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml.dataset import DataError, Sample, group_of
 from ml.inference import Classifier, Outcome, Prediction
 from ml.loading import Report
-from ml.metrics import confusion_matrix
+from ml.metrics import confusion_matrix, photograph_matrices
 from ml.predict import ImageFile, Row, classify_files
 
 BATCH = 32
@@ -82,10 +82,7 @@ class Judged:
 
     def matrices(self) -> NDArray[np.int64]:
         """int64 (photographs, classes, classes): the confusion matrix of each photograph."""
-        units, count = self.units(), len(self.classes)
-        found = np.zeros((int(units.max(initial=-1)) + 1, count, count), np.int64)
-        np.add.at(found, (units, self.truth, self.predicted), 1)
-        return found
+        return photograph_matrices(self.units(), self.truth, self.predicted, len(self.classes))
 
     def matrix(self) -> NDArray[np.int64]:
         """int64 (classes, classes): rows are the true classes, columns the best guesses."""

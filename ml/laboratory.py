@@ -80,7 +80,7 @@ def folds(samples: Sequence[Sample], count: int, seed: int) -> list[int]:
     by_label = _photographs(samples)
     count = min(count, *(len(groups) for groups in by_label.values()))
     places: dict[str, int] = {}
-    for label, groups in sorted(by_label.items()):
+    for _, groups in sorted(by_label.items()):
         # Shuffled by the same means as `grouped_split`; the first fold is not always the fullest.
         order = spread([groups[name][0] for name in sorted(groups)], len(groups), seed)
         start = len(places)

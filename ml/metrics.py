@@ -82,6 +82,38 @@ def score(truth: Classes, predicted: Classes, labels: Sequence[str]) -> Scores:
     )
 
 
+def photograph_matrices(
+    photographs: Classes, truth: Classes, predicted: Classes, count: int
+) -> NDArray[np.int64]:
+    """int64 (photographs, count, count): the confusion matrix of each photograph, of images whose
+    photographs are numbered from 0."""
+    found = np.zeros((int(photographs.max(initial=-1)) + 1, count, count), np.int64)
+    np.add.at(found, (photographs, truth, predicted), 1)
+    return found
+
+
+def score_intervals(
+    matrices: NDArray[np.int64],
+) -> tuple[dict[str, Interval], NDArray[np.float64]]:
+    """The 95 % intervals of accuracy, balanced accuracy and macro F1, and what they come from.
+
+    Args:
+        matrices: int64 (photographs, classes, classes), one confusion matrix a photograph.
+
+    Returns:
+        The intervals by score, and the matrices that `resample` made, (draws, classes, classes).
+    """
+    # A photograph with cells of several classes counts for its most frequent one.
+    sums = resample(matrices, matrices.sum(axis=2).argmax(axis=1))
+    units = len(matrices)
+    intervals = {
+        "accuracy": share_bounds(accuracy(sums), units),
+        "balanced_accuracy": bounds(balanced_accuracy(sums), units),
+        "macro_f1": bounds(macro_f1(sums), units),
+    }
+    return intervals, sums
+
+
 def resample(
     counts: NDArray[np.int64], strata: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0
 ) -> NDArray[np.float64]:

@@ -73,6 +73,10 @@ class Change(Protocol):
     ) -> list[NDArray[np.float32]]:
         """The changed kernel, (F, classes), and bias, (classes,)."""
 
+    @property
+    def note(self) -> str:
+        """How far it goes, in words."""
+
 
 @dataclass(frozen=True)
 class Scaled:
@@ -91,6 +95,11 @@ class Scaled:
         """See `Change`."""
         changed = (kernel * self.scale, bias * self.scale + self.bias)
         return [np.asarray(part, np.float32) for part in changed]
+
+    @property
+    def note(self) -> str:
+        """See `Change`."""
+        return f"logits times {self.scale:.2f}"
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,11 @@ class Turned:
     ) -> list[NDArray[np.float32]]:
         """See `Change`."""
         return [np.asarray(kernel + self.kernel, np.float32), np.asarray(bias + self.bias, "f4")]
+
+    @property
+    def note(self) -> str:
+        """See `Change`."""
+        return f"spread {self.spread:g}"
 
 
 def recalibrated(cells: Cells) -> Scaled:
@@ -148,17 +162,16 @@ def turned(cells: Cells, spread: float) -> Turned:
     return Turned(found[:-1] / max(length, 1e-9), found[-1], spread)
 
 
-def best_turned(cells: Cells, folds: Sequence[int]) -> Turned:
+def best_turned(cells: Cells, folds: Classes) -> Turned:
     """The same with the spread whose changes said most of cells that they were not fitted to."""
-    numbers = np.asarray(folds)
     losses = []
     for spread in SPREADS:
         loss = 0.0
-        for fold in np.unique(numbers):
-            inside, outside = np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)
+        for fold in np.unique(folds):
+            inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
             judged = cells.at(outside)
             changed = turned(cells.at(inside), spread).logits(judged.outputs)
-            loss += _loss(changed / cells.temperature, judged)[0]
+            loss += _loss(np.asarray(changed / cells.temperature, np.float64), judged)[0]
         losses.append(loss)
     return turned(cells, SPREADS[int(np.argmin(losses))])
 
@@ -216,4 +229,4 @@ def _present(cells: Cells) -> Floats:
     """float64 (classes, classes), symmetric: takes the mean over the classes that have cells off
     them, and makes the others none."""
     there = np.isin(np.arange(cells.outputs.logits.shape[1]), cells.truth).astype(np.float64)
-    return np.diag(there) - np.outer(there, there) / there.sum()
+    return np.asarray(np.diag(there) - np.outer(there, there) / there.sum())

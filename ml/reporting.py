@@ -39,13 +39,14 @@ def as_json(found: Evaluation) -> str:
 def as_text(found: Evaluation) -> str:
     """The whole evaluation but its pictures, for a terminal."""
     parts = [f"{title(found)}: {found.images:,} images"]
-    parts += [_section(section) for section in sections(found)]
+    parts += [section_text(section) for section in sections(found)]
     if found.leaking:
         parts = [LEAK_WARNING, *parts, LEAK_WARNING]
     return "\n\n".join(parts) + "\n"
 
 
-def _section(section: Section) -> str:
+def section_text(section: Section) -> str:
+    """A section but its pictures."""
     blocks = [section.title.upper()]
     for part in section.parts:
         if isinstance(part, str):

@@ -20,11 +20,13 @@ from importlib.metadata import version
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from ml.assembly import Taught, fill, judging, outputs
 from ml.bundle import Bundle, Metadata, write_bundle
 from ml.course import LAST, Course
-from ml.dataset import Sample, counts, data_hash
+from ml.dataset import Sample, counts, data_hash, group_of
 from ml.fitting import (
     Interrupted,
     Run,
@@ -35,7 +37,7 @@ from ml.fitting import (
 )
 from ml.images import InputShape
 from ml.loading import Labelled, load
-from ml.metrics import score
+from ml.metrics import photograph_matrices, score, score_intervals
 from ml.model import build, build_folded, fold, load_imagenet
 from ml.protocols import RANDOM_SHARE, split
 from ml.reading import Preprocessing
@@ -180,7 +182,7 @@ def _write(
     fold(network, folded)
     taught = Taught(folded, recipe, learn, check)
     answers = probabilities(folded, check.images, recipe)
-    scores = asdict(score(check.truth, answers.argmax(axis=1), recipe.classes))
+    scores = _scores(check, answers.argmax(axis=1), recipe)
     learned = outputs(taught, learn.images) if recipe.trust or recipe.references else None
     judged = judging(taught, learned) if learned is not None and recipe.trust else None
     metadata = replace(_metadata(run, learn, check, scores), trust=judged.said if judged else {})
@@ -188,6 +190,19 @@ def _write(
         run.out / "bundle", metadata, lambda folder: fill(folder, taught, learned, judged)
     )
     return bundle, standing(answers, check, recipe.classes)
+
+
+def _scores(check: Labelled, guesses: NDArray[np.int64], recipe: Recipe) -> dict[str, Any]:
+    """The scores on the images held out, with intervals over their photographs, if it held out
+    whole ones."""
+    scores = asdict(score(check.truth, guesses, recipe.classes))
+    if recipe.protocol == "random":
+        return scores
+    names = [group_of(sample) for sample in check.samples]
+    photographs = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    classes = len(recipe.classes)
+    found = score_intervals(photograph_matrices(photographs, check.truth, guesses, classes))[0]
+    return {**scores, "intervals": {name: asdict(one) for name, one in found.items()}}
 
 
 def _metadata(run: Run, learn: Labelled, check: Labelled, scores: dict[str, Any]) -> Metadata:

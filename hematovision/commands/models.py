@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
     from core.models import Model
     from core.registry import Listed
+    from ml.bundle import Bundle
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _LATER = "Jobs that are submitted from now on are judged by it; the others keep theirs."
 
 
@@ -203,30 +206,49 @@ def retire(digest: str) -> None:
 
 
 @model.command()
-@click.argument("digest")
-def card(digest: str) -> None:
-    """Print the model card of DIGEST, made from the facts recorded with it."""
+@click.argument("wanted", metavar="DIGEST|FOLDER")
+@click.option("--evaluation", "evaluations", type=_FILE, multiple=True, help="evaluation.json.")
+@click.option("--out", type=_FILE, help="The file it goes to; it is printed where not given.")
+def card(wanted: str, evaluations: tuple[Path, ...], out: Path | None) -> None:
+    """Write the model card of a model, or of the bundle in a folder, as Markdown.
+
+    It is made from what was recorded when the bundle was made. --evaluation may be given several
+    times: each is an evaluation.json that `hematovision evaluate` wrote for the same bundle.
+    """
+    from ml.errors import MlError
+
+    try:
+        with _bundle_of(wanted) as bundle:
+            text = _card(bundle, evaluations)
+        if out is None:
+            click.echo(text, nl=False)
+        else:
+            out.write_text(text, encoding="utf-8")
+            click.echo(f"The card of {bundle.title} is in {out}.")
+    except (MlError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _bundle_of(wanted: str) -> Iterator[Bundle]:
+    """The bundle in a folder or, by the start of its digest, out of the store."""
     from core import registry
+    from core.blobs import LocalBlobs
+    from ml.bundle import Bundle
+    from worker.packing import fetch
 
+    if Path(wanted).is_dir():
+        yield Bundle.load(Path(wanted))
+        return
     with _session(writing=False) as session:
-        click.echo(_card(registry.find(session, digest)))
+        digest = registry.find(session, wanted).digest
+    with TemporaryDirectory() as aside:
+        yield fetch(LocalBlobs(Settings.from_env().blobs), digest, Path(aside) / "bundle")
 
 
-def _card(one: Model) -> str:
+def _card(bundle: Bundle, evaluations: tuple[Path, ...]) -> str:
     """Return the card as text: the one place where it is made."""
-    few = set(one.facts.get("few_shot", ()))
-    classes = (f"{name} (few training images)" if name in few else name for name in one.classes)
-    shape = " x ".join(str(side) for side in one.facts.get("shape", ()))
-    lines = {
-        "Digest": one.digest,
-        "State": one.state.value,
-        "Classes": ", ".join(classes),
-        "Input": f"{shape} pixels" if shape else "",
-        "Recipe": one.facts.get("recipe", ""),
-        "Trained on": ", ".join(one.facts.get("sources", ())),
-        "Intended use": one.facts.get("intended_use", ""),
-        **{f"Accuracy, {score.images}": str(score) for score in read_scores(one.scores)},
-        "Trust": json.dumps(one.facts["trust"]) if one.facts.get("trust") else "",
-    }
-    facts = [f"{name}: {value}" for name, value in lines.items() if value]
-    return "\n".join([f"{one.name} {one.version}", *facts])
+    from ml.card import card as made
+    from ml.card import read_evaluation
+
+    return made(bundle, [read_evaluation(path, bundle) for path in evaluations])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.types import TypeEngine
 
 revision = "0003"
 down_revision = "0002"
@@ -54,7 +57,11 @@ def upgrade() -> None:
 
 
 def _extend_model() -> None:
-    types = {"state": sa.String(length=16), "scores": sa.JSON(), "facts": sa.JSON()}
+    types: dict[str, TypeEngine[Any]] = {
+        "state": sa.String(length=16),
+        "scores": sa.JSON(),
+        "facts": sa.JSON(),
+    }
     with op.batch_alter_table("model") as model:
         for name, empty in _EMPTY.items():
             model.add_column(

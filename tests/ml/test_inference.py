@@ -36,9 +36,7 @@ def test_it_says_what_it_runs_and_where(classifier: Classifier, shipped: Bundle)
     assert classifier.device == expected[classifier.backend]
 
 
-def test_outputs_are_a_row_an_image(
-    classifier: Classifier, crops: Pixels, shipped: Bundle
-) -> None:
+def test_outputs_are_a_row_an_image(classifier: Classifier, crops: Pixels, shipped: Bundle) -> None:
     found = classifier.classify(crops[:5])
     assert found.logits.shape == (5, len(shipped.metadata.classes))
     assert found.features.shape == (5, 1280)

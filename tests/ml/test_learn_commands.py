@@ -159,7 +159,8 @@ def test_train_shouts_that_the_random_protocol_leaks(
 
 
 def test_train_refuses_a_change_of_no_field(small_set: Path, tmp_path: Path) -> None:
-    options = ["--recipe", "baseline", "--data", small_set, "--out", tmp_path / "out"]
+    options: list[str | Path] = ["--recipe", "baseline", "--data", small_set]
+    options += ["--out", tmp_path / "out"]
     assert "'droput' can't be set" in sentence(run(train, *options, "--set", "droput=0.1"))
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from ml.bundle import Bundle
+from ml.bundle import Bundle, default_bundle_path
 from ml.cells import FOUR_CLASSES
 from ml.recipes import UnknownRecipe, load_recipe, recipe_names
 
 
 def test_the_recipes_are_the_files_of_the_folder() -> None:
-    assert recipe_names() == ("baseline", "wbc4")
+    assert recipe_names() == ("baseline", "wbc4", "wbc8")
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -23,7 +23,7 @@ def test_each_recipe_goes_by_its_files_name(name: str) -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownRecipe, match="the recipes are baseline, wbc4"):
+    with pytest.raises(UnknownRecipe, match="the recipes are baseline, wbc4, wbc8"):
         load_recipe("recipe")
 
 
@@ -47,6 +47,15 @@ def test_an_unknown_key_is_an_error() -> None:
         replace(load_recipe("wbc4"), **values)
 
 
-def test_the_shipped_bundle_was_trained_by_the_recipe_as_it_stands(shipped: Bundle) -> None:
-    recorded = {key: value for key, value in shipped.metadata.recipe.items() if key != "seed"}
-    assert recorded == json.loads(json.dumps(asdict(load_recipe("wbc4"))))
+@pytest.mark.parametrize("name", ["wbc4", "wbc8"])
+def test_the_bundles_that_ship_were_trained_by_the_recipes_as_they_stand(name: str) -> None:
+    bundle = Bundle.load(default_bundle_path().parent / name)
+    recorded = {key: value for key, value in bundle.metadata.recipe.items() if key != "seed"}
+    assert recorded == json.loads(json.dumps(asdict(load_recipe(name))))
+
+
+@pytest.mark.parametrize("name", ["wbc4", "wbc8"])
+def test_what_ships_was_learned_from_sets_whose_licences_allow_it(name: str) -> None:
+    bundle = Bundle.load(default_bundle_path().parent / name)
+    assert set(bundle.metadata.data["sources"]) == {"bccd4", "pbc8"}
+    assert {source for source, _ in load_recipe(name).sources} == {"bccd4", "pbc8"}

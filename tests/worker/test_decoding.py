@@ -10,11 +10,12 @@ import pytest
 
 from core.blobs import MemoryBlobs, image_key
 from core.jobs import Failure, Work
+from ml.bundle import Architecture, Metadata
 from ml.images import InputShape
 from tests.worker.conftest import png
 from worker.decoding import LARGE_PIXELS, Decoder, ahead
 
-SHAPE = InputShape(height=32, width=48)
+NETWORK = Metadata("tiny", "1", ("a", "b"), InputShape(height=32, width=48), Architecture())
 
 
 class Busy(MemoryBlobs):
@@ -38,7 +39,7 @@ class Busy(MemoryBlobs):
 def read_four(pixels: int) -> Busy:
     blobs = Busy()
     blobs.put(image_key("aa"), png(1))
-    read = Decoder(blobs, SHAPE, 10**9)
+    read = Decoder(blobs, NETWORK, 10**9)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read, [Work(n, "aa", pixels) for n in range(4)]))
     return blobs
@@ -55,16 +56,16 @@ def test_large_images_are_read_one_at_a_time() -> None:
 def test_an_image_is_decoded_to_the_network_s_shape() -> None:
     blobs = MemoryBlobs()
     blobs.put(image_key("aa"), png(1))
-    pixels = Decoder(blobs, SHAPE, 10**6)(Work(1, "aa"))
-    assert not isinstance(pixels, Failure)
-    assert pixels.shape == (32, 48, 3)
+    reading = Decoder(blobs, NETWORK, 10**6)(Work(1, "aa"))
+    assert not isinstance(reading, Failure)
+    assert reading.pixels.shape == (32, 48, 3)
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", png(1)[:200]])
 def test_what_cannot_be_read_is_a_failure_with_a_sentence(data: bytes) -> None:
     blobs = MemoryBlobs()
     blobs.put(image_key("aa"), data)
-    failure = Decoder(blobs, SHAPE, 10**6)(Work(1, "aa"))
+    failure = Decoder(blobs, NETWORK, 10**6)(Work(1, "aa"))
     assert isinstance(failure, Failure)
     assert failure.code and failure.message.endswith(".")
 
@@ -72,7 +73,7 @@ def test_what_cannot_be_read_is_a_failure_with_a_sentence(data: bytes) -> None:
 def test_an_image_over_the_limit_is_a_failure() -> None:
     blobs = MemoryBlobs()
     blobs.put(image_key("aa"), png(1))
-    failure = Decoder(blobs, SHAPE, 100)(Work(1, "aa"))
+    failure = Decoder(blobs, NETWORK, 100)(Work(1, "aa"))
     assert isinstance(failure, Failure)
     assert failure.code == "too_many_pixels"
 

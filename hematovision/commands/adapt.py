@@ -1,0 +1,104 @@
+"""Adapting a bundle to a laboratory by the laboratory's own labelled crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hematovision.commands.terminal import (
+    ANYTHING,
+    FOLDER,
+    bundle_at,
+    progress,
+    sentences,
+    silent_start,
+)
+
+if TYPE_CHECKING:
+    from ml.bundle import Bundle
+    from ml.laboratory import Crops
+
+WAYS = ["auto", "recalibrate", "head", "network"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be adapted by what, and where the new bundle goes."""
+
+    folder: Path
+    groups: Path | None
+    bundle: Path | None
+    out: Path
+    name: str | None
+    how: Any
+    leave_out: tuple[str, ...]
+    held_out: float
+    most: int
+    seed: int
+
+
+@click.command()
+@click.option("--data", "folder", type=FOLDER, required=True, help="The laboratory's own crops.")
+@click.option("--groups", type=ANYTHING, help="Which photograph each image is of, as a table.")
+@click.option("--bundle", type=FOLDER, help="The bundle; the one that ships where not given.")
+@click.option("--out", type=FOLDER, required=True, help="A new folder for the new bundle.")
+@click.option("--name", help="The new bundle's name; the old one's with -adapted if not given.")
+@click.option("--how", type=click.Choice(WAYS), default="auto", show_default=True)
+@click.option("--leave-out", metavar="CLASS", multiple=True, help="A class to leave out.")
+@click.option(
+    "--held-out",
+    type=click.FloatRange(0.1, 0.9),
+    default=0.3,
+    show_default=True,
+    help="The share of photographs that is held out at least.",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(8, 10_000),
+    default=100,
+    show_default=True,
+    help="How many crops are learned from at most.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+def adapt(**asked: Any) -> None:
+    """Adapt a bundle to a laboratory by some of its own labelled crops.
+
+    The data folder holds a folder for each class, or manifest.csv beside its images. At most
+    --most of its crops are learned from, all classes alike; the others are held out by
+    photographs, and the scores on them are printed before and after. recalibrate scales and
+    shifts the scores of the classes, head fits the last layer anew, network teaches everything
+    on, which takes minutes; auto takes the best of them by cross-validation. OUT gets bundle,
+    held_out.csv and adaptation.json; the old bundle stays as it is.
+    """
+    wish = Wish(**asked)
+    with sentences():
+        from ml.dataset import read_folder
+        from ml.laboratory import Terms, share_out
+
+        bundle = bundle_at(wish.bundle)
+        terms = Terms(wish.leave_out, wish.held_out, wish.most, wish.seed)
+        crops = share_out(read_folder(wish.folder, wish.groups), bundle, terms)
+        _adapt(wish, bundle, crops)
+
+
+def _adapt(wish: Wish, bundle: Bundle, crops: Crops) -> None:
+    with silent_start():
+        from ml.adaptation import Order, adapted
+        from ml.adaptation_report import as_text
+        from ml.adapted_bundle import require_place, write
+
+    require_place(wish.out)
+    name = wish.name or _name(bundle)
+    with progress() as report:
+        found = adapted(Order(bundle, crops, wish.how, name, wish.seed, report))
+        account = write(found, wish.out)
+    click.echo(as_text(account, crops))
+    click.echo(f"{account.bundle.title}, adapted from {bundle.title}, is in {account.bundle.path}.")
+
+
+def _name(bundle: Bundle) -> str:
+    name = bundle.metadata.name
+    return name if name.endswith("-adapted") else f"{name}-adapted"

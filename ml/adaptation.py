@@ -1,0 +1,164 @@
+"""A bundle and a laboratory's own crops → a new bundle that knows the laboratory.
+
+Three ways, from the gentlest to the farthest: `recalibrate` scales the logits and adds a bias to
+each class, `head` fits the last layer anew, `network` teaches everything on. `auto` takes the one
+that said most of crops that it had not learned from, by cross-validation within the crops to learn
+from; the held-out crops are looked at once, after all is decided.
+
+    OUT/bundle/          the new bundle
+    OUT/held_out.csv     the crops that nothing was learned from: file, class, group
+    OUT/adaptation.json  what was done, and the scores before and after
+
+Needs TensorFlow; a CPU worker never imports this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from ml.adapted_trust import Trusted, measured
+from ml.assembly import Taught, outputs
+from ml.bundle import Bundle
+from ml.calibration import fit_temperature, negative_log_likelihood
+from ml.dataset import DataError, group_of
+from ml.finetuning import network_of, own_cells, recipe_of
+from ml.inference import Outputs
+from ml.laboratory import Crops, folds
+from ml.loading import Report, load
+from ml.locate import Sight
+from ml.refitting import Cells
+from ml.ways import Lesson, Way, ways_for
+
+FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be adapted to what, and `how`: auto or one of `ml.ways.ways_for`; `name` is the
+    new bundle's."""
+
+    bundle: Bundle
+    crops: Crops
+    how: str
+    name: str
+    seed: int
+    report: Report
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a way did on crops to learn from whose photographs it had not learned from: the mean
+    recall of the classes, and the mean negative log-likelihood at the best temperature, in nats,
+    every class counting alike. Both are None where `note` says why the way can't be gone."""
+
+    way: str
+    recall: float | None
+    nll: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """An adapted network with all that a bundle says of it.
+
+    `own` is the share of the bundle's own reference cells that is classified rightly before and
+    after; None where it carries none.
+    """
+
+    order: Order
+    way: str
+    note: str
+    trials: tuple[Trial, ...]
+    network: keras.Model
+    trusted: Trusted
+    own: tuple[float, float] | None
+    own_outputs: Outputs | None
+
+
+def adapted(order: Order) -> Adapted:
+    """Try the ways that were asked for, and adapt the network by the best one.
+
+    Raises:
+        DataError: if the way that was asked for can't be gone, or an image can't be read.
+        TrainingFailed: if teaching came to nothing.
+    """
+    before = network_of(order.bundle)
+    lesson = _lesson(order, before)
+    ways = ways_for(lesson)
+    asked = ways if order.how == "auto" else {order.how: ways[order.how]}
+    _require(asked)
+    crossed = {name: way.crossed() for name, way in asked.items() if not way.refusal}
+    standings = {name: _standing(found.outputs, lesson.cells) for name, found in crossed.items()}
+    best = min(standings, key=lambda name: standings[name][1])
+    way = asked[best]
+    network = way.network()
+    one = [location.sight == Sight.ONE for location in lesson.learn.locations]
+    source = order.crops.source
+    trusted = measured(order.bundle, crossed[best], lesson.cells, way.gate(), one, source)
+    if not trusted.anew:
+        _cool(network, crossed[best].outputs, lesson.cells)
+    own = lesson.own_seen(network)
+    shares = None
+    if own is not None:
+        shares = (lesson.own_right(lesson.own_seen(before)), lesson.own_right(own))
+    return Adapted(
+        order, best, way.note(), _trials(lesson, asked, standings), network, trusted, shares, own
+    )
+
+
+def _lesson(order: Order, network: keras.Model) -> Lesson:
+    recipe, samples = recipe_of(order.bundle), order.crops.learn
+    steps = order.bundle.metadata.preprocessing.widened(recipe.kept.height / recipe.shape.height)
+    learn = load(samples, recipe.classes, recipe.kept, steps, order.report)
+    photographs = tuple(group_of(sample) for sample in samples)
+    found = outputs(Taught(network, recipe, learn, learn), learn.images)
+    temperature = float(order.bundle.metadata.trust.get("temperature", 1.0))
+    return Lesson(
+        bundle=order.bundle,
+        learn=learn,
+        cells=Cells(found, learn.truth, photographs, temperature),
+        own=own_cells(order.bundle, recipe.kept),
+        folds=np.array(folds(samples, FOLDS, order.seed), np.int64),
+        seed=order.seed,
+        report=order.report,
+    )
+
+
+def _require(asked: dict[str, Way]) -> None:
+    """At least one way that can be gone; of all of them, recalibration always can."""
+    for name, way in asked.items():
+        if len(asked) == 1 and way.refusal:
+            raise DataError(f"The bundle can't be adapted by --how {name}: {way.refusal}.")
+
+
+def _standing(found: Outputs, cells: Cells) -> tuple[float, float]:
+    """Mean recall of the classes, and negative log-likelihood at the best temperature."""
+    right = found.logits.argmax(axis=1) == cells.truth
+    recall = np.mean([right[cells.truth == number].mean() for number in np.unique(cells.truth)])
+    temperature = fit_temperature(found.logits, cells.truth, cells.weights)
+    nll = negative_log_likelihood(found.logits, cells.truth, temperature, cells.weights)
+    return float(recall), nll
+
+
+def _trials(
+    lesson: Lesson, asked: dict[str, Way], standings: dict[str, tuple[float, float]]
+) -> tuple[Trial, ...]:
+    """What every way came to, first of all the bundle as it is."""
+    trials = [Trial("as it is", *_standing(lesson.cells.outputs, lesson.cells))]
+    for name, way in asked.items():
+        if way.refusal:
+            trials.append(Trial(name, None, None, way.refusal))
+        else:
+            trials.append(Trial(name, *standings[name]))
+    return tuple(trials)
+
+
+def _cool(network: keras.Model, found: Outputs, cells: Cells) -> None:
+    """Scale the last layer so that its confidences, at the temperature that the bundle keeps, are
+    those that the cells bore out."""
+    best = fit_temperature(found.logits, cells.truth, cells.weights)
+    last = network.layers[-1]
+    last.set_weights([part * (cells.temperature / best) for part in last.get_weights()])

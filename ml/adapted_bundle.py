@@ -1,0 +1,190 @@
+"""An adapted network → its folder: the bundle, the list of held-out crops, and what it is worth.
+
+The folder is made aside and renamed when all is in it. Needs TensorFlow; a CPU worker never
+imports this module.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml.adaptation import Adapted, Order, Trial
+from ml.bundle import METADATA, ONNX, WEIGHTS, Bundle, BundleExists, Metadata, write_bundle
+from ml.choosing import Choice
+from ml.comparison import compare
+from ml.dataset import counts, data_hash
+from ml.evaluation import Evaluation, evaluate
+from ml.explain import write_head
+from ml.export import export_onnx
+from ml.inference import load_classifier
+from ml.judging import Judged, judge
+from ml.laboratory import write_held_out
+from ml.neighbours import REFERENCES
+from ml.trust import TRUST, write_trust
+
+HELD_OUT, ACCOUNT = "held_out.csv", "adaptation.json"
+MARK = "+lab"
+
+
+@dataclass(frozen=True)
+class Account:
+    """What came of adapting: the new bundle, how each way did, which was taken, and what the held
+    out crops say of the old bundle and of the new one."""
+
+    bundle: Bundle
+    way: str
+    trials: tuple[Trial, ...]
+    own: tuple[float, float] | None
+    trust_anew: bool
+    before: Evaluation
+    after: Evaluation
+
+    def as_dict(self) -> dict[str, Any]:
+        """The account as JSON knows it."""
+        return {
+            "bundle": self.bundle.digest,
+            "way": self.way,
+            "trials": [asdict(trial) for trial in self.trials],
+            "own_cells_right": self.own,
+            "trust_measured_anew": self.trust_anew,
+            "before": self.before.as_dict(),
+            "after": self.after.as_dict(),
+        }
+
+
+def require_place(out: Path) -> None:
+    """Make sure that nothing stands where the new folder is to be.
+
+    Raises:
+        BundleExists: if something does.
+    """
+    if out.exists():
+        raise BundleExists(f"{out} exists already; choose another folder for the new bundle.")
+
+
+def write(adapted: Adapted, out: Path) -> Account:
+    """Write the folder, and judge the old and the new bundle by the held-out crops.
+
+    Raises:
+        BundleExists: if anything stands at `out` already.
+        DataError: if a held-out crop can't be read.
+    """
+    require_place(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        aside.chmod(0o755)
+        account = _filled(adapted, aside)
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return replace(account, bundle=Bundle.load(out / "bundle"))
+
+
+def _filled(adapted: Adapted, aside: Path) -> Account:
+    """A bundle's scores are part of it, so it is written twice: first without, to be judged."""
+    order = adapted.order
+    metadata = _metadata(adapted)
+    draft = write_bundle(aside / "draft", metadata, lambda folder: _fill(folder, adapted))
+    before, after = _judged(order.bundle, order), _judged(draft, order)
+    choice = _choice(order)
+    was, became = evaluate(order.bundle, choice, before), evaluate(draft, choice, after)
+    metadata = replace(metadata, scores={f"{order.crops.source}_held_out": asdict(became.forced)})
+    bundle = write_bundle(aside / "bundle", metadata, lambda folder: _copy(draft, folder))
+    shutil.rmtree(draft.path)
+    after_named = replace(
+        became,
+        model=bundle.title,
+        digest=bundle.digest,
+        comparison=compare(after, before, order.bundle),
+    )
+    write_held_out(order.crops.held, aside / HELD_OUT)
+    account = Account(
+        bundle, adapted.way, adapted.trials, adapted.own, adapted.trusted.anew, was, after_named
+    )
+    text = json.dumps(account.as_dict(), indent=2) + "\n"
+    (aside / ACCOUNT).write_text(text, encoding="utf-8")
+    return account
+
+
+def _judged(bundle: Bundle, order: Order) -> Judged:
+    return judge(load_classifier(bundle), order.crops.held, order.report)
+
+
+def _choice(order: Order) -> Choice:
+    """The held-out crops; the evaluation's intervals take their photographs as units."""
+    crops = order.crops
+    there = {sample.label for sample in crops.held}
+    lacking = tuple(name for name in order.bundle.metadata.classes if name not in there)
+    return Choice(crops.held, "held_out", crops.left_out, lacking)
+
+
+def _metadata(adapted: Adapted) -> Metadata:
+    """What stands of the old bundle, with what was done to it."""
+    order, old = adapted.order, adapted.order.bundle.metadata
+    sources = sorted({*old.data.get("sources", ()), order.crops.source})
+    version = old.version if old.version.endswith(MARK) else f"{old.version}{MARK}"
+    return replace(
+        old,
+        name=order.name,
+        version=version,
+        data={**old.data, "sources": sources, "adapted": _facts(adapted)},
+        scores={},
+        trust=adapted.trusted.said,
+    )
+
+
+def _facts(adapted: Adapted) -> dict[str, Any]:
+    order, crops = adapted.order, adapted.order.crops
+    return {
+        "parent": order.bundle.digest,
+        "parent_title": order.bundle.title,
+        "source": crops.source,
+        "how": adapted.way,
+        "note": adapted.note,
+        "seed": order.seed,
+        "learned": counts(crops.learn),
+        "sha256": data_hash(crops.learn),
+        "held_out": counts(crops.held),
+        "held_out_sha256": data_hash(crops.held),
+        "left_out": dict(crops.left_out),
+        "copies": crops.copies,
+        "photographs_known": crops.grouped,
+    }
+
+
+def _fill(folder: Path, adapted: Adapted) -> None:
+    """Write every file of the bundle but its metadata."""
+    adapted.network.save_weights(folder / WEIGHTS)
+    export_onnx(adapted.network, folder / ONNX)
+    write_head(folder, adapted.network)
+    if adapted.trusted.arrays:
+        write_trust(folder / TRUST, adapted.trusted.arrays)
+    references = adapted.order.bundle.path / REFERENCES
+    if references.is_file():
+        _write_references(references, folder / REFERENCES, adapted)
+
+
+def _write_references(old: Path, new: Path, adapted: Adapted) -> None:
+    """The same cells; their features are others if the whole network was taught on."""
+    if adapted.way != "network" or adapted.own_outputs is None:
+        shutil.copyfile(old, new)
+        return
+    features = adapted.own_outputs.features
+    length = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
+    with np.load(old, allow_pickle=False) as arrays:
+        kept = {name: arrays[name] for name in arrays.files}
+    np.savez(new, **{**kept, "features": (features / length).astype(np.float16)})
+
+
+def _copy(draft: Bundle, folder: Path) -> None:
+    for file in draft.path.iterdir():
+        if file.name != METADATA:
+            shutil.copyfile(file, folder / file.name)
