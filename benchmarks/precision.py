@@ -73,7 +73,7 @@ def export(bundle: Bundle, side: int, folder: Path) -> Path:
 def quantized(path: Path, images: Pixels) -> Path:
     """Write the network in 8 bits: weights by channel, activations by ranges seen on `images`."""
     prepared, small = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
-    quant_pre_process(str(path), str(prepared))
+    quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
     quantize_static(
         str(prepared),
         str(small),

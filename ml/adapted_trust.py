@@ -113,14 +113,14 @@ def _fitted(
     outputs = Outputs(crossed.outputs.logits[places], crossed.outputs.features[places])
     classes = metadata.classes
     lacking = [name for place, name in enumerate(classes) if place not in cells.truth]
-    known = Known(outputs, cells.truth, cells.photographs, [""] * len(places))
+    apart = None if distances is None else distances[places]
+    known = Known(outputs, cells.truth, cells.photographs, [""] * len(places), apart)
     said, arrays = fit_trust(
         known,
         classes,
         gate,
         few_shot=metadata.data.get("few_shot", ()),
         lacking=lacking,
-        distances=None if distances is None else distances[places],
         coverage=float(metadata.trust["coverage"]),
         accepted=float(metadata.trust.get("accepted", 0.95)),
     )

@@ -131,7 +131,7 @@ class Bundle:
 
 def default_bundle_path() -> Path:
     """The bundle that ships with the program."""
-    return Path(__file__).parent / "models" / "wbc4"
+    return Path(__file__).parent / "models" / "wbc8"
 
 
 def digest(document: Mapping[str, Any]) -> str:

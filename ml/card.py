@@ -147,8 +147,8 @@ def _adaptation(said: Mapping[str, Any]) -> Section:
 def _trust(bundle: Bundle) -> Section:
     said = bundle.metadata.trust
     if not said:
-        words = "Every image is accepted: the bundle can't tell when it does not know."
-        return Section("When it says that it does not know", (words,))
+        plain = "Every image is accepted: the bundle can't tell when it does not know."
+        return Section("When it says that it does not know", (plain,))
     rows = [
         ("temperature", f"{said['temperature']:.3f}"),
         ("promised share of images whose candidates hold the true class", _share(said["coverage"])),
@@ -165,8 +165,8 @@ def _trust(bundle: Bundle) -> Section:
     words.append(
         "An uncertain image goes to a person with its candidates; an unfamiliar one is turned away."
     )
-    parts = (Table(("", ""), tuple(rows)), *words)
-    return Section("When it says that it does not know", parts)
+    table = Table(("", ""), tuple(rows))
+    return Section("When it says that it does not know", (table, *words))
 
 
 def _limits(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]]) -> Section:

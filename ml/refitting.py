@@ -176,7 +176,7 @@ def best_turned(cells: Cells, folds: Classes) -> Turned:
     return turned(cells, SPREADS[int(np.argmin(losses))])
 
 
-def minimum(slope: Slope, start: Floats, steps: int = 200) -> Floats:
+def minimum(slope: Slope, start: Floats, steps: int = 500) -> Floats:
     """Where a convex function is least, by L-BFGS (Nocedal 1980; Nocedal and Wright, Numerical
     Optimization, 2006, algorithm 7.4), each step halved until it wins enough (Armijo)."""
     point = start

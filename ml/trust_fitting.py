@@ -25,12 +25,17 @@ STEPS = 1000
 @dataclass(frozen=True)
 class Known:
     """Cells with a label that the network was not trained on: what it gave, the class numbers,
-    int64 (N,), and of each the photograph and the source it is from."""
+    int64 (N,), and of each the photograph and the source it is from.
+
+    `distances`, float32 (N,), is how strange each is; None leaves it to the gate. Cells that the
+    gate was fitted on must be measured by others, which were fitted without them.
+    """
 
     outputs: Outputs
     truth: NDArray[np.int64]
     photographs: Sequence[str]
     sources: Sequence[str]
+    distances: NDArray[np.float32] | None = None
 
 
 def fit_trust(
@@ -40,7 +45,6 @@ def fit_trust(
     *,
     few_shot: Collection[str] = (),
     lacking: Collection[str] = (),
-    distances: NDArray[np.float32] | None = None,
     coverage: float = 0.95,
     accepted: float = 0.95,
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -55,8 +59,6 @@ def fit_trust(
         gate: fitted on training cells, or the one of a bundle that is being adapted.
         few_shot: classes with few training images, whose sets are pooled in any case.
         lacking: classes that need have no validation cell, whose sets are then pooled.
-        distances: how strange each validation cell is, float32 (N,); by `gate`, if None. Cells that
-            the gate was fitted on must be measured by others, which were fitted without them.
         coverage: the promised share of images whose set holds the true class; one of `LEVELS`.
         accepted: the share of validation cells within the threshold.
 
@@ -71,9 +73,10 @@ def fit_trust(
     temperature = fit_temperature(validation.outputs.logits, validation.truth, weights)
     few = [place for place, name in enumerate(classes) if name in few_shot]
     levels = _fit_levels(validation, temperature, few, coverage)
-    if distances is None:
-        distances = gate.distance(validation.outputs)
-    distances = _quantiles(distances, weights)
+    measured = validation.distances
+    if measured is None:
+        measured = gate.distance(validation.outputs)
+    distances = _quantiles(measured, weights)
     said = {
         "temperature": temperature,
         "coverage": coverage,

@@ -105,6 +105,23 @@ def test_the_list_shows_scores_and_marks_few_shot_classes(model: Shell, tmp_path
     assert "| image sets | bccd4 |" in card and "## Intended use" in card
 
 
+def test_the_card_of_a_bundle_in_a_folder_needs_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path / "nowhere"))
+    shell, out = Shell(tmp_path / "nowhere"), tmp_path / "card.md"
+    one = bundle(tmp_path, "one")
+    assert f"The card of {one.title} is in {out}." in shell.fine(
+        "card", str(one.path), "--out", str(out)
+    )
+    assert out.read_text() == shell.fine("card", str(one.path))
+    assert out.read_text().startswith("# Model card: wbc4 one")
+    out.write_text("{}")
+    said = shell.refused("card", str(one.path), "--evaluation", str(out))
+    assert "is no evaluation" in said
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_other_classes_must_be_meant(model: Shell, tmp_path: Path) -> None:
     first = bundle(tmp_path, "one")
     names = [*first.metadata.classes[:-1], "basophil"]

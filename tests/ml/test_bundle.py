@@ -23,7 +23,7 @@ from ml.bundle import (
     Metadata,
     write_bundle,
 )
-from ml.cells import FOUR_CLASSES
+from ml.cells import EIGHT_CLASSES, FOUR_CLASSES
 from ml.explain import HEAD
 from ml.images import InputShape
 from ml.reading import Preprocessing
@@ -186,10 +186,12 @@ def test_a_bundle_that_could_not_be_filled_leaves_nothing_behind(tmp_path: Path)
 
 def test_the_shipped_bundle_is_whole_and_says_what_it_is(shipped: Bundle) -> None:
     metadata = shipped.metadata
-    assert metadata.name == "wbc4"
-    assert metadata.classes == FOUR_CLASSES
+    assert metadata.name == metadata.recipe["name"] == "wbc8"
+    assert metadata.classes == EIGHT_CLASSES
     assert "Not for diagnostic use without review by a qualified person" in metadata.notice
     assert metadata.intended_use
     assert metadata.data["sources"] == ["bccd4", "pbc8"]
-    assert metadata.recipe["name"] == "wbc4"
+    assert metadata.data["few_shot"] == ["erythroblast", "immature_granulocyte", "platelet"]
+    assert metadata.preprocessing.locator
+    assert metadata.trust["gate"] == "nearest"
     assert metadata.libraries["tensorflow"]

@@ -175,7 +175,7 @@ def test_train_refuses_a_folder_that_exists(small_set: Path, tmp_path: Path) -> 
 
 def test_train_knows_its_recipes(tmp_path: Path) -> None:
     result = run(train, "--recipe", "magic", "--data", tmp_path, "--out", tmp_path / "out")
-    assert "'baseline', 'wbc4'" in sentence(result)
+    assert "'baseline', 'wbc4', 'wbc8'" in sentence(result)
 
 
 def test_the_commands_are_listed_without_loading_anything_heavy() -> None:

@@ -40,7 +40,7 @@ def right(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
 def test_the_minimum_of_a_crooked_bowl_is_found() -> None:
     rng = np.random.default_rng(0)
     turn = np.linalg.qr(rng.normal(size=(30, 30)))[0]
-    bowl = turn @ np.diag(np.logspace(-2, 2, 30)) @ turn.T
+    bowl = turn @ np.diag(np.logspace(-1, 1.5, 30)) @ turn.T
     bottom = rng.normal(size=30)
 
     def slope(point: Floats) -> tuple[float, Floats]:
