@@ -121,7 +121,8 @@ def answering(network: keras.Model) -> Answer:
 
 def falling(rate: float, steps: int, warmup: int = 0) -> keras.optimizers.schedules.CosineDecay:
     """A rate that rises over `warmup` steps to `rate` and falls to nothing by a cosine."""
-    if not warmup:
+    warmup = min(warmup, steps - 1)
+    if warmup < 1:
         return keras.optimizers.schedules.CosineDecay(rate, steps)
     return keras.optimizers.schedules.CosineDecay(
         rate / 10, steps - warmup, warmup_target=rate, warmup_steps=warmup

@@ -115,7 +115,7 @@ def test_the_card_of_a_bundle_in_a_folder_needs_no_database(
         "card", str(one.path), "--out", str(out)
     )
     assert out.read_text() == shell.fine("card", str(one.path))
-    assert out.read_text().startswith("# Model card: wbc4 one")
+    assert out.read_text().startswith("# Model card: wbc8 one")
     out.write_text("{}")
     said = shell.refused("card", str(one.path), "--evaluation", str(out))
     assert "is no evaluation" in said

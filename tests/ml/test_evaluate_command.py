@@ -125,11 +125,12 @@ def test_photographs_are_taken_from_a_table_where_the_folder_does_not_say(
     assert "by resampling 4 photographs" in result.stdout
 
 
-def test_a_class_can_be_told_apart(small_set: Path, tmp_path: Path) -> None:
+def test_a_class_can_be_told_apart(small_set: Path, tiny_run: Path, tmp_path: Path) -> None:
     result = run("--data", small_set, "--out", tmp_path, "--apart", "monocyte")
     assert "without monocyte" in result.stdout
     assert "Told apart" in result.stdout
-    result = run("--data", small_set, "--out", tmp_path, "--apart", "platelet")
+    four = tiny_run / "bundle"
+    result = run("--data", small_set, "--bundle", four, "--out", tmp_path, "--apart", "platelet")
     assert "platelet is no class of the bundle, which knows eosinophil" in sentence(result)
 
 

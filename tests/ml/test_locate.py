@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import math
-import xml.etree.ElementTree as ET
-from collections import defaultdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from benchmarks.locate import around, drawn_boxes, errors
 from ml.dataset import Sample
 from ml.images import Pixels, decode
-from ml.locate import Box, Location, Sight, find_nuclei, locate
+from ml.locate import Location, Sight, find_nuclei, locate
 
 BACKGROUND, RED_CELL, NUCLEUS = (225, 215, 205), (200, 160, 160), (110, 60, 140)
 
@@ -108,52 +105,21 @@ def test_the_most_prominent_nucleus_comes_first() -> None:
     )
 
 
-def drawn_boxes(data: Path) -> dict[Path, list[Box]]:
-    """The leucocytes' boxes of the photographs of bccd4 and of whole fields."""
-    boxes: dict[Path, list[Box]] = defaultdict(list)
-    for path in sorted((data / "bccd4" / "boxes").glob("*.xml")):
-        root = ET.parse(path).getroot()
-        size = [int(root.findtext(f"size/{name}") or 0) for name in ("width", "height")]
-        for one in root.iter("object"):
-            if one.findtext("name") == "WBC":
-                names = ("xmin", "ymin", "xmax", "ymax")
-                edges = [int(one.findtext(f"bndbox/{name}") or 0) for name in names]
-                shares = [edge / size[place % 2] for place, edge in enumerate(edges)]
-                boxes[data / "bccd4" / "originals" / f"{path.stem}.jpg"].append(Box(*shares))
-    with (data / "fields" / "draaslan_boxes.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["label"] == "wbc":
-                edges_ = [float(row[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
-                boxes[data / "fields" / "draaslan" / row["image"]].append(Box(*edges_))
-    return boxes
-
-
 def test_cells_are_found_where_people_drew_their_boxes(data: Path) -> None:
-    hits, errors, sizes = [], [], []
+    hits, centres, sizes = [], [], []
     for path, boxes in list(drawn_boxes(data).items())[::4]:
         image = decode(path.read_bytes())
-        x, y = middle(locate(image))
-        around = [b for b in boxes if b.left <= x <= b.right and b.top <= y <= b.bottom]
-        hits.append(bool(around))
-        if around:
-            error, size = _errors(locate(image), around[0], image.shape)
-            errors.append(error)
+        found = locate(image)
+        drawn = around(found, boxes)
+        hits.append(drawn is not None)
+        if drawn is not None and found.box is not None:
+            centre, size = errors(found.box, drawn, image.shape)
+            centres.append(centre)
             sizes.append(size)
     assert len(hits) > 100
     assert np.mean(hits) >= 0.98
-    assert np.median(errors) < 0.08
+    assert np.median(centres) < 0.08
     assert 0.9 < np.median(sizes) < 1.1
-
-
-def _errors(found: Location, drawn: Box, shape: tuple[int, ...]) -> tuple[float, float]:
-    """How far apart the middles are, as a share of the cell's side, and the ratio of the sides."""
-    assert found.box is not None
-    sides = []
-    for box in (found.box, drawn):
-        across, down = (box.right - box.left) * shape[1], (box.bottom - box.top) * shape[0]
-        sides.append(max(across, down))
-    (x, y), (u, v) = middle(found), middle(Location(Sight.ONE, drawn))
-    return math.hypot((x - u) * shape[1], (y - v) * shape[0]) / sides[1], sides[0] / sides[1]
 
 
 def test_a_copy_that_lost_its_cell_says_so(bccd4: list[Sample]) -> None:

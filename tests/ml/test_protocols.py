@@ -59,10 +59,14 @@ def test_a_recipe_that_names_its_folders_takes_those_and_no_other(recipe: Recipe
         split(bound, here + there + made(recipe.classes, source="c"), seed=0)
 
 
-def test_a_class_that_nothing_checks_is_named(recipe: Recipe) -> None:
+def test_a_class_that_the_set_holds_none_of_out_is_split_by_photographs(recipe: Recipe) -> None:
     samples = made(recipe.classes) + made(recipe.classes[1:], split="val")
-    with pytest.raises(DataError, match=r"no photographs of eosinophil to check by"):
-        split(recipe, samples, seed=0)
+    training, validation = split(recipe, samples, seed=0)
+    for side in (training, validation):
+        assert {sample.label for sample in side} == set(recipe.classes)
+    held = [sample for sample in validation if sample.label == "eosinophil"]
+    assert not {s.group for s in held} & {s.group for s in training if s.label == "eosinophil"}
+    assert all(sample.split == "val" for sample in validation if sample.label != "eosinophil")
 
 
 def test_a_class_that_is_only_checked_by_is_named(recipe: Recipe) -> None:

@@ -39,7 +39,7 @@ def test_a_change_sets_one_field_with_its_type(
     ("change", "message"),
     [
         ("rate", "write FIELD=VALUE"),
-        ("droput=0.1", "'droput' can't be set: the fields of a recipe are architecture, average"),
+        ("droput=0.1", "'droput' can't be set: the fields of a recipe are architecture, attr"),
         (
             "jitter.smell=0.1",
             "'jitter.smell' can't be set: the fields of jitter are blur, compression",

@@ -141,7 +141,7 @@ def test_a_class_of_many_cells_shows_the_surest_and_says_so(
     job_id = submit(files(THUMBNAILS_A_CLASS + 5))
     work_through(here)
     with here.database.writing() as session:
-        session.execute(update(Image).values(label="neutrophil"))
+        session.execute(update(Image).values(label="neutrophil", outcome="accepted"))
     pdf = make(here, job_id)
     assert sum(len(page.images) for page in pdf.pages) == THUMBNAILS_A_CLASS
     assert f"The {THUMBNAILS_A_CLASS} with the highest confidence are shown" in text_of(pdf)

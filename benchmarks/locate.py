@@ -1,0 +1,139 @@
+"""The locator against boxes that people drew, and its cost.
+
+    python -m benchmarks.locate ../shared/data
+
+Judged on the photographs of bccd4 and the fields of draaslan. A cell is found if the middle of the
+box lies in a drawn one; errors are shares of the drawn box's longer side. Time is of one thread, on
+images as they come out of the decoder, beside that of decoding them.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+import time
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from ml.cropping import crop
+from ml.images import decode
+from ml.locate import Box, Location, Sight, locate
+
+EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+_Made = TypeVar("_Made")
+
+
+@dataclass
+class Found:
+    """How the locator did on one set: hits and misses, errors, and what it said it saw."""
+
+    hits: list[bool] = field(default_factory=list)
+    centres: list[float] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)
+    several: dict[bool, list[bool]] = field(default_factory=lambda: {True: [], False: []})
+
+
+def drawn_boxes(data: Path) -> dict[Path, list[Box]]:
+    """The leucocytes' boxes of the photographs of bccd4 and of draaslan's fields."""
+    boxes: dict[Path, list[Box]] = defaultdict(list)
+    for path in sorted((data / "bccd4" / "boxes").glob("*.xml")):
+        root = ET.parse(path).getroot()
+        size = [int(root.findtext(f"size/{name}") or 0) for name in ("width", "height")]
+        for one in root.iter("object"):
+            if one.findtext("name") == "WBC":
+                pixels = [int(one.findtext(f"bndbox/{name}") or 0) for name in EDGES]
+                shares = [edge / size[place % 2] for place, edge in enumerate(pixels)]
+                boxes[data / "bccd4" / "originals" / f"{path.stem}.jpg"].append(Box(*shares))
+    with (data / "fields" / "draaslan_boxes.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["label"] == "wbc":
+                path = data / "fields" / "draaslan" / row["image"]
+                boxes[path].append(Box(*(float(row[name]) for name in EDGES)))
+    return boxes
+
+
+def around(found: Location, boxes: list[Box]) -> Box | None:
+    """The drawn box that the middle of the found one lies in."""
+    if found.box is None:
+        return None
+    x, y = middle(found.box)
+    inside = (b for b in boxes if b.left <= x <= b.right and b.top <= y <= b.bottom)
+    return next(inside, None)
+
+
+def middle(box: Box) -> tuple[float, float]:
+    """Its middle, as shares of the image's width and height."""
+    return (box.left + box.right) / 2, (box.top + box.bottom) / 2
+
+
+def errors(found: Box, drawn: Box, shape: tuple[int, ...]) -> tuple[float, float]:
+    """How far apart the middles are, as a share of the drawn side, and the ratio of the sides."""
+    height, width = shape[:2]
+    sides = [max((b.right - b.left) * width, (b.bottom - b.top) * height) for b in (found, drawn)]
+    (x, y), (u, v) = middle(found), middle(drawn)
+    return math.hypot((x - u) * width, (y - v) * height) / sides[1], sides[0] / sides[1]
+
+
+def timed(times: list[float], make: Callable[[], _Made]) -> _Made:
+    """What is made, its time in ms noted."""
+    started = time.perf_counter()
+    made = make()
+    times.append(1000 * (time.perf_counter() - started))
+    return made
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path, exists=True))
+def main(data: Path) -> None:
+    """Print the figures for the sets in the folder DATA."""
+    sets: dict[str, Found] = defaultdict(Found)
+    times: dict[str, list[float]] = {"decode": [], "locate": [], "crop": []}
+    for path, boxes in drawn_boxes(data).items():
+        if path.is_file():
+            content = path.read_bytes()
+            image = timed(times["decode"], partial(decode, content))
+            found = timed(times["locate"], partial(locate, image))
+            timed(times["crop"], partial(crop, image, found, 128, 1.3))
+            note(sets[path.parent.name], found, boxes, image.shape)
+    for name, one in sets.items():
+        click.echo(f"{name}: {len(one.hits)} images, found {sum(one.hits) / len(one.hits):.3f}")
+        ranked = sorted(one.centres)
+        click.echo(
+            f"  centre error: median {statistics.median(ranked):.3f}, "
+            f"nine in ten within {ranked[int(0.9 * len(ranked))]:.3f}"
+        )
+        off = statistics.mean(abs(size - 1) for size in one.sizes)
+        click.echo(f"  size ratio: median {statistics.median(one.sizes):.3f}, mean error {off:.3f}")
+        for several, said in one.several.items():
+            kind = "several cells" if several else "one cell"
+            click.echo(
+                f"  of {len(said)} images with {kind}, {sum(said)} were said to hold several"
+            )
+    for step, each in times.items():
+        click.echo(
+            f"{step}: median {statistics.median(each):.2f} ms, mean {statistics.mean(each):.2f}"
+        )
+
+
+def note(one: Found, found: Location, boxes: list[Box], shape: tuple[int, ...]) -> None:
+    """Enter what was found in one image."""
+    drawn = around(found, boxes)
+    one.hits.append(drawn is not None)
+    one.several[len(boxes) > 1].append(found.sight is Sight.SEVERAL)
+    if drawn is not None and found.box is not None:
+        centre, size = errors(found.box, drawn, shape)
+        one.centres.append(centre)
+        one.sizes.append(size)
+
+
+if __name__ == "__main__":
+    main()
