@@ -80,7 +80,7 @@ def test_a_card_states_what_it_must_in_any_case(bundle: Bundle, written: Path) -
     assert "Few validation photographs (under 30): monocyte." in text
     assert "The unit of every interval is the photograph" in text
     assert "e" * 64 in text
-    assert "The promise is for all classes together, not for each of: monocyte." in text
+    assert "The promise is for all classes together, not for each of: erythroblast" in text
     assert "whole photographs, a share of 12.0 %, seed 0" in text
 
 
