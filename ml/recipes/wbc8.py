@@ -6,6 +6,11 @@ laboratories differ by, and borrow each other's style, so that the next laborato
 surprise.
 
     hematovision train --recipe wbc8 --data bccd4 --data pbc8 --out runs/wbc8
+
+The bundle that ships holds no picture of a cell. `--set references=12` adds twelve of each class,
+for the page of an image to show beside a new cell and for `adapt` to rehearse.
+
+On two busy CPU cores: 24 minutes, 85 s a pass over 2,800 images of 128 pixels.
 """
 
 from ml.bundle import Architecture
@@ -47,7 +52,6 @@ RECIPE = Recipe(
     few_shot=("erythroblast", "immature_granulocyte", "platelet"),
     few_shot_repeat=6,
     trust=True,
-    references=12,
     attribution=(
         "Reference cells: BCCD (MIT licence), and A. Acevedo et al., A dataset of microscopic "
         "peripheral blood cell images, Data in Brief 30, 2020 (CC BY 4.0), cropped and balanced."
