@@ -7,8 +7,8 @@ are those of a random split, which leaks; `--protocol random` repeats that proto
     hematovision train --recipe baseline --protocol random --data bccd4 --out runs/baseline
 
 On two busy CPU cores: about 10 minutes, most of it for the features. Accuracy on its random split,
-2,987 images, 0.919; of the same weights on bccd4's shipped TEST split, photographs it has never seen,
-0.562 (95 % interval 0.462 to 0.663 over 71 photographs).
+2,987 images, 0.919; of the same weights on bccd4's shipped TEST split, photographs it has never
+seen, 0.562 (95 % interval 0.462 to 0.663 over 71 photographs).
 """
 
 from ml.bundle import Architecture
