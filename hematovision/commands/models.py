@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ml.bundle import Bundle
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_LEAKING = (
+    "This model was trained by a random split, which leaks: its scores say nothing about new "
+    "photographs. Train it by the grouped protocol to use it."
+)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _LATER = "Jobs that are submitted from now on are judged by it; the others keep theirs."
 
@@ -128,7 +132,8 @@ def _as_json(one: Listed) -> dict[str, Any]:
 def add(folder: Path) -> None:
     """Verify the bundle in FOLDER, copy it into the store, and list it as a candidate.
 
-    The workers fetch it from there. A stored copy that is damaged is replaced.
+    The workers fetch it from there. A stored copy that is damaged is replaced. A model that was
+    trained by a split that leaks is refused.
     """
     from core import registry
     from core.blobs import LocalBlobs
@@ -140,6 +145,8 @@ def add(folder: Path) -> None:
     blobs = LocalBlobs(Settings.from_env().blobs)
     try:
         bundle = Bundle.load(folder)
+        if bundle.metadata.data.get("leaking"):
+            raise click.ClickException(_LEAKING)
         if not intact(blobs, bundle.digest):
             blobs.delete(registry.bundle_key(bundle.digest))
             keep(blobs, bundle)

@@ -143,6 +143,13 @@ def test_what_is_no_bundle_is_said_and_nothing_is_added(model: Shell, tmp_path: 
     assert not (model.data / "blobs" / "models").exists()
 
 
+def test_a_model_of_a_leaking_split_is_refused(model: Shell, tmp_path: Path) -> None:
+    leaking = bundle(tmp_path, "one", data={"leaking": True})
+    assert "which leaks" in model.refused("add", str(leaking.path))
+    assert model.listed() == {}
+    assert not (model.data / "blobs" / "models").exists()
+
+
 def test_adding_a_model_again_mends_a_stored_copy_that_is_damaged(
     model: Shell, tmp_path: Path
 ) -> None:

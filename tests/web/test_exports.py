@@ -13,6 +13,7 @@ from core.db import Database
 from core.models import Image, Job
 from core.states import ImageState, JobState
 from ml.cells import FOUR_CLASSES
+from ml.predict import COLUMNS
 from tests.web.conftest import (
     DIGEST,
     Api,
@@ -53,6 +54,7 @@ def test_every_file_stands_in_the_csv_with_its_verdict_or_its_reason(
         *(f"probability_{name}" for name in FOUR_CLASSES),
         "message",
     ]
+    assert tuple(rows[0])[: len(COLUMNS)] == COLUMNS, "predict writes the same columns"
     assert [row["file"] for row in rows] == ["a.png", "b.png", 'c, "d".png', "e.png"]
     assert rows[0]["class"] == rows[1]["class"] == "lymphocyte"
     assert [row["message"] for row in rows[:3]] == ["", "The same bytes as a.png.", ""]
