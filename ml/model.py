@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from ml.bundle import Architecture
+from ml.convolutions import KINDS, NormalizedConvolution
 from ml.errors import MlError
 from ml.images import InputShape
 
@@ -33,35 +33,22 @@ class WeightsUnavailable(MlError):
     """The ImageNet weights are neither at hand nor to be had."""
 
 
-class FrozenNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """Batch normalisation that always uses its stored statistics; gamma and beta still learn.
-
-    `training=False` on the call of a whole network is not honoured once `fit` calls it with
-    `training=True`: batch statistics come back and fine-tuning collapses to chance.
-    """
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalise `inputs` by the stored mean and variance, whatever `training` says."""
-        return super().call(inputs, training=False, mask=mask)
-
-
-class StyledNormalization(FrozenNormalization):
-    """Normalisation after which, while learning, an image may take on another one's style.
+class StyleMixing(keras.layers.Layer):  # type: ignore[misc]
+    """While learning, an image may take on another one's style; nothing else.
 
     With the probability `share` the mean and spread of each of its channels are mixed with those
     of another image of the batch (K. Zhou et al., "Domain generalization with MixStyle", ICLR
     2021): what a network learns then hangs less on one laboratory's stain and camera.
     """
 
-    def __init__(self, share: float = 0.0, **config: Any) -> None:
+    def __init__(self, share: float, **config: Any) -> None:
         super().__init__(**config)
         self.share = share
         self.seed_generator = keras.random.SeedGenerator()
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalise `inputs` and, while learning, mix their styles."""
-        normal = super().call(inputs, mask=mask)
-        return self._mixed(normal) if training else normal
+        """Mix the styles of `inputs`, float32 (N, h, w, channels), while learning."""
+        return self._mixed(inputs) if training else inputs
 
     def get_config(self) -> dict[str, Any]:
         """What is needed to make this layer again."""
@@ -96,7 +83,7 @@ def build(
     dropout: float = 0.0,
     style: float = 0.0,
 ) -> keras.Model:
-    """The network to train, with random weights and frozen statistics.
+    """The network to train, with random weights and no statistics yet.
 
     `style` is the share of images that take on another one's style while learning.
 
@@ -104,7 +91,7 @@ def build(
         A flat functional model: float32 (N, height, width, 3) in 0 … 255 → (N, classes).
     """
     plain = _plain(architecture, shape, classes, dropout)
-    return keras.models.clone_model(plain, clone_function=partial(_frozen, style=style))
+    return keras.models.clone_model(plain, clone_function=partial(_taught, style=style))
 
 
 def build_folded(architecture: Architecture, shape: InputShape, classes: int) -> keras.Model:
@@ -120,9 +107,8 @@ def load_imagenet(network: keras.Model, weights: Path | None, alpha: float = 1.0
         WeightsUnavailable: if the file can't be read or the download fails.
     """
     source = _imagenet_base(network.input_shape[1:], weights, alpha)
-    for layer in source.layers:
-        if layer.weights:
-            network.get_layer(layer.name).set_weights(layer.get_weights())
+    for convolution, normalization in _pairs(source):
+        network.get_layer(convolution.name).take(convolution, normalization)
 
 
 def parts(network: keras.Model) -> tuple[keras.Model, keras.Model]:
@@ -142,14 +128,10 @@ def _logits(network: keras.Model) -> Any:
 
 
 def fold(network: keras.Model, folded: keras.Model) -> None:
-    """Set the weights of `folded` so that it computes what the trained `network` computes.
-
-    A convolution k followed by (y - mean) · gamma / √(var + ε) + beta is one convolution with
-    the kernel k · s and the bias beta - mean · s, where s = gamma / √(var + ε).
-    """
-    for convolution, normalization in _folding_pairs(network):
-        kernel, bias = _fold_pair(convolution, normalization)
-        folded.get_layer(convolution.name).set_weights([kernel, bias])
+    """Set the weights of `folded` so that it computes what the trained `network` computes."""
+    for layer in network.layers:
+        if isinstance(layer, NormalizedConvolution):
+            folded.get_layer(layer.name).set_weights(layer.folded())
     head = network.layers[-1]
     folded.get_layer(head.name).set_weights(head.get_weights())
 
@@ -173,20 +155,21 @@ def _plain(
     return keras.Model(image, probabilities, name="hematovision")
 
 
-def _frozen(layer: keras.Layer, style: float) -> keras.Layer:
-    config = layer.get_config()
-    if not isinstance(layer, keras.layers.BatchNormalization):
-        return type(layer).from_config(config)
-    if style and layer.name in STYLED:
-        return StyledNormalization(share=style, **config)
-    return FrozenNormalization.from_config(config)
+def _taught(layer: keras.Layer, style: float) -> keras.Layer:
+    if isinstance(layer, KINDS):
+        return NormalizedConvolution.like(layer)
+    if isinstance(layer, keras.layers.BatchNormalization):
+        if style and layer.name in STYLED:
+            return StyleMixing(style, name=layer.name)
+        return FoldedNormalization(name=layer.name)
+    return type(layer).from_config(layer.get_config())
 
 
 def _without_normalization(layer: keras.Layer) -> keras.Layer:
     config = layer.get_config()
     if isinstance(layer, keras.layers.BatchNormalization):
         return FoldedNormalization(name=layer.name)
-    if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+    if isinstance(layer, KINDS):
         config["use_bias"] = True
     return type(layer).from_config(config)
 
@@ -205,26 +188,10 @@ def _imagenet_base(shape: tuple[int, int, int], weights: Path | None, alpha: flo
     return base
 
 
-def _folding_pairs(network: keras.Model) -> Iterator[tuple[keras.Layer, keras.Layer]]:
+def _pairs(network: keras.Model) -> Iterator[tuple[keras.Layer, keras.Layer]]:
     """Each convolution with its batch norm, which MobileNetV2 lists right after it."""
-    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-    for layer, following in zip(network.layers, network.layers[1:], strict=False):
-        if isinstance(layer, kinds):
+    for layer, following in pairwise(network.layers):
+        if isinstance(layer, KINDS):
             if not isinstance(following, keras.layers.BatchNormalization):
                 raise TypeError(f"The convolution {layer.name} has no batch norm after it.")
             yield layer, following
-
-
-def _fold_pair(
-    convolution: keras.Layer, normalization: keras.Layer
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    gamma, beta, mean, variance = (
-        np.asarray(value, dtype=np.float64) for value in normalization.get_weights()
-    )
-    scale = gamma / np.sqrt(variance + normalization.epsilon)
-    kernel = np.asarray(convolution.get_weights()[0], dtype=np.float64)
-    if isinstance(convolution, keras.layers.DepthwiseConv2D):
-        kernel = kernel * scale[:, np.newaxis]
-    else:
-        kernel = kernel * scale
-    return kernel.astype(np.float32), (beta - mean * scale).astype(np.float32)
