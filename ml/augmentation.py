@@ -27,23 +27,28 @@ Densities = NDArray[np.float32]
 
 
 def changed(
-    image: Pixels, jitter: Jitter, rng: np.random.Generator, shape: InputShape | None = None
+    image: Pixels,
+    jitter: Jitter,
+    rng: np.random.Generator,
+    shape: InputShape | None = None,
+    scale: float = 1.0,
 ) -> Pixels:
-    """A changed copy of `image`, uint8 (h, w, 3), in `shape`: its middle, at the same scale.
+    """A changed copy of `image`, uint8 (h, w, 3), in `shape`: its middle, `scale` times as small.
 
     What lies round the middle comes into sight when the image is turned, zoomed or shifted; what
     lies beyond it is filled by reflection.
     """
     shape = shape or InputShape(*image.shape[:2])
-    return _roughened(_stained(_moved(image, jitter, rng, shape), jitter, rng), jitter, rng)
+    transform = _transform(image.shape[:2], jitter, rng, shape, scale)
+    return _roughened(_stained(_moved(image, transform, shape), jitter, rng), jitter, rng)
 
 
-def _moved(image: Pixels, jitter: Jitter, rng: np.random.Generator, shape: InputShape) -> Pixels:
+def _moved(image: Pixels, transform: Transform, shape: InputShape) -> Pixels:
     """Turned, flipped, zoomed, stretched and shifted."""
     return np.asarray(
         cv2.warpAffine(
             image,
-            _transform(image.shape[:2], jitter, rng, shape),
+            transform,
             (shape.width, shape.height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT_101,
@@ -53,15 +58,19 @@ def _moved(image: Pixels, jitter: Jitter, rng: np.random.Generator, shape: Input
 
 
 def _transform(
-    size: tuple[int, ...], jitter: Jitter, rng: np.random.Generator, shape: InputShape
+    size: tuple[int, ...],
+    jitter: Jitter,
+    rng: np.random.Generator,
+    shape: InputShape,
+    scale: float,
 ) -> Transform:
     """float64 (2, 3): output place → input place, about the middles of both."""
     angle = rng.uniform(-math.pi, math.pi) * jitter.turn
-    zoom, wider = _around_one(rng, jitter.zoom), _around_one(rng, jitter.stretch / 2)
+    zoom, wider = scale * _around_one(rng, jitter.zoom), _around_one(rng, jitter.stretch / 2)
     across, down = zoom * wider * rng.choice((-1, 1)), zoom / wider
     cosine, sine = math.cos(angle), math.sin(angle)
     turn = np.array([[cosine * across, -sine * down], [sine * across, cosine * down]])
-    shift = rng.uniform(-jitter.shift, jitter.shift, 2) * (shape.width, shape.height)
+    shift = rng.uniform(-jitter.shift, jitter.shift, 2) * (shape.width, shape.height) * scale
     middle = np.array([size[1] - 1, size[0] - 1]) / 2 + shift
     offset = middle - turn @ np.array([shape.width - 1, shape.height - 1]) / 2
     return np.column_stack([turn, offset])
