@@ -26,6 +26,7 @@ import click
 from ml.cropping import crop
 from ml.images import decode
 from ml.locate import Box, Location, Sight, locate
+from ml.stain import Slide
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -96,13 +97,14 @@ def timed(times: list[float], make: Callable[[], _Made]) -> _Made:
 def main(data: Path) -> None:
     """Print the figures for the sets in the folder DATA."""
     sets: dict[str, Found] = defaultdict(Found)
-    times: dict[str, list[float]] = {"decode": [], "locate": [], "crop": []}
+    times: dict[str, list[float]] = {"decode": [], "light": [], "locate": [], "crop": []}
     for path, boxes in drawn_boxes(data).items():
         if path.is_file():
             content = path.read_bytes()
             image = timed(times["decode"], partial(decode, content))
-            found = timed(times["locate"], partial(locate, image))
-            timed(times["crop"], partial(crop, image, found, 128, 1.3))
+            slide = timed(times["light"], partial(Slide.of, image))
+            found = timed(times["locate"], partial(locate, slide))
+            timed(times["crop"], partial(crop, image, slide.light, found.box, 128, 1.3))
             note(sets[path.parent.name], found, boxes, image.shape)
     for name, one in sets.items():
         click.echo(f"{name}: {len(one.hits)} images, found {sum(one.hits) / len(one.hits):.3f}")

@@ -64,6 +64,11 @@ class Reason:
 
 
 REASONS = {
+    "no_smear": Reason(
+        "no stained smear",
+        "Its colours are not those of a stained blood smear: leave it out, or send the picture of"
+        " a cell in its place.",
+    ),
     "no_cell": Reason(
         "no cell found",
         "No stained cell was found. Check the picture: crop to one cell in focus and send it"

@@ -1,4 +1,4 @@
-"""An image and the place of its cell → the square that a network sees."""
+"""An image, its light and the place of its cell → the square that a network sees."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from ml.images import Pixels
-from ml.locate import Box, Location
-from ml.stain import Color, background, lit, shrunk
+from ml.locate import Box
+from ml.stain import Color, lit
 
 # The background's colour is measured on a copy of about this many pixels a side.
 _SIDE = 144
@@ -15,21 +15,20 @@ _SIDE = 144
 _WHITE = 240.0
 
 
-def crop(image: Pixels, location: Location, side: int, margin: float) -> Pixels:
+def crop(image: Pixels, light: Color, box: Box | None, side: int, margin: float) -> Pixels:
     """A balanced square round the cell, with what lies outside the image filled as background.
 
     Args:
         image: uint8 (height, width, 3): red, green, blue.
-        location: where the cell is; without a box, the largest square in the middle is taken.
+        light: the colour of its background, float32 (3,).
+        box: where the cell is; without one, the largest square in the middle is taken.
         side: of the square, in pixels.
         margin: the square's side as a multiple of the box's longer side.
 
     Returns:
         uint8 (side, side, 3), the background at 240 in every channel.
     """
-    small = shrunk(image, _SIDE)
-    light = background(small, lit(small))
-    piece = _square(image, location.box, margin, light)
+    piece = _square(image, box, margin, light)
     shrinking = len(piece) > side
     method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
     square = np.asarray(cv2.resize(piece, (side, side), interpolation=method), np.uint8)

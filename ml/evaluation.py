@@ -10,6 +10,7 @@ from ml.bundle import Bundle
 from ml.choosing import Choice
 from ml.comparison import Comparison
 from ml.confidence import Confidence, confidence
+from ml.conformal import ClassCoverage, coverages
 from ml.dataset import data_hash
 from ml.inference import Outcome
 from ml.judging import Judged
@@ -21,6 +22,7 @@ from ml.metrics import (
     score_intervals,
 )
 from ml.outcomes import Outcomes, TurnedAway, outcomes
+from ml.trust import Trust
 from ml.workload import Load, by_both, by_confidence, by_outcome
 
 LEAK_WARNING = (
@@ -50,7 +52,8 @@ class Evaluation:
     `few_shot` are the bundle's classes with few training images, `apart` others that are to be
     told apart. `forced` scores the best guess of every image, `accepted` those of the accepted
     images alone, `large` all images but those of `few_shot` and `apart` (None where nothing is
-    left, or there is no such class), `by_source` each data folder of several.
+    left, or there is no such class), `by_source` each data folder of several. `promised` is the
+    coverage that the bundle promises, None if it does not, and `promise` how that was kept.
     """
 
     model: str
@@ -70,6 +73,8 @@ class Evaluation:
     by_source: Mapping[str, Part]
     outcomes: tuple[Outcomes, ...]
     outcomes_by_source: tuple[Outcomes, ...]
+    promised: float | None
+    promise: tuple[ClassCoverage, ...]
     confidence: Confidence
     workload: tuple[Load, ...]
     comparison: Comparison | None = None
@@ -89,7 +94,7 @@ def evaluate(
     accepted = judged.with_outcome(Outcome.ACCEPTED)
     small = {*few_shot, *apart}
     large = judged.where([sample.label not in small for sample in judged.samples])
-    sources = judged.sources
+    sources, trust = judged.sources, Trust.load(bundle)
     by_source = {name: _of_source(judged, name) for name in sources} if len(sources) > 1 else {}
     return Evaluation(
         model=bundle.title,
@@ -109,6 +114,8 @@ def evaluate(
         by_source={name: part(one) for name, one in by_source.items()},
         outcomes=(outcomes(judged, "all"), *_by_class(judged)),
         outcomes_by_source=tuple(outcomes(one, name) for name, one in by_source.items()),
+        promised=trust.coverage if trust.levels else None,
+        promise=_promise(judged, trust),
         confidence=confidence(judged),
         workload=(by_outcome(judged), *by_both(judged), *by_confidence(judged)),
     )
@@ -130,6 +137,11 @@ def _few_shot(data: Mapping[str, Any]) -> set[str]:
 
 def _of_source(judged: Judged, source: str) -> Judged:
     return judged.where([sample.source == source for sample in judged.samples])
+
+
+def _promise(judged: Judged, trust: Trust) -> tuple[ClassCoverage, ...]:
+    members = trust.promised(judged.probabilities)
+    return () if members is None else coverages(members, judged.truth, judged.classes)
 
 
 def _by_class(judged: Judged) -> list[Outcomes]:

@@ -48,7 +48,7 @@ class Prediction:
     """What is said of one image; `probabilities` follow the bundle's classes, calibrated.
 
     `candidates` are the classes that can't be told apart, the most probable first; `reason` is
-    why it was not accepted: no_cell, several_cells, unlike_training or between_classes;
+    why it was not accepted: no_smear, no_cell, several_cells, unlike_training or between_classes;
     `familiarity` is the share of validation cells at least as far from the references, 0 to 1.
     """
 

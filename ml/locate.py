@@ -16,14 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.images import Pixels
 from ml.nuclei import Nucleus, joined, patches
-from ml.stain import Mask, background, lit, shrunk
+from ml.stain import Mask, Slide
 
-LOCATOR_VERSION = 1
+LOCATOR_VERSION = 2
 
-# Everything is measured on a copy whose longer side is this many pixels.
-_SIDE = 144
 # How much of the density of red, green and blue counts.
 _WEIGHTS = np.array([1.0, 1.0, -0.5], np.float32)
 _DENSITIES = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
@@ -44,8 +41,9 @@ Plane = NDArray[np.float32]
 
 
 class Sight(StrEnum):
-    """How many cells were seen in an image."""
+    """How many cells were seen in an image, or that it shows no stained smear at all."""
 
+    FOREIGN = "foreign"
     ONE = "one"
     NONE = "none"
     SEVERAL = "several"
@@ -72,23 +70,23 @@ class Location:
 NOWHERE = Location(Sight.NONE, None)
 
 
-def locate(image: Pixels) -> Location:
-    """Find the cell in `image`, uint8 (height, width, 3): red, green, blue."""
-    nuclei = find_nuclei(image)
+def locate(slide: Slide) -> Location:
+    """Find the cell on `slide`."""
+    if slide.foreign:
+        return Location(Sight.FOREIGN, None)
+    nuclei = find_nuclei(slide)
     if not nuclei:
         return NOWHERE
     sight = Sight.SEVERAL if _crowded(nuclei) else Sight.ONE
     return Location(sight, _cell_box(nuclei[0]))
 
 
-def find_nuclei(image: Pixels) -> list[Nucleus]:
+def find_nuclei(slide: Slide) -> list[Nucleus]:
     """Every nucleus seen, the most prominent first; none if it would fill the image."""
-    small = shrunk(image, _SIDE)
-    slide = lit(small)
-    if cv2.countNonZero(slide) < slide.size // 20:
+    if cv2.countNonZero(slide.lit) < slide.lit.size // 20:
         return []
-    density = _density(small, slide)
-    threshold = max(_upper_threshold(density, slide), _LEAST)
+    density = _density(slide)
+    threshold = max(_upper_threshold(density, slide.lit), _LEAST)
     rough = patches(_above(density, threshold), density)
     if not rough:
         return []
@@ -97,7 +95,7 @@ def find_nuclei(image: Pixels) -> list[Nucleus]:
     dense = density[rough[0].labels == rough[0].number]
     threshold = max(threshold, _SHARE * float(np.percentile(dense, 70)))
     nuclei = joined(patches(_above(density, threshold), density))
-    return [] if nuclei and nuclei[0].area > _LARGEST * slide.size else nuclei
+    return [] if nuclei and nuclei[0].area > _LARGEST * slide.lit.size else nuclei
 
 
 def _crowded(nuclei: list[Nucleus]) -> bool:
@@ -112,14 +110,14 @@ def _crowded(nuclei: list[Nucleus]) -> bool:
     return len(alike) > 1 or sum(one.area for one in others) > _CROWD * first.area
 
 
-def _density(image: Pixels, slide: Mask) -> Plane:
+def _density(slide: Slide) -> Plane:
     """float32 (height, width), 0 to `_DENSEST`: how much of a nucleus' light each pixel takes."""
-    against = _DENSITIES[background(image, slide).astype(np.int64)]
+    against = _DENSITIES[slide.light.astype(np.int64)]
     table = (_DENSITIES[:, np.newaxis] - against) * _WEIGHTS
-    channels = cv2.LUT(image, table.reshape(1, 256, 3))
+    channels = cv2.LUT(slide.image, table.reshape(1, 256, 3))
     density = cv2.transform(channels, np.ones((1, 3), np.float32))
     smooth = cv2.GaussianBlur(density, (5, 5), 0.9)
-    return np.asarray(np.clip(smooth, 0, _DENSEST) * slide, np.float32)
+    return np.asarray(np.clip(smooth, 0, _DENSEST) * slide.lit, np.float32)
 
 
 def _upper_threshold(density: Plane, slide: Mask) -> float:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.inference import Outcome, Prediction
 from ml.judging import Judged
 from ml.metrics import auroc
 from ml.predict import Row
+from ml.trust import NOT_ONE_CELL
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Outcomes:
 class TurnedAway:
     """What became of a folder of images that are no cells of any known class.
 
-    Counts; `auroc` is how often a judged cell is more familiar than one of these, None where the
-    bundle does not say how familiar images are.
+    Counts; `auroc` is how often a judged cell is more familiar than one of these, where an image
+    in which not one cell is seen counts as the least familiar; None where the bundle does not say
+    how familiar images are.
     """
 
     name: str
@@ -92,8 +95,11 @@ def _reasons(predictions: Sequence[Prediction]) -> dict[str, int]:
 
 
 def _separation(known: Sequence[Prediction], strange: Sequence[Prediction]) -> float | None:
-    higher = [found.familiarity for found in known if found.familiarity is not None]
-    lower = [found.familiarity for found in strange if found.familiarity is not None]
-    if not higher or not lower:
-        return None
-    return auroc(np.array(higher, np.float64), np.array(lower, np.float64))
+    higher, lower = _ranks(known), _ranks(strange)
+    return auroc(higher, lower) if len(higher) and len(lower) else None
+
+
+def _ranks(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+    """How familiar each image is of which that is said; below all others without one cell."""
+    said = [found for found in predictions if found.familiarity is not None]
+    return np.array([-1 if f.reason in NOT_ONE_CELL else f.familiarity for f in said], np.float64)

@@ -12,6 +12,7 @@ from PIL import Image
 from ml.cropping import crop
 from ml.images import DECODER_VERSION, MAX_PIXELS, InputShape, Pixels, decode
 from ml.locate import LOCATOR_VERSION, Location, Sight, locate
+from ml.stain import Slide
 
 # A network that takes whole images in is never told where the cell is.
 UNLOOKED = Location(Sight.ONE, None)
@@ -72,8 +73,10 @@ def read(
     image = decode(data, max_pixels)
     if not steps.locator:
         return Reading(_stretched(image, shape), UNLOOKED)
-    location = locate(image)
-    return Reading(crop(image, location, shape.height, steps.margin), location)
+    slide = Slide.of(image)
+    location = locate(slide)
+    square = crop(image, slide.light, location.box, shape.height, steps.margin)
+    return Reading(square, location)
 
 
 def _stretched(image: Pixels, shape: InputShape) -> Pixels:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ml.comparison import Comparison
+from ml.conformal import ClassCoverage
 from ml.evaluation import Evaluation
 from ml.outcomes import Outcomes, TurnedAway
 from ml.reporting_parts import DASH, Chart, Section, Table, chance, name_of, percent, share
 
 REASONS = {
+    "no_smear": "no stained smear",
     "no_cell": "no cell found",
     "several_cells": "several cells",
     "unlike_training": "unlike the training images",
@@ -37,6 +39,12 @@ def outcome_section(found: Evaluation) -> Section:
     reasons = found.outcomes[0].reasons
     if reasons:
         parts.append(f"Not accepted: {_reasons(reasons)}.")
+    if found.promised is not None:
+        parts += [
+            f"The bundle promises sets that hold the true class of {percent(found.promised, 1)} of "
+            "each class's images. They may be empty; the candidates above then make up for it.",
+            _promise_table(found.promise),
+        ]
     return Section("Outcomes", tuple(parts))
 
 
@@ -57,6 +65,15 @@ def outcome_table(entries: Sequence[Outcomes]) -> Table:
         for entry in entries
     ]
     return Table((*head, "coverage", "size"), tuple(rows))
+
+
+def _promise_table(entries: Sequence[ClassCoverage]) -> Table:
+    """How often the sets that a promise rests on hold the true class."""
+    rows = [
+        (name_of(one.label), f"{one.images:,}", percent(one.coverage, 1), f"{one.size:.2f}")
+        for one in entries
+    ]
+    return Table(("class", "images", "coverage kept", "size of the set"), tuple(rows))
 
 
 def workload_section(found: Evaluation) -> Section:
@@ -119,7 +136,8 @@ def unfamiliar_section(entries: Sequence[TurnedAway]) -> Section:
     reasons = [f"{entry.name}: {_reasons(entry.reasons)}." for entry in entries if entry.reasons]
     words = (
         "Images that are no cell of a known class should be turned away. AUROC is how often a "
-        "judged cell is more familiar than one of these."
+        "judged cell is more familiar than one of these; an image in which not one cell is seen "
+        "counts as the least familiar."
     )
     return Section("Unfamiliar images", (words, Table(head, tuple(rows)), *reasons))
 

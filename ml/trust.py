@@ -18,12 +18,19 @@ from numpy.typing import NDArray
 
 from ml.bundle import Bundle
 from ml.calibration import softmax
-from ml.conformal import Quantiles, sets
+from ml.conformal import Quantiles, conforming, sets
 from ml.inference import Outcome, Outputs, Prediction
 from ml.locate import Location, Sight
 from ml.unfamiliar import Gate, TrustMismatch, gate_of
 
 TRUST = "trust.npz"
+# Why an image is turned away before anything is asked of the network.
+SIGHTS = {
+    Sight.FOREIGN: "no_smear",
+    Sight.NONE: "no_cell",
+    Sight.SEVERAL: "several_cells",
+}
+NOT_ONE_CELL = frozenset(SIGHTS.values())
 
 
 @dataclass(frozen=True)
@@ -121,11 +128,20 @@ class Trust:
         rows = zip(probabilities, members, strange, shares, locations, strict=True)
         return [self._prediction(*row) for row in rows]
 
+    def promised(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+        """bool (N, C): the sets, maybe empty, on which the promise of coverage rests, of calibrated
+        probabilities (N, C); None if nothing is promised. Candidates hold more than these."""
+        level = self._level
+        return None if level is None else conforming(probabilities, level)
+
+    @property
+    def _level(self) -> Quantiles | None:
+        return next((one for one in self.levels if one.coverage == self.coverage), None)
+
     def _sets(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """bool (N, C): the classes that can't be ruled out."""
-        for level in self.levels:
-            if level.coverage == self.coverage:
-                return sets(probabilities, level)
+        if self._level is not None:
+            return sets(probabilities, self._level)
         best = probabilities.argmax(axis=1)
         return np.asarray(np.arange(len(self.classes)) == best[:, np.newaxis])
 
@@ -184,10 +200,8 @@ def read_trust(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _outcome(sight: Sight, strange: bool, candidates: int) -> tuple[Outcome, str]:
-    if sight == Sight.NONE:
-        return Outcome.UNFAMILIAR, "no_cell"
-    if sight == Sight.SEVERAL:
-        return Outcome.UNFAMILIAR, "several_cells"
+    if sight in SIGHTS:
+        return Outcome.UNFAMILIAR, SIGHTS[sight]
     if strange:
         return Outcome.UNFAMILIAR, "unlike_training"
     if candidates > 1:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ml.cropping import balanced, crop
+from ml.cropping import balanced
+from ml.cropping import crop as crop_in_light
 from ml.images import InputShape, Pixels
-from ml.locate import Box, Location, Sight
+from ml.locate import Box
 from ml.reading import UNLOOKED, Preprocessing, read
+from ml.stain import Slide
 from tests.ml.test_images import encoded
 from tests.ml.test_locate import smear
 
-WHOLE = Location(Sight.NONE, None)
 
-
-def at(left: float, top: float, right: float, bottom: float) -> Location:
-    return Location(Sight.ONE, Box(left, top, right, bottom))
+def crop(image: Pixels, box: Box | None, side: int, margin: float) -> Pixels:
+    """The crop in the image's own light."""
+    return crop_in_light(image, Slide.of(image).light, box, side, margin)
 
 
 @pytest.fixture
@@ -26,13 +27,13 @@ def field() -> Pixels:
 
 def test_the_crop_is_a_square_of_the_size_asked_for(field: Pixels) -> None:
     for side in (32, 96, 224):
-        found = crop(field, at(0.3, 0.3, 0.7, 0.6), side, 1.3)
+        found = crop(field, Box(0.3, 0.3, 0.7, 0.6), side, 1.3)
         assert found.shape == (side, side, 3)
         assert found.dtype == np.uint8
 
 
 def test_the_cell_fills_the_crop_but_for_the_margin(field: Pixels) -> None:
-    found = crop(field, at(96 / 240, 96 / 240, 144 / 240, 144 / 240), 100, 2.0)
+    found = crop(field, Box(96 / 240, 96 / 240, 144 / 240, 144 / 240), 100, 2.0)
     dark = found[..., 1] < 120
     assert dark.any(axis=0).sum() == pytest.approx(50, abs=4)
     assert np.flatnonzero(dark.any(axis=0)).mean() == pytest.approx(50, abs=2)
@@ -41,24 +42,24 @@ def test_the_cell_fills_the_crop_but_for_the_margin(field: Pixels) -> None:
 def test_the_background_becomes_a_neutral_near_white(field: Pixels) -> None:
     tinted = (field * (1.0, 0.8, 0.6)).astype(np.uint8)
     for image in (field, tinted):
-        brightest = np.percentile(crop(image, WHOLE, 96, 1.3).reshape(-1, 3), 95, axis=0)
+        brightest = np.percentile(crop(image, None, 96, 1.3).reshape(-1, 3), 95, axis=0)
         assert np.abs(brightest - 240).max() <= 4
 
 
 def test_what_lies_outside_the_image_is_background(field: Pixels) -> None:
-    found = crop(field, at(0.0, 0.0, 0.1, 0.1), 96, 3.0)
+    found = crop(field, Box(0.0, 0.0, 0.1, 0.1), 96, 3.0)
     assert np.abs(found[:20, :20].astype(int) - 240).max() <= 4
 
 
 def test_black_corners_are_filled(field: Pixels) -> None:
     field[:60, :60] = 0
-    assert crop(field, WHOLE, 96, 1.3).min() > 40
+    assert crop(field, None, 96, 1.3).min() > 40
 
 
 def test_without_a_box_the_largest_square_is_taken() -> None:
     image = np.full((100, 300, 3), 200, np.uint8)
     image[:, 140:160] = (90, 40, 120)
-    found = crop(image, WHOLE, 100, 1.3)
+    found = crop(image, None, 100, 1.3)
     assert (found[50, :, 1] < 120).sum() == pytest.approx(20, abs=2)
 
 

@@ -41,7 +41,7 @@ def test_a_prediction_without_candidates_has_its_best_guess() -> None:
 
 def test_unfamiliar_images_are_caught_let_through_or_unreadable() -> None:
     cells = [("basophil", replace(said("basophil"), familiarity=f)) for f in (0.3, 0.6, 0.9)]
-    strangers = [strange("basophil", 0.0), strange("basophil", 0.4, "no_cell"), said("basophil")]
+    strangers = [strange("basophil", 0.4), strange("basophil", 0.7, "no_cell"), said("basophil")]
     found = turned_away("cats", [*map(row, strangers), row(None)], judged(*cells))
     assert (found.images, found.caught, found.accepted, found.unreadable) == (4, 2, 1, 1)
     assert found.reasons == {"no_cell": 1, "unlike_training": 1}

@@ -83,6 +83,7 @@ def a_cell(strange: bool = False, torn: bool = False) -> Outputs:
         (False, Sight.SEVERAL, True, Outcome.UNFAMILIAR, "several_cells"),
         (True, Sight.ONE, False, Outcome.UNFAMILIAR, "unlike_training"),
         (True, Sight.SEVERAL, True, Outcome.UNFAMILIAR, "several_cells"),
+        (False, Sight.FOREIGN, False, Outcome.UNFAMILIAR, "no_smear"),
         (False, Sight.NONE, False, Outcome.UNFAMILIAR, "no_cell"),
         (True, Sight.NONE, True, Outcome.UNFAMILIAR, "no_cell"),
     ],
