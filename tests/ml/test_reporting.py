@@ -14,6 +14,7 @@ import pytest
 
 from ml.choosing import Choice
 from ml.comparison import compare
+from ml.conformal import ClassCoverage
 from ml.evaluation import LEAK_WARNING, Evaluation, evaluate
 from ml.judging import Judged
 from ml.locate import Box
@@ -137,6 +138,14 @@ def test_outcomes_are_told_by_class(told: Told) -> None:
     everything = next(row for row in rows if row[0:2] == ["all", "30"])
     shares = "93.3 % 3.3 % 3.3 % 14.3 % 83.3 % 1.03"
     assert " ".join(everything[2:]) == shares
+
+
+def test_a_promise_of_coverage_is_told_beside_what_was_kept_of_it(told: Told) -> None:
+    kept = (ClassCoverage("neutrophil", 24, 0.9375, 1.05),)
+    text = as_text(told(promised=0.95, promise=kept))
+    assert "sets that hold the true class of 95.0 %" in " ".join(text.split())
+    assert "neutrophil      24         93.8 %             1.05" in text
+    assert "promises" not in as_text(told())
 
 
 def test_the_json_holds_all_numbers(told: Told) -> None:

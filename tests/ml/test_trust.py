@@ -64,6 +64,17 @@ def trust(fitted: tuple[Said, Arrays]) -> Trust:
     return Trust.of(CLASSES, *fitted)
 
 
+def test_the_promise_rests_on_sets_that_may_be_empty(trust: Trust) -> None:
+    sure, torn = [0.9999, 0.00005, 0.00005], [0.5, 0.49, 0.01]
+    members = trust.promised(np.array([sure, torn]))
+    assert members is not None
+    level = next(one for one in trust.levels if one.coverage == trust.coverage)
+    assert members.tolist() == [
+        [1 - p <= limit for p, limit in zip(row, level.limits, strict=True)] for row in (sure, torn)
+    ]
+    assert Trust(CLASSES).promised(np.array([sure])) is None
+
+
 def a_cell(strange: bool = False, torn: bool = False) -> Outputs:
     """One image: an eosinophil, or one between two classes, or of features never seen."""
     features = np.zeros((1, WIDTH))
