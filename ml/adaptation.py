@@ -23,8 +23,8 @@ from ml.adapted_trust import Trusted, measured
 from ml.assembly import Taught, outputs
 from ml.bundle import Bundle
 from ml.calibration import fit_temperature, negative_log_likelihood
-from ml.dataset import DataError, group_of
-from ml.finetuning import network_of, own_cells, recipe_of
+from ml.dataset import DataError, Sample, group_of
+from ml.finetuning import as_own, network_of, own_cells, recipe_of
 from ml.inference import Outputs
 from ml.laboratory import Crops, folds
 from ml.loading import Report, load
@@ -38,7 +38,7 @@ FOLDS = 3
 @dataclass(frozen=True)
 class Order:
     """What is to be adapted to what, and `how`: auto or one of `ml.ways.ways_for`; `name` is the
-    new bundle's."""
+    new bundle's, `rehearsal` the cells that it rehearses if it carries none."""
 
     bundle: Bundle
     crops: Crops
@@ -46,6 +46,7 @@ class Order:
     name: str
     seed: int
     report: Report
+    rehearsal: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Trial:
 class Adapted:
     """An adapted network with all that a bundle says of it.
 
-    `own` is the share of the bundle's own reference cells that is classified rightly before and
-    after; None where it carries none.
+    `own` is the share of the cells that it rehearses that is classified rightly before and after;
+    None where there are none.
     """
 
     order: Order
@@ -113,6 +114,9 @@ def _lesson(order: Order, network: keras.Model) -> Lesson:
     recipe, samples = recipe_of(order.bundle), order.crops.learn
     steps = order.bundle.metadata.preprocessing.widened(recipe.kept.height / recipe.shape.height)
     learn = load(samples, recipe.classes, recipe.kept, steps, order.report)
+    known = None
+    if order.rehearsal:
+        known = load(order.rehearsal, recipe.classes, recipe.kept, steps, order.report)
     photographs = tuple(group_of(sample) for sample in samples)
     found = outputs(Taught(network, recipe, learn, learn), learn.images)
     temperature = float(order.bundle.metadata.trust.get("temperature", 1.0))
@@ -120,7 +124,7 @@ def _lesson(order: Order, network: keras.Model) -> Lesson:
         bundle=order.bundle,
         learn=learn,
         cells=Cells(found, learn.truth, photographs, temperature),
-        own=own_cells(order.bundle, recipe.kept),
+        own=as_own(known) if known else own_cells(order.bundle, recipe.kept),
         folds=np.array(folds(samples, FOLDS, order.seed), np.int64),
         seed=order.seed,
         report=order.report,

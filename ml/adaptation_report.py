@@ -101,7 +101,9 @@ def _judging(account: Account) -> Section:
         parts.append(str(account.bundle.metadata.trust["note"]))
     if account.own is not None:
         was, became = (percent(share, 1) for share in account.own)
-        parts.append(f"Of the bundle's own reference cells, right before {was}, after {became}.")
+        parts.append(
+            f"Of the bundle's own cells, which it rehearsed, right before {was}, after {became}."
+        )
     parts.append("Classes without a crop to learn from were not adapted, and are not judged here.")
     return Section("Outcomes", tuple(parts))
 

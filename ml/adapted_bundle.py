@@ -157,6 +157,7 @@ def _facts(adapted: Adapted) -> dict[str, Any]:
         "left_out": dict(crops.left_out),
         "copies": crops.copies,
         "photographs_known": crops.grouped,
+        "rehearsed": counts(order.rehearsal),
     }
 
 

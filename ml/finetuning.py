@@ -1,8 +1,9 @@
 """A whole network, gently taught a few cells of a new laboratory.
 
 The network is the folded one of a bundle: it has no statistics that could drift. The bundle's own
-reference cells are taught along (rehearsal: Robins, "Catastrophic forgetting, rehearsal and
-pseudorehearsal", 1995), as often as the new ones, so that it does not forget what it knew.
+reference cells, or others that it was trained on, are taught along (rehearsal: Robins,
+"Catastrophic forgetting, rehearsal and pseudorehearsal", 1995), as often as the new ones, so that
+it does not forget what it knew.
 
 Needs TensorFlow; a CPU worker never imports this module.
 """
@@ -22,7 +23,7 @@ from PIL import Image
 
 from ml.batches import Batches
 from ml.bundle import Bundle
-from ml.dataset import Sample
+from ml.dataset import Sample, group_of
 from ml.fitting import TrainingFailed
 from ml.images import InputShape, Pixels
 from ml.loading import Labelled, Report
@@ -84,6 +85,12 @@ def own_cells(bundle: Bundle, shape: InputShape) -> Labelled | None:
     ]
     truth = np.array([classes.index(label) for label in references.labels], np.int64)
     return Labelled(tuple(samples), np.stack(images), truth)
+
+
+def as_own(cells: Labelled) -> Labelled:
+    """Cells that a bundle without reference cells rehearses in their place."""
+    samples = [replace(s, source=OWN, group=group_of(s)) for s in cells.samples]
+    return replace(cells, samples=tuple(samples))
 
 
 def taught_on(

@@ -15,8 +15,11 @@ from pathlib import Path
 
 from ml.bundle import Bundle, file_digest
 from ml.dataset import DataError, LeakingSplit, Sample, group_of, grouped_split, spread
+from ml.neighbours import REFERENCES
 
 FEWEST = 4
+# Cells of each class that a bundle without reference cells rehearses, at most.
+REHEARSED = 24
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,26 @@ def share_out(samples: Sequence[Sample], bundle: Bundle, terms: Terms) -> Crops:
         copies=len(wanted) - len(unique),
         grouped=grouped,
     )
+
+
+def rehearsal(samples: Sequence[Sample], bundle: Bundle, seed: int) -> tuple[Sample, ...]:
+    """Some of the cells that a bundle without reference cells was trained on, of each class.
+
+    Raises:
+        DataError: if the bundle carries reference cells, or was not trained on one of the folders.
+    """
+    if (bundle.path / REFERENCES).is_file():
+        raise DataError("The bundle rehearses the reference cells that it carries; leave them out.")
+    trained = bundle.metadata.data.get("sources", ())
+    for source in sorted({sample.source for sample in samples} - set(trained)):
+        message = f"The bundle was not trained on {source}, so it can't rehearse it; "
+        raise DataError(message + f"it was trained on {', '.join(trained)}.")
+    usable = [
+        replace(s, group=s.file) if s.group is None else s
+        for s in samples
+        if s.split != "test" and s.label in bundle.metadata.classes
+    ]
+    return tuple(spread(usable, REHEARSED, seed))
 
 
 def folds(samples: Sequence[Sample], count: int, seed: int) -> list[int]:

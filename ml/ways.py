@@ -32,7 +32,7 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Lesson:
-    """A bundle, the new cells as its network sees them, and its `own` reference cells, if any.
+    """A bundle, the new cells as its network sees them, and its `own` to rehearse, if any.
 
     `learn` and `own` are in the size that the recipe keeps images in; `folds` says of each new
     cell which part of a cross-validation it is in.
@@ -190,7 +190,8 @@ class TeachOn:
         if len(lesson.cells.truth) < FEWEST_TO_TEACH:
             return f"it takes {FEWEST_TO_TEACH} crops to learn from, or more"
         if lesson.bundle.metadata.trust and lesson.own is None:
-            return "the bundle carries no reference cells to rehearse and to tell strangers by"
+            message = "the bundle carries no reference cells to rehearse and to tell strangers by; "
+            return message + "name a folder that it was trained on with --rehearse"
         return ""
 
 

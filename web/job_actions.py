@@ -17,16 +17,19 @@ from web.wiring import wired
 RUN_AGAIN = "run-again"
 
 
-def create(user: User, name: str, reference: str) -> int:
-    """Open a job that receives files; return its id."""
+def create(user: User, name: str, reference: str, model: str = "") -> int:
+    """Open a job that receives files, perhaps for a ``model`` of its own; return its id.
+
+    Raises `NotFound` or `Conflict`.
+    """
     with wired().database.writing() as session:
-        return jobs.create(session, user.id, name, reference).id
+        return jobs.create(session, user.id, name, reference, model).id
 
 
 def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -> None:
     """Queue a job; one that is submitted already stays as it is, for an answer may get lost.
 
-    ``model`` is the start of a digest; empty is the active one.
+    ``model`` is the start of a digest; empty is the one it was opened for, or the active one.
 
     Raises `NotFound`, `NotAllowed` or `Conflict`.
     """

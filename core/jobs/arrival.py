@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
+from core import registry
 from core.errors import Conflict, Refused
 from core.intake import Accepted, clean_name, one_line
 from core.jobs.lock import require_receiving
@@ -29,10 +30,19 @@ class Entry:
     sha256: str | None = None
 
 
-def create(session: Session, owner_id: int, name: str, reference: str = "") -> Job:
-    """Open an empty job that receives files."""
+def create(session: Session, owner_id: int, name: str, reference: str = "", model: str = "") -> Job:
+    """Open an empty job that receives files.
+
+    ``model`` is the start of the digest of the one that is to judge, kept until the job is
+    submitted, however often its upload is interrupted; empty leaves it to the submission.
+
+    Raises:
+        Conflict: the model can't be chosen.
+        NotFound: there is no such model.
+    """
     title = one_line(name)[:200] or "Untitled"
     job = Job(owner_id=owner_id, name=title, reference=one_line(reference)[:200])
+    job.model_digest = registry.choose(session, model) if model else None
     session.add(job)
     session.flush()
     return job

@@ -23,7 +23,8 @@ def submit(
 ) -> None:
     """Close the intake, pin the model and cut the shards. Commit, then dispatch.
 
-    ``model`` is the start of a digest; empty is the active one.
+    ``model`` is the start of a digest; empty is the one that the job was opened for, or else the
+    active one.
 
     Raises:
         Conflict: it was submitted before, holds no file, or files are still missing and
@@ -31,7 +32,7 @@ def submit(
         NotFound: there is no such model.
     """
     require_receiving(session, job, "This job was submitted before.")
-    job.model_digest = registry.choose(session, model)
+    job.model_digest = registry.choose(session, model or job.model_digest or "")
     _settle_missing(session, job, without_missing)
     _set_duplicates_aside(session, job)
     counts = image_states(session, job.id)

@@ -19,6 +19,7 @@ from hematovision.commands.terminal import (
 
 if TYPE_CHECKING:
     from ml.bundle import Bundle
+    from ml.dataset import Sample
     from ml.laboratory import Crops
 
 WAYS = ["auto", "recalibrate", "head", "network"]
@@ -34,6 +35,7 @@ class Wish:
     out: Path
     name: str | None
     how: Any
+    rehearse: tuple[Path, ...]
     leave_out: tuple[str, ...]
     held_out: float
     most: int
@@ -47,6 +49,9 @@ class Wish:
 @click.option("--out", type=FOLDER, required=True, help="A new folder for the new bundle.")
 @click.option("--name", help="The new bundle's name; the old one's with -adapted if not given.")
 @click.option("--how", type=click.Choice(WAYS), default="auto", show_default=True)
+@click.option(
+    "--rehearse", type=FOLDER, multiple=True, help="A folder that the bundle was trained on."
+)
 @click.option("--leave-out", metavar="CLASS", multiple=True, help="A class to leave out.")
 @click.option(
     "--held-out",
@@ -70,21 +75,23 @@ def adapt(**asked: Any) -> None:
     --most of its crops are learned from, all classes alike; the others are held out by
     photographs, and the scores on them are printed before and after. recalibrate scales and
     shifts the scores of the classes, head fits the last layer anew, network teaches everything
-    on, which takes minutes; auto takes the best of them by cross-validation. OUT gets bundle,
+    on, which takes minutes and the bundle's own reference cells or, where it carries none, the
+    folders named by --rehearse; auto takes the best of them by cross-validation. OUT gets bundle,
     held_out.csv and adaptation.json; the old bundle stays as it is.
     """
     wish = Wish(**asked)
     with sentences():
         from ml.dataset import read_folder
-        from ml.laboratory import Terms, share_out
+        from ml.laboratory import Terms, rehearsal, share_out
 
         bundle = bundle_at(wish.bundle)
         terms = Terms(wish.leave_out, wish.held_out, wish.most, wish.seed)
         crops = share_out(read_folder(wish.folder, wish.groups), bundle, terms)
-        _adapt(wish, bundle, crops)
+        known = [sample for folder in wish.rehearse for sample in read_folder(folder)]
+        _adapt(wish, bundle, crops, rehearsal(known, bundle, wish.seed) if known else ())
 
 
-def _adapt(wish: Wish, bundle: Bundle, crops: Crops) -> None:
+def _adapt(wish: Wish, bundle: Bundle, crops: Crops, known: tuple[Sample, ...]) -> None:
     with silent_start():
         from ml.adaptation import Order, adapted
         from ml.adaptation_report import as_text
@@ -93,7 +100,7 @@ def _adapt(wish: Wish, bundle: Bundle, crops: Crops) -> None:
     require_place(wish.out)
     name = wish.name or _name(bundle)
     with progress() as report:
-        found = adapted(Order(bundle, crops, wish.how, name, wish.seed, report))
+        found = adapted(Order(bundle, crops, wish.how, name, wish.seed, report, known))
         account = write(found, wish.out)
     click.echo(as_text(account, crops))
     click.echo(f"{account.bundle.title}, adapted from {bundle.title}, is in {account.bundle.path}.")

@@ -16,9 +16,10 @@ from ml.recipes import wbc8
 RECIPE = replace(
     wbc8.RECIPE,
     name="wbc4",
-    version="2.0.0",
+    version="3.0.0",
     classes=FOUR_CLASSES,
-    passes=12,
+    passes=18,
+    early_passes=10,
     per_pass=1600,
     few_shot=(),
     few_shot_repeat=1,

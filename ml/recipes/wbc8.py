@@ -30,15 +30,17 @@ JITTER = Jitter(
 
 RECIPE = Recipe(
     name="wbc8",
-    version="1.0.0",
+    version="2.0.0",
     classes=EIGHT_CLASSES,
     shape=InputShape(128, 128),
     architecture=Architecture(),
     dropout=0.3,
     head_passes=3,
     head_rate=1e-3,
-    passes=16,
+    passes=24,
     rate=5e-4,
+    early=InputShape(96, 96),
+    early_passes=14,
     smoothing=0.05,
     average=0.998,
     locate=True,
@@ -50,10 +52,10 @@ RECIPE = Recipe(
     per_class=900,
     per_pass=2800,
     few_shot=("erythroblast", "immature_granulocyte", "platelet"),
-    few_shot_repeat=6,
+    few_shot_repeat=3,
     trust=True,
     attribution=(
-        "Reference cells: BCCD (MIT licence), and A. Acevedo et al., A dataset of microscopic "
+        "BCCD (MIT licence), and A. Acevedo et al., A dataset of microscopic "
         "peripheral blood cell images, Data in Brief 30, 2020 (CC BY 4.0), cropped and balanced."
     ),
     intended_use=(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,17 @@ def judging(
         return write_bundle(out, metadata, lambda folder: fill(folder, taught, learned, judged))
 
 
+def without_references(bundle: Bundle, path: Path) -> Bundle:
+    """The same bundle as it would ship: no picture of a cell in it."""
+
+    def fill(folder: Path) -> None:
+        for name in bundle.metadata.files:
+            if name != "references.npz":
+                shutil.copyfile(bundle.path / name, folder / name)
+
+    return write_bundle(path, bundle.metadata, fill)
+
+
 @pytest.mark.usefixtures("uncompiled")
 def test_a_bundle_is_adapted_by_the_best_way_that_can_be_gone(
     tiny: Bundle, lab: Path, tmp_path: Path
@@ -146,7 +158,7 @@ def test_a_network_is_taught_on_with_its_own_cells(
     out = tmp_path / "out"
     result = run("--data", lab, "--bundle", judging.path, "--out", out, "--how", "network")
     assert result.exit_code == 0, (result.output, result.exception)
-    assert "reference cells, right before" in result.stdout
+    assert "own cells, which it rehearsed, right before" in result.stdout
     bundle = Bundle.load(out / "bundle")
     assert "own cells rehearsed" in bundle.metadata.data["adapted"]["note"]
     assert bundle.metadata.trust["note"] == "Measured on cells of lab."
@@ -159,6 +171,28 @@ def test_a_network_is_taught_on_with_its_own_cells(
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     assert np.abs(unit - new.features).max() < 0.01
     assert np.abs(unit - old.features).max() > 0.001
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_a_bundle_without_reference_cells_rehearses_what_it_was_trained_on(
+    judging: Bundle, small_set: Path, lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml.finetuning.PASSES", 1)
+    monkeypatch.setattr("ml.finetuning.BATCH", 64)
+    monkeypatch.setattr("ml.adaptation.FOLDS", 2)
+    bare, out = without_references(judging, tmp_path / "bare"), tmp_path / "out"
+    order = ("--data", lab, "--bundle", bare.path, "--out", out, "--how", "network")
+    assert "--rehearse" in sentence(run(*order))
+    assert "not trained on lab" in sentence(run(*order, "--rehearse", lab))
+    result = run(*order, "--rehearse", small_set)
+    assert result.exit_code == 0, (result.output, result.exception)
+    bundle = Bundle.load(out / "bundle")
+    said = bundle.metadata.data["adapted"]
+    assert set(said["rehearsed"]) == set(bare.metadata.classes)
+    assert bundle.metadata.trust["note"] == "Measured on cells of lab."
+    assert not (bundle.path / "references.npz").exists()
+    kept = run("--data", lab, "--bundle", judging.path, "--out", out, "--rehearse", small_set)
+    assert "reference cells that it carries" in sentence(kept)
 
 
 @pytest.mark.usefixtures("uncompiled")

@@ -213,6 +213,26 @@ def test_running_again_may_name_a_model(
     assert content(api("POST", f"/jobs/{job}/run-again"))["model"]["digest"] == DIGEST
 
 
+def test_a_job_opened_for_a_model_keeps_it_until_it_is_submitted(
+    api: Api, models: None, png: Png
+) -> None:
+    """An upload that broke off is submitted from the job's page, which knows no choice."""
+    job = content(api("POST", "/jobs", json={"name": "Broken off", "model": OTHER[:8]}))["id"]
+    send(api, job, {"1.png": png(1)})
+    assert content(api("POST", f"/jobs/{job}/submit", json={}))["model"]["digest"] == OTHER
+    assert api("POST", "/jobs", json={"model": "ffff"}).status_code == 404
+
+
+def test_the_page_runs_a_job_again_under_the_model_that_is_chosen_there(
+    laboratory: Browser, api: Api, models: None, submitted: Submitted, classify: Classify, png: Png
+) -> None:
+    job = submitted({"1.png": png(1)})
+    classify()
+    assert f'<option value="{OTHER}">' in laboratory.get(f"/jobs/{job}").text
+    assert laboratory.submit(f"/jobs/{job}/run-again", {"model": OTHER}).status_code == 302
+    assert content(api("GET", f"/jobs/{job}"))["model"]["digest"] == OTHER
+
+
 def test_the_choice_is_shown_only_where_there_is_one(
     laboratory: Browser, database: Database, api: Api
 ) -> None:

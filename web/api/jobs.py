@@ -16,17 +16,17 @@ from web.wiring import wired
 blueprint = Blueprint("job_api", __name__, url_prefix="/api/v1/jobs")
 
 
-class NewJob(BaseModel):
-    """What a job is opened with; names are cut to what the table holds."""
-
-    name: str = ""
-    reference: str = ""
-
-
 class Choice(BaseModel):
     """The model that judges: the start of its digest, or "active", which is meant where none is."""
 
     model: str = ""
+
+
+class NewJob(Choice):
+    """What a job is opened with; names are cut to what the table holds."""
+
+    name: str = ""
+    reference: str = ""
 
 
 class Submission(Choice):
@@ -39,7 +39,7 @@ class Submission(Choice):
 def create_job() -> tuple[Response, int]:
     """Open a job that receives files."""
     wanted = body_as(NewJob)
-    job_id = create(person(), wanted.name, wanted.reference)
+    job_id = create(person(), wanted.name, wanted.reference, wanted.model)
     return _job(job_id), 201
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from core import accounts, intake, jobs
+from core import accounts, intake, jobs, registry
 from core.models import Job
 from core.reports import PAPERS
 from core.states import ENDED, JobState
@@ -25,7 +25,7 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 _DONE = {
     "cancel": "The job is cancelled. What was classified is kept.",
     "retry": "The failed images are queued once more.",
-    "run-again": "All images are queued once more, under the model in use now.",
+    "run-again": "All images are queued once more.",
 }
 
 
@@ -92,9 +92,11 @@ def _live(session: Session, job: Job) -> dict[str, Any]:
     """Return what changes while a job runs: it is asked for each second, so no more than that."""
     receiving = job.state is JobState.RECEIVING
     states = jobs.image_states(session, job.id) if receiving else {}
+    ended = job.state in ENDED
     return {
         "job": summarise_job(session, job),
-        "ended": job.state in ENDED,
+        "ended": ended,
+        "models": registry.choosable(session) if ended else [],
         "states": {state.value: count for state, count in states.items()},
         "papers": PAPERS,
         "may_handle": accounts.may_handle(person(), job),
@@ -126,7 +128,7 @@ def _chosen(choices: list[gallery.Choice]) -> gallery.Bin:
 @blueprint.post("/<id:job_id>/<any(cancel, retry, 'run-again'):action>")
 def act_on_job(job_id: int, action: str) -> Response:
     """Cancel, retry or run again."""
-    act(person(), job_id, action)
+    act(person(), job_id, action, request.form.get("model", ""))
     flash(_DONE[action], "success")
     return redirect(url_for("jobs.show_job", job_id=job_id))
 

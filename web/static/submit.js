@@ -83,6 +83,7 @@ async function send() {
     const job = await call("POST", "/api/v1/jobs", {
       name: document.getElementById("name").value,
       reference: document.getElementById("reference").value,
+      model: model(),
     });
     const one = chosen.length === 1;
     if (!one) history.replaceState(null, "", job.url);
@@ -91,7 +92,7 @@ async function send() {
     await upload.run();
     if (one) await predict(job, upload);
     else {
-      await submitSent(job.id, upload, model());
+      await submitSent(job.id, upload);
       location.assign(job.url);
     }
   } catch (error) {
@@ -112,7 +113,7 @@ async function predict(job, upload) {
     find("verdict-link", verdict).hidden = true;
     return;
   }
-  await call("POST", `/api/v1/jobs/${job.id}/submit`, { model: model() });
+  await call("POST", `/api/v1/jobs/${job.id}/submit`, {});
   await follow(upload.images[0]);
 }
 

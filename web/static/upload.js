@@ -103,9 +103,9 @@ export class Upload {
 
 // Submits the job. It goes without files that vanished here, never without files that were merely
 // not chosen this time: those may still be sent.
-export async function submitSent(job, upload, model = "") {
+export async function submitSent(job, upload) {
   const without = upload.unsent.size > 0 && await awaitsNothingElse(job, upload.unsent);
-  return call("POST", `/api/v1/jobs/${job}/submit`, { without_missing: without, model });
+  return call("POST", `/api/v1/jobs/${job}/submit`, { without_missing: without });
 }
 
 async function awaitsNothingElse(job, unsent) {
