@@ -27,28 +27,23 @@ Densities = NDArray[np.float32]
 
 
 def changed(
-    image: Pixels,
-    jitter: Jitter,
-    rng: np.random.Generator,
-    shape: InputShape | None = None,
-    scale: float = 1.0,
+    image: Pixels, jitter: Jitter, rng: np.random.Generator, shape: InputShape | None = None
 ) -> Pixels:
-    """A changed copy of `image`, uint8 (h, w, 3), in `shape`: its middle, `scale` times as small.
+    """A changed copy of `image`, uint8 (h, w, 3), in `shape`: its middle, at the same scale.
 
     What lies round the middle comes into sight when the image is turned, zoomed or shifted; what
     lies beyond it is filled by reflection.
     """
     shape = shape or InputShape(*image.shape[:2])
-    transform = _transform(image.shape[:2], jitter, rng, shape, scale)
-    return _roughened(_stained(_moved(image, transform, shape), jitter, rng), jitter, rng)
+    return _roughened(_stained(_moved(image, jitter, rng, shape), jitter, rng), jitter, rng)
 
 
-def _moved(image: Pixels, transform: Transform, shape: InputShape) -> Pixels:
+def _moved(image: Pixels, jitter: Jitter, rng: np.random.Generator, shape: InputShape) -> Pixels:
     """Turned, flipped, zoomed, stretched and shifted."""
     return np.asarray(
         cv2.warpAffine(
             image,
-            transform,
+            _transform(image.shape[:2], jitter, rng, shape),
             (shape.width, shape.height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT_101,
@@ -58,19 +53,15 @@ def _moved(image: Pixels, transform: Transform, shape: InputShape) -> Pixels:
 
 
 def _transform(
-    size: tuple[int, ...],
-    jitter: Jitter,
-    rng: np.random.Generator,
-    shape: InputShape,
-    scale: float,
+    size: tuple[int, ...], jitter: Jitter, rng: np.random.Generator, shape: InputShape
 ) -> Transform:
     """float64 (2, 3): output place → input place, about the middles of both."""
     angle = rng.uniform(-math.pi, math.pi) * jitter.turn
-    zoom, wider = scale * _around_one(rng, jitter.zoom), _around_one(rng, jitter.stretch / 2)
+    zoom, wider = _around_one(rng, jitter.zoom), _around_one(rng, jitter.stretch / 2)
     across, down = zoom * wider * rng.choice((-1, 1)), zoom / wider
     cosine, sine = math.cos(angle), math.sin(angle)
     turn = np.array([[cosine * across, -sine * down], [sine * across, cosine * down]])
-    shift = rng.uniform(-jitter.shift, jitter.shift, 2) * (shape.width, shape.height) * scale
+    shift = rng.uniform(-jitter.shift, jitter.shift, 2) * (shape.width, shape.height)
     middle = np.array([size[1] - 1, size[0] - 1]) / 2 + shift
     offset = middle - turn @ np.array([shape.width - 1, shape.height - 1]) / 2
     return np.column_stack([turn, offset])

@@ -44,8 +44,8 @@ class Batches:
         return Plan(self.data.samples, self.recipe, self.seed)
 
     def of_pass(self, number: int) -> Iterator[Batch]:
-        """The batches of pass `number`: images float32 (n, height, width, 3) in 0 … 255, in
-        the size of the pass, and labels float32 (n, classes), n at most the recipe's batch."""
+        """The batches of pass `number`: images float32 (n, height, width, 3) in 0 … 255 and
+        labels float32 (n, classes), n at most the recipe's batch."""
         drawn = self.plan.draws(number)
         starts = range(0, len(drawn), self.recipe.batch)
         chosen = [(number, start, drawn[start : start + self.recipe.batch]) for start in starts]
@@ -65,9 +65,7 @@ class Batches:
         image = self.data.images[place]
         if self.recipe.jitter is None:
             return middle(image, self.recipe.shape)
-        shape = self.recipe.shape_of(number)
-        scale = self.recipe.shape.height / shape.height
-        return changed(image, self.recipe.jitter, self._draws(number, turn, 0), shape, scale)
+        return changed(image, self.recipe.jitter, self._draws(number, turn, 0), self.recipe.shape)
 
     def _draws(self, number: int, turn: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, number, turn, purpose])

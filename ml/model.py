@@ -100,18 +100,6 @@ def build_folded(architecture: Architecture, shape: InputShape, classes: int) ->
     return keras.models.clone_model(plain, clone_function=_without_normalization)
 
 
-def resized(network: keras.Model, shape: InputShape) -> keras.Model:
-    """`network` for images in another size: the same layers, so what one learns both know."""
-    image = keras.Input((shape.height, shape.width, 3), name="image")
-
-    def again(layer: keras.Layer) -> keras.Layer:
-        if not isinstance(layer, keras.layers.AveragePooling2D):
-            return layer
-        return keras.layers.GlobalAveragePooling2D(keepdims=True, name=layer.name)
-
-    return keras.models.clone_model(network, input_tensors=image, clone_function=again)
-
-
 def load_imagenet(network: keras.Model, weights: Path | None, alpha: float = 1.0) -> None:
     """Give the base of `network` its ImageNet weights, from a file or from the internet.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import keras
@@ -17,8 +16,6 @@ from numpy.typing import NDArray
 
 from ml.batches import Batch
 from ml.checkpoints import CheckpointUnreadable
-from ml.images import InputShape
-from ml.model import resized
 
 # A batch of images or features (N, …) → float32 (N, …).
 Answer = Callable[[NDArray[Any]], NDArray[np.float32]]
@@ -27,7 +24,6 @@ Answer = Callable[[NDArray[Any]], NDArray[np.float32]]
 class Teacher:
     """Teaches `network` batch by batch, with Adam at `rate`, a number or a schedule.
 
-    Batches may be of smaller images than those that the network takes otherwise.
     `momentum` is that of the moving average of the weights (0: none is kept). TensorFlow runs
     without XLA, which on a CPU is ten times slower than oneDNN for these networks.
     """
@@ -41,13 +37,13 @@ class Teacher:
         self.optimizer.build(network.trainable_variables)
         taught = network.trainable_variables if momentum else []
         self.average = [keras.Variable(v, trainable=False, dtype=v.dtype) for v in taught]
-        self._steps: dict[tuple[int, ...], Any] = {}
+        wanted = tf.TensorSpec((None, network.output_shape[-1]), tf.float32)
+        self._step = tf.function(self._learn, input_signature=[_given(network), wanted])
         self.answer = answering(network)
 
     def learn(self, batch: Batch) -> float:
         """Learn from one batch; returns its mean loss."""
-        step = self._step_for(batch[0].shape[1:])
-        return float(step(*(tf.constant(part) for part in batch)))
+        return float(self._step(*(tf.constant(part) for part in batch)))
 
     def begin(self, seed: int, number: int) -> None:
         """Start pass `number`: what dropout drops depends on the seed and the pass alone."""
@@ -101,20 +97,10 @@ class Teacher:
         named |= {f"optimizer/{n:03}": v for n, v in enumerate(self.optimizer.variables)}
         return named | {f"average/{n:03}": v for n, v in enumerate(self.average)}
 
-    def _step_for(self, shape: tuple[int, ...]) -> Any:
-        """What learns from a batch of inputs in `shape`, compiled once for each."""
-        if shape not in self._steps:
-            same = shape == self.network.input_shape[1:]
-            network = self.network if same else resized(self.network, InputShape(*shape[:2]))
-            wanted = tf.TensorSpec((None, network.output_shape[-1]), tf.float32)
-            learn = partial(self._learn, network)
-            self._steps[shape] = tf.function(learn, input_signature=[_given(network), wanted])
-        return self._steps[shape]
-
-    def _learn(self, network: keras.Model, images: Any, labels: Any) -> Any:
+    def _learn(self, images: Any, labels: Any) -> Any:
         variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
-            loss = self.loss(labels, network(images, training=True))
+            loss = self.loss(labels, self.network(images, training=True))
         gradients = tape.gradient(loss, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         # At first the average follows the weights closely, so that it forgets where they began.

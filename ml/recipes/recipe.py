@@ -55,8 +55,7 @@ class Recipe:
     out images whatever photograph they are of, which leaks: only to repeat published figures.
 
     Passes: `head_passes` train the head on the features of the frozen base, computed once, from
-    `head_rate` down to nothing by a cosine; `passes` then train everything, from `rate` down, the
-    first `early_passes` of them on images as small as `early`, which costs less.
+    `head_rate` down to nothing by a cosine; `passes` then train everything, from `rate` down.
     `average` is the momentum of the moving average of the weights that is judged and kept (0:
     none). After `patience` passes without a better validation score training stops, and the best
     pass's weights are kept (0: it never stops, and the last pass's are).
@@ -68,8 +67,8 @@ class Recipe:
     `changes` are the fields set otherwise than in the recipe's file, as FIELD=VALUE.
 
     Raises:
-        ValueError: if a number is out of its range, a few-shot class is no class, `stored` is set
-            without `locate`, or early passes without a size, jitter or a pooled network.
+        ValueError: if a number is out of its range, a few-shot class is no class, or `stored` is
+            set without `locate`.
     """
 
     name: str
@@ -82,8 +81,6 @@ class Recipe:
     head_rate: float
     passes: int = 0
     rate: float = 0.0
-    early: InputShape | None = None
-    early_passes: int = 0
     batch: int = 32
     smoothing: float = 0.0
     average: float = 0.0
@@ -123,10 +120,6 @@ class Recipe:
                 raise ValueError(f"{name} must not be negative")
         if self.stored is not None and not self.locate:
             raise ValueError("stored needs locate: of whole images nothing more can be kept")
-        if not 0 <= self.early_passes <= self.passes:
-            raise ValueError("early_passes must be from 0 to passes")
-        if self.early_passes and not (self.early and self.jitter and self.architecture.pooled):
-            raise ValueError("early_passes need early (their size), jitter and a pooled network")
         if not set(self.few_shot) <= set(self.classes):
             raise ValueError("few_shot must name classes of the recipe")
         if any(weight <= 0 for _, weight in self.sources):
@@ -136,7 +129,3 @@ class Recipe:
     def kept(self) -> InputShape:
         """The size that training images are kept in."""
         return self.stored or self.shape
-
-    def shape_of(self, number: int) -> InputShape:
-        """The size of the images of pass `number` over everything, counted from 1."""
-        return self.early if self.early and number <= self.early_passes else self.shape

@@ -55,14 +55,6 @@ def test_a_smaller_shape_shows_the_middle_at_the_same_scale(smear: Pixels) -> No
     assert min(np.abs(result - one).max() for one in (middle, middle[:, ::-1])) <= 2
 
 
-def test_a_smaller_scale_shows_the_same_field_in_fewer_pixels(smear: Pixels) -> None:
-    rng, small = np.random.default_rng(1), InputShape(32, 32)
-    result = changed(smear, STILL, rng, small, scale=2.0).astype(int)
-    halved = smear.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
-    # Edges of the nucleus lie on even pixels, so that halving mixes nothing.
-    assert min(np.abs(result - one).max() for one in (halved, halved[:, ::-1])) <= 3
-
-
 def test_turning_and_shifting_leave_no_empty_corners() -> None:
     white = np.full((32, 32, 3), 240, np.uint8)
     assert min(int(drawn(white, MOVED, seed).min()) for seed in range(20)) > 230

@@ -15,7 +15,7 @@ from ml.dataset import Sample
 from ml.images import InputShape
 from ml.loading import Labelled
 from ml.mixing import mixed
-from ml.recipes.recipe import Jitter, Recipe
+from ml.recipes.recipe import Recipe
 
 
 @pytest.fixture
@@ -56,12 +56,6 @@ def test_batches_have_the_networks_size_and_the_labels_of_their_images(
         assert images.shape[1:] == (32, 32, 3)
         found = [truth[image.astype(np.uint8).tobytes()] for image in images]
         assert labels.argmax(axis=1).tolist() == found
-
-
-def test_early_passes_are_over_smaller_images(data: Labelled, recipe: Recipe) -> None:
-    small = replace(recipe, passes=2, early=InputShape(16, 16), early_passes=1, jitter=Jitter())
-    sizes = [next(Batches(data, small, 0).of_pass(number))[0].shape[1:3] for number in (1, 2)]
-    assert sizes == [(16, 16), (32, 32)]
 
 
 def test_the_middle_is_of_the_networks_size_and_of_the_same_scale() -> None:

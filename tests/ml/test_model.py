@@ -23,7 +23,6 @@ from ml.model import (
     build_folded,
     fold,
     load_imagenet,
-    resized,
 )
 
 
@@ -135,16 +134,6 @@ def test_no_bias_of_the_shipped_weights_is_a_vector_of_imagenet(
     foreign = [tensor for tensor in tensors(imagenet) if tensor.ndim == 1]
     for bias in (tensor for tensor in tensors(shipped.weights) if tensor.ndim == 1):
         assert not any(np.array_equal(bias, other) for other in foreign)
-
-
-def test_a_resized_network_shares_what_is_learned() -> None:
-    network = build(Architecture(alpha=0.35), InputShape(64, 64), 4)
-    small = resized(network, InputShape(32, 32))
-    assert [id(one) for one in small.weights] == [id(other) for other in network.weights]
-    apart = build(Architecture(alpha=0.35), InputShape(32, 32), 4)
-    apart.set_weights(network.get_weights())
-    batch = batch_for(small).astype(np.float32)
-    assert np.allclose(small(batch), apart(batch), atol=1e-5)
 
 
 def test_imagenet_weights_that_are_not_there_are_named(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from ml.bundle import Bundle
 from ml.cells import FOUR_CLASSES
-from ml.images import InputShape
 from ml.recipes import UnknownRecipe, load_recipe, recipe_names
 
 
@@ -46,15 +45,6 @@ def test_an_unknown_key_is_an_error() -> None:
     values: dict[str, Any] = {"droput": 0.1}
     with pytest.raises(TypeError, match="droput"):
         replace(load_recipe("wbc4"), **values)
-
-
-def test_early_passes_need_what_they_are_made_of() -> None:
-    recipe = replace(load_recipe("wbc8"), early=InputShape(96, 96), early_passes=4)
-    assert [recipe.shape_of(number).height for number in (4, 5)] == [96, 128]
-    with pytest.raises(ValueError, match="need early"):
-        replace(recipe, jitter=None)
-    with pytest.raises(ValueError, match="from 0 to passes"):
-        replace(recipe, passes=3)
 
 
 def test_the_bundle_that_ships_was_trained_by_the_recipe_as_it_stands(shipped: Bundle) -> None:
