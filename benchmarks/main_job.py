@@ -28,6 +28,7 @@ from core.intake import SUFFIXES
 from hematovision.client import LocalFile, collect, connection, follow, upload
 from ml.bundle import Bundle, default_bundle_path
 from ml.inference import load_classifier
+from ml.looking import outputs_of
 from ml.reading import read
 
 BATCH = 32
@@ -46,10 +47,10 @@ def bare_loop(files: list[LocalFile], bundle: Bundle) -> float:
         for reading in readings:
             batch.append(reading.pixels)
             if len(batch) == BATCH:
-                classifier.classify(np.stack(batch))
+                outputs_of(classifier, np.stack(batch))
                 batch = []
         if batch:
-            classifier.classify(np.stack(batch))
+            outputs_of(classifier, np.stack(batch))
     return len(files) / (time.perf_counter() - started)
 
 

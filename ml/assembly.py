@@ -22,6 +22,7 @@ from ml.images import Pixels
 from ml.inference import Outputs
 from ml.loading import Labelled
 from ml.locate import Sight
+from ml.looking import look
 from ml.model import parts
 from ml.neighbours import choose_references, write_references
 from ml.recipes.recipe import Recipe
@@ -53,12 +54,19 @@ class Judging:
 def outputs(taught: Taught, images: Pixels) -> Outputs:
     """What the network gives of images, uint8 (N, height, width, 3), seen in their middle."""
     maps, head = parts(taught.network)
-    logits, features = [], []
-    for start in range(0, len(images), CHUNK):
-        chunk = [middle(image, taught.recipe.shape) for image in images[start : start + CHUNK]]
-        found = maps(np.stack(chunk).astype(np.float32), training=False)
-        logits.append(np.asarray(head(found, training=False), np.float32))
-        features.append(np.asarray(found, np.float32).mean(axis=(1, 2)))
+    recipe = taught.recipe
+
+    def classify(batch: Pixels) -> Outputs:
+        found = maps(batch.astype(np.float32), training=False)
+        logits = np.asarray(head(found, training=False), np.float32)
+        return Outputs(logits, np.asarray(found, np.float32).mean(axis=(1, 2)))
+
+    chunks = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
+    made = [
+        look(classify, np.stack([middle(image, recipe.shape) for image in chunk]), recipe.doubt)
+        for chunk in chunks
+    ]
+    logits, features = ([getattr(one, name) for one in made] for name in ("logits", "features"))
     return Outputs(np.concatenate(logits), np.concatenate(features))
 
 

@@ -124,11 +124,6 @@ def features(run: Run, base: keras.Model, images: Pixels, stage: str) -> NDArray
     return kept
 
 
-def probabilities(network: keras.Model, images: Pixels, recipe: Recipe) -> NDArray[np.float32]:
-    """What a network says of images in the recipe's size: uint8 (N, …) → float32 (N, classes)."""
-    return _answers(answering(network), images, recipe)
-
-
 def _answers(answer: Answer, images: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:
     return np.concatenate([answer(chunk) for _, chunk in _chunks(images, recipe)])
 

@@ -20,7 +20,6 @@ from ml.bundle import Bundle
 from ml.errors import MlError
 from ml.images import Pixels
 from ml.locate import Box
-from ml.reading import Reading
 
 if TYPE_CHECKING:
     from ml.trust import Trust
@@ -150,14 +149,6 @@ def gpu_possible(environment: Mapping[str, str], devices: Path) -> bool:
     if environment.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
         return False
     return (devices / "dxg").exists() or any(devices.glob("nvidia[0-9]*"))
-
-
-def predictions(classifier: Classifier, readings: Sequence[Reading]) -> list[Prediction]:
-    """What is said of each of some images, in their order."""
-    if not readings:
-        return []
-    outputs = classifier.classify(np.stack([reading.pixels for reading in readings]))
-    return classifier.trust.judge(outputs, [reading.location for reading in readings])
 
 
 def check_batch(bundle: Bundle, batch: Pixels) -> None:

@@ -12,8 +12,9 @@ from typing import TextIO
 
 from ml.bundle import Bundle, Metadata
 from ml.images import SUFFIXES, UnreadableImage
-from ml.inference import Classifier, Prediction, predictions
+from ml.inference import Classifier, Prediction
 from ml.locate import Box
+from ml.looking import predictions
 from ml.reading import Reading, read
 
 COLUMNS = (

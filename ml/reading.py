@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,17 +30,19 @@ class Reading:
 class Preprocessing:
     """How a file becomes the network's input; `locator` 0 stretches the whole image.
 
-    `margin` is the side of the crop as a multiple of the cell's longer side.
+    `margin` is the side of the crop as a multiple of the cell's longer side; an image with no class
+    as probable as `doubt` is looked at from more sides (see `ml.looking`).
     """
 
     decoder: int = DECODER_VERSION
     locator: int = 0
     margin: float = 1.0
+    doubt: float = 0.0
 
     @classmethod
-    def located(cls, margin: float) -> Preprocessing:
+    def located(cls, margin: float, doubt: float = 0.0) -> Preprocessing:
         """Find the cell, and crop round it."""
-        return cls(DECODER_VERSION, LOCATOR_VERSION, margin)
+        return cls(DECODER_VERSION, LOCATOR_VERSION, margin, doubt)
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Preprocessing:
@@ -59,7 +61,7 @@ class Preprocessing:
 
     def widened(self, share: float) -> Preprocessing:
         """The same with a crop whose side is `share` times as long."""
-        return Preprocessing(self.decoder, self.locator, self.margin * share)
+        return replace(self, margin=self.margin * share)
 
 
 def read(

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 
 from ml.assembly import Taught, fill, judging, outputs
 from ml.bundle import Bundle, Metadata, write_bundle
+from ml.calibration import softmax
 from ml.course import LAST, Course
 from ml.dataset import Sample, counts, data_hash, group_of
 from ml.fitting import (
     Interrupted,
     Run,
     TrainingFailed,
-    probabilities,
     train_everything,
     train_head,
 )
@@ -181,7 +181,7 @@ def _write(
     folded = build_folded(recipe.architecture, recipe.shape, len(recipe.classes))
     fold(network, folded)
     taught = Taught(folded, recipe, learn, check)
-    answers = probabilities(folded, check.images, recipe)
+    answers = softmax(outputs(taught, check.images).logits).astype(np.float32)
     scores = _scores(check, answers.argmax(axis=1), recipe)
     learned = outputs(taught, learn.images) if recipe.trust or recipe.references else None
     judged = judging(taught, learned) if learned is not None and recipe.trust else None
@@ -224,7 +224,9 @@ def _metadata(run: Run, learn: Labelled, check: Labelled, scores: dict[str, Any]
 
 def preprocessing(recipe: Recipe) -> Preprocessing:
     """How a file becomes the network's input; the scaling is part of the network itself."""
-    return Preprocessing.located(recipe.margin) if recipe.locate else Preprocessing()
+    if not recipe.locate:
+        return Preprocessing(doubt=recipe.doubt)
+    return Preprocessing.located(recipe.margin, recipe.doubt)
 
 
 def _data_facts(run: Run, learn: Labelled, check: Labelled) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from core import jobs, registry
 from core.errors import LeaseLost, QueueUnavailable
 from core.jobs import Claim, Failure, Verdict, Work
-from ml.inference import Prediction, predictions
+from ml.inference import Prediction
+from ml.looking import predictions
 from ml.reading import Reading
 from worker.decoding import Decoder, ahead
 from worker.lease import Lease, kept

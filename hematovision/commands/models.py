@@ -79,13 +79,11 @@ def list_(as_json: bool) -> None:
 
 
 def _print_table(found: list[Listed]) -> None:
-    table = Table("Digest", "Name", "State", "Accuracy", "Agreement", "Jobs", "Classes", box=None)
+    table = Table("Model", "Accuracy", "Agreement", "Jobs", "Classes", box=None)
     for one in found:
         scores = "\n".join(f"{score.images}: {score}" for score in read_scores(one.model.scores))
         table.add_row(
-            one.model.digest[:12],
-            f"{one.model.name} {one.model.version}",
-            one.model.state.value,
+            f"{one.model.name} {one.model.version}\n{one.model.digest[:12]}\n{one.model.state.value}",
             scores or "-",
             _agreement(one),
             f"{one.jobs:,}",

@@ -60,9 +60,10 @@ class Recipe:
     none). After `patience` passes without a better validation score training stops, and the best
     pass's weights are kept (0: it never stops, and the last pass's are).
 
-    Judging: with `trust`, the validation photographs say when to believe the network (see
-    `ml.trust`); `references` cells of each class go with it to compare new ones with, for which
-    `attribution` says whose images they are and under which licences.
+    Judging: an image with no class as probable as `doubt` is looked at from more sides; with
+    `trust`, the validation photographs say when to believe the network (see `ml.trust`);
+    `references` cells of each class go with it to compare new ones with, for which `attribution`
+    says whose images they are and under which licences.
 
     `changes` are the fields set otherwise than in the recipe's file, as FIELD=VALUE.
 
@@ -98,6 +99,7 @@ class Recipe:
     few_shot_repeat: int = 1
     validation: float = 0.12
     protocol: Literal["grouped", "random"] = "grouped"
+    doubt: float = 0.0
     trust: bool = False
     references: int = 0
     attribution: str = ""
@@ -108,7 +110,7 @@ class Recipe:
         for name in ("dropout", "smoothing", "average", "validation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1")
-        for name in ("mix", "style"):
+        for name in ("doubt", "mix", "style"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1")
         for name in ("batch", "few_shot_repeat", "per_pass", "per_class"):

@@ -16,10 +16,10 @@ from ml.inference import (
     NoGpu,
     gpu_possible,
     load_classifier,
-    predictions,
     visible_gpus,
 )
 from ml.locate import Box, Location, Sight
+from ml.looking import predictions
 from ml.reading import Reading
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from ml.bundle import Bundle
 from ml.dataset import Sample
-from ml.inference import Classifier, predictions
+from ml.inference import Classifier
+from ml.looking import predictions
 from ml.predict import COLUMNS, Row, classify_files, find_images, harmless, write_csv
 from ml.reading import read
 

@@ -18,7 +18,7 @@ from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import ImageState, JobState, ShardState
 from ml.bundle import Bundle
-from ml.inference import predictions
+from ml.looking import predictions
 from ml.reading import read
 from tests.worker.conftest import MakeBundle, Submit, Watched, counts_of, png
 from worker.lease import Lease
