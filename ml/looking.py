@@ -1,8 +1,8 @@
 """Images → what is said of them, with a second look at those whose class is in doubt.
 
 A cell has no upright side, so what a network makes of it upside down is as good as what it made of
-it at first; the mean is better than either. Left out of a laboratory, networks gained two points of
-balanced accuracy there by it, and five on a set from elsewhere. NumPy only.
+it at first; the mean is better than either. Networks that had not seen a laboratory gained two
+and four points of balanced accuracy there (bccd4, raabin5). NumPy only.
 """
 
 from __future__ import annotations

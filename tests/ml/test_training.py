@@ -48,9 +48,9 @@ def passes(run: Path) -> list[dict[str, Any]]:
 
 
 def normalizations(weights: dict[str, NDArray[Any]]) -> list[list[NDArray[np.float32]]]:
-    """Gamma, beta, mean and variance of every batch norm."""
+    """Gamma, beta, mean and deviation of every convolution."""
     names = sorted({name.rsplit("/", 1)[0] for name in weights if re.search("gamma$", name)})
-    parts = ("gamma", "beta", "moving_mean", "moving_variance")
+    parts = ("gamma", "beta", "mean", "deviation")
     return [[weights[f"{name}/{part}"] for part in parts] for name in names]
 
 
@@ -98,12 +98,12 @@ def test_training_moves_gamma_and_beta_but_no_statistic(tiny_run: Path) -> None:
     state = Course.load(tiny_run / "checkpoints").state
     trained = normalizations(state)
     assert len(trained) == 52
-    for gamma, beta, mean, variance in trained:
+    for gamma, beta, mean, deviation in trained:
         # As the small weights have it.
         assert not np.array_equal(gamma, np.full_like(gamma, 4))
         assert not np.array_equal(beta, np.zeros_like(beta))
         assert np.array_equal(mean, np.zeros_like(mean))
-        assert np.array_equal(variance, np.ones_like(variance))
+        assert np.array_equal(deviation, np.full_like(deviation, np.sqrt(1.001)))
 
 
 @pytest.mark.usefixtures("uncompiled")
