@@ -19,7 +19,7 @@ from ml.inference import (
     visible_gpus,
 )
 from ml.locate import Box, Location, Sight
-from ml.looking import predictions
+from ml.looking import outputs_of, predictions
 from ml.reading import Reading
 
 
@@ -89,7 +89,7 @@ def test_predictions_follow_the_logits_and_carry_the_box(
 ) -> None:
     box = Box(0.1, 0.2, 0.8, 0.9)
     readings = [Reading(image, Location(Sight.ONE, box)) for image in crops[:6]]
-    logits = classifier.classify(crops[:6]).logits
+    logits = outputs_of(classifier, crops[:6]).logits
     found = predictions(classifier, readings)
     names = classifier.bundle.metadata.classes
     assert [one.label for one in found] == [names[int(row.argmax())] for row in logits]
