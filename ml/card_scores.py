@@ -54,6 +54,8 @@ def evaluation(said: Mapping[str, Any]) -> Section:
         parts.append(f"Accepted images alone: {_averages(said['accepted'])}.")
     parts.append(f"Expected calibration error {said['confidence']['error']:.4f}.")
     parts.append(_outcomes(said["outcomes"]))
+    if said.get("promised"):
+        parts.append(_promise(said["promised"], said["promise"]))
     if said.get("unfamiliar"):
         parts.append(_unfamiliar(said["unfamiliar"]))
     if said.get("left_out"):
@@ -111,6 +113,11 @@ def _outcomes(entries: Sequence[Mapping[str, Any]]) -> Table:
     ]
     head = ("outcome", *OUTCOMES, "wrong of accepted", "coverage", "candidates")
     return Table(head, tuple(rows))
+
+
+def _promise(promised: float, entries: Sequence[Mapping[str, Any]]) -> str:
+    kept = (f"{name_of(entry['label'])} {percent(entry['coverage'], 1)}" for entry in entries)
+    return f"Of the promised coverage of {percent(promised, 1)} was kept: {', '.join(kept)}."
 
 
 def _unfamiliar(entries: Sequence[Mapping[str, Any]]) -> Table:

@@ -43,7 +43,11 @@ def bundle(shipped: Bundle) -> Bundle:
             "gate": "nearest",
             "threshold": 1.4,
             "levels": [
-                {"coverage": 0.95, "limits": [0.5] * 4, "pooled": [False, False, True, False]}
+                {
+                    "coverage": 0.95,
+                    "limits": [0.5] * 8,
+                    "pooled": [False, False, True] + 5 * [False],
+                }
             ],
             "validation": {"photographs": {**counted, "monocyte": 7}},
         },
@@ -58,10 +62,10 @@ def written(bundle: Bundle, tmp_path: Path) -> Path:
     for number in range(80):
         label = FOUR[number % 4]
         said = FOUR[(number + (number % 10 == 0)) % 4]
-        shares = tuple(0.91 if name == said else 0.03 for name in FOUR)
+        shares = tuple(0.93 if name == said else 0.01 for name in bundle.metadata.classes)
         samples.append(Sample(tmp_path / "none", f"{number}", label, "lab", "", f"{number // 8}"))
-        predictions.append(Prediction(said, 0.91, shares, Outcome.ACCEPTED))
-    judged = Judged(FOUR, tuple(samples), tuple(predictions))
+        predictions.append(Prediction(said, 0.93, shares, Outcome.ACCEPTED))
+    judged = Judged(bundle.metadata.classes, tuple(samples), tuple(predictions))
     for sample in samples:
         sample.path.write_bytes(b"")
     choice = Choice(judged.samples, "whole", {"basophil": 3}, ())
@@ -90,6 +94,7 @@ def test_an_evaluation_stands_with_intervals_and_units(bundle: Bundle, written: 
     assert re.search(r"accuracy 0\.900 \[0\.\d+.0\.\d+\]", text)
     assert "over 10 source groups (photographs)" in text
     assert "Left out: basophil 3." in text
+    assert re.search(r"Of the promised coverage of 95\.0 % was kept: eosinophil \d", text)
     assert "Judged on image sets that nothing was learned from: lab." in text
     assert "No score on images of a laboratory" not in text
 
