@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml.bundle import Bundle
-from ml.dataset import DataError, LeakingSplit, Sample, of_classes, require_grouped
+from ml.dataset import DataError, LeakingSplit, Sample, of_classes, require_grouped, teachable
 from ml.protocols import random_protocol
 
 TRAINING = ("train", "val")
@@ -86,7 +86,7 @@ def require_unseen(bundle: Bundle, samples: Sequence[Sample]) -> None:
 def _candidates(samples: Sequence[Sample], bundle: Bundle, split: str) -> Sequence[Sample]:
     """The samples of the split, whatever their class."""
     if split == "random":
-        return [sample for sample in samples if sample.split in ("", *TRAINING)]
+        return teachable(samples)
     if split == "whole":
         require_unseen(bundle, samples)
         return samples

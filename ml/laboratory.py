@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ml.bundle import Bundle, file_digest
-from ml.dataset import DataError, LeakingSplit, Sample, group_of, grouped_split, spread
+from ml.dataset import (
+    DataError,
+    LeakingSplit,
+    Sample,
+    group_of,
+    grouped_split,
+    spread,
+    teachable,
+)
 from ml.neighbours import REFERENCES
 
 FEWEST = 4
@@ -91,8 +99,8 @@ def rehearsal(samples: Sequence[Sample], bundle: Bundle, seed: int) -> tuple[Sam
         raise DataError(message + f"it was trained on {', '.join(trained)}.")
     usable = [
         replace(s, group=s.file) if s.group is None else s
-        for s in samples
-        if s.split != "test" and s.label in bundle.metadata.classes
+        for s in teachable(samples)
+        if s.label in bundle.metadata.classes
     ]
     return tuple(spread(usable, REHEARSED, seed))
 
@@ -121,8 +129,8 @@ def write_held_out(samples: Sequence[Sample], path: Path) -> None:
 
 def _drawn(samples: Sequence[Sample], terms: Terms) -> list[Sample]:
     """At most so many crops, as evenly over the classes as there are."""
-    usable = [sample for sample in samples if sample.split != "test"]
-    judged_by = {group_of(sample) for sample in samples if sample.split == "test"}
+    usable = teachable(samples)
+    judged_by = {group_of(sample) for sample in set(samples) - set(usable)}
     labels = {sample.label for sample in samples}
     if terms.most < FEWEST * len(labels):
         message = f"{len(labels)} classes need at least {FEWEST * len(labels)} crops to learn from"

@@ -16,6 +16,7 @@ from ml.dataset import (
     random_split,
     require_grouped,
     spread,
+    teachable,
 )
 from ml.recipes.recipe import Recipe
 
@@ -44,13 +45,13 @@ def random_protocol(samples: Sequence[Sample], classes: Sequence[str], seed: int
     The same samples, classes and seed give the same images: so a bundle that was trained by this
     protocol can be judged later by the very images that it did not learn from.
     """
-    return random_split(of_classes(_but_test(samples), classes), RANDOM_SHARE, seed)
+    return random_split(of_classes(teachable(samples), classes), RANDOM_SHARE, seed)
 
 
 def _grouped(recipe: Recipe, samples: Sequence[Sample], seed: int) -> Sides:
     """Classes of a data folder that has a split called val are checked by it; of the others,
     whole photographs are held out."""
-    usable = of_classes(_but_test(samples), recipe.classes)
+    usable = of_classes(teachable(samples), recipe.classes)
     training: list[Sample] = []
     validation: list[Sample] = []
     for source in sorted({sample.source for sample in usable}):
@@ -61,10 +62,6 @@ def _grouped(recipe: Recipe, samples: Sequence[Sample], seed: int) -> Sides:
     _require_classes(recipe, training, "to learn from; add some")
     _require_classes(recipe, validation, "to check by; add some, or mark photographs as val")
     return training, validation
-
-
-def _but_test(samples: Sequence[Sample]) -> list[Sample]:
-    return [sample for sample in samples if sample.split in ("", "train", "val")]
 
 
 def _split_source(samples: list[Sample], recipe: Recipe, seed: int) -> Sides:

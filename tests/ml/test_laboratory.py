@@ -13,7 +13,10 @@ import pytest
 from ml.bundle import Bundle
 from ml.cells import FOUR_CLASSES
 from ml.dataset import DataError, LeakingSplit, Sample, group_of, read_folder
-from ml.laboratory import Terms, folds, share_out, write_held_out
+from ml.laboratory import REHEARSED, Terms, folds, rehearsal, share_out, write_held_out
+
+
+PARTS = ("test", "train", "train", "test_simple")
 
 
 @pytest.fixture
@@ -59,13 +62,25 @@ def test_images_that_the_folder_marks_as_test_are_never_learned_from(
     lab: Path, shipped: Bundle
 ) -> None:
     samples = [
-        replace(sample, split="test" if int(sample.path.stem) % 4 == 0 else "train")
+        replace(sample, split=PARTS[int(sample.path.stem) % 4])
         for sample in paired(read_folder(lab))
     ]
     crops = share_out(samples, shipped, Terms(most=16))
-    judged_by = {group_of(sample) for sample in samples if sample.split == "test"}
+    judged_by = {group_of(sample) for sample in samples if sample.split != "train"}
     assert not judged_by & {group_of(sample) for sample in crops.learn}
-    assert {sample for sample in samples if sample.split == "test"} <= set(crops.held)
+    assert {sample for sample in samples if sample.split != "train"} <= set(crops.held)
+
+
+def test_what_is_rehearsed_was_trained_on(lab: Path, shipped: Bundle) -> None:
+    samples = [
+        replace(sample, source="pbc8", split=PARTS[int(sample.path.stem) % 4])
+        for sample in read_folder(lab)
+    ]
+    cells = rehearsal(samples, shipped, 0)
+    assert {cell.split for cell in cells} == {"train"}
+    assert Counter(cell.label for cell in cells)["neutrophil"] == REHEARSED
+    with pytest.raises(DataError, match="was not trained on lab"):
+        rehearsal(read_folder(lab), shipped, 0)
 
 
 def test_the_same_image_under_two_labels_is_refused(lab: Path, shipped: Bundle) -> None:
