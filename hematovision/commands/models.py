@@ -82,8 +82,9 @@ def _print_table(found: list[Listed]) -> None:
     table = Table("Model", "Accuracy", "Agreement", "Jobs", "Classes", box=None)
     for one in found:
         scores = "\n".join(f"{score.images}: {score}" for score in read_scores(one.model.scores))
+        named = (f"{one.model.name} {one.model.version}", one.model.digest[:12], one.model.state)
         table.add_row(
-            f"{one.model.name} {one.model.version}\n{one.model.digest[:12]}\n{one.model.state.value}",
+            "\n".join(named),
             scores or "-",
             _agreement(one),
             f"{one.jobs:,}",
