@@ -1,10 +1,11 @@
-"""The locator against boxes that people drew, and its cost.
+"""The locator and the ruler against boxes that people drew, and their cost.
 
     python -m benchmarks.locate ../shared/data
 
 Judged on the photographs of bccd4 and the fields of draaslan. A cell is found if the middle of the
-box lies in a drawn one; errors are shares of the drawn box's longer side. Time is of one thread, on
-images as they come out of the decoder, beside that of decoding them.
+box lies in a drawn one; errors are shares of the drawn box's longer side. The red cells' diameter
+stands against the median of those drawn whole, each the root of its box's area. Time is of one
+thread, on images as they come out of the decoder, beside that of decoding them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import click
 from ml.cropping import crop
 from ml.images import decode
 from ml.locate import Box, Location, Sight, locate
+from ml.redcells import diameter
 from ml.stain import Slide
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -35,28 +37,31 @@ _Made = TypeVar("_Made")
 
 @dataclass
 class Found:
-    """How the locator did on one set: hits and misses, errors, and what it said it saw."""
+    """How one set was seen: hits and misses, errors, what was said to be seen, and the measured
+    over the drawn size of the red cells."""
 
     hits: list[bool] = field(default_factory=list)
     centres: list[float] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
     several: dict[bool, list[bool]] = field(default_factory=lambda: {True: [], False: []})
+    reds: list[float] = field(default_factory=list)
 
 
-def drawn_boxes(data: Path) -> dict[Path, list[Box]]:
-    """The leucocytes' boxes of the photographs of bccd4 and of draaslan's fields."""
+def drawn_boxes(data: Path, kind: str = "wbc") -> dict[Path, list[Box]]:
+    """The boxes of leucocytes (wbc) or red cells (rbc) of the photographs of bccd4 and of
+    draaslan's fields."""
     boxes: dict[Path, list[Box]] = defaultdict(list)
     for path in sorted((data / "bccd4" / "boxes").glob("*.xml")):
         root = ET.parse(path).getroot()
         size = [int(root.findtext(f"size/{name}") or 0) for name in ("width", "height")]
         for one in root.iter("object"):
-            if one.findtext("name") == "WBC":
+            if one.findtext("name") == kind.upper():
                 pixels = [int(one.findtext(f"bndbox/{name}") or 0) for name in EDGES]
                 shares = [edge / size[place % 2] for place, edge in enumerate(pixels)]
                 boxes[data / "bccd4" / "originals" / f"{path.stem}.jpg"].append(Box(*shares))
     with (data / "fields" / "draaslan_boxes.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            if row["label"] == "wbc":
+            if row["label"] == kind:
                 path = data / "fields" / "draaslan" / row["image"]
                 boxes[path].append(Box(*(float(row[name]) for name in EDGES)))
     return boxes
@@ -69,6 +74,15 @@ def around(found: Location, boxes: list[Box]) -> Box | None:
     x, y = middle(found.box)
     inside = (b for b in boxes if b.left <= x <= b.right and b.top <= y <= b.bottom)
     return next(inside, None)
+
+
+def red_size(boxes: list[Box], shape: tuple[int, ...]) -> float | None:
+    """The typical side of red cells that were drawn whole, as a share of the image's longer side;
+    None if fewer than three were."""
+    height, width = shape[:2]
+    whole = [b for b in boxes if min(b.left, b.top) > 0.01 and max(b.right, b.bottom) < 0.99]
+    sides = [math.sqrt((b.right - b.left) * width * (b.bottom - b.top) * height) for b in whole]
+    return statistics.median(sides) / max(height, width) if len(sides) > 2 else None
 
 
 def middle(box: Box) -> tuple[float, float]:
@@ -97,7 +111,10 @@ def timed(times: list[float], make: Callable[[], _Made]) -> _Made:
 def main(data: Path) -> None:
     """Print the figures for the sets in the folder DATA."""
     sets: dict[str, Found] = defaultdict(Found)
-    times: dict[str, list[float]] = {"decode": [], "light": [], "locate": [], "crop": []}
+    times: dict[str, list[float]] = {
+        step: [] for step in ("decode", "light", "locate", "red cells", "crop")
+    }
+    reds = drawn_boxes(data, "rbc")
     for path, boxes in drawn_boxes(data).items():
         if path.is_file():
             content = path.read_bytes()
@@ -106,6 +123,10 @@ def main(data: Path) -> None:
             found = timed(times["locate"], partial(locate, slide))
             timed(times["crop"], partial(crop, image, slide.light, found.box, 128, 1.3))
             note(sets[path.parent.name], found, boxes, image.shape)
+            size = red_size(reds[path], image.shape)
+            if found.box is not None and size is not None:
+                ruler = timed(times["red cells"], partial(diameter, slide, found.box))
+                sets[path.parent.name].reds.append((ruler or 0.0) / size)
     for name, one in sets.items():
         click.echo(f"{name}: {len(one.hits)} images, found {sum(one.hits) / len(one.hits):.3f}")
         ranked = sorted(one.centres)
@@ -115,6 +136,12 @@ def main(data: Path) -> None:
         )
         off = statistics.mean(abs(size - 1) for size in one.sizes)
         click.echo(f"  size ratio: median {statistics.median(one.sizes):.3f}, mean error {off:.3f}")
+        tenths = statistics.quantiles(one.reds, n=10)
+        click.echo(
+            f"  red cells measured over drawn, {len(one.reds)} images: "
+            f"median {statistics.median(one.reds):.2f}, eight in ten from {tenths[0]:.2f} "
+            f"to {tenths[-1]:.2f}"
+        )
         for several, said in one.several.items():
             kind = "several cells" if several else "one cell"
             click.echo(

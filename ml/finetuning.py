@@ -66,6 +66,7 @@ def recipe_of(bundle: Bundle) -> Recipe:
         average=AVERAGE,
         locate=bool(steps.locator),
         margin=steps.margin,
+        span=steps.span,
         doubt=steps.doubt,
         stored=InputShape(**stored) if stored and steps.locator else None,
         jitter=_jitter(said.recipe.get("jitter")),

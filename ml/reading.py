@@ -11,11 +11,14 @@ from PIL import Image
 
 from ml.cropping import crop
 from ml.images import DECODER_VERSION, MAX_PIXELS, InputShape, Pixels, decode
-from ml.locate import LOCATOR_VERSION, Location, Sight, locate
+from ml.locate import LOCATOR_VERSION, Box, Location, Sight, locate
+from ml.redcells import diameter
 from ml.stain import Slide
 
 # A network that takes whole images in is never told where the cell is.
 UNLOOKED = Location(Sight.ONE, None)
+# However large the red cells seem, the crop's side is from this to that multiple of the margin.
+_CLOSEST, _FARTHEST = 0.85, 2.3
 
 
 @dataclass(frozen=True)
@@ -30,19 +33,22 @@ class Reading:
 class Preprocessing:
     """How a file becomes the network's input; `locator` 0 stretches the whole image.
 
-    `margin` is the side of the crop as a multiple of the cell's longer side; an image with no class
-    as probable as `doubt` is looked at from more sides (see `ml.looking`).
+    `span` is the side of the crop in diameters of the red cells round the cell, so that a cell's
+    size can be seen in it; where none are seen, or the span is 0, the side is `margin` times the
+    cell's longer side. An image with no class as probable as `doubt` is looked at from more sides
+    (see `ml.looking`).
     """
 
     decoder: int = DECODER_VERSION
     locator: int = 0
     margin: float = 1.0
     doubt: float = 0.0
+    span: float = 0.0
 
     @classmethod
-    def located(cls, margin: float, doubt: float = 0.0) -> Preprocessing:
+    def located(cls, margin: float, doubt: float = 0.0, span: float = 0.0) -> Preprocessing:
         """Find the cell, and crop round it."""
-        return cls(DECODER_VERSION, LOCATOR_VERSION, margin, doubt)
+        return cls(DECODER_VERSION, LOCATOR_VERSION, margin, doubt, span)
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Preprocessing:
@@ -61,7 +67,7 @@ class Preprocessing:
 
     def widened(self, share: float) -> Preprocessing:
         """The same with a crop whose side is `share` times as long."""
-        return replace(self, margin=self.margin * share)
+        return replace(self, margin=self.margin * share, span=self.span * share)
 
 
 def read(
@@ -77,8 +83,19 @@ def read(
         return Reading(_stretched(image, shape), UNLOOKED)
     slide = Slide.of(image)
     location = locate(slide)
-    square = crop(image, slide.light, location.box, shape.height, steps.margin)
-    return Reading(square, location)
+    margin = steps.margin if location.box is None else _margin(slide, location.box, steps)
+    return Reading(crop(image, slide.light, location.box, shape.height, margin), location)
+
+
+def _margin(slide: Slide, box: Box, steps: Preprocessing) -> float:
+    """The side of the crop as a multiple of the cell's longer side."""
+    red = diameter(slide, box) if steps.span else None
+    if red is None:
+        return steps.margin
+    height, width = slide.lit.shape
+    longer = max((box.right - box.left) * width, (box.bottom - box.top) * height)
+    wanted: float = steps.span * red * max(height, width) / longer
+    return min(max(wanted, _CLOSEST * steps.margin), _FARTHEST * steps.margin)
 
 
 def _stretched(image: Pixels, shape: InputShape) -> Pixels:

@@ -8,6 +8,7 @@ the azures green and red, and nothing on the slide takes in blue alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -49,11 +50,18 @@ class Slide:
         where = lit(small)
         return cls(small, where, background(small, where))
 
+    @cached_property
+    def density(self) -> NDArray[np.float32]:
+        """float32 (height, width, 3): how much of each channel's light the slide takes in, as a
+        natural logarithm; 0 on the background."""
+        against = _DENSITIES[self.light.astype(np.int64)]
+        return np.asarray(cv2.LUT(self.image, _DENSITIES) - against, np.float32)
+
     @property
     def foreign(self) -> bool:
         """Whether its colours are not those of a stained blood smear."""
-        density = cv2.LUT(self.image, _DENSITIES) - _DENSITIES[self.light.astype(np.int64)]
-        yellow = np.maximum(density[..., 2], 0) > np.maximum(density[..., 1], 0) + _EXCESS
+        blue, green = self.density[..., 2], self.density[..., 1]
+        yellow = np.maximum(blue, 0) > np.maximum(green, 0) + _EXCESS
         return bool((yellow & (self.lit > 0)).sum() > _MOST_FOREIGN * max(1, self.lit.sum()))
 
 

@@ -226,7 +226,7 @@ def preprocessing(recipe: Recipe) -> Preprocessing:
     """How a file becomes the network's input; the scaling is part of the network itself."""
     if not recipe.locate:
         return Preprocessing(doubt=recipe.doubt)
-    return Preprocessing.located(recipe.margin, recipe.doubt)
+    return Preprocessing.located(recipe.margin, recipe.doubt, recipe.span)
 
 
 def _data_facts(run: Run, learn: Labelled, check: Labelled) -> dict[str, Any]:

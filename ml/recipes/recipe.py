@@ -15,9 +15,11 @@ class Jitter:
 
     `turn` is a share of a full turn; `shift` one of the side. `zoom`, `stretch`, `density` (how
     long it was stained), `stain` (each colour channel's density), `light` and `contrast` are the
-    logarithms of the largest factors; `hue` is how much of a channel's density another one takes
-    on. `fade`, `sharpen`, `blur`, `noise`, `compression` and `erase` are the shares of images that
-    it happens to: that their colours fade towards grey, and so on.
+    logarithms of the largest factors; so is `dyes`, of the factors by which the colours of eosin
+    and of the azures change in each channel, the one apart from the others. `hue` is how much of a
+    channel's density another one takes on. `fade`, `sharpen`, `blur`, `noise`, `compression` and
+    `erase` are the shares of images that it happens to: that their colours fade towards grey, and
+    so on.
     """
 
     turn: float = 1.0
@@ -27,6 +29,7 @@ class Jitter:
     density: float = 0.2
     stain: float = 0.15
     hue: float = 0.1
+    dyes: float = 0.0
     light: float = 0.06
     contrast: float = 0.1
     fade: float = 0.0
@@ -41,11 +44,12 @@ class Jitter:
 class Recipe:
     """One way to train a network; a key that is none of these is an error.
 
-    Images: `locate` crops to the cell first, to a square `margin` times as long as the cell;
-    training images are kept in the size `stored`, of the same scale as `shape` but with more
-    round the cell, for jitter to bring into sight (None: `shape`); `jitter` changes them; `mix` is
-    the share of images mixed with another one, by MixUp or CutMix; `style` that of images that take
-    on another one's style inside the network.
+    Images: `locate` crops to the cell first, to a square of `span` red-cell diameters or, where it
+    is 0 or no red cells are seen, `margin` times as long as the cell; training images are kept in
+    the size `stored`, of the same scale as `shape` but with more round the cell, for jitter to
+    bring into sight (None: `shape`); `jitter` changes them; `mix` is the share of images mixed with
+    another one, by MixUp or CutMix; `style` that of images that take on another one's style inside
+    the network.
 
     Samples: `sources` are the data folders to learn from and how often each is drawn (empty: any,
     equally often); `per_class` caps the images of a class from one folder, spread over its
@@ -88,6 +92,7 @@ class Recipe:
     patience: int = 0
     locate: bool = False
     margin: float = 1.3
+    span: float = 0.0
     stored: InputShape | None = None
     jitter: Jitter | None = None
     mix: float = 0.0

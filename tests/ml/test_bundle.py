@@ -34,7 +34,7 @@ FACTS = Metadata(
     classes=FOUR_CLASSES,
     shape=InputShape(64, 96),
     architecture=Architecture(),
-    preprocessing=Preprocessing.located(1.3),
+    preprocessing=Preprocessing.located(1.3, 0.8, 3.2),
     scores={"validation": {"accuracy": 0.5}},
 )
 
