@@ -19,6 +19,9 @@ NOT_CALIBRATED = "Not calibrated: this model may be surer than it is right."
 # The one reason that the classes in question explain.
 BETWEEN_CLASSES = "between_classes"
 _SHOWN_CODES = 3
+# From so many cells on, this share of unfamiliar ones says something of the slide: of a known
+# laboratory's cells one in twenty is.
+_FEWEST, _MANY = 20, 0.25
 
 
 class Outcome(StrEnum):
@@ -111,6 +114,17 @@ def describe(outcome: str, candidates: Sequence[str], code: str) -> str:
 
 def _either(names: Sequence[str]) -> str:
     return " or ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def advice(unfamiliar: int, classified: int) -> str:
+    """Return what to do about a job in which many cells are unfamiliar; "" where they are few."""
+    if classified < _FEWEST or unfamiliar < _MANY * classified:
+        return ""
+    return (
+        f"{unfamiliar:,} of {classified:,} cells are unfamiliar. If most are good pictures of one"
+        " cell, the model does not know this stain, microscope or camera: an administrator can"
+        " teach it with up to 100 labelled crops (hematovision adapt)."
+    )
 
 
 def codes(candidates: Sequence[str]) -> str:

@@ -92,7 +92,8 @@ def train_everything(
     recipe = run.recipe
     batches = Batches(learn, recipe, run.seed)
     steps = -(-batches.plan.size // recipe.batch)
-    rate = falling(recipe.rate, steps * recipe.passes, steps * recipe.passes // 20)
+    whole = steps * recipe.passes
+    rate = falling(recipe.rate, whole, whole // 20, recipe.rest)
     teacher = Teacher(network, rate, smoothing=recipe.smoothing, momentum=recipe.average)
     course.enter(teacher, run.checkpoints)
     clock = _Clock(run, "everything", recipe.passes, steps)

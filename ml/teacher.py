@@ -119,13 +119,15 @@ def answering(network: keras.Model) -> Answer:
     return lambda batch: np.asarray(compute(tf.constant(batch, tf.float32)), np.float32)
 
 
-def falling(rate: float, steps: int, warmup: int = 0) -> keras.optimizers.schedules.CosineDecay:
-    """A rate that rises over `warmup` steps to `rate` and falls to nothing by a cosine."""
+def falling(
+    rate: float, steps: int, warmup: int = 0, rest: float = 0.0
+) -> keras.optimizers.schedules.CosineDecay:
+    """A rate that rises over `warmup` steps to `rate` and falls to `rest` times it by a cosine."""
     warmup = min(warmup, steps - 1)
     if warmup < 1:
-        return keras.optimizers.schedules.CosineDecay(rate, steps)
+        return keras.optimizers.schedules.CosineDecay(rate, steps, rest)
     return keras.optimizers.schedules.CosineDecay(
-        rate / 10, steps - warmup, warmup_target=rate, warmup_steps=warmup
+        rate / 10, steps - warmup, rest, warmup_target=rate, warmup_steps=warmup
     )
 
 

@@ -32,6 +32,7 @@ def summarise_job(session: Session, job: Job) -> Summary:
     counts = jobs.counts(session, [job])[job.id]
     return _job(job, counts) | {
         "to_check": found.to_check,
+        "advice": found.advice,
         "classes": [_class(one, one.name in few) for one in found.classes],
         "outcomes": {outcome.value: count for outcome, count in found.outcomes.items()},
     }

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.cells import display_order
 from core.models import Image, Model
-from core.outcomes import TO_CHECK, Outcome
+from core.outcomes import TO_CHECK, Outcome, advice
 from core.states import ImageState
 
 
@@ -43,6 +43,11 @@ class Differential:
     def to_check(self) -> int:
         """Cells that wait for a person's decision."""
         return self.uncertain + self.unfamiliar
+
+    @property
+    def advice(self) -> str:
+        """What to do if many are unfamiliar, in a sentence or two; empty if they are few."""
+        return advice(self.unfamiliar, self.classified)
 
     @property
     def outcomes(self) -> dict[Outcome, int]:

@@ -142,6 +142,8 @@ def _print_summary(job: dict[str, Any]) -> None:
             " and count as no class. The job's page and its PDF show them.",
             soft_wrap=True,
         )
+    if job["advice"]:
+        console.print(job["advice"], soft_wrap=True)
     console.print(NOTICE)
 
 

@@ -59,10 +59,11 @@ class Recipe:
     out images whatever photograph they are of, which leaks: only to repeat published figures.
 
     Passes: `head_passes` train the head on the features of the frozen base, computed once, from
-    `head_rate` down to nothing by a cosine; `passes` then train everything, from `rate` down.
-    `average` is the momentum of the moving average of the weights that is judged and kept (0:
-    none). After `patience` passes without a better validation score training stops, and the best
-    pass's weights are kept (0: it never stops, and the last pass's are).
+    `head_rate` down to nothing by a cosine; `passes` then train everything, from `rate` down to
+    `rest` times it. `average` is the momentum of the moving average of the weights that is judged
+    and kept (0: none); with a rate that does not fall, it is what brings them to rest. After
+    `patience` passes without a better validation score training stops, and the best pass's weights
+    are kept (0: it never stops, and the last pass's are).
 
     Judging: an image with no class as probable as `doubt` is looked at from more sides; with
     `trust`, the validation photographs say when to believe the network (see `ml.trust`);
@@ -86,6 +87,7 @@ class Recipe:
     head_rate: float
     passes: int = 0
     rate: float = 0.0
+    rest: float = 0.0
     batch: int = 32
     smoothing: float = 0.0
     average: float = 0.0
@@ -115,7 +117,7 @@ class Recipe:
         for name in ("dropout", "smoothing", "average", "validation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1")
-        for name in ("doubt", "mix", "style"):
+        for name in ("doubt", "mix", "rest", "style"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1")
         for name in ("batch", "few_shot_repeat", "per_pass", "per_class"):

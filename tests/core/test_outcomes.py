@@ -9,6 +9,7 @@ from core.outcomes import (
     REASONS,
     TO_CHECK,
     Outcome,
+    advice,
     codes,
     describe,
     familiarity,
@@ -81,3 +82,13 @@ def test_a_choice_is_named_by_its_codes_and_a_long_one_is_cut() -> None:
 )
 def test_familiarity_is_said_in_words(share: float, word: str, sentence: str) -> None:
     assert (familiarity(share).word, familiarity(share).sentence) == (word, sentence)
+
+
+@pytest.mark.parametrize(("unfamiliar", "classified"), [(0, 0), (19, 19), (5, 100), (24, 100)])
+def test_few_strange_cells_say_nothing_of_a_slide(unfamiliar: int, classified: int) -> None:
+    assert advice(unfamiliar, classified) == ""
+
+
+def test_many_strange_cells_tell_of_another_stain_and_what_to_do() -> None:
+    assert advice(1250, 5000).startswith("1,250 of 5,000 cells are unfamiliar.")
+    assert "hematovision adapt" in advice(20, 20)

@@ -47,6 +47,17 @@ def test_the_classes_count_accepted_cells_and_the_outcomes_count_all(api: Api, j
     assert (answer["to_check"], content(api("GET", "/jobs"))["jobs"][0]["to_check"]) == (6, 6)
 
 
+def test_a_job_full_of_strangers_says_what_to_do(
+    laboratory: Browser, api: Api, submitted: Submitted, classify: Classify, png: Png, job: int
+) -> None:
+    many = submitted({f"{i:02}.png": png(100 + i) for i in range(24)})
+    classify(judge_variously)
+    assert content(api("GET", f"/jobs/{many}"))["advice"].startswith("6 of 24 cells are unfamiliar")
+    assert "hematovision adapt" in laboratory.get(f"/jobs/{many}").text
+    assert content(api("GET", f"/jobs/{job}"))["advice"] == ""
+    assert "hematovision adapt" not in laboratory.get(f"/jobs/{job}").text
+
+
 def test_the_differential_shows_what_waits_as_rows_of_its_own(
     laboratory: Browser, job: int
 ) -> None:

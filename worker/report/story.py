@@ -156,6 +156,8 @@ def _warning(found: Differential) -> Iterator[Flowable]:
             " person and count as no class: see the next section.",
             font=BOLD,
         )
+    if found.advice:
+        yield Text(found.advice)
 
 
 def _to_check(session: Session, found: Findings, picture: Picture) -> Iterator[Flowable]:
