@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from ml.batches import middle
@@ -56,10 +57,16 @@ def outputs(taught: Taught, images: Pixels) -> Outputs:
     maps, head = parts(taught.network)
     recipe = taught.recipe
 
+    def compute(batch: Any) -> tuple[Any, Any]:
+        found = maps(batch, training=False)
+        return head(found, training=False), tf.reduce_mean(found, (1, 2))
+
+    given = tf.TensorSpec((None, *taught.network.input_shape[1:]), tf.float32)
+    compiled = tf.function(compute, input_signature=[given])
+
     def classify(batch: Pixels) -> Outputs:
-        found = maps(batch.astype(np.float32), training=False)
-        logits = np.asarray(head(found, training=False), np.float32)
-        return Outputs(logits, np.asarray(found, np.float32).mean(axis=(1, 2)))
+        found = compiled(tf.constant(batch, tf.float32))
+        return Outputs(*(np.asarray(one, np.float32) for one in found))
 
     chunks = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
     made = [

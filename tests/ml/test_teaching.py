@@ -227,6 +227,13 @@ def test_the_rate_rises_and_falls_to_nothing() -> None:
     assert float(falling(0.1, 100)(0)) == pytest.approx(0.1)
 
 
+def test_a_rate_falls_no_lower_than_it_is_told_to() -> None:
+    half, steady = falling(0.1, 100, 20, 0.5), falling(0.1, 100, 20, 1.0)
+    assert float(half(99)) == pytest.approx(0.05, rel=0.01)
+    assert [float(steady(step)) for step in (20, 60, 99)] == pytest.approx([0.1] * 3)
+    assert float(steady(0)) == pytest.approx(0.01)
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / LAST
     save(path, {"weights/a": np.ones(3)}, {"done": 1})
