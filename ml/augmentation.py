@@ -22,6 +22,12 @@ _LIFT = 8.0
 _DENSITIES = -np.log((np.arange(256, dtype=np.float32) + _LIFT) / (255 - _LIFT))
 _GREY_RANGE = (60, 240)
 
+# What a unit of eosin (on red cells) and of the azures (on nuclei) takes in of red, green and blue,
+# halfway between the training images of two laboratories.
+_EOSIN, _AZURE = np.array([0.42, 0.74, 0.52]), np.array([0.52, 0.84, 0.15])
+_NEITHER = np.cross(_EOSIN, _AZURE) / np.linalg.norm(np.cross(_EOSIN, _AZURE))
+_AMOUNTS = np.linalg.inv(np.column_stack([_EOSIN, _AZURE, _NEITHER]))
+
 Transform = NDArray[np.float64]
 Densities = NDArray[np.float32]
 
@@ -71,6 +77,7 @@ def _stained(image: Pixels, jitter: Jitter, rng: np.random.Generator) -> Pixels:
     """As if stained for longer or shorter, with dyes of another hue, under another light."""
     dyes = np.diag(_around_one(rng, jitter.density) * _around_one(rng, jitter.stain, 3))
     dyes += rng.uniform(-jitter.hue, jitter.hue, (3, 3)) * (1 - np.eye(3))
+    dyes = dyes @ _other_dyes(jitter.dyes, rng)
     light = _around_one(rng, jitter.light) * _around_one(rng, jitter.light / 2, 3)
     bend = np.float32(_around_one(rng, jitter.contrast))
     density: Densities = np.maximum(cv2.LUT(image, _DENSITIES), 0) ** bend
@@ -79,6 +86,17 @@ def _stained(image: Pixels, jitter: Jitter, rng: np.random.Generator) -> Pixels:
     found = cv2.transform(density, dyes.astype(np.float32))
     levels = np.exp(-found) * ((255 - _LIFT) * light).astype(np.float32) - _LIFT
     return np.clip(levels + 0.5, 0, 255).astype(np.uint8)
+
+
+def _other_dyes(spread: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """float64 (3, 3): densities → what they were with an eosin and azures of other colours.
+
+    Red cells may be grey beside magenta nuclei in one laboratory, and pink beside blue ones in
+    another. The azures, which nuclei are made out by, change half as much.
+    """
+    eosin = _EOSIN * _around_one(rng, spread, 3)
+    azure = _AZURE * _around_one(rng, spread / 2, 3)
+    return np.column_stack([eosin, azure, _NEITHER]) @ _AMOUNTS
 
 
 def _faded(density: Densities, rng: np.random.Generator) -> Densities:

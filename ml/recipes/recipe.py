@@ -15,9 +15,11 @@ class Jitter:
 
     `turn` is a share of a full turn; `shift` one of the side. `zoom`, `stretch`, `density` (how
     long it was stained), `stain` (each colour channel's density), `light` and `contrast` are the
-    logarithms of the largest factors; `hue` is how much of a channel's density another one takes
-    on. `fade`, `sharpen`, `blur`, `noise`, `compression` and `erase` are the shares of images that
-    it happens to: that their colours fade towards grey, and so on.
+    logarithms of the largest factors; so is `dyes`, of the factors by which the colours of eosin
+    and of the azures change in each channel, the one apart from the others. `hue` is how much of a
+    channel's density another one takes on. `fade`, `sharpen`, `blur`, `noise`, `compression` and
+    `erase` are the shares of images that it happens to: that their colours fade towards grey, and
+    so on.
     """
 
     turn: float = 1.0
@@ -27,6 +29,7 @@ class Jitter:
     density: float = 0.2
     stain: float = 0.15
     hue: float = 0.1
+    dyes: float = 0.0
     light: float = 0.06
     contrast: float = 0.1
     fade: float = 0.0

@@ -79,3 +79,17 @@ def test_every_damage_leaves_an_image(smear: Pixels, damage: str) -> None:
     result = drawn(smear, replace(STILL, **{damage: 1.0}))
     assert result.shape == smear.shape
     assert not np.array_equal(result, smear)
+
+
+def test_another_eosin_moves_red_cells_apart_from_nuclei() -> None:
+    red_cell, nucleus = (200, 150, 170), (90, 40, 140)
+    image = np.empty((16, 32, 3), np.uint8)
+    image[:, :16], image[:, 16:] = red_cell, nucleus
+    hues = []
+    for seed in range(40):
+        result = np.sort(drawn(image, replace(STILL, dyes=0.5), seed).reshape(-1, 3).astype(int), 0)
+        dark, bright = result[100], result[-100]
+        hues.append([(one[0] - one[2]) / one.sum() for one in (bright, dark)])
+    spread = np.ptp(hues, axis=0)
+    assert spread.min() > 0.05
+    assert abs(np.corrcoef(np.transpose(hues))[0, 1]) < 0.8
