@@ -15,6 +15,7 @@ from ml.bundle import Bundle
 from ml.card_scores import evaluation, recorded
 from ml.errors import MlError
 from ml.neighbours import References
+from ml.reading import Preprocessing
 from ml.reporting_parts import Section, Table, name_of, percent
 
 FEW_PHOTOGRAPHS = 30
@@ -187,17 +188,22 @@ def _limits(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]]) -> Section
 def _making(bundle: Bundle) -> Section:
     said = bundle.metadata
     shape = f"{said.shape.width} × {said.shape.height} pixels"  # noqa: RUF001
-    located = said.preprocessing.locator
-    how = "a square round the cell that is found in it" if located else "the whole image, stretched"
     rows = [
         ("network", f"{said.architecture.base}, width {said.architecture.alpha:g}"),
-        ("input", f"{how}, {shape}"),
+        ("input", f"{_sight(said.preprocessing)}, {shape}"),
         ("libraries", ", ".join(f"{name} {text}" for name, text in said.libraries.items())),
     ]
     recipe = {name: value for name, value in said.recipe.items() if name not in ELSEWHERE}
     rows += [(f"recipe: {name}", _value(value)) for name, value in recipe.items()]
     rows += [(f"SHA-256 of {name}", f"`{text}`") for name, text in said.files.items()]
     return Section("How it was made", (Table(("", ""), tuple(rows)),))
+
+
+def _sight(steps: Preprocessing) -> str:
+    if not steps.locator:
+        return "the whole image, stretched"
+    span = f" of {steps.span:g} red-cell diameters" if steps.span else ""
+    return f"a square{span} round the cell that is found in it"
 
 
 def _attribution(bundle: Bundle) -> str:

@@ -42,7 +42,7 @@ class Teacher:
         self.answer = answering(network)
 
     def learn(self, batch: Batch) -> float:
-        """Learn from one batch; returns its mean loss."""
+        """Learn from one batch; returns its mean loss, which is no number if a gradient is none."""
         return float(self._step(*(tf.constant(part) for part in batch)))
 
     def begin(self, seed: int, number: int) -> None:
@@ -108,7 +108,8 @@ class Teacher:
         kept = tf.minimum(self.momentum, (1.0 + steps) / (10.0 + steps))
         for mean, variable in zip(self.average, variables, strict=False):
             mean.assign(kept * mean.value + (1.0 - kept) * variable.value)
-        return loss
+        # Some processors' fused layers turn what is no number into 0, so that the loss looks fine.
+        return loss + 0.0 * tf.linalg.global_norm(gradients)
 
 
 def answering(network: keras.Model) -> Answer:

@@ -34,11 +34,15 @@ class TensorFlowClassifier:
             lambda batch: maps(tf.cast(batch, tf.float32), training=False),
             input_signature=signature,
         )
+        self._widths = (len(metadata.classes), int(maps.output_shape[-1]))
         self._head = tf.function(lambda found: head(found, training=False), reduce_retracing=True)
 
     def classify(self, batch: Pixels) -> Outputs:
         """uint8 (N, height, width, 3) → logits (N, classes) and features (N, channels)."""
         check_batch(self.bundle, batch)
+        if not len(batch):
+            # Some processors' convolutions fail on no images.
+            return Outputs(*(np.zeros((0, width), np.float32) for width in self._widths))
         maps = self._maps(tf.constant(batch))
         logits, features = self._head(maps), tf.reduce_mean(maps, axis=(1, 2))
         return Outputs(*(np.asarray(one.numpy(), np.float32) for one in (logits, features)))

@@ -16,9 +16,9 @@ from ml.recipes import wbc8
 RECIPE = replace(
     wbc8.RECIPE,
     name="wbc4",
-    version="3.0.0",
+    version="4.0.0",
     classes=FOUR_CLASSES,
-    passes=12,
+    passes=16,
     per_pass=1600,
     few_shot=(),
     few_shot_repeat=1,

@@ -29,6 +29,7 @@ JOB: dict[str, Any] = {
     "created_at": "2026-03-01T11:00:00+00:00",
     "counts": COUNTS,
     "to_check": 3,
+    "advice": "",
     "classes": CLASSES,
     "outcomes": {"accepted": 3, "uncertain": 2, "unfamiliar": 1},
 }
@@ -72,6 +73,11 @@ def test_the_terminal_counts_accepted_cells_and_names_what_waits(say: Say) -> No
 def test_a_job_in_which_nothing_waits_asks_nobody(say: Say) -> None:
     done = {"to_check": 0, "outcomes": {"accepted": 6, "uncertain": 0, "unfamiliar": 0}}
     assert "wait for a person" not in say(JOB | done, "status", "4")
+
+
+def test_the_terminal_passes_on_what_the_server_advises(say: Say) -> None:
+    advice = "20 of 40 cells are unfamiliar: teach the model (hematovision adapt)."
+    assert advice in rows(say(JOB | {"advice": advice}, "status", "4"))
 
 
 def test_a_job_without_an_accepted_cell_has_no_per_cent(say: Say) -> None:

@@ -16,6 +16,7 @@ from ml.dataset import Sample
 from ml.evaluation import evaluate
 from ml.inference import Outcome, Prediction
 from ml.judging import Judged
+from ml.reading import Preprocessing
 
 FOUR = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")
 
@@ -176,3 +177,19 @@ def test_an_adapted_bundle_says_what_it_was_adapted_by(bundle: Bundle, written: 
     assert "It is unknown which photograph each crop is of" in text
     assert "## Scores on lab held out" in text
     assert asdict(bundle.metadata)["name"] in text
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (Preprocessing(), "the whole image, stretched, "),
+        (Preprocessing.located(1.3), "a square round the cell that is found in it, "),
+        (Preprocessing.located(1.3, span=3.2), "a square of 3.2 red-cell diameters round the cell"),
+    ],
+)
+def test_a_card_says_what_the_network_sees(
+    bundle: Bundle, steps: Preprocessing, words: str
+) -> None:
+    assert words in card(
+        replace(bundle, metadata=replace(bundle.metadata, preprocessing=steps)), ()
+    )
