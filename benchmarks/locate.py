@@ -121,36 +121,39 @@ def main(data: Path) -> None:
             image = timed(times["decode"], partial(decode, content))
             slide = timed(times["light"], partial(Slide.of, image))
             found = timed(times["locate"], partial(locate, slide))
-            timed(times["crop"], partial(crop, image, slide.light, found.box, 128, 1.3))
+            timed(times["crop"], partial(crop, image, slide.light, found.box, 160, 1.3))
             note(sets[path.parent.name], found, boxes, image.shape)
             size = red_size(reds[path], image.shape)
             if found.box is not None and size is not None:
                 ruler = timed(times["red cells"], partial(diameter, slide, found.box))
                 sets[path.parent.name].reds.append((ruler or 0.0) / size)
     for name, one in sets.items():
-        click.echo(f"{name}: {len(one.hits)} images, found {sum(one.hits) / len(one.hits):.3f}")
-        ranked = sorted(one.centres)
-        click.echo(
-            f"  centre error: median {statistics.median(ranked):.3f}, "
-            f"nine in ten within {ranked[int(0.9 * len(ranked))]:.3f}"
-        )
-        off = statistics.mean(abs(size - 1) for size in one.sizes)
-        click.echo(f"  size ratio: median {statistics.median(one.sizes):.3f}, mean error {off:.3f}")
-        tenths = statistics.quantiles(one.reds, n=10)
-        click.echo(
-            f"  red cells measured over drawn, {len(one.reds)} images: "
-            f"median {statistics.median(one.reds):.2f}, eight in ten from {tenths[0]:.2f} "
-            f"to {tenths[-1]:.2f}"
-        )
-        for several, said in one.several.items():
-            kind = "several cells" if several else "one cell"
-            click.echo(
-                f"  of {len(said)} images with {kind}, {sum(said)} were said to hold several"
-            )
+        show(name, one)
     for step, each in times.items():
         click.echo(
             f"{step}: median {statistics.median(each):.2f} ms, mean {statistics.mean(each):.2f}"
         )
+
+
+def show(name: str, one: Found) -> None:
+    """Print the figures of one set."""
+    click.echo(f"{name}: {len(one.hits)} images, found {sum(one.hits) / len(one.hits):.3f}")
+    ranked = sorted(one.centres)
+    click.echo(
+        f"  centre error: median {statistics.median(ranked):.3f}, "
+        f"nine in ten within {ranked[int(0.9 * len(ranked))]:.3f}"
+    )
+    off = statistics.mean(abs(size - 1) for size in one.sizes)
+    click.echo(f"  size ratio: median {statistics.median(one.sizes):.3f}, mean error {off:.3f}")
+    tenths = statistics.quantiles(one.reds, n=10)
+    click.echo(
+        f"  red cells measured over drawn, {len(one.reds)} images: "
+        f"median {statistics.median(one.reds):.2f}, eight in ten from {tenths[0]:.2f} "
+        f"to {tenths[-1]:.2f}"
+    )
+    for several, said in one.several.items():
+        kind = "several cells" if several else "one cell"
+        click.echo(f"  of {len(said)} images with {kind}, {sum(said)} were said to hold several")
 
 
 def note(one: Found, found: Location, boxes: list[Box], shape: tuple[int, ...]) -> None:

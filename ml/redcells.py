@@ -2,7 +2,6 @@
 
 Leucocytes differ by size, and what a crop shows of it hangs on microscope and camera. Red cells
 measure about 7.5 µm in every laboratory, so that lengths in red-cell diameters can be compared.
-Nothing of this knows the field's absolute scale, and none is needed.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from ml.locate import Box
 from ml.stain import Mask, Slide
 
-# The middle of a slide's density range, in green; nuclei are denser, and don't count.
+# Densities of green above this one are a nucleus', and count no more than this in the threshold.
 _DENSEST = 1.2
 # A pixel of a red cell takes in at least this density of green.
 _LEAST = 0.06
