@@ -24,6 +24,7 @@ _CUT = 1.05
 # Red cells have at least this radius, in pixels of a slide, and their middles lie this much of it
 # apart.
 _SMALLEST, _APART = 3.0, 0.8
+# A threshold between background and cells is drawn from at least so many pixels.
 _FEWEST_PIXELS = 200
 _SPECK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 _NEAR = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
