@@ -162,6 +162,7 @@ def test_an_upload_that_broke_off_goes_on_with_the_missing_files_only(
     puts: list[str] = []
     again.on("request", lambda one: puts.append(one.url) if one.method == "PUT" else None)
     again.goto(job)
+    # The last files may still be arriving while this page opens: what it says follows them.
     expect(again.locator("main")).to_contain_text("29 announced files have not arrived")
     drop(again, again.locator("[data-drop]"), crops)
     again.wait_for_selector('[data-state="finished"]', timeout=SECONDS)

@@ -219,6 +219,18 @@ def test_missing_files_are_named_or_gone_without(api: Api, png: Png) -> None:
     assert len(content(api("GET", f"/jobs/{job}/problems"))["files"]) == 2
 
 
+def test_what_is_missing_is_told_as_it_arrives(laboratory: Browser, api: Api, png: Png) -> None:
+    job = open_job(api)
+    lines = announce(api, job, {"a.png": png(1), "b.png": png(2)}, A)
+    for left, line in ((2, lines[0]), (1, lines[1])):
+        summary = laboratory.get(f"/jobs/{job}/summary").text
+        assert f"{left} announced file" in summary
+        api("PUT", f"/jobs/{job}/images/{line['id']}", data=png(3 - left))
+    summary = laboratory.get(f"/jobs/{job}/summary").text
+    assert "All announced files have arrived" in summary
+    assert "Submit now" in summary
+
+
 def test_an_empty_job_can_not_be_submitted(api: Api) -> None:
     answer = api("POST", f"/jobs/{open_job(api)}/submit", json={})
     assert answer.status_code == 409

@@ -65,10 +65,10 @@ def show_job(job_id: int) -> str:
     """Show one job with the first page of its gallery."""
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        values = _live(session, job) | {"accepts": ",".join(intake.SUFFIXES)}
+        values = _live(session, job)
         if job.state is not JobState.RECEIVING:
             values |= _gallery(session, job)
-    return render_template("jobs/show.html", limits=wired().limits, **values)
+    return render_template("jobs/show.html", **values)
 
 
 @blueprint.get("/<id:job_id>/summary")
@@ -99,6 +99,8 @@ def _live(session: Session, job: Job) -> dict[str, Any]:
         "models": registry.choosable(session) if ended else [],
         "states": {state.value: count for state, count in states.items()},
         "papers": PAPERS,
+        "limits": wired().limits,
+        "accepts": ",".join(intake.SUFFIXES),
         "may_handle": accounts.may_handle(person(), job),
     }
 
