@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ml.nuclei import Nucleus, joined, patches
 from ml.stain import Mask, Slide
 
-LOCATOR_VERSION = 2
+LOCATOR_VERSION = 3
 
 # How much of the density of red, green and blue counts.
 _WEIGHTS = np.array([1.0, 1.0, -0.5], np.float32)
@@ -61,10 +61,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Location:
-    """What was seen, and the box of the cell; of several cells, that of the most prominent one."""
+    """What was seen, and the box of the cell; of several cells, that of the most prominent one.
+
+    `extent` is the share of the nucleus' own box that is nucleus.
+    """
 
     sight: Sight
     box: Box | None
+    extent: float = 1.0
 
 
 NOWHERE = Location(Sight.NONE, None)
@@ -78,7 +82,7 @@ def locate(slide: Slide) -> Location:
     if not nuclei:
         return NOWHERE
     sight = Sight.SEVERAL if _crowded(nuclei) else Sight.ONE
-    return Location(sight, _cell_box(nuclei[0]))
+    return Location(sight, _cell_box(nuclei[0]), nuclei[0].extent)
 
 
 def find_nuclei(slide: Slide) -> list[Nucleus]:

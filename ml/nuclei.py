@@ -47,6 +47,11 @@ class Nucleus:
         away = (self.x / width - 0.5) ** 2 + (self.y / height - 0.5) ** 2
         return math.sqrt(self.area) * self.density * math.exp(-away / (2 * _CENTRAL**2))
 
+    @property
+    def extent(self) -> float:
+        """The share of its box that it fills."""
+        return self.area / ((self.right - self.left) * (self.bottom - self.top))
+
 
 def patches(mask: NDArray[np.uint8], density: NDArray[np.float32]) -> list[Nucleus]:
     """The connected patches of `mask`, (height, width), that are no dirt; most prominent first."""

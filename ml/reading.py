@@ -19,6 +19,13 @@ from ml.stain import Slide
 UNLOOKED = Location(Sight.ONE, None)
 # However large the red cells seem, the crop's side is from this to that multiple of the margin.
 _CLOSEST, _FARTHEST = 0.85, 2.3
+# The last locator that took clusters for cells: bundles taught with it go on as they were.
+_BEFORE_CLUSTERS = 2
+_LOCATORS = (0, _BEFORE_CLUSTERS, LOCATOR_VERSION)
+# A cell wider than so many red cells, some 38 µm, is none: a cluster was taken for one nucleus, and
+# fills little of its box and much of the image. Two of three are not enough, for pale red cells
+# are measured too small.
+_WIDEST, _SPARSE, _LARGE = 5.0, 0.42, 0.45
 
 
 @dataclass(frozen=True)
@@ -34,9 +41,9 @@ class Preprocessing:
     """How a file becomes the network's input; `locator` 0 stretches the whole image.
 
     `span` is the side of the crop in diameters of the red cells round the cell, so that a cell's
-    size can be seen in it; where none are seen, or the span is 0, the side is `margin` times the
-    cell's longer side. An image with no class as probable as `doubt` is looked at from more sides
-    (see `ml.looking`).
+    size can be seen in it, and a cluster of cells is not taken for one; where none are seen, or
+    the span is 0, the side is `margin` times the cell's longer side. An image with no class as
+    probable as `doubt` is looked at from more sides (see `ml.looking`).
     """
 
     decoder: int = DECODER_VERSION
@@ -61,7 +68,7 @@ class Preprocessing:
             found = cls(**document)
         except TypeError as error:
             raise ValueError(f"its preprocessing is not understood: {error}") from error
-        if found.decoder != DECODER_VERSION or found.locator not in (0, LOCATOR_VERSION):
+        if found.decoder != DECODER_VERSION or found.locator not in _LOCATORS:
             raise ValueError("its images are read in a way that this program no longer has")
         return found
 
@@ -82,20 +89,28 @@ def read(
     if not steps.locator:
         return Reading(_stretched(image, shape), UNLOOKED)
     slide = Slide.of(image)
-    location = locate(slide)
-    margin = steps.margin if location.box is None else _margin(slide, location.box, steps)
+    location, margin = _measured(slide, locate(slide), steps)
     return Reading(crop(image, slide.light, location.box, shape.height, margin), location)
 
 
-def _margin(slide: Slide, box: Box, steps: Preprocessing) -> float:
-    """The side of the crop as a multiple of the cell's longer side."""
-    red = diameter(slide, box) if steps.span else None
-    if red is None:
-        return steps.margin
+def _measured(slide: Slide, location: Location, steps: Preprocessing) -> tuple[Location, float]:
+    """Lay the ruler beside the cell: is it one, and how many of its sides does the crop take?"""
+    red = diameter(slide, location.box) if steps.span and location.box else None
+    if red is None or location.box is None:
+        return location, steps.margin
+    longer = _longer_side(slide, location.box)
+    margin = min(max(steps.span * red / longer, _CLOSEST * steps.margin), _FARTHEST * steps.margin)
+    clustered = longer > max(_WIDEST * red, _LARGE) and location.extent < _SPARSE
+    if steps.locator > _BEFORE_CLUSTERS and clustered:
+        location = replace(location, sight=Sight.SEVERAL)
+    return location, margin
+
+
+def _longer_side(slide: Slide, box: Box) -> float:
+    """The cell's longer side as a share of the image's."""
     height, width = slide.lit.shape
-    longer = max((box.right - box.left) * width, (box.bottom - box.top) * height)
-    wanted: float = steps.span * red * max(height, width) / longer
-    return min(max(wanted, _CLOSEST * steps.margin), _FARTHEST * steps.margin)
+    across, down = (box.right - box.left) * width, (box.bottom - box.top) * height
+    return float(max(across, down) / max(height, width))
 
 
 def _stretched(image: Pixels, shape: InputShape) -> Pixels:

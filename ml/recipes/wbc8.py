@@ -32,7 +32,7 @@ JITTER = Jitter(
 
 RECIPE = Recipe(
     name="wbc8",
-    version="3.0.0",
+    version="3.1.0",
     classes=EIGHT_CLASSES,
     shape=InputShape(160, 160),
     architecture=Architecture(),

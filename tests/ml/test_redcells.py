@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ from PIL import Image
 
 from benchmarks.locate import drawn_boxes, red_size
 from ml.images import InputShape, Pixels, decode
-from ml.locate import Box, locate
+from ml.locate import Box, Sight, locate
 from ml.reading import Preprocessing, read
 from ml.redcells import diameter
 from ml.stain import Slide
@@ -102,3 +103,22 @@ def test_the_ruler_may_be_wrong_only_so_far() -> None:
     plain = dark_share(image, Preprocessing.located(1.3))
     assert plain < dark_share(image, near) < 1.6 * plain
     assert plain / 7 < dark_share(image, far) < plain / 4
+
+
+def cluster() -> Pixels:
+    """Nuclei of many cells that touch: one dense patch, wider than any cell."""
+    image = np.full((480, 480, 3), BACKGROUND, np.uint8)
+    for x in range(20, 480, 40):
+        for y in range(20, 480, 40):
+            cv2.circle(image, (x, y), 14, RED_CELL, -1)
+    for away in range(-105, 106, 42):
+        for slope in (-1, 1):
+            cv2.circle(image, (240 + away, 240 + slope * away), 28, NUCLEUS, -1)
+    return image
+
+
+@pytest.mark.parametrize(("locator", "sight"), [(2, Sight.ONE), (3, Sight.SEVERAL)])
+def test_what_is_wider_than_any_cell_is_several(locator: int, sight: Sight) -> None:
+    steps = replace(Preprocessing.located(1.3, span=3.2), locator=locator)
+    data = encoded(Image.fromarray(cluster()), "PNG")
+    assert read(data, InputShape(96, 96), steps).location.sight is sight
