@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     trusted_proxies: int = Field(0, ge=0, description="Reverse proxies in front of the web server.")
     workers: int = Field(0, ge=0, description="Worker processes on this machine; 0: one a core.")
     threads: int = Field(0, ge=0, description="Cores of one worker process; 0: shared out evenly.")
-    shard_size: int = Field(32, ge=1, le=1000, description="Images of one unit of work.")
+    shard_size: int = Field(128, ge=1, le=1000, description="Most images of one unit of work.")
     interactive_limit: int = Field(
         16, ge=0, description="Jobs of up to so many images overtake the big ones."
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core import jobs, registry
 from core.errors import LeaseLost, QueueUnavailable
 from core.jobs import Claim, Failure, Verdict, Work
+from core.states import Lane
 from ml.inference import Prediction
 from ml.looking import predictions
 from ml.reading import Reading
@@ -28,9 +29,11 @@ from worker.models import Model
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
 
-# Small enough to overlap decoding with the network within one shard and to notice a lost lease
-# soon; larger batches are no faster on a CPU.
-BATCH = 16
+# So many images at a time stay within a core's cache; larger batches are slower on a CPU.
+BATCH = 8
+# How often a worker in the midst of a big job looks whether somebody sits and waits for a small
+# one, and how many such shards it then does before it goes on.
+_LOOK_SECONDS, _MOST_ASIDE = 0.1, 4
 
 log = logging.getLogger(__name__)
 Results = dict[int, Verdict | Failure]
@@ -47,7 +50,7 @@ def classify_shard(here: WorkerProcess, shard_id: int) -> None:
     try:
         with kept(lambda: _renew(here, claim), seconds) as lease:
             digest, results = _results(here, claim, lease)
-        _record(here, claim, digest, results)
+        shadows = _record(here, claim, digest, results)
     except LeaseLost:
         log.warning("Shard %d is another worker's now, or cancelled: results dropped.", shard_id)
         return
@@ -57,7 +60,7 @@ def classify_shard(here: WorkerProcess, shard_id: int) -> None:
         return
     _note(here, claim, results, time.monotonic() - started)
     _go_on(here, claim)
-    _follow(here, claim, results)
+    _follow(here, claim, results, shadows)
 
 
 def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Results]:
@@ -72,7 +75,35 @@ def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Resu
         log.error("Shard %d: %s", claim.shard_id, error)
         failure = Failure("model", str(error)[:400])
         return digest, {work.image_id: failure for work in claim.work}
-    return digest, classify(here, model, claim, lease)
+    return digest, classify(here, model, claim, lease, _between_batches(here, claim))
+
+
+def _between_batches(here: WorkerProcess, claim: Claim) -> Callable[[], None]:
+    return _nothing if claim.lane is Lane.INTERACTIVE else _Door(here).hold_open
+
+
+def _nothing() -> None:
+    """Small jobs go on without a look aside."""
+
+
+class _Door:
+    """Lets those pass, between two batches of a big job, for whom somebody sits and waits."""
+
+    def __init__(self, here: WorkerProcess) -> None:
+        self._here = here
+        self._looked = time.monotonic()
+
+    def hold_open(self) -> None:
+        """Do small jobs' shards that wait, if it is time to look for them."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        # While the database does not answer nobody is let in, and the big job goes on.
+        with suppress(SQLAlchemyError):
+            with self._here.database.reading() as session:
+                waiting = jobs.waiting_interactive(session, _MOST_ASIDE)
+            for shard_id in waiting:
+                classify_shard(self._here, shard_id)
+        self._looked = time.monotonic()
 
 
 def _forgive(here: WorkerProcess, claim: Claim) -> None:
@@ -81,8 +112,16 @@ def _forgive(here: WorkerProcess, claim: Claim) -> None:
         jobs.forgive(session, claim)
 
 
-def classify(here: WorkerProcess, model: Model, claim: Claim, lease: Lease) -> Results:
+def classify(
+    here: WorkerProcess,
+    model: Model,
+    claim: Claim,
+    lease: Lease,
+    between: Callable[[], None] = _nothing,
+) -> Results:
     """Return what became of each of the claim's images under ``model``, by image id.
+
+    ``between`` is called after every batch.
 
     Raises:
         LeaseLost: another worker has the shard; the rest is not worth doing.
@@ -93,6 +132,7 @@ def classify(here: WorkerProcess, model: Model, claim: Claim, lease: Lease) -> R
         for batch in ahead(pool, read, fresh, BATCH):
             lease.check()
             results |= _judge(model, batch)
+            between()
     return results
 
 
@@ -137,9 +177,11 @@ def _renew(here: WorkerProcess, claim: Claim) -> bool:
         return jobs.renew(session, claim, here.settings.lease_seconds)
 
 
-def _record(here: WorkerProcess, claim: Claim, digest: str, results: Results) -> None:
+def _record(here: WorkerProcess, claim: Claim, digest: str, results: Results) -> Sequence[str]:
+    """Record what counts; return the digests of the shadows that are to judge the same."""
     with here.database.writing() as session:
         jobs.record(session, claim, digest, results)
+        return registry.shadows_of(session, claim.model_digest)
 
 
 def _note(here: WorkerProcess, claim: Claim, results: Results, seconds: float) -> None:
@@ -157,25 +199,18 @@ def _note(here: WorkerProcess, claim: Claim, results: Results, seconds: float) -
 
 def _go_on(here: WorkerProcess, claim: Claim) -> None:
     """End the job if this was its last shard, and ring for the next ones."""
-    with here.database.writing() as session:
-        ended = jobs.settle(session, claim.job_id)
-    if ended:
-        log.info("Job %d has ended.", claim.job_id)
     try:
-        jobs.dispatch(here.database, here.queue, here.settings)
+        if jobs.go_on(here.database, here.queue, here.settings, claim.job_id):
+            log.info("Job %d has ended.", claim.job_id)
     except QueueUnavailable:
         log.warning("The queue does not answer; the sweep rings once it does.")
 
 
-def _follow(here: WorkerProcess, claim: Claim, results: Results) -> None:
+def _follow(here: WorkerProcess, claim: Claim, results: Results, shadows: Sequence[str]) -> None:
     """Let the shadows of the active model judge what it has judged; a failure is only logged."""
     judged = tuple(w for w in claim.work if isinstance(results[w.image_id], Verdict))
-    if not judged:
-        return
     try:
-        with here.database.reading() as session:
-            shadows = registry.shadows_of(session, claim.model_digest)
-        for digest in shadows:
+        for digest in shadows if judged else ():
             said = classify(here, here.models.get(digest), replace(claim, work=judged), Lease())
             verdicts = {i: one for i, one in said.items() if isinstance(one, Verdict)}
             with here.database.writing() as session:

@@ -16,14 +16,16 @@ from core.jobs.differential import (
     models_of,
     to_check,
 )
-from core.jobs.dispatch import WORKER_SECONDS, Swept, dispatch, sweep
+from core.jobs.dispatch import Swept, dispatch, go_on, sweep
 from core.jobs.queries import (
+    WORKER_SECONDS,
     Counts,
     Row,
     counts,
     export_rows,
     image_states,
     images_per_second,
+    live_workers,
     page_of_jobs,
     seconds_left,
 )
@@ -39,6 +41,7 @@ from core.jobs.shards import (
     record_shadow,
     renew,
     settle,
+    waiting_interactive,
 )
 from core.jobs.submission import cancel, retry_failed, run_again, submit
 
@@ -65,9 +68,11 @@ __all__ = [
     "export_rows",
     "few_shot",
     "forgive",
+    "go_on",
     "image_states",
     "images_per_second",
     "known_verdicts",
+    "live_workers",
     "models_of",
     "page_of_jobs",
     "receive",
@@ -84,4 +89,5 @@ __all__ = [
     "submit",
     "sweep",
     "to_check",
+    "waiting_interactive",
 ]

@@ -16,15 +16,14 @@ from sqlalchemy.orm import Session
 from core import making
 from core.db import Database, clock
 from core.jobs.lock import LIVE
+from core.jobs.queries import alive, live_workers
 from core.jobs.recovery import take_back_lost
 from core.jobs.shards import settle
-from core.models import Job, Made, Shard, Worker
+from core.models import Job, Made, Shard
 from core.queue import CLASSIFY, TaskQueue
 from core.settings import Settings
 from core.states import LIVE_SHARDS, Lane, MakingState, ShardState
 
-# A worker whose heartbeat is older than this is taken for dead when slots are counted.
-WORKER_SECONDS = 20
 # A message that no worker took for so long is taken for lost. Doubling it is harmless.
 _RING_AGAIN_SECONDS = 10
 # Where no worker is alive nobody takes messages: rung as often, they would fill the broker's memory
@@ -32,6 +31,14 @@ _RING_AGAIN_SECONDS = 10
 _RING_THE_EMPTY_HOUSE_SECONDS = 300
 _LANES = (Lane.INTERACTIVE, Lane.BATCH)
 _OUT = (ShardState.PUBLISHED, ShardState.LEASED)
+# How many workers live, and how many shards of each lane are out.
+_COUNTS = select(
+    select(func.count()).where(alive()).scalar_subquery(),
+    *(
+        select(func.count()).where(Shard.lane == lane, Shard.state.in_(_OUT)).scalar_subquery()
+        for lane in _LANES
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +53,54 @@ class Swept:
 def dispatch(database: Database, queue: TaskQueue, settings: Settings) -> int:
     """Publish as many waiting shards as there is room for; return how many.
 
-    Call it after a commit that made shards wait or done. What can't be rung stays published and
-    is rung for again by the sweep.
+    Call it after a commit that made shards wait. What can't be rung stays published and is rung
+    for again by the sweep.
 
     Raises:
         QueueUnavailable: the broker does not answer.
     """
     with database.writing() as session:
-        drawn = [(id_, lane) for lane in _LANES for id_ in _draw(session, lane, settings)]
-    for id_, lane in drawn:
-        queue.ring(CLASSIFY, id_, lane)
+        drawn = _draw(session, settings)
+    _ring(queue, drawn)
     return len(drawn)
 
 
-def _draw(session: Session, lane: Lane, settings: Settings) -> list[int]:
-    """Mark the next shards of a lane as published: one of each job in turn, fewest out first."""
-    room = max(1, _live_workers(session)) * settings.shards_per_worker - _count_out(session, lane)
+def go_on(database: Database, queue: TaskQueue, settings: Settings, job_id: int) -> bool:
+    """After a shard is recorded: end its job if it was the last one, and `dispatch`.
+
+    True if this call ended the job.
+
+    Raises:
+        QueueUnavailable: the broker does not answer.
+    """
+    with database.writing() as session:
+        ended = settle(session, job_id)
+        drawn = _draw(session, settings)
+    _ring(queue, drawn)
+    return ended
+
+
+_Drawn = list[tuple[int, Lane]]
+
+
+def _ring(queue: TaskQueue, drawn: _Drawn) -> None:
+    for id_, lane in drawn:
+        queue.ring(CLASSIFY, id_, lane)
+
+
+def _draw(session: Session, settings: Settings) -> _Drawn:
+    """Mark the next shards of every lane as published."""
+    workers, *out = session.execute(_COUNTS).one()
+    room = max(1, workers or 0) * settings.shards_per_worker
+    return [
+        (id_, lane)
+        for lane, taken in zip(_LANES, out, strict=True)
+        for id_ in _draw_lane(session, lane, room - taken)
+    ]
+
+
+def _draw_lane(session: Session, lane: Lane, room: int) -> list[int]:
+    """One shard of each job in turn, first of those with the fewest images out."""
     drawn: list[int] = []
     while len(drawn) < room:
         batch = [_next_of(session, lane, job) for job in _jobs_in_turn(session, lane, room)]
@@ -78,19 +117,9 @@ def _draw(session: Session, lane: Lane, settings: Settings) -> list[int]:
     return drawn
 
 
-def _live_workers(session: Session) -> int:
-    live = select(func.count()).where(Worker.seen_at > clock() - WORKER_SECONDS)
-    return session.scalar(live) or 0
-
-
-def _count_out(session: Session, lane: Lane) -> int:
-    out = select(func.count()).where(Shard.lane == lane, Shard.state.in_(_OUT))
-    return session.scalar(out) or 0
-
-
 def _jobs_in_turn(session: Session, lane: Lane, most: int) -> list[int]:
     out = (
-        select(func.count())
+        select(func.coalesce(func.sum(Shard.size), 0))
         .where(Shard.job_id == Job.id, Shard.state.in_(_OUT))
         .correlate(Job)
         .scalar_subquery()
@@ -148,7 +177,7 @@ def _end(database: Database, job_id: int) -> bool:
 
 def _ring_again(database: Database, queue: TaskQueue) -> int:
     with database.writing() as session:
-        pause = _RING_AGAIN_SECONDS if _live_workers(session) else _RING_THE_EMPTY_HOUSE_SECONDS
+        pause = _RING_AGAIN_SECONDS if live_workers(session) else _RING_THE_EMPTY_HOUSE_SECONDS
         shards = _overdue(session, Shard, ShardState.PUBLISHED, pause)
         wanted = [
             (kind, id_)

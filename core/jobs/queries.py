@@ -6,13 +6,16 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from core.models import Image, Job, Prediction, Shard
+from core.db import clock
+from core.models import Image, Job, Prediction, Shard, Worker
 from core.states import ImageState, JobState
 
 EXPORT_CHUNK = 1000
+# A worker whose heartbeat is older than this is taken for dead.
+WORKER_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +173,13 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
     while rows := session.execute(query.where(Image.position > after)).all():
         yield from (Row(*values) for _, *values in rows)
         after = rows[-1][0]
+
+
+def alive() -> ColumnElement[bool]:
+    """Whether a worker's row is that of a process that gave a sign of life lately."""
+    return Worker.seen_at > clock() - WORKER_SECONDS
+
+
+def live_workers(session: Session) -> int:
+    """Return how many worker processes have given a sign of life lately."""
+    return session.scalar(select(func.count()).where(alive())) or 0

@@ -12,7 +12,7 @@ from core.db import clock, insert_if_new, utcnow
 from core.errors import LeaseLost
 from core.jobs.lock import LIVE
 from core.models import Image, Job, Model, Prediction, Shard
-from core.states import LIVE_SHARDS, ImageState, JobState, ModelState, ShardState
+from core.states import LIVE_SHARDS, ImageState, JobState, Lane, ModelState, ShardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Claim:
     fence: int
     work: tuple[Work, ...]
     model_digest: str | None = None
+    lane: Lane = Lane.BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +70,32 @@ def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim
     One conditional UPDATE decides, so that of any number of deliveries one worker wins.
     """
     job = session.execute(
-        select(Job.id, Job.model_digest)
+        select(Job.id, Job.state, Job.model_digest, Shard.lane)
         .join(Shard, Job.id == Shard.job_id)
         .where(Shard.id == shard_id, _free(), Job.state.in_(LIVE))
     ).first()
     if job is None:
         return None
-    job_id, model = job
-    # The job before the shard, as everywhere; only the first claim of a run finds it queued.
-    session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state == JobState.QUEUED)
-        .values(state=JobState.RUNNING, started_at=utcnow())
-    )
+    job_id, state, model, lane = job
+    # The job before the shard, as everywhere; only the first claims of a run find it queued.
+    if state is JobState.QUEUED:
+        session.execute(
+            update(Job)
+            .where(Job.id == job_id, Job.state == JobState.QUEUED)
+            .values(state=JobState.RUNNING, started_at=utcnow())
+        )
     model = model or _pin(session, job_id)
     fence = _lease(session, shard_id, worker, seconds)
     if fence is None:
         return None
-    return Claim(shard_id, job_id, fence, waiting_work(session, shard_id), model)
+    return Claim(shard_id, job_id, fence, waiting_work(session, shard_id), model, lane)
+
+
+def waiting_interactive(session: Session, most: int) -> list[int]:
+    """Return the shards that somebody sits and waits for, the oldest first."""
+    waiting = Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED))
+    query = select(Shard.id).where(Shard.lane == Lane.INTERACTIVE, waiting)
+    return list(session.scalars(query.order_by(Shard.id).limit(most)))
 
 
 def _pin(session: Session, job_id: int) -> str | None:

