@@ -63,7 +63,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         # A large JPEG is read at a half, a quarter or an eighth; other formats know no such thing.
         image.draft("RGB" if image.mode == "RGB" else None, (LONGEST_SIDE, LONGEST_SIDE))
         image.load()
-        rgb = _as_rgb(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        rgb = _as_rgb(image)
         rgb.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR)
         return np.array(rgb, dtype=np.uint8)
     except UnreadableImage:
@@ -105,7 +106,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         raise UnreadableImage("unsupported", message)
     if image.has_transparency_data:
         return _on_white(image.convert("RGBA"))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Pixels:

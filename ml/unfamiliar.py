@@ -3,14 +3,14 @@
 Three gates measure it; all give a larger number for a stranger image. `Nearest` is the one that
 bundles carry; the others stand beside it to be compared with. NumPy only.
 
-Features are brought to length 1 first: how long they are says more about sharpness and light
-than about what is shown.
+Features are brought to length 1 first: their length says more about sharpness and light.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -110,13 +110,18 @@ class Nearest:
     def distance(self, outputs: Outputs) -> Floats:
         """float32 (N,): about 1 for a cell among its like."""
         _require_width(outputs, len(self.centre))
-        narrow = (_unit(outputs.features) - self.centre) @ self.axes.T
-        apart = _apart(np.asarray(narrow, dtype=np.float32), self.references)
-        order = np.argpartition(apart, self.neighbours - 1, axis=1)[:, : self.neighbours]
-        reach = np.take_along_axis(apart, order, axis=1).max(axis=1)
+        narrow = np.asarray((_unit(outputs.features) - self.centre) @ self.axes.T, np.float32)
+        squared = _squared(narrow, self.references, self._lengths)
+        order = np.argpartition(squared, self.neighbours - 1, axis=1)[:, : self.neighbours]
+        reach = np.sqrt(np.take_along_axis(squared, order, axis=1).max(axis=1))
         # References that are all the same have no spread; any other image is then far away.
         around = np.maximum(self.spreads[order].mean(axis=1), 1e-4)
         return np.asarray(reach / around, dtype=np.float32)
+
+    @cached_property
+    def _lengths(self) -> Floats:
+        """The squared lengths of the references, which are asked for with every batch."""
+        return np.asarray(np.square(self.references).sum(axis=1), dtype=np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Its fields by name."""
@@ -221,8 +226,7 @@ def gate_of(kind: str, arrays: Arrays) -> Gate:
         TrustMismatch: if there is no such kind, or the arrays are not those of one.
     """
     if kind not in GATES:
-        known = ", ".join(GATES)
-        raise TrustMismatch(f"There is no gate {kind!r}; this program knows {known}.")
+        raise TrustMismatch(f"There is no gate {kind!r}; this program knows {', '.join(GATES)}.")
     return GATES[kind].of(arrays)
 
 
@@ -247,8 +251,13 @@ def _main_axes(centred: Floats, most: int) -> tuple[Floats, Floats]:
 
 def _apart(left: Floats, right: Floats) -> Floats:
     """(N, R): the Euclidean distance of each of the left from each of the right."""
-    squared = (left**2).sum(axis=1)[:, np.newaxis] + (right**2).sum(axis=1) - 2 * left @ right.T
-    return np.asarray(np.sqrt(np.maximum(squared, 0)), dtype=np.float32)
+    return np.asarray(np.sqrt(_squared(left, right, np.square(right).sum(axis=1))), np.float32)
+
+
+def _squared(left: Floats, right: Floats, lengths: Floats) -> Floats:
+    """(N, R): the squares of the same; `lengths` (R,) are the right ones' squared lengths."""
+    squared = np.square(left).sum(axis=1)[:, np.newaxis] + lengths - 2 * left @ right.T
+    return np.asarray(np.maximum(squared, 0), dtype=np.float32)
 
 
 def _evenly(truth: Classes, most: int) -> Classes:

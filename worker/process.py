@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.blobs import BlobStore, LocalBlobs
@@ -57,6 +58,8 @@ def bundle_path(settings: Settings) -> Path:
 
 def open_process(settings: Settings, threads: int) -> WorkerProcess:
     """Open everything this process works with; its models are loaded when they are asked for."""
+    # Images are read side by side, each by one thread.
+    cv2.setNumThreads(1)
     shipped, blobs = Bundle.load(bundle_path(settings)), LocalBlobs(settings.blobs)
     return WorkerProcess(
         name=process_name(os.getpid()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def web() -> None:
 @click.option("--threads", type=click.IntRange(1), help="Cores of each process [shared out].")
 def worker(workers: int | None, threads: int | None) -> None:
     """Run classifying workers alone. Several may run side by side, on any number of machines."""
+    # Read once, when NumPy is loaded: its threads would only fight with those that are counted.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from worker.main import serve
 
     settings = Settings.from_env()
