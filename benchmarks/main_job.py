@@ -1,106 +1,99 @@
-"""The main job against a bare ONNX Runtime loop over the same files, in turn, in one run.
+"""The main job against the bare loop over the same files, in turn, in one run.
 
-    python -m benchmarks.main_job ../shared/data/bccd4/TEST --pairs 5
+    python -m benchmarks.main_job ../shared/data/bccd4/TRAIN --images 5000 --pairs 5
 
-The bare loop is one process: files decoded ahead by as many threads as there are cores, batches of
-32, ONNX Runtime on all cores. The platform is a new `hematovision up`, SQLite, one worker process a
-core; its time runs from the job being queued to the last result being in SQL, so sending is left
-out. Every pair starts from an empty data folder: what was classified before is never taken over.
+The platform is all that `hematovision up` runs, one worker process a core, over SQLite or
+PostgreSQL; its time runs from the job being queued to the last result being in SQL. Before every
+job what was said before is forgotten, so that nothing is taken over. The bare loop is that of
+`benchmarks.bare`, over the same files.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import platform
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
-import numpy as np
+from sqlalchemy import delete
 
+from benchmarks.bare import BareLoop
+from benchmarks.rig import Rig, running
+from benchmarks.table import Row, row_of, show
+from core import jobs
 from core.intake import SUFFIXES
-from hematovision.client import LocalFile, collect, connection, follow, upload
+from core.models import Job, Prediction
+from hematovision.client import collect
 from ml.bundle import Bundle, default_bundle_path
-from ml.inference import load_classifier
-from ml.looking import outputs_of
-from ml.reading import read
 
-BATCH = 32
+# So many images of the job are held decoded in memory, for the roof.
+_HELD = 1000
 
 
-def bare_loop(files: list[LocalFile], bundle: Bundle) -> float:
-    """Return images/s of reading, decoding and classifying in one process, nothing recorded."""
-    classifier = load_classifier(bundle, device="cpu")
-    said = bundle.metadata
-    started = time.perf_counter()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        readings = pool.map(
-            lambda file: read(file.path.read_bytes(), said.shape, said.preprocessing), files
-        )
-        batch = []
-        for reading in readings:
-            batch.append(reading.pixels)
-            if len(batch) == BATCH:
-                outputs_of(classifier, np.stack(batch))
-                batch = []
-        if batch:
-            outputs_of(classifier, np.stack(batch))
-    return len(files) / (time.perf_counter() - started)
+def spread(folder: Path, count: int) -> list[Path]:
+    """So many of a folder's images, from all over it."""
+    files = [file.path for file in collect([folder], SUFFIXES)[0]]
+    step = max(1, len(files) // count)
+    return files[::step][:count]
 
 
-def platform_job(files: list[LocalFile], port: int) -> float:
-    """Return images/s from queued to recorded on a system started for this one job."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = ["up", "--data", folder, "--port", str(port)]
-        up = subprocess.Popen(
-            [sys.executable, "-m", "hematovision", *words], stdout=subprocess.PIPE, text=True
-        )
-        try:
-            assert up.stdout is not None
-            next(line for line in up.stdout if "/sign-in/" in line)
-            client = connection(Path(folder), None, None)
-            job_id = client.call("POST", "/jobs", {"name": "benchmark"})["id"]
-            list(upload(client, job_id, files, lambda _: None))
-            client.call("POST", f"/jobs/{job_id}/submit", {})
-            job = follow(client, job_id, lambda _: None)
-        finally:
-            up.terminate()
-            up.wait()
-    assert job["counts"]["classified"] == len(files), job["counts"]
-    queued, ended = (dt.datetime.fromisoformat(job[key]) for key in ("submitted_at", "finished_at"))
-    return len(files) / (ended - queued).total_seconds()
+def job_speed(rig: Rig, files: Sequence[Path]) -> float:
+    """Images/s of one job, from queued to recorded, that has to look at every image."""
+    with rig.database.writing() as session:
+        session.execute(delete(Prediction))
+    job_id = rig.hand_in(files)
+    rig.submit(job_id)
+    seconds = rig.wait(job_id)
+    with rig.database.reading() as session:
+        counts = jobs.counts(session, [session.get_one(Job, job_id)])[job_id]
+    done = counts.classified
+    assert done + counts.duplicates == len(files), counts
+    return done / seconds
+
+
+def measure(
+    files: Sequence[Path],
+    bundle: Path,
+    pairs: int,
+    database: str = "sqlite",
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Row]:
+    """The platform against the bare loop, and the bare loop against its roof."""
+    network = Bundle.load(bundle)
+    loop = BareLoop(network)
+    held = loop.pixels(files[:_HELD])
+    roofs, bares, jobs_ = [], [], []
+    with running(database=database, bundle=str(bundle.absolute())) as rig:
+        rig.wait_for_workers(len(os.sched_getaffinity(0)))
+        for number in range(1, pairs + 1):
+            roofs.append(loop.decoded(held))
+            bares.append(loop.files(files))
+            jobs_.append(job_speed(rig, files))
+            say(
+                f"pair {number}: network alone {roofs[-1]:.1f}, bare loop {bares[-1]:.1f}, "
+                f"platform {jobs_[-1]:.1f} images/s: {jobs_[-1] / bares[-1]:.3f}"
+            )
+    title = f"{network.metadata.name} {network.metadata.shape.width} px"
+    return [
+        _row(
+            f"platform, {title}, {database}", "the bare loop with reading", jobs_, bares, "≥ 0.95"
+        ),
+        _row(f"bare loop with reading, {title}", "the network alone", bares, roofs),
+    ]
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--images", default=5000, show_default=True, help="Images of the job.")
 @click.option("--pairs", default=5, show_default=True, help="How often each is measured.")
-@click.option("--port", default=8765, show_default=True, help="Port of the system under test.")
+@click.option("--database", type=click.Choice(["sqlite", "postgresql"]), default="sqlite")
 @click.option("--bundle", type=click.Path(exists=True, path_type=Path), help="Model bundle.")
-def main(folder: Path, pairs: int, port: int, bundle: Path | None) -> None:
-    """Print the ratio of the platform's speed to the bare loop's on FOLDER."""
-    files, _ = collect([folder], SUFFIXES)
-    network = Bundle.load(bundle or default_bundle_path())
-    if bundle:
-        os.environ["HEMATOVISION_BUNDLE"] = str(bundle.absolute())
-    name, version = network.metadata.name, network.metadata.version
-    click.echo(f"{len(files):,} files, {name} {version}, {os.cpu_count()} cores, {_machine()}")
-    ratios = []
-    for number in range(1, pairs + 1):
-        bare, whole = bare_loop(files, network), platform_job(files, port)
-        ratios.append(whole / bare)
-        click.echo(f"pair {number}: bare {bare:.1f}/s, platform {whole:.1f}/s, {ratios[-1]:.3f}")
-    low, high = min(ratios), max(ratios)
-    click.echo(f"ratio: median {statistics.median(ratios):.3f}, from {low:.3f} to {high:.3f}")
-
-
-def _machine() -> str:
-    return f"Python {platform.python_version()} on {platform.machine()}"
+def main(folder: Path, images: int, pairs: int, database: str, bundle: Path | None) -> None:
+    """Print the ratio of the platform's speed to the bare loop's on images of FOLDER."""
+    files = spread(folder, images)
+    place = bundle or default_bundle_path()
+    click.echo(f"{len(files):,} files, {Bundle.load(place).title}")
+    show(measure(files, place, pairs, database, click.echo))
 
 
 if __name__ == "__main__":
