@@ -75,10 +75,10 @@ def measure(
             )
     title = f"{network.metadata.name} {network.metadata.shape.width} px"
     return [
-        _row(
+        row_of(
             f"platform, {title}, {database}", "the bare loop with reading", jobs_, bares, "≥ 0.95"
         ),
-        _row(f"bare loop with reading, {title}", "the network alone", bares, roofs),
+        row_of(f"bare loop with reading, {title}", "the network alone", bares, roofs),
     ]
 
 
