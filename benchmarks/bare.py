@@ -31,16 +31,16 @@ class BareLoop:
 
     def __init__(self, bundle: Bundle) -> None:
         cv2.setNumThreads(1)
-        self._classifier: Classifier = load_classifier(bundle, threads=1, device="cpu")
+        self.classifier: Classifier = load_classifier(bundle, threads=1, device="cpu")
         self._said = bundle.metadata
 
     def files(self, paths: Sequence[Path]) -> float:
         """Images/s of reading, decoding, locating and classifying."""
-        return _timed(_parts(paths), lambda part: outputs_of(self._classifier, self.pixels(part)))
+        return _timed(_parts(paths), lambda part: outputs_of(self.classifier, self.pixels(part)))
 
     def decoded(self, images: Pixels) -> float:
         """Images/s of the network alone, uint8 (N, height, width, 3) looked at once: the roof."""
-        return _timed(_parts(images), self._classifier.classify)
+        return _timed(_parts(images), self.classifier.classify)
 
     def pixels(self, paths: Sequence[Path]) -> Pixels:
         """What the network sees of some files, uint8 (N, height, width, 3)."""

@@ -1,0 +1,113 @@
+"""How much of what the processor can compute at all the bare loop and the platform use.
+
+    python -m benchmarks.limit ../shared/data/bccd4/TRAIN --images 2000 --pairs 5
+
+The peak is that of a large float32 matrix product on all cores, measured beside every run. What an
+image needs is counted from the network's graph, convolutions and dense layers, twice the
+multiply-adds; an image that is looked at again counts again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+import onnx
+
+from benchmarks.bare import BareLoop
+from benchmarks.main_job import job_speed, spread
+from benchmarks.rig import running
+from benchmarks.table import Row, show
+from ml.bundle import Bundle, default_bundle_path
+from ml.images import Pixels
+from ml.inference import Outputs
+from ml.looking import look
+
+_SIDE, _PRODUCTS = 3072, 4
+
+
+def peak() -> float:
+    """FLOP/s of a large float32 matrix product on all cores."""
+    rng = np.random.default_rng(0)
+    left, right = (rng.random((_SIDE, _SIDE), dtype=np.float32) for _ in range(2))
+    left @ right
+    started = time.perf_counter()
+    for _ in range(_PRODUCTS):
+        left @ right
+    return _PRODUCTS * 2 * _SIDE**3 / (time.perf_counter() - started)
+
+
+def flop(bundle: Bundle) -> float:
+    """FLOP of one look at one image: twice the multiply-adds of its convolutions and products."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(bundle.onnx))
+    graph = model.graph
+    shapes = {
+        value.name: [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.value_info, *graph.input, *graph.output)
+    }
+    weights = {one.name: list(one.dims) for one in graph.initializer}
+    total = 0
+    for node in graph.node:
+        if node.op_type == "Conv":
+            # One filter's weights for every place of the output, whichever channel it is.
+            total += math.prod(shapes[node.output[0]]) * math.prod(weights[node.input[1]][1:])
+        elif node.op_type in ("Gemm", "MatMul") and node.input[1] in weights:
+            total += math.prod(weights[node.input[1]])
+    return 2.0 * total
+
+
+def looks(loop: BareLoop, images: Pixels) -> float:
+    """How often an image is looked at, on the average."""
+    seen = 0
+
+    def count(part: Pixels) -> Outputs:
+        nonlocal seen
+        seen += len(part)
+        return loop.classifier.classify(part)
+
+    look(count, images, loop.classifier.bundle.metadata.preprocessing.doubt)
+    return seen / len(images)
+
+
+def measure(files: Sequence[Path], bundle: Path, pairs: int) -> list[Row]:
+    """The network alone, the bare loop and the platform against the peak."""
+    network = Bundle.load(bundle)
+    loop = BareLoop(network)
+    held = loop.pixels(files[:1000])
+    once = flop(network)
+    each = once * looks(loop, held)
+    alone, bare, whole = [], [], []
+    with running(bundle=str(bundle.absolute())) as rig:
+        rig.wait_for_workers(len(os.sched_getaffinity(0)))
+        for _ in range(pairs):
+            most = peak()
+            alone.append(loop.decoded(held) * once / most)
+            bare.append(loop.files(files) * each / most)
+            whole.append(job_speed(rig, files) * each / most)
+    said = network.metadata
+    title = f"{said.name} {said.shape.width} px"
+    figure = f"peak {most / 1e9:.0f} GFLOP/s; {each / once:.2f} looks of {once / 1e9:.3f} GFLOP"
+    names = ("network alone", "bare loop with reading", "platform")
+    return [
+        Row(f"{name}, {title}", "the arithmetic limit", tuple(ratios), figure)
+        for name, ratios in zip(names, (alone, bare, whole), strict=True)
+    ]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--images", default=2000, show_default=True, help="Images of each run.")
+@click.option("--pairs", default=5, show_default=True, help="How often each is measured.")
+@click.option("--bundle", type=click.Path(exists=True, path_type=Path), help="Model bundle.")
+def main(folder: Path, images: int, pairs: int, bundle: Path | None) -> None:
+    """Print the share of the arithmetic limit that is reached on images of FOLDER."""
+    show(measure(spread(folder, images), bundle or default_bundle_path(), pairs))
+
+
+if __name__ == "__main__":
+    main()
