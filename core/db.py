@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
@@ -114,6 +115,22 @@ def _sqlite_clock(_element: clock, _compiler: object, **_: object) -> str:
 @compiles(clock, "postgresql")
 def _postgresql_clock(_element: clock, _compiler: object, **_: object) -> str:
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+class entries(FunctionElement[Any]):
+    """The entries of a JSON object as rows of ``key`` and ``value``; used by `table_valued`."""
+
+    inherit_cache = True
+
+
+@compiles(entries, "sqlite")
+def _sqlite_entries(element: entries, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(entries, "postgresql")
+def _postgresql_entries(element: entries, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each_text({compiler.process(element.clauses, **options)})"
 
 
 def insert_if_new(

@@ -111,6 +111,9 @@ class Job(Base):
 class Shard(Base):
     """Some dozens of a job's images, done by one worker in one transaction.
 
+    It counts its own results: ``accepted`` by class, which with ``uncertain`` and ``unfamiliar``
+    sum up to ``classified``. Pages add shards up instead of counting images.
+
     ``fence`` rises with every lease: a worker that lost its lease can record nothing.
     ``lease_until`` and ``published_at`` are seconds by the database's clock.
     """
@@ -124,6 +127,9 @@ class Shard(Base):
     size: Mapped[int]
     classified: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
+    accepted: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
+    uncertain: Mapped[int] = mapped_column(default=0, server_default="0")
+    unfamiliar: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(120))

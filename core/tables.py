@@ -28,6 +28,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
         dt.datetime: UtcDateTime,
         dict[str, Any]: JSON,
+        dict[str, int]: JSON,
         list[str]: JSON,
         list[float]: JSON,
     }

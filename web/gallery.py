@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core import jobs
 from core.cells import cell_type
 from core.intake import one_line
-from core.jobs import ClassCount
+from core.jobs import ClassCount, Standing
 from core.models import Image, Job
 from core.outcomes import MARKS, Outcome
 from core.states import ImageState
@@ -165,10 +165,10 @@ def neighbours(session: Session, image: Image, bin_: Bin) -> tuple[int | None, i
     return previous.id if previous else None, following.id if following else None
 
 
-def choices(session: Session, job: Job, states: Mapping[ImageState, int]) -> list[Choice]:
+def choices(job: Job, standing: Standing) -> list[Choice]:
     """Return the bins that are not empty: what needs a person first, then all, then the classes."""
+    states, found = standing.counts.by_state, standing.differential
     problems, others = (_by_state(states, titles) for titles in (_PROBLEMS, _OTHERS))
-    found = jobs.differential(session, job.id)
     if not found.classified:
         return [*problems, *others]
     unsure = [

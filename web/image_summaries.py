@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from flask import url_for
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core import jobs, outcomes
@@ -17,17 +17,24 @@ from web.summaries import Summary, named
 
 def summarise_tiles(session: Session, images: Sequence[Image]) -> list[Summary]:
     """Return images for the gallery; what is not accepted says between which classes, and why."""
-    unsure = [(one.id, one.model_digest) for one in images if one.outcome in TO_CHECK]
-    keys = tuple_(Prediction.image_id, Prediction.model_digest)
-    rows = session.scalars(select(Prediction).where(keys.in_(unsure))) if unsure else ()
-    said = {prediction.image_id: prediction for prediction in rows}
+    said = _said(session, [one.id for one in images if one.outcome in TO_CHECK])
     few = jobs.few_shot(_models(session, images))
     return [_tile(one, few) | _outcome(one, said.get(one.id)) for one in images]
 
 
+def _said(session: Session, image_ids: Sequence[int]) -> dict[int, Prediction]:
+    """Return the predictions that count, by image.
+
+    A list of pairs of keys would say the same, but makes SQLite read the whole table.
+    """
+    counts = (Prediction.image_id == Image.id) & (Prediction.model_digest == Image.model_digest)
+    query = select(Prediction).join(Image, counts).where(Image.id.in_(image_ids))
+    return {prediction.image_id: prediction for prediction in session.scalars(query)}
+
+
 def _models(session: Session, images: Sequence[Image]) -> list[Model]:
     digests = {one.model_digest for one in images if one.model_digest}
-    return [session.get_one(Model, digest) for digest in sorted(digests)]
+    return list(session.scalars(select(Model).where(Model.digest.in_(digests))))
 
 
 def _tile(image: Image, few: Collection[str] = ()) -> Summary:

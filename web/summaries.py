@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core import jobs
 from core.cells import cell_type
 from core.db import utcnow
-from core.jobs import ClassCount, Counts
+from core.jobs import ClassCount, Counts, Standing
 from core.models import Job, Model, Report
 
 Summary = dict[str, Any]
@@ -25,12 +25,11 @@ def summarise_jobs(session: Session, found: Sequence[Job]) -> list[Summary]:
     return [_job(job, counts[job.id]) | {"to_check": waiting.get(job.id, 0)} for job in found]
 
 
-def summarise_job(session: Session, job: Job) -> Summary:
+def summarise_job(job: Job, standing: Standing) -> Summary:
     """Return one job with its differential: the accepted cells by class, all by outcome."""
-    found = jobs.differential(session, job.id)
+    found = standing.differential
     few = jobs.few_shot([job.model] if job.model else [])
-    counts = jobs.counts(session, [job])[job.id]
-    return _job(job, counts) | {
+    return _job(job, standing.counts) | {
         "to_check": found.to_check,
         "advice": found.advice,
         "classes": [_class(one, one.name in few) for one in found.classes],

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, selectinload
 
 from core.db import clock
-from core.models import Image, Job, Prediction, Shard, Worker
+from core.jobs.differential import Differential, differential
+from core.models import Image, Job, Prediction, Shard, User, Worker
 from core.states import ImageState, JobState
 
 EXPORT_CHUNK = 1000
@@ -20,18 +21,35 @@ WORKER_SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Where a job's files are. ``received`` = the sum of all the others, at any time."""
+    """Where a job's files are. At any time ``received`` is the sum of ``classified``,
+    ``duplicates``, ``refused``, ``failed`` and ``waiting``.
+
+    ``expected`` are those among the waiting ones that were announced and have not arrived.
+    """
 
     received: int
     classified: int
     duplicates: int
     refused: int
     failed: int
+    expected: int = 0
 
     @property
     def waiting(self) -> int:
         """Files that still wait for a verdict, or never got one because the job was cancelled."""
         return self.received - self.classified - self.duplicates - self.refused - self.failed
+
+    @property
+    def by_state(self) -> dict[ImageState, int]:
+        """The same by the states of the images."""
+        return {
+            ImageState.EXPECTED: self.expected,
+            ImageState.RECEIVED: self.waiting - self.expected,
+            ImageState.CLASSIFIED: self.classified,
+            ImageState.DUPLICATE: self.duplicates,
+            ImageState.REFUSED: self.refused,
+            ImageState.FAILED: self.failed,
+        }
 
     @property
     def share_done(self) -> float:
@@ -42,42 +60,74 @@ class Counts:
 def counts(session: Session, jobs: Sequence[Job]) -> dict[int, Counts]:
     """Return the counts of each job, summed over shard rows: no image row is read.
 
-    A job that still receives is counted from its images.
+    A job that was not submitted has no shards and is counted from its images.
     """
-    ids = [job.id for job in jobs if job.state is not JobState.RECEIVING]
+    submitted = [job for job in jobs if job.submitted_at is not None]
+    others = [job.id for job in jobs if job.submitted_at is None]
+    return _counts_of_submitted(session, submitted) | _counts_before(session, others)
+
+
+def _counts_of_submitted(session: Session, jobs: Sequence[Job]) -> dict[int, Counts]:
+    if not jobs:
+        return {}
     sums = session.execute(
         select(Shard.job_id, func.sum(Shard.classified), func.sum(Shard.failed))
-        .where(Shard.job_id.in_(ids))
+        .where(Shard.job_id.in_([job.id for job in jobs]))
         .group_by(Shard.job_id)
     )
-    done = {job_id: (int(ok), int(bad)) for job_id, ok, bad in sums}
+    done = {job_id: (int(classified), int(failed)) for job_id, classified, failed in sums}
     answer = {}
     for job in jobs:
-        if job.submitted_at is None:
-            answer[job.id] = _counts_while_receiving(session, job)
-        else:
-            classified, failed = done.get(job.id, (0, 0))
-            answer[job.id] = Counts(job.received, classified, job.duplicates, job.refused, failed)
+        classified, failed = done.get(job.id, (0, 0))
+        answer[job.id] = Counts(job.received, classified, job.duplicates, job.refused, failed)
     return answer
 
 
-def _counts_while_receiving(session: Session, job: Job) -> Counts:
-    by_state = image_states(session, job.id)
-    return Counts(
-        received=sum(by_state.values()),
-        classified=0,
-        duplicates=0,
-        refused=by_state.get(ImageState.REFUSED, 0),
-        failed=0,
-    )
+def _counts_before(session: Session, job_ids: Sequence[int]) -> dict[int, Counts]:
+    """Count the files of jobs that were not submitted: none of them is judged or a duplicate."""
+    states = _image_states(session, job_ids)
+    return {
+        job_id: Counts(
+            received=sum(by_state.values()),
+            classified=0,
+            duplicates=0,
+            refused=by_state.get(ImageState.REFUSED, 0),
+            failed=0,
+            expected=by_state.get(ImageState.EXPECTED, 0),
+        )
+        for job_id, by_state in states.items()
+    }
 
 
 def image_states(session: Session, job_id: int) -> dict[ImageState, int]:
     """Return how many images of a job are in each state."""
-    rows = session.execute(
-        select(Image.state, func.count()).where(Image.job_id == job_id).group_by(Image.state)
-    )
-    return {state: count for state, count in rows}
+    return _image_states(session, [job_id])[job_id]
+
+
+def _image_states(session: Session, ids: Sequence[int]) -> dict[int, dict[ImageState, int]]:
+    states: dict[int, dict[ImageState, int]] = {job_id: {} for job_id in ids}
+    if ids:
+        rows = session.execute(
+            select(Image.job_id, Image.state, func.count())
+            .where(Image.job_id.in_(ids))
+            .group_by(Image.job_id, Image.state)
+        )
+        for job_id, state, count in rows:
+            states[job_id][state] = count
+    return states
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All that a job's page counts: where its files are, and what its cells are."""
+
+    counts: Counts
+    differential: Differential
+
+
+def standing(session: Session, job: Job) -> Standing:
+    """Return where a job stands; read once for a page, however many parts of it show it."""
+    return Standing(counts(session, [job])[job.id], differential(session, job.id))
 
 
 def images_per_second(job: Job, done: Counts, now: dt.datetime) -> float | None:
@@ -105,11 +155,13 @@ def page_of_jobs(
 ) -> tuple[list[Job], bool]:
     """Return the newest ``size`` jobs of ``query`` older than ``before`` (time, id).
 
-    With them comes whether there are more.
+    With them comes whether there are more. Their owners and models come along, however many.
     """
     if before:
         query = query.where(tuple_(Job.created_at, Job.id) < before)
-    newest = query.order_by(Job.created_at.desc(), Job.id.desc())
+    newest = query.order_by(Job.created_at.desc(), Job.id.desc()).options(
+        selectinload(Job.owner).lazyload(User.roles), selectinload(Job.model)
+    )
     found = session.scalars(newest.limit(size + 1)).all()
     return list(found[:size]), len(found) > size
 

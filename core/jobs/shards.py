@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.db import clock, insert_if_new, utcnow
 from core.errors import LeaseLost
+from core.jobs.differential import tally
 from core.jobs.lock import LIVE
 from core.models import Image, Job, Model, Prediction, Shard
 from core.states import LIVE_SHARDS, ImageState, JobState, Lane, ModelState, ShardState
@@ -199,6 +200,7 @@ def record(
             lease_until=None,
             classified=len(verdicts),
             failed=len(results) - len(verdicts),
+            **tally((verdict.outcome, verdict.label) for verdict in verdicts.values()),
         )
         .returning(Shard.id)
         .execution_options(synchronize_session=False)

@@ -29,6 +29,25 @@ VERDICT = Verdict(
     familiarity=0.625,
     box=(0.25, 0.125, 0.75, 0.875),
 )
+DOUBT = Verdict(
+    label="eosinophil",
+    confidence=0.55,
+    outcome="uncertain",
+    probabilities=(0.55, 0.0, 0.0, 0.45),
+    candidates=("eosinophil", "neutrophil"),
+    reason="between_classes",
+    familiarity=0.31,
+    box=(0.1, 0.2, 0.6, 0.7),
+)
+STRANGE = Verdict(
+    label="monocyte",
+    confidence=0.8,
+    outcome="unfamiliar",
+    probabilities=(0.1, 0.05, 0.8, 0.05),
+    candidates=("monocyte",),
+    reason="no_cell",
+    familiarity=0.0,
+)
 FAILURE = Failure("truncated", "The file ends before the image does.")
 
 
@@ -51,6 +70,7 @@ class Life:
     owner: User
     digest: str
     queue: MemoryQueue = field(default_factory=MemoryQueue)
+    verdicts: tuple[Verdict, ...] = (VERDICT,)
 
     def open(self, owner: User | None = None) -> int:
         """Open an empty job and return its id."""
@@ -159,10 +179,14 @@ class Life:
     def record(self, claim: Claim, failing: Collection[int] = ()) -> None:
         """Record a verdict for each image of the claim, but a failure for those ``failing``."""
         results: dict[int, Verdict | Failure] = {
-            work.image_id: FAILURE if work.image_id in failing else VERDICT for work in claim.work
+            work.image_id: FAILURE if work.image_id in failing else self._verdict(work.image_id)
+            for work in claim.work
         }
         with self.database.writing() as session:
             jobs.record(session, claim, self.digest, results)
+
+    def _verdict(self, image_id: int) -> Verdict:
+        return self.verdicts[image_id % len(self.verdicts)]
 
     def settle(self, job_id: int) -> bool:
         """End the job if it is done."""
@@ -213,6 +237,7 @@ class Life:
             duplicates=states.count(ImageState.DUPLICATE),
             refused=states.count(ImageState.REFUSED),
             failed=states.count(ImageState.FAILED),
+            expected=states.count(ImageState.EXPECTED),
         )
 
     def predictions(self) -> int:

@@ -3,75 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from core import jobs
 from core.jobs import Verdict
-from core.models import Image, Model, Prediction
+from core.models import Model, Prediction
 from core.outcomes import Outcome
-from tests.core.conftest import Life
-
-DOUBT = Verdict(
-    label="eosinophil",
-    confidence=0.55,
-    outcome="uncertain",
-    probabilities=(0.55, 0.0, 0.0, 0.45),
-    candidates=("eosinophil", "neutrophil"),
-    reason="between_classes",
-    familiarity=0.31,
-    box=(0.1, 0.2, 0.6, 0.7),
-)
-STRANGE = Verdict(
-    label="monocyte",
-    confidence=0.8,
-    outcome="unfamiliar",
-    probabilities=(0.1, 0.05, 0.8, 0.05),
-    candidates=("monocyte",),
-    reason="no_cell",
-    familiarity=0.0,
-)
-
-
-def _label(life: Life, job_id: int, *labels: str) -> None:
-    with life.database.writing() as session:
-        for image, label in zip(life.images(job_id), labels, strict=True):
-            session.execute(update(Image).where(Image.id == image.id).values(label=label))
-
-
-@pytest.mark.parametrize(
-    ("count", "total", "low", "high"),
-    [  # Wilson's 95 % intervals, as R's prop.test(x, n, correct = FALSE) gives them.
-        (5, 10, 0.2366, 0.7634),
-        (1, 10, 0.0179, 0.4042),
-        (10, 10, 0.7225, 1.0),
-    ],
-)
-def test_a_share_comes_with_wilsons_interval(
-    life: Life, count: int, total: int, low: float, high: float
-) -> None:
-    job_id = life.submitted(total)
-    life.work_off()
-    _label(life, job_id, *["monocyte"] * count, *["basophil"] * (total - count))
-    with life.database.reading() as session:
-        found = {one.name: one for one in jobs.differential(session, job_id).classes}
-    assert found["monocyte"].share == count / total
-    assert found["monocyte"].low == pytest.approx(low, abs=1e-4)
-    assert found["monocyte"].high == pytest.approx(high, abs=1e-4)
-
-
-def test_classes_come_in_display_order_and_strange_ones_last(life: Life) -> None:
-    job_id = life.submitted(4)
-    life.work_off()
-    _label(life, job_id, "smudge", "basophil", "neutrophil", "lymphocyte")
-    with life.database.reading() as session:
-        names = [one.name for one in jobs.differential(session, job_id).classes]
-    assert names == ["neutrophil", "lymphocyte", "basophil", "smudge"]
-
-
-def test_a_job_without_a_verdict_has_no_differential(life: Life) -> None:
-    with life.database.reading() as session:
-        found = jobs.differential(session, life.submitted(1))
-    assert (found.classes, found.classified, found.to_check) == ((), 0, 0)
+from tests.core.conftest import DOUBT, STRANGE, Life
 
 
 def _judged(life: Life, *verdicts: Verdict) -> int:
@@ -89,7 +27,45 @@ def _judged(life: Life, *verdicts: Verdict) -> int:
     return job_id
 
 
-ACCEPTED = Verdict("eosinophil", 0.99, "accepted", (0.99, 0.0, 0.0, 0.01))
+def _accepted(label: str) -> Verdict:
+    return Verdict(label, 0.99, "accepted", (0.99, 0.0, 0.0, 0.01))
+
+
+ACCEPTED = _accepted("eosinophil")
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"),
+    [  # Wilson's 95 % intervals, as R's prop.test(x, n, correct = FALSE) gives them.
+        (5, 10, 0.2366, 0.7634),
+        (1, 10, 0.0179, 0.4042),
+        (10, 10, 0.7225, 1.0),
+    ],
+)
+def test_a_share_comes_with_wilsons_interval(
+    life: Life, count: int, total: int, low: float, high: float
+) -> None:
+    labels = ["monocyte"] * count + ["basophil"] * (total - count)
+    job_id = _judged(life, *map(_accepted, labels))
+    with life.database.reading() as session:
+        found = {one.name: one for one in jobs.differential(session, job_id).classes}
+    assert found["monocyte"].share == count / total
+    assert found["monocyte"].low == pytest.approx(low, abs=1e-4)
+    assert found["monocyte"].high == pytest.approx(high, abs=1e-4)
+
+
+def test_classes_come_in_display_order_and_strange_ones_last(life: Life) -> None:
+    labels = ("smudge", "basophil", "neutrophil", "lymphocyte")
+    job_id = _judged(life, *map(_accepted, labels))
+    with life.database.reading() as session:
+        names = [one.name for one in jobs.differential(session, job_id).classes]
+    assert names == ["neutrophil", "lymphocyte", "basophil", "smudge"]
+
+
+def test_a_job_without_a_verdict_has_no_differential(life: Life) -> None:
+    with life.database.reading() as session:
+        found = jobs.differential(session, life.submitted(1))
+    assert (found.classes, found.classified, found.to_check) == ((), 0, 0)
 
 
 def test_only_accepted_cells_count_as_a_class_and_the_counts_balance(life: Life) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, settings
@@ -18,10 +19,11 @@ from sqlalchemy import delete, func, select
 
 from core import jobs
 from core.errors import Conflict, LeaseLost
-from core.jobs import Claim, Counts, Entry
+from core.jobs import Claim, Counts, Entry, Standing
 from core.models import Image, Job, Prediction, Shard
+from core.outcomes import Outcome
 from core.states import ImageState, JobState, ShardState
-from tests.core.conftest import Life, sha
+from tests.core.conftest import DOUBT, STRANGE, VERDICT, Life, sha
 
 _UNDER_WAY = (JobState.QUEUED, JobState.RUNNING)
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
@@ -37,7 +39,11 @@ class Look:
     images: list[Image]
     shards: list[Shard]
     predictions: dict[int, int]
-    counts: Counts
+    standing: Standing
+
+    @property
+    def counts(self) -> Counts:
+        return self.standing.counts
 
     @property
     def settled(self) -> int:
@@ -185,6 +191,7 @@ class OneJob(RuleBasedStateMachine):
     def what_is_always_so(self) -> None:
         before, self.now = self.now, self._look()
         _counts_are_those_of_the_image_rows(self.now)
+        _the_differential_is_that_of_the_image_rows(self.now)
         _what_is_classified_has_one_prediction(self.now)
         _what_waits_is_in_a_live_shard(self.now)
         _what_has_ended_says_when(self.now)
@@ -201,7 +208,7 @@ class OneJob(RuleBasedStateMachine):
                 list(session.scalars(select(Image).order_by(Image.position))),
                 list(session.scalars(select(Shard).order_by(Shard.id))),
                 {image_id: count for image_id, count in session.execute(per_image)},
-                jobs.counts(session, [job])[job.id],
+                jobs.standing(session, job),
             )
 
 
@@ -213,6 +220,15 @@ def _counts_are_those_of_the_image_rows(now: Look) -> None:
     assert now.counts.refused == states.count(ImageState.REFUSED)
     assert now.counts.failed == states.count(ImageState.FAILED)
     assert now.counts.waiting >= 0
+    assert now.counts.by_state == {state: states.count(state) for state in ImageState}
+
+
+def _the_differential_is_that_of_the_image_rows(now: Look) -> None:
+    found = now.standing.differential
+    judged = [(i.outcome, i.label) for i in now.images if i.state is ImageState.CLASSIFIED]
+    assert found.outcomes == {o: sum(o == outcome for outcome, _ in judged) for o in Outcome}
+    accepted = Counter(label for outcome, label in judged if outcome == Outcome.ACCEPTED)
+    assert {one.name: one.count for one in found.classes} == accepted
 
 
 def _what_is_classified_has_one_prediction(now: Look) -> None:
@@ -238,6 +254,7 @@ def _what_has_ended_says_when(now: Look) -> None:
 
 def test_whatever_happens_to_a_job_its_counts_balance(life: Life) -> None:
     life.settings = life.settings.model_copy(update={"shard_size": 2})
+    life.verdicts = (VERDICT, DOUBT, STRANGE)
     machine = type("OneJobHere", (OneJob,), {"life": life})
     run_state_machine_as_test(
         machine,

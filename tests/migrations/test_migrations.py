@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 import migrations
 from core.db import Database, utcnow
-from core.models import Base, Image, Job, Model, Prediction, User, Worker
+from core.models import Base, Image, Job, Model, Prediction, Shard, User, Worker
+from core.states import ImageState, Lane
 
 _REBUILD = """
 import sqlalchemy as sa
@@ -138,6 +139,28 @@ def test_an_older_prediction_has_its_class_as_the_only_candidate(
         assert (said.label, said.candidates, said.reason) == ('of "x"', ['of "x"'], "")
         assert (said.familiarity, said.box) == (None, None)
         assert (said.probabilities, said.outcome) == ([1.0], "accepted")
+
+
+def test_shards_of_before_count_what_their_images_say(url: str, opened: Database) -> None:
+    migrations.upgrade(url)
+    said = [("accepted", "x"), ("accepted", "x"), ("accepted", "y"), ("uncertain", "x"), ("", "")]
+    with opened.writing() as session:
+        _fill(session)
+        session.add_all(Shard(id=i, job_id=1, lane=Lane.BATCH, size=5) for i in (7, 8))
+        session.flush()
+        for position, (outcome, label) in enumerate(said, start=1):
+            state = ImageState.CLASSIFIED if outcome else ImageState.FAILED
+            one = Image(id=position + 1, job_id=1, position=position, name="i", size=1, state=state)
+            one.shard_id, one.outcome, one.label = 7, outcome or None, label or None
+            session.add(one)
+    for _ in range(2):
+        opened.dispose()
+        migrations.downgrade(url, "0004")
+        migrations.upgrade(url)
+        with opened.reading() as session:
+            shards = session.scalars(select(Shard).order_by(Shard.id))
+            found = [(one.accepted, one.uncertain, one.unfamiliar) for one in shards]
+        assert found == [({"x": 2, "y": 1}, 1, 0), ({}, 0, 0)]
 
 
 def _before_the_registry(session: Session) -> None:

@@ -21,7 +21,7 @@ from core import jobs, reports
 from core.blobs import LocalBlobs, MemoryBlobs, image_key
 from core.cells import NOTICE, cell_type
 from core.db import clock
-from core.models import Image, Job, Report
+from core.models import Image, Job, Report, Shard
 from core.states import ImageState, MakingState
 from tests.worker.conftest import Submit, Watched, counts_of, png
 from tests.worker.test_pipeline import files, work_through
@@ -142,6 +142,9 @@ def test_a_class_of_many_cells_shows_the_surest_and_says_so(
     work_through(here)
     with here.database.writing() as session:
         session.execute(update(Image).values(label="neutrophil", outcome="accepted"))
+        for shard in session.scalars(select(Shard)):
+            shard.accepted = {"neutrophil": shard.classified}
+            shard.uncertain = shard.unfamiliar = 0
     pdf = make(here, job_id)
     assert sum(len(page.images) for page in pdf.pages) == THUMBNAILS_A_CLASS
     assert f"The {THUMBNAILS_A_CLASS} with the highest confidence are shown" in text_of(pdf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel
 
-from core import accounts
+from core import accounts, jobs
 from web import job_list
 from web.accounts import person
 from web.api.requests import body_as
@@ -76,4 +76,4 @@ def act_on_job(job_id: int, action: str) -> Response:
 def _job(job_id: int) -> Response:
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        return jsonify(summarise_job(session, job))
+        return jsonify(summarise_job(job, jobs.standing(session, job)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import select
 
-from core import accounts
+from core import accounts, jobs
 from core.models import Image
 from core.states import ImageState
 from web import exports, gallery
@@ -67,7 +67,8 @@ def get_json(job_id: int) -> Response:
 
 def _job(job_id: int) -> Summary:
     with wired().database.reading() as session:
-        return summarise_job(session, accounts.find_job(session, person(), job_id))
+        job = accounts.find_job(session, person(), job_id)
+        return summarise_job(job, jobs.standing(session, job))
 
 
 def _file(pieces: Iterator[str], kind: str, name: str) -> Response:

@@ -13,7 +13,6 @@ from web import gallery
 from web.accounts import person
 from web.explanations import summarise_explanation
 from web.image_summaries import summarise_image
-from web.summaries import summarise_job
 from web.wiring import wired
 
 blueprint = Blueprint("images", __name__, url_prefix="/images")
@@ -36,7 +35,7 @@ def show_image(image_id: int) -> str:
         return render_template(
             "images/show.html",
             image=summarise_image(session, image),
-            job=summarise_job(session, job),
+            job=job,
             bin=bin_,
             previous=previous,
             following=following,

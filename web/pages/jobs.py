@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from core import accounts, intake, jobs, registry
+from core.jobs import Standing
 from core.models import Job
 from core.reports import PAPERS
 from core.states import ENDED, JobState
@@ -65,9 +66,10 @@ def show_job(job_id: int) -> str:
     """Show one job with the first page of its gallery."""
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        values = _live(session, job)
+        standing = jobs.standing(session, job)
+        values = _live(session, job, standing)
         if job.state is not JobState.RECEIVING:
-            values |= _gallery(session, job)
+            values |= _gallery(session, job, standing)
     return render_template("jobs/show.html", **values)
 
 
@@ -75,7 +77,8 @@ def show_job(job_id: int) -> str:
 def show_summary(job_id: int) -> str:
     """Return the part of a job's page that changes while it runs."""
     with wired().database.reading() as session:
-        values = _live(session, accounts.find_job(session, person(), job_id))
+        job = accounts.find_job(session, person(), job_id)
+        values = _live(session, job, jobs.standing(session, job))
     return render_template("jobs/_live.html", **values)
 
 
@@ -84,20 +87,18 @@ def show_gallery(job_id: int) -> str:
     """Return the bins and a page of tiles, for scrolling and for another bin."""
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        values = _gallery(session, job)
+        values = _gallery(session, job, jobs.standing(session, job))
     return render_template("jobs/_gallery.html", job=job, **values)
 
 
-def _live(session: Session, job: Job) -> dict[str, Any]:
+def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
     """Return what changes while a job runs: it is asked for each second, so no more than that."""
-    receiving = job.state is JobState.RECEIVING
-    states = jobs.image_states(session, job.id) if receiving else {}
     ended = job.state in ENDED
     return {
-        "job": summarise_job(session, job),
+        "job": summarise_job(job, standing),
         "ended": ended,
         "models": registry.choosable(session) if ended else [],
-        "states": {state.value: count for state, count in states.items()},
+        "expected": standing.counts.expected,
         "papers": PAPERS,
         "limits": wired().limits,
         "accepts": ",".join(intake.SUFFIXES),
@@ -105,8 +106,8 @@ def _live(session: Session, job: Job) -> dict[str, Any]:
     }
 
 
-def _gallery(session: Session, job: Job) -> dict[str, Any]:
-    choices = gallery.choices(session, job, jobs.image_states(session, job.id))
+def _gallery(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
+    choices = gallery.choices(job, standing)
     chosen = _chosen(choices)
     tiles, next_ = gallery.page(session, job.id, chosen, request.args.get("before", ""))
     return {

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from core import accounts
 from web.accounts import person
 from web.api.reports import find_report, order
-from web.summaries import summarise_job, summarise_report
+from web.summaries import summarise_report
 from web.wiring import wired
 
 blueprint = Blueprint("reports", __name__)
@@ -27,8 +27,4 @@ def show_report(report_id: int) -> str:
     with wired().database.reading() as session:
         report = find_report(session, report_id)
         job = accounts.find_job(session, person(), report.job_id)
-        return render_template(
-            "reports/show.html",
-            report=summarise_report(report),
-            job=summarise_job(session, job),
-        )
+        return render_template("reports/show.html", report=summarise_report(report), job=job)

@@ -1,0 +1,159 @@
+"""How long the server takes for the pages people look at, over a history of any size.
+
+    python -m benchmarks.pages --images 1000000 --jobs 10000 --database sqlite
+
+The application is the real one, asked in this process, so that nothing but its own time is
+measured: no network, no browser, no second request at the same time. One request of each kind
+warms it up. Half of the requests go to the ten largest jobs. Thumbnails are not fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import click
+from flask.testing import FlaskClient
+from sqlalchemy import event, select
+
+from benchmarks.databases import KINDS, opened
+from benchmarks.population import fill
+from benchmarks.visits import Visit, Visits
+from core import accounts
+from core.blobs import MemoryBlobs
+from core.db import Database
+from core.models import Job
+from core.queue import MemoryQueue
+from core.settings import Settings
+from core.states import TokenKind
+from web import create_app
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Times of one kind of page in ms, and the most SQL statements that one request made."""
+
+    page: str
+    requests: int
+    p50: float
+    p95: float
+    max: float
+    statements: int
+
+
+@contextmanager
+def statements_of(database: Database) -> Iterator[list[str]]:
+    """Yield a list that grows by every SQL statement."""
+    said: list[str] = []
+
+    def note(*arguments: object) -> None:
+        said.append(str(arguments[2]))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield said
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+class People:
+    """The application, and a browser for each person who visits it."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        settings = Settings(data=folder, secret_key="b" * 40, redis_url="memory://")
+        self._app = create_app(
+            settings, database=database, blobs=MemoryBlobs(), queue=MemoryQueue()
+        )
+        self._browsers: dict[str, FlaskClient] = {}
+
+    def browser(self, email: str) -> FlaskClient:
+        """Return the browser that this person has signed in with."""
+        if email not in self._browsers:
+            with self._database.writing() as session:
+                person = accounts.find_person(session, email)
+                link = accounts.issue_token(session, person, TokenKind.SIGN_IN, "benchmark")
+            self._browsers[email] = self._app.test_client()
+            self._browsers[email].get(f"/sign-in/{link}")
+        return self._browsers[email]
+
+    def visit(self, visit: Visit) -> float:
+        """Return the seconds that a page took."""
+        browser = self.browser(visit.person)
+        began = time.perf_counter()
+        answer = browser.get(visit.path, buffered=True)
+        taken = time.perf_counter() - began
+        if answer.status_code != 200:
+            raise click.ClickException(f"{visit.path} answers {answer.status_code}.")
+        return taken
+
+
+def measure(people: People, database: Database, kind: str, visits: Sequence[Visit]) -> Measured:
+    """Ask for all pages of a kind, one after the other."""
+    people.visit(visits[0])
+    taken, most = [], 0
+    for visit in visits:
+        with statements_of(database) as said:
+            taken.append(1000 * people.visit(visit))
+        most = max(most, len(said))
+    p95 = statistics.quantiles(taken, n=20)[-1]
+    p50, p95, longest = (round(ms, 1) for ms in (statistics.median(taken), p95, max(taken)))
+    return Measured(kind, len(taken), p50, p95, longest, most)
+
+
+@click.command()
+@click.option("--images", default=1_000_000, show_default=True)
+@click.option("--jobs", default=10_000, show_default=True)
+@click.option("--database", "kind", type=click.Choice(KINDS), default="sqlite", show_default=True)
+@click.option("--requests", default=200, show_default=True, help="Of each kind of page.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where the database is kept.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the table as JSON, too.")
+def main(
+    images: int, jobs: int, kind: str, requests: int, folder: Path | None, out: Path | None
+) -> None:
+    """Print the server's time for each kind of page."""
+    with opened(kind, folder) as database, TemporaryDirectory() as data:
+        _fill_once(database, images, jobs)
+        with database.reading() as session:
+            visits = Visits(session, Random(1)).draw(requests)
+        people = People(database, Path(data))
+        click.echo(f"{images:,} images, {jobs:,} jobs, {kind}, {_machine()}")
+        click.echo(f"{'page':<26}{'requests':>9}{'p50':>8}{'p95':>8}{'max':>8}{'SQL':>5}")
+        rows = []
+        for page, wanted in visits.items():
+            rows.append(measure(people, database, page, wanted))
+            click.echo(_line(rows[-1]))
+    if out:
+        out.write_text(json.dumps([asdict(row) for row in rows], indent=2))
+
+
+def _fill_once(database: Database, images: int, jobs: int) -> None:
+    """Fill an empty database; one that was kept in a folder is taken as it is."""
+    with database.reading() as session:
+        if session.scalars(select(Job).limit(1)).first():
+            click.echo("The folder's database is used as it is.")
+            return
+    began = time.perf_counter()
+    fill(database, images, jobs)
+    click.echo(f"filled in {time.perf_counter() - began:.0f} s")
+
+
+def _line(row: Measured) -> str:
+    times = f"{row.p50:>8.1f}{row.p95:>8.1f}{row.max:>8.1f}"
+    return f"{row.page:<26}{row.requests:>9}{times}{row.statements:>5}"
+
+
+def _machine() -> str:
+    python, machine = platform.python_version(), platform.machine()
+    return f"{os.cpu_count()} cores, Python {python} on {machine}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What a model might have said of an image: drawn so that a laboratory's bins look like its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from core.cells import CELL_TYPES
+from core.outcomes import BETWEEN_CLASSES, Outcome
+
+CLASSES = [cell.name for cell in CELL_TYPES]
+# Of a hundred leucocytes in blood, some sixty are neutrophils and one is a basophil.
+_COMMON = (58, 24, 7, 4, 1, 3, 2, 1)
+_OUTCOMES = {Outcome.ACCEPTED: 80, Outcome.UNCERTAIN: 13, Outcome.UNFAMILIAR: 7}
+_STRANGE = ("unlike_training", "several_cells", "no_cell", "no_smear")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A verdict, as the columns of `core.models.Prediction`."""
+
+    label: str
+    confidence: float
+    outcome: Outcome
+    candidates: list[str]
+    reason: str
+    familiarity: float
+    box: list[float]
+    probabilities: list[float]
+
+
+def draw(rng: Random) -> Said:
+    """Draw a verdict: the class, how sure, and what else stands beside it."""
+    best, second = _two_classes(rng)
+    outcome = rng.choices(tuple(Outcome), tuple(_OUTCOMES.values()))[0]
+    sure = outcome is not Outcome.UNCERTAIN
+    confidence = 1 - rng.random() ** 3 * 0.2 - 0.0001 if sure else rng.uniform(0.4, 0.9)
+    strange = outcome is Outcome.UNFAMILIAR
+    reason = rng.choice(_STRANGE) if strange else "" if sure else BETWEEN_CLASSES
+    left, top = rng.uniform(0.1, 0.3), rng.uniform(0.1, 0.3)
+    return Said(
+        label=CLASSES[best],
+        confidence=confidence,
+        outcome=outcome,
+        candidates=[CLASSES[best]] if sure else [CLASSES[best], CLASSES[second]],
+        reason=reason,
+        familiarity=rng.random() * (0.05 if strange else 1),
+        box=[left, top, left + 0.5, top + 0.5],
+        probabilities=_probabilities(best, second, confidence),
+    )
+
+
+def _two_classes(rng: Random) -> tuple[int, int]:
+    best = rng.choices(range(len(CLASSES)), _COMMON)[0]
+    return best, (best + rng.randrange(1, len(CLASSES))) % len(CLASSES)
+
+
+def _probabilities(best: int, second: int, confidence: float) -> list[float]:
+    """Return one number a class, summing to 1: most of what the best leaves is the second's."""
+    rest = 1 - confidence
+    found = [rest * 0.2 / (len(CLASSES) - 2)] * len(CLASSES)
+    found[best], found[second] = confidence, rest * 0.8
+    return found
