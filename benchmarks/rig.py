@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -151,7 +150,7 @@ def running(
                 data=folder / "data",
                 database_url=url,
                 redis_url=f"redis+socket://{socket}",
-                secret_key="for benchmarks only, thirty-two",
+                secret_key="for benchmarks only, thirty-two chars",
                 workers=workers,
                 port=port,
                 **changes,
@@ -182,7 +181,7 @@ def _rig(settings: Settings, server: list[int]) -> Rig:
 def _programs(
     settings: Settings, socket: Path, parts: Sequence[str], worker: Sequence[str]
 ) -> Iterator[None]:
-    """Migrate, start the programs and look after them until the body ends."""
+    """Migrate and run the programs until the body ends; one that dies is not started again."""
     settings.data.mkdir(parents=True, exist_ok=True)
     migrations.upgrade(settings.database)
     logs = settings.data / "logs"
@@ -191,15 +190,12 @@ def _programs(
     if worker:
         wanted = [replace(one, argv=worker) if one.name == "worker" else one for one in wanted]
     supervisor = Supervisor(wanted, logs, lambda _: None)
-    supervisor.start()
-    keeper = threading.Thread(target=supervisor.watch, daemon=True)
-    keeper.start()
     try:
+        supervisor.start()
         _wait_for_broker(socket)
         yield
     finally:
-        supervisor.request_stop()
-        keeper.join()
+        supervisor.stop()
 
 
 def _wait_for_broker(socket: Path) -> None:
