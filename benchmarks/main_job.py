@@ -24,7 +24,6 @@ from pathlib import Path
 import click
 import numpy as np
 
-from core.intake import SUFFIXES
 from hematovision.client import LocalFile, collect, connection, follow, upload
 from ml.bundle import Bundle, default_bundle_path
 from ml.inference import load_classifier
@@ -84,7 +83,7 @@ def platform_job(files: list[LocalFile], port: int) -> float:
 @click.option("--bundle", type=click.Path(exists=True, path_type=Path), help="Model bundle.")
 def main(folder: Path, pairs: int, port: int, bundle: Path | None) -> None:
     """Print the ratio of the platform's speed to the bare loop's on FOLDER."""
-    files, _ = collect([folder], SUFFIXES)
+    files, _ = collect([folder])
     network = Bundle.load(bundle or default_bundle_path())
     if bundle:
         os.environ["HEMATOVISION_BUNDLE"] = str(bundle.absolute())

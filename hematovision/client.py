@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from core.errors import ConfigurationError, HematoVisionError
+from core.intake import is_image_name
 
 MANIFEST_PAGE = 500
 _PARALLEL = 4
@@ -217,7 +218,7 @@ def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
     client.download(f"/reports/{report['id']}/pdf", target)
 
 
-def collect(paths: list[Path], suffixes: tuple[str, ...]) -> tuple[list[LocalFile], int]:
+def collect(paths: list[Path]) -> tuple[list[LocalFile], int]:
     """Return the files to send, sorted by name, and how many of the folders' files are left out.
 
     A file is sent whatever its name; of a folder, the images in it and below are.
@@ -232,7 +233,7 @@ def collect(paths: list[Path], suffixes: tuple[str, ...]) -> tuple[list[LocalFil
             found.append(LocalFile(path, path.name))
             continue
         inside = [LocalFile(one, one.relative_to(path).as_posix()) for one in _files_below(path)]
-        images = [one for one in inside if _is_image(one, suffixes)]
+        images = [one for one in inside if is_image_name(one.name)]
         found += images
         others += len(inside) - len(images)
     if not found:
@@ -243,9 +244,3 @@ def collect(paths: list[Path], suffixes: tuple[str, ...]) -> tuple[list[LocalFil
 def _files_below(folder: Path) -> Iterator[Path]:
     for root, _, names in os.walk(folder):
         yield from (Path(root) / name for name in names)
-
-
-def _is_image(file: LocalFile, suffixes: tuple[str, ...]) -> bool:
-    """Hidden files are the desktop's own, also those that are named like images."""
-    hidden = any(part.startswith(".") for part in file.name.split("/"))
-    return file.path.suffix.lower() in suffixes and not hidden

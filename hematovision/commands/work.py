@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from core.cells import NOTICE
-from core.intake import SUFFIXES
 from core.outcomes import FEW_IMAGES, MARKS, Outcome
 from core.reports import PAPERS
 from core.settings import Settings
@@ -61,7 +60,7 @@ def submit(
     """Send image files, or folders of them, to a running system."""
     outputs = {key: rest.pop(key) for key in ("pdf", "csv", "paper")}
     client = _connect(**rest)
-    files, others = http.collect(list(paths), SUFFIXES)
+    files, others = http.collect(list(paths))
     if others:
         click.echo(f"Left out of the folders, being no images: {others:,}.", err=True)
     model = _model(client, model)
