@@ -256,15 +256,19 @@ def refuse(session: Session, job: Job, image: Image, refused: Refused) -> None:
 def _twins(session: Session, image: Image) -> Sequence[Image]:
     """Lock and return the files this upload speaks for: itself and those of the same hash.
 
-    One that has been accepted is not among them; nothing takes that back.
+    One that has been accepted is not among them; nothing takes that back. ``image`` may have been
+    read in another session: it is as it stands now.
     """
     same = Image.id == image.id
     if image.sha256 is not None:
         same = and_(Image.job_id == image.job_id, Image.sha256 == image.sha256)
-    return session.scalars(
+    found = session.scalars(
         select(Image)
         .where(same, Image.state.in_(_UNDECIDED))
         .order_by(Image.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
+    if image not in found:
+        session.refresh(image)
+    return found

@@ -74,7 +74,8 @@ def put_image(job_id: int, image_id: int) -> Response:
     """Take one file's bytes. A file that is refused is an answer like any other, not an error."""
     wiring, user = wired(), person()
     with wiring.database.reading() as session:
-        image = _find(session, accounts.find_job_to_handle(session, user, job_id), image_id)
+        job = accounts.find_job_to_handle(session, user, job_id)
+        image = _find(session, job, image_id)
     stream = raw_body()
     result: Accepted | Refused
     if image.state not in (ImageState.EXPECTED, ImageState.REFUSED):
@@ -85,7 +86,7 @@ def put_image(job_id: int, image_id: int) -> Response:
     except Refused as refused:
         drain(stream, wiring.limits.max_bytes)
         result = refused
-    return jsonify(_note(job_id, image_id, result))
+    return jsonify(_note(job, image, result))
 
 
 def _find(session: Session, job: Job, image_id: int) -> Image:
@@ -96,10 +97,10 @@ def _find(session: Session, job: Job, image_id: int) -> Image:
     return image
 
 
-def _note(job_id: int, image_id: int, result: Accepted | Refused) -> Summary:
+def _note(job: Job, image: Image, result: Accepted | Refused) -> Summary:
+    """Write down what became of a file; both rows were read before its bytes came."""
     with wired().database.writing() as session:
-        job = accounts.find_job_to_handle(session, person(), job_id)
-        image = _find(session, job, image_id)
+        session.add_all((job, image))
         if isinstance(result, Refused):
             jobs.refuse(session, job, image, result)
         else:
