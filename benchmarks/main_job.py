@@ -21,7 +21,6 @@ from benchmarks.bare import BareLoop
 from benchmarks.rig import Rig, running
 from benchmarks.table import Row, row_of, show
 from core import jobs
-from core.intake import SUFFIXES
 from core.models import Job, Prediction
 from hematovision.client import collect
 from ml.bundle import Bundle, default_bundle_path
@@ -32,7 +31,7 @@ _HELD = 1000
 
 def spread(folder: Path, count: int) -> list[Path]:
     """So many of a folder's images, from all over it."""
-    files = [file.path for file in collect([folder], SUFFIXES)[0]]
+    files = [file.path for file in collect([folder])[0]]
     step = max(1, len(files) // count)
     return files[::step][:count]
 

@@ -8,7 +8,7 @@ import secrets
 from enum import StrEnum
 
 from sqlalchemy import Select, delete, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from core.db import insert_if_new, utcnow
 from core.errors import NotAllowed, NotFound
@@ -103,9 +103,10 @@ def issue_token(
 
 def find_token(session: Session, secret: str, kind: TokenKind) -> Token | None:
     """Return the token, its active person loaded, or None if it is unknown or has run out."""
-    token = session.scalars(
-        select(Token).where(Token.digest == _digest(secret), Token.kind == kind)
-    ).first()
+    # One query, since every request of a program comes this way.
+    with_person = joinedload(Token.user).joinedload(User.roles)
+    known = select(Token).where(Token.digest == _digest(secret), Token.kind == kind)
+    token = session.scalars(known.options(with_person)).unique().first()
     if token is None or (token.expires_at and token.expires_at < utcnow()):
         return None
     return token if token.user.active else None

@@ -70,15 +70,24 @@ class LocalBlobs:
     @contextmanager
     def stage(self) -> Iterator[_LocalStaging]:
         """Yield a temporary file on the store's own file system, so that keeping it is a rename."""
+        handle, path = self._staging_file()
+        with os.fdopen(handle, "w+b") as file:
+            staging = _LocalStaging(self._root, path, file)
+            try:
+                yield staging
+            finally:
+                if not staging.moved:
+                    path.unlink(missing_ok=True)
+
+    def _staging_file(self) -> tuple[int, Path]:
+        """Open a new file; its folder is made when it turns out to be missing, not looked for."""
         folder = self._root / "staging"
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder)
-        path = Path(name)
         try:
-            with os.fdopen(handle, "w+b") as file:
-                yield _LocalStaging(self._root, path, file)
-        finally:
-            path.unlink(missing_ok=True)
+            handle, name = tempfile.mkstemp(dir=folder)
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=folder)
+        return handle, Path(name)
 
     def put(self, key: str, data: bytes) -> None:
         """Write aside, flush to the disk, rename."""
@@ -110,6 +119,7 @@ class LocalBlobs:
 class _LocalStaging:
     def __init__(self, root: Path, path: Path, file: BinaryIO) -> None:
         self.file = file
+        self.moved = False
         self._root = root
         self._path = path
 
@@ -119,9 +129,13 @@ class _LocalStaging:
             return
         self.file.flush()
         os.fsync(self.file.fileno())
-        target.parent.mkdir(parents=True, exist_ok=True)
         # Two uploads of the same bytes may meet here; the rename of the second is harmless.
-        self._path.replace(target)
+        try:
+            self._path.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._path.replace(target)
+        self.moved = True
 
 
 class MemoryBlobs:

@@ -6,6 +6,7 @@ HematoVisionError                 message is a sentence for the person, safe to 
 ├── NotAllowed                    this person may not do that
 ├── Conflict                      not in this state
 ├── Refused                       an upload that is not accepted; carries a code
+├── BadArchive                    an archive that can't be read, or no further
 ├── BlobMissing                   the bytes behind a key are gone
 ├── QueueUnavailable              the broker can't be reached; the work is kept in SQL
 └── LeaseLost                     another worker has this shard now; drop the result
@@ -43,6 +44,10 @@ class Refused(HematoVisionError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class BadArchive(HematoVisionError):
+    """An archive that is none, damaged, or beyond its caps. What came before in it is kept."""
 
 
 class BlobMissing(HematoVisionError):

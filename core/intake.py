@@ -35,6 +35,12 @@ REASONS = {
     "animated": "The file holds several pictures. Send each picture as a file of its own.",
     "changed": "The bytes that arrived are not those that were announced. Send the file again.",
     "not_received": "The file never arrived. Send it in a new job.",
+    "outside": "Its name leads out of the archive. Pack the folder itself.",
+    "special": "This is a link or a special file. Put the file itself into the archive.",
+    "encrypted": "The file is locked by a password. Pack the archive without one.",
+    "packed": "The file is packed in a way that is not read here. Pack an ordinary .zip.",
+    "corrupt": "The archive is damaged at this file. Pack it again and send it to the same job.",
+    "nested": "This is an archive within the archive. Send it by itself.",
 }
 
 
@@ -55,6 +61,18 @@ class Accepted:
     format: str
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file that came unannounced, by its path in what was sent, and what became of it.
+
+    ``size`` is in bytes, as it was said to be where the file was not read.
+    """
+
+    name: str
+    size: int
+    result: Accepted | Refused
 
 
 def refusal(code: str, limit: float = 0) -> Refused:
@@ -120,6 +138,16 @@ def _examine(file: BinaryIO, sha256: str, size: int, limits: Limits) -> Accepted
     if several:
         raise refusal("animated")
     return Accepted(sha256, size, kind, width, height)
+
+
+def is_image_name(name: str) -> bool:
+    """Say whether a file of a folder or an archive is meant to be sent, by its path in there.
+
+    Hidden files are the desktop's own, also those that are named like images.
+    """
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in {"", "."}]
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return name.lower().endswith(SUFFIXES) and not hidden
 
 
 def one_line(text: str) -> str:

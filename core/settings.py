@@ -83,6 +83,9 @@ class Settings(BaseSettings):
         50_000_000, ge=4096, description="Largest image that is accepted, in pixels."
     )
     max_job_files: int = Field(100_000, ge=1, description="Most files in one job.")
+    max_archive_bytes: int = Field(
+        16 * 1024**3, ge=1024, description="Largest archive, as sent and unpacked, in bytes."
+    )
     log_level: LogLevel = Field(LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
 
     @classmethod

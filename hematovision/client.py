@@ -14,15 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 
 from core.errors import ConfigurationError, HematoVisionError
+from core.intake import is_image_name
 
 MANIFEST_PAGE = 500
 _PARALLEL = 4
 _PATIENCE_SECONDS = 120.0
+_TAKING_IN_SECONDS = 3600.0
+_CHUNK = 256 * 1024
 _ENDED = {"finished", "failed", "cancelled"}
 # What became of a file that is not part of the job: the server refused it, or it can't be read.
 LEFT_OUT = {"refused", "missing"}
@@ -106,6 +109,16 @@ class Client:
             return _unreadable(file, error)
         return Sent(file, answer["state"], answer.get("message"))
 
+    def send_archive(self, job_id: int, file: BinaryIO) -> dict[str, Any]:
+        """Send a .zip or .tar, from its start again if the connection breaks off.
+
+        The server takes nothing twice. It answers when all files are taken in, which may last.
+        """
+        timeout = httpx.Timeout(60, connect=5, read=_TAKING_IN_SECONDS)
+        path, whole = f"/jobs/{job_id}/archive", _Whole(file)
+        answer: dict[str, Any] = self._patiently("PUT", path, content=whole, timeout=timeout).json()
+        return answer
+
     def download(self, path: str, target: Path) -> None:
         """Write what ``path`` serves to ``target``, whole or not at all."""
         aside = target.with_name(f"{target.name}.part")
@@ -126,7 +139,7 @@ class Client:
                 file.write(chunk)
 
     def _patiently(self, method: str, path: str, **content: Any) -> httpx.Response:
-        deadline, pause = time.monotonic() + _PATIENCE_SECONDS, 0.2
+        deadline, pause = 0.0, 0.2
         while True:
             try:
                 response = self._http.request(method, path, **content)
@@ -136,10 +149,25 @@ class Client:
                 if response.status_code not in {502, 503, 504}:
                     return response if response.is_success else _raise(response)
                 problem = f"The server answered {response.status_code}."
+            deadline = deadline or time.monotonic() + _PATIENCE_SECONDS
             if time.monotonic() > deadline:
                 raise ServerError(f"{problem} Is it running? What was sent is kept; try again.")
             time.sleep(pause)
             pause = min(5.0, pause * 2)
+
+
+class _Whole:
+    """A file as a request's body, read from its start each time it is sent."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        # httpx asks it for the length, which goes ahead of the bytes.
+        self.fileno = file.fileno
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while chunk := self._file.read(_CHUNK):
+            yield chunk
 
 
 class Rejected(ServerError):
@@ -217,7 +245,7 @@ def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
     client.download(f"/reports/{report['id']}/pdf", target)
 
 
-def collect(paths: list[Path], suffixes: tuple[str, ...]) -> tuple[list[LocalFile], int]:
+def collect(paths: list[Path]) -> tuple[list[LocalFile], int]:
     """Return the files to send, sorted by name, and how many of the folders' files are left out.
 
     A file is sent whatever its name; of a folder, the images in it and below are.
@@ -232,7 +260,7 @@ def collect(paths: list[Path], suffixes: tuple[str, ...]) -> tuple[list[LocalFil
             found.append(LocalFile(path, path.name))
             continue
         inside = [LocalFile(one, one.relative_to(path).as_posix()) for one in _files_below(path)]
-        images = [one for one in inside if _is_image(one, suffixes)]
+        images = [one for one in inside if is_image_name(one.name)]
         found += images
         others += len(inside) - len(images)
     if not found:
@@ -243,9 +271,3 @@ def collect(paths: list[Path], suffixes: tuple[str, ...]) -> tuple[list[LocalFil
 def _files_below(folder: Path) -> Iterator[Path]:
     for root, _, names in os.walk(folder):
         yield from (Path(root) / name for name in names)
-
-
-def _is_image(file: LocalFile, suffixes: tuple[str, ...]) -> bool:
-    """Hidden files are the desktop's own, also those that are named like images."""
-    hidden = any(part.startswith(".") for part in file.name.split("/"))
-    return file.path.suffix.lower() in suffixes and not hidden

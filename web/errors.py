@@ -29,6 +29,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from core.errors import (
+    BadArchive,
     BlobMissing,
     Conflict,
     HematoVisionError,
@@ -51,6 +52,7 @@ class NotSignedIn(HematoVisionError):
 
 _STATUS: dict[type[HematoVisionError], int] = {
     BadInput: 400,
+    BadArchive: 400,
     Refused: 400,
     NotSignedIn: 401,
     NotAllowed: 403,

@@ -67,10 +67,10 @@ def connect(app: Flask, settings: Settings) -> None:
 
 def _limit_body(settings: Settings) -> None:
     """Allow each kind of request the body it needs and no more."""
-    if request.endpoint == "uploads.put_image":
+    if request.endpoint in {"uploads.put_image", "archives.put_archive"}:
         if request.mimetype in {"multipart/form-data", "application/x-www-form-urlencoded"}:
             raise BadInput("Send the file's bytes as they are, as application/octet-stream.")
-        # Streamed, never held: `core.intake` stops at the largest file and refuses it by name.
+        # Streamed, never held: `core.intake` and `core.archives` stop at the largest they take.
         request.max_content_length = sys.maxsize
     elif request.endpoint == "uploads.manifest":
         request.max_content_length = _MANIFEST_BYTES

@@ -9,6 +9,7 @@ from flask import current_app
 from sqlalchemy.exc import OperationalError
 
 from core import jobs, making
+from core.archives import Caps
 from core.blobs import BlobStore, image_key
 from core.db import Database
 from core.errors import QueueUnavailable
@@ -35,6 +36,11 @@ class Wiring:
     def limits(self) -> Limits:
         """What the door accepts."""
         return Limits(self.settings.max_file_bytes, self.settings.max_pixels)
+
+    @property
+    def caps(self) -> Caps:
+        """What an archive may hold."""
+        return Caps(self.settings.max_job_files, self.settings.max_archive_bytes)
 
     def keeps(self, sha256: str) -> bool:
         """Say whether the store still holds the image of this hash."""

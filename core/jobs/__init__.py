@@ -6,7 +6,7 @@ is rung for next and sweeps up what crashes left, `queries` and `differential` r
 which order rows are locked. No bytes, no Celery and no pages here.
 """
 
-from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open
+from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open, take
 from core.jobs.differential import (
     ClassCount,
     Differential,
@@ -90,6 +90,7 @@ __all__ = [
     "standing",
     "submit",
     "sweep",
+    "take",
     "to_check",
     "waiting_interactive",
 ]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core import registry
 from core.errors import Conflict, Refused
-from core.intake import Accepted, clean_name, one_line
+from core.intake import Accepted, Arrival, clean_name, one_line
 from core.jobs.lock import require_receiving
 from core.jobs.queries import image_states
 from core.models import Image, Job
@@ -19,6 +19,8 @@ from core.states import ImageState, JobState
 _TOO_LATE = "This job no longer receives files. Start a new one."
 # SQLite takes some thousands of variables in a statement; PostgreSQL plans short lists faster.
 _PART = 500
+# Nothing takes back what has been accepted.
+_UNDECIDED = (ImageState.EXPECTED, ImageState.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,7 @@ def announce(
     Raises:
         Conflict: the job no longer receives files, or would hold more than ``most``.
     """
-    require_receiving(session, job, _TOO_LATE)
-    before = sum(image_states(session, job.id).values())
-    images, fresh = _matched(session, job, entries, before)
-    if before + len(fresh) > most:
-        raise Conflict(f"A job holds at most {most:,} files. Split the batch into several jobs.")
+    images, fresh = _entered(session, job, entries, most)
     held = _held(session, job.owner_id, fresh, kept)
     for image in fresh:
         if image.sha256 in held:
@@ -79,6 +77,32 @@ def announce(
     return _with_need(images)
 
 
+def take(session: Session, job: Job, arrivals: Sequence[Arrival], most: int) -> None:
+    """Announce files that have come already, and note what became of each, in one go.
+
+    Which of them were announced before is told as `announce` tells it, so that taking the same
+    files twice changes nothing. Files of the same bytes that are still expected have come too.
+
+    Raises:
+        Conflict: as `announce`.
+    """
+    images, fresh = _entered(session, job, [_entry(one) for one in arrivals], most)
+    session.add_all(fresh)
+    for image, arrival in zip(images, arrivals, strict=True):
+        if image.state in _UNDECIDED:
+            _settle(image, arrival.result)
+    kept = {one.result.sha256: one.result for one in arrivals if isinstance(one.result, Accepted)}
+    same = and_(Image.job_id == job.id, Image.sha256.in_(sorted(kept)))
+    for twin in session.scalars(select(Image).where(same, Image.state.in_(_UNDECIDED))):
+        _arrive(twin, kept[twin.sha256 or ""])
+
+
+def _entry(arrival: Arrival) -> Entry:
+    if isinstance(arrival.result, Accepted):
+        return Entry(arrival.name, arrival.result.size, arrival.result.sha256)
+    return Entry(arrival.name, arrival.size)
+
+
 def require_open(job: Job) -> None:
     """Raise `Conflict` for a job that, as it was read, receives no more: before bytes are taken."""
     if job.state is not JobState.RECEIVING:
@@ -86,6 +110,18 @@ def require_open(job: Job) -> None:
 
 
 _Announced = dict[tuple[str, int], list[Image]]
+
+
+def _entered(
+    session: Session, job: Job, entries: Sequence[Entry], most: int
+) -> tuple[list[Image], list[Image]]:
+    """Lock a job for more files; return the image of each entry, and those that are new."""
+    require_receiving(session, job, _TOO_LATE)
+    before = sum(image_states(session, job.id).values())
+    images, fresh = _matched(session, job, entries, before)
+    if before + len(fresh) > most:
+        raise Conflict(f"A job holds at most {most:,} files. Split the batch into several jobs.")
+    return images, fresh
 
 
 def _matched(
@@ -187,6 +223,14 @@ def _arrive(image: Image, accepted: Accepted) -> None:
     image.format, image.width, image.height = accepted.format, accepted.width, accepted.height
 
 
+def _settle(image: Image, result: Accepted | Refused) -> None:
+    if isinstance(result, Refused):
+        image.state = ImageState.REFUSED
+        image.reason, image.message = result.code, str(result)
+    else:
+        _arrive(image, result)
+
+
 def receive(session: Session, job: Job, image: Image, accepted: Accepted) -> None:
     """Note that an image's bytes are kept; its twins of the same announced hash have come too.
 
@@ -206,22 +250,25 @@ def refuse(session: Session, job: Job, image: Image, refused: Refused) -> None:
     """
     require_receiving(session, job, _TOO_LATE, shared=True)
     for one in _twins(session, image):
-        one.state = ImageState.REFUSED
-        one.reason, one.message = refused.code, str(refused)
+        _settle(one, refused)
 
 
 def _twins(session: Session, image: Image) -> Sequence[Image]:
     """Lock and return the files this upload speaks for: itself and those of the same hash.
 
-    One that has been accepted is not among them; nothing takes that back.
+    One that has been accepted is not among them; nothing takes that back. ``image`` may have been
+    read in another session: it is as it stands now.
     """
     same = Image.id == image.id
     if image.sha256 is not None:
         same = and_(Image.job_id == image.job_id, Image.sha256 == image.sha256)
-    return session.scalars(
+    found = session.scalars(
         select(Image)
-        .where(same, Image.state.in_((ImageState.EXPECTED, ImageState.REFUSED)))
+        .where(same, Image.state.in_(_UNDECIDED))
         .order_by(Image.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
+    if image not in found:
+        session.refresh(image)
+    return found

@@ -9,14 +9,21 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from core.cells import NOTICE
-from core.intake import SUFFIXES
 from core.outcomes import FEW_IMAGES, MARKS, Outcome
 from core.reports import PAPERS
 from core.settings import Settings
+from hematovision import archive
 from hematovision import client as http
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
@@ -58,16 +65,15 @@ def submit(
     wait: bool,
     **rest: Any,
 ) -> None:
-    """Send image files, or folders of them, to a running system."""
+    """Send image files, folders of them, or one .zip, .tar or .tar.gz, to a running system."""
     outputs = {key: rest.pop(key) for key in ("pdf", "csv", "paper")}
     client = _connect(**rest)
-    files, others = http.collect(list(paths), SUFFIXES)
-    if others:
-        click.echo(f"Left out of the folders, being no images: {others:,}.", err=True)
+    packed = archive.chosen(list(paths))
+    files = [] if packed else _collect(list(paths))
     model = _model(client, model)
     title = {"name": name or paths[0].absolute().name, "reference": reference}
     job_id = job or client.call("POST", "/jobs", title)["id"]
-    missing = _send(client, job_id, files)
+    missing = _send_archive(client, job_id, packed) if packed else _send(client, job_id, files)
     wanted = {"without_missing": missing, "model": model}
     shown = client.call("POST", f"/jobs/{job_id}/submit", wanted)
     click.echo(f"Job {job_id} is queued: {client.server}{shown['url']}", err=True)
@@ -76,6 +82,13 @@ def submit(
         _print_summary(shown)
         _fetch(client, job_id, **outputs)
         raise SystemExit(0 if shown["state"] == "finished" else 1)
+
+
+def _collect(paths: list[Path]) -> list[http.LocalFile]:
+    files, others = http.collect(paths)
+    if others:
+        click.echo(f"Left out of the folders, being no images: {others:,}.", err=True)
+    return files
 
 
 def _model(client: http.Client, wanted: str) -> str:
@@ -109,6 +122,28 @@ def _send(client: http.Client, job_id: int, files: list[http.LocalFile]) -> bool
     for sent in left_out:
         click.echo(f"{sent.state.capitalize()}: {sent.file.name}: {sent.message}", err=True)
     return any(sent.state == "missing" for sent in left_out)
+
+
+def _send_archive(client: http.Client, job_id: int, path: Path) -> bool:
+    """Send an archive and name what was refused of it; nothing of it can be missing."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("Sending", total=path.stat().st_size)
+
+        def show(sent: int, held: int) -> None:
+            bar.update(task, completed=sent, description=f"Sending, {held:,} files taken in")
+
+        try:
+            answer = archive.send(client, job_id, path, show)
+        except http.ServerError as error:
+            raise click.ClickException(f"{error} Go on with --job {job_id}.") from error
+    for one in answer["refusals"]:
+        click.echo(f"Refused: {one['name']}: {one['message']}", err=True)
+    if more := answer["refused"] - len(answer["refusals"]):
+        click.echo(f"Refused: {more:,} more, listed on the job's page.", err=True)
+    if answer["skipped"]:
+        click.echo(f"Left out, being no images: {answer['skipped']:,}.", err=True)
+    return False
 
 
 def _follow(client: http.Client, job_id: int) -> dict[str, Any]:

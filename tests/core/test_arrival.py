@@ -6,11 +6,13 @@ import pytest
 
 from core import jobs
 from core.accounts import RoleName
-from core.errors import Conflict
+from core.errors import Conflict, Refused
+from core.intake import Arrival
 from core.jobs import Entry
+from core.models import Job
 from core.states import ImageState
 from tests.conftest import MakePerson
-from tests.core.conftest import Life, sha
+from tests.core.conftest import Life, accepted, sha
 
 
 def _entry(name: str, content: object | None = None, size: int = 100) -> Entry:
@@ -176,3 +178,47 @@ def test_bytes_that_the_store_has_lost_are_asked_for_again(life: Life) -> None:
         second = jobs.create(session, life.job(first).owner_id, "again")
         answer = jobs.announce(session, second, [_entry("a.png", "a")], 10, lambda _: False)
         assert [needed for _, needed in answer] == [True]
+
+
+def _take(life: Life, job_id: int, *arrivals: Arrival) -> None:
+    with life.database.writing() as session:
+        job = session.get_one(Job, job_id)
+        jobs.take(session, job, arrivals, life.settings.max_job_files)
+
+
+def _arrival(name: str, content: object) -> Arrival:
+    return Arrival(name, 100, accepted(content))
+
+
+def test_files_that_came_unannounced_are_taken_once_however_often(life: Life) -> None:
+    job_id = life.open()
+    refused = Arrival("b.png", 7, Refused("empty", "The file is empty."))
+    for _ in range(2):
+        _take(life, job_id, _arrival("a.png", "a"), refused, _arrival("x/a.png", "a"))
+    found = [(i.name, i.position, i.state.value, i.reason) for i in life.images(job_id)]
+    assert found == [
+        ("a.png", 0, "received", None),
+        ("b.png", 1, "refused", "empty"),
+        ("x/a.png", 2, "received", None),
+    ]
+
+
+def test_a_refused_file_that_comes_again_sound_is_received(life: Life) -> None:
+    job_id = life.open()
+    _take(life, job_id, Arrival("a.png", 100, Refused("corrupt", "Pack it again.")))
+    _take(life, job_id, _arrival("a.png", "a"))
+    (image,) = life.images(job_id)
+    assert (image.state, image.reason, image.sha256) == (ImageState.RECEIVED, None, sha("a"))
+    _take(life, job_id, Arrival("a.png", 100, Refused("corrupt", "Pack it again.")))
+    assert life.images(job_id)[0].state is ImageState.RECEIVED
+
+
+def test_what_comes_unannounced_counts_towards_a_jobs_largest_size(life: Life) -> None:
+    life.settings = life.settings.model_copy(update={"max_job_files": 1})
+    job_id = life.open()
+    _take(life, job_id, _arrival("a.png", "a"))
+    with pytest.raises(Conflict, match="at most 1 files"):
+        _take(life, job_id, _arrival("b.png", "b"))
+    life.submit(job_id)
+    with pytest.raises(Conflict, match="no longer receives"):
+        _take(life, job_id, _arrival("a.png", "a"))

@@ -86,6 +86,21 @@ def test_a_folder_is_classified_and_agrees_with_predict(
     assert all(NOTICE in page.extract_text() for page in pages)
 
 
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_an_archive_is_a_job_as_its_folder_would_be(
+    stack: Stack, crops: Callable[[int], Path], tmp_path: Path, kind: str
+) -> None:
+    folder = crops(16)
+    (folder / "notes.txt").write_text("taken on Monday")
+    packed = shutil.make_archive(str(tmp_path / "slide"), kind, folder)
+    done = stack.run("submit", packed, "--wait", "--csv", str(tmp_path / "r.csv"))
+    assert done.returncode == 0, done.stderr
+    assert "Left out, being no images: 1." in done.stderr
+    names = {f"{file.parent.name}/{file.name}" for file in folder.glob("*/*.jpeg")}
+    assert set(_rows(tmp_path / "r.csv")) == names
+    assert len(names) == 16
+
+
 def test_killed_workers_and_a_killed_broker_lose_and_double_nothing(
     stack: Stack, crops: Callable[[int], Path], database_env: dict[str, str]
 ) -> None:

@@ -147,7 +147,7 @@ def test_a_half_sent_job_is_offered_again(laboratory: Browser, png: Png) -> None
     laboratory.call("POST", f"/jobs/{job}/manifest", {"files": files})
     assert "Half" in laboratory.get("/").text
     page = laboratory.get(f"/jobs/{job}").text
-    assert "1 announced files have not arrived" in page
+    assert "1 announced file has not arrived" in page
     assert "Go on without the missing" in page
     answer = laboratory.submit(f"/jobs/{job}/submit")
     assert answer.location == f"/jobs/{job}"

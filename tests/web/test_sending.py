@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +102,63 @@ def test_files_that_were_not_chosen_again_are_waited_for(
     page.locator("#files").set_input_files(files[:2])
     expect(page.locator("[data-trouble]")).to_contain_text("1 announced files have not arrived")
     assert content(api("GET", f"/jobs/{job}"))["state"] == "receiving"
+
+
+def packed(files: list[Path], name: str) -> Path:
+    """Return a .zip of the files, and a broken image among them, beside them."""
+    archive = files[0].with_name(name)
+    with zipfile.ZipFile(archive, "w") as out:
+        for file in files:
+            out.write(file, f"slide/{file.name}")
+        out.writestr("slide/broken.png", b"no image")
+    return archive
+
+
+def test_one_archive_becomes_a_job(page: Page, api: Api, files: list[Path]) -> None:
+    page.locator("#files").set_input_files(packed(files, "slide 7.zip"))
+    expect(page.locator("[data-what]")).to_contain_text("slide 7.zip")
+    expect(page.locator("#name")).to_have_value("slide 7")
+    expect(page.locator("[data-go]")).to_have_text("Submit the archive")
+    page.locator("[data-go]").click()
+    expect(page.locator(".problems")).to_contain_text("slide/broken.png")
+    job = content(api("GET", "/jobs/1"))
+    assert (job["state"], job["counts"]["refused"], job["counts"]["waiting"]) == ("queued", 1, 3)
+
+
+def test_an_archive_is_dropped_on_a_job_that_receives(
+    page: Page, server: str, api: Api, files: list[Path]
+) -> None:
+    job = half_sent(api, files)
+    page.goto(f"{server}/jobs/{job}")
+    other = files[0].with_name("slides.rar")
+    other.write_bytes(b"Rar!")
+    page.locator("#files").set_input_files(other)
+    expect(page.locator("[data-trouble]")).to_contain_text("Pack the images as .zip")
+    with zipfile.ZipFile(files[0].with_name("all.zip"), "w") as out:
+        for file in files:
+            out.write(file, file.name)
+    page.locator("#files").set_input_files(files[0].with_name("all.zip"))
+    expect(page.locator("[data-job]")).to_have_attribute("data-state", "queued")
+    assert content(api("GET", f"/jobs/{job}"))["counts"]["received"] == 3
+
+
+def test_what_can_not_be_sent_as_an_archive_says_what_to_do(page: Page, files: list[Path]) -> None:
+    archive = packed(files, "a.zip")
+    for given, sentence in (
+        ([archive, files[0]], "one archive at a time"),
+        ([packed(files, "b.7z")], "Pack the images as .zip"),
+    ):
+        page.locator("#files").set_input_files(given)
+        expect(page.locator("[data-unread]")).to_contain_text(sentence)
+        expect(page.locator("[data-chosen]")).to_be_hidden()
+
+
+def test_a_damaged_archive_says_so_and_the_job_goes_on_receiving(
+    page: Page, api: Api, files: list[Path]
+) -> None:
+    archive = packed(files, "a.zip")
+    archive.write_bytes(archive.read_bytes()[:-30])
+    page.locator("#files").set_input_files(archive)
+    page.locator("[data-go]").click()
+    expect(page.locator("[data-trouble]")).to_contain_text("damaged or ends too early")
+    assert content(api("GET", "/jobs/1"))["state"] == "receiving"

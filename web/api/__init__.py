@@ -7,7 +7,17 @@ from flask import Blueprint
 
 def blueprints() -> list[Blueprint]:
     """Return the blueprints of the API, and the health check."""
-    from web.api import explanations, health, images, jobs, models, reports, results, uploads
+    from web.api import (
+        archives,
+        explanations,
+        health,
+        images,
+        jobs,
+        models,
+        reports,
+        results,
+        uploads,
+    )
 
-    modules = (explanations, health, images, jobs, models, reports, results, uploads)
+    modules = (archives, explanations, health, images, jobs, models, reports, results, uploads)
     return [module.blueprint for module in modules]

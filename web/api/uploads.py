@@ -6,9 +6,9 @@ sent twice. No transaction is open while bytes arrive.
 
 from __future__ import annotations
 
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -18,16 +18,14 @@ from core.intake import Accepted, Limits
 from core.models import Image, Job
 from core.states import ImageState
 from web.accounts import person
+from web.api.bodies import drain, raw_body
 from web.api.requests import body_as
-from web.errors import BadInput
 from web.summaries import Summary
 from web.wiring import wired
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/api/v1/jobs/<id:job_id>")
 MOST_ENTRIES = 1000
 _LARGEST = 2**62
-_CHUNK = 256 * 1024
-_BROKE_OFF = "The connection broke off within the file. Send it again."
 
 
 class File(BaseModel):
@@ -76,18 +74,19 @@ def put_image(job_id: int, image_id: int) -> Response:
     """Take one file's bytes. A file that is refused is an answer like any other, not an error."""
     wiring, user = wired(), person()
     with wiring.database.reading() as session:
-        image = _find(session, accounts.find_job_to_handle(session, user, job_id), image_id)
-    stream = cast(BinaryIO, _Body(cast(BinaryIO, request.stream), request.content_length))
+        job = accounts.find_job_to_handle(session, user, job_id)
+        image = _find(session, job, image_id)
+    stream = raw_body()
     result: Accepted | Refused
     if image.state not in (ImageState.EXPECTED, ImageState.REFUSED):
-        _drain(stream, wiring.limits.max_bytes)
+        drain(stream, wiring.limits.max_bytes)
         return jsonify(_state(image))
     try:
         result = intake.accept(stream, wiring.blobs, wiring.limits, announced=image.sha256)
     except Refused as refused:
-        _drain(stream, wiring.limits.max_bytes)
+        drain(stream, wiring.limits.max_bytes)
         result = refused
-    return jsonify(_note(job_id, image_id, result))
+    return jsonify(_note(job, image, result))
 
 
 def _find(session: Session, job: Job, image_id: int) -> Image:
@@ -98,45 +97,15 @@ def _find(session: Session, job: Job, image_id: int) -> Image:
     return image
 
 
-def _note(job_id: int, image_id: int, result: Accepted | Refused) -> Summary:
+def _note(job: Job, image: Image, result: Accepted | Refused) -> Summary:
+    """Write down what became of a file; both rows were read before its bytes came."""
     with wired().database.writing() as session:
-        job = accounts.find_job_to_handle(session, person(), job_id)
-        image = _find(session, job, image_id)
+        session.add_all((job, image))
         if isinstance(result, Refused):
             jobs.refuse(session, job, image, result)
         else:
             jobs.receive(session, job, image, result)
         return _state(image)
-
-
-class _Body:
-    """The request's bytes, which must all come.
-
-    The web server ends the stream alike for a whole body and for a sender that broke off; half a
-    file would then be refused as damaged, for good, instead of being asked for again.
-    """
-
-    def __init__(self, stream: BinaryIO, length: int | None) -> None:
-        self._stream = stream
-        self._left = length
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, none at the end. Raises `BadInput` if it came too early."""
-        try:
-            chunk = self._stream.read(size)
-        except (BlockingIOError, TimeoutError) as error:
-            raise BadInput(_BROKE_OFF) from error
-        if self._left is not None:
-            self._left -= len(chunk)
-            if not chunk and self._left > 0:
-                raise BadInput(_BROKE_OFF)
-        return chunk
-
-
-def _drain(stream: BinaryIO, most: int) -> None:
-    """Read what is left, within reason: a sender that is cut off never sees the answer."""
-    while most > 0 and (chunk := stream.read(_CHUNK)):
-        most -= len(chunk)
 
 
 def _state(image: Image) -> Summary:

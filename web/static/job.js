@@ -1,5 +1,6 @@
 // A job's page: live while it runs, a gallery that loads as it is scrolled, reports, resuming.
 
+import { archiveIn, sendArchive } from "./archive.js";
 import { listen, unreadWords } from "./files.js";
 import { localTimes } from "./page.js";
 import { call, fragment, pause, replaceRegions } from "./requests.js";
@@ -114,16 +115,21 @@ function receive(box) {
   folder.hidden = false;
   listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), async (chosen, unread) => {
     if (busy || (unread && !confirm(unreadWords(unread))) || !chosen.length) return;
+    const { archive, problem } = archiveIn(chosen);
+    if (problem) return view.fail(problem);
     busy = true;
     try {
+      if (archive) {
+        await sendArchive(job, archive, view);
+        return location.reload();
+      }
       const upload = new Upload(job, chosen, Number(box.dataset.maxBytes), (now) => view.show(now));
       view.show(upload);
       await upload.run();
       await submitSent(job, upload);
       location.reload();
     } catch (error) {
-      view.box.hidden = false;
-      view.fail(error.message);
+        view.fail(error.message);
     }
     busy = false;
   });

@@ -1,5 +1,6 @@
 // The submit page: choose, see what will be sent, send; for one image, see the verdict at once.
 
+import { archiveIn, sendArchive, withoutSuffix } from "./archive.js";
 import { filesize, folderOf, kinds, listen, unreadWords } from "./files.js";
 import { call, pause } from "./requests.js";
 import { SendingView, submitSent, Upload } from "./upload.js";
@@ -11,18 +12,21 @@ const folder = document.getElementById("folder");
 const verdict = find("verdict", document);
 const view = new SendingView(form);
 let chosen = [];
+let archive = null;
 let busy = false;
 
 function take(files, unread) {
   if (busy) return;
-  find("unread").textContent = unreadWords(unread);
-  find("unread").hidden = !unread;
-  if (!files.length) return;
-  chosen = files;
+  const { archive: packed, problem } = archiveIn(files);
+  find("unread").textContent = problem || unreadWords(unread);
+  find("unread").hidden = !problem && !unread;
+  if (!files.length || problem) return;
+  [chosen, archive] = [files, packed];
   showVerdict(false);
-  const one = files.length === 1;
+  const alone = files.length === 1;
+  const one = alone && !archive;
   const size = files.reduce((sum, { file }) => sum + file.size, 0);
-  find("what").textContent = one
+  find("what").textContent = alone
     ? `${files[0].name}, ${filesize(size)}`
     : `${files.length.toLocaleString("en")} files, ${filesize(size)} (${kinds(files)})`;
   const most = Number(form.dataset.most);
@@ -30,9 +34,9 @@ function take(files, unread) {
     find("what").textContent += `. A job holds at most ${most.toLocaleString("en")}: choose fewer.`;
   }
   find("go").disabled = files.length > most;
-  find("go").textContent = one ? "Predict" : `Submit ${files.length.toLocaleString("en")} images`;
+  find("go").textContent = one ? "Predict" : archive ? "Submit the archive" : `Submit ${files.length.toLocaleString("en")} images`;
   find("fields").hidden = one;
-  document.getElementById("name").value = folderOf(files) || (one ? files[0].name : defaultName());
+  document.getElementById("name").value = folderOf(files) || (alone ? withoutSuffix(files[0].name) : defaultName());
   for (const name of ["chosen", "actions", "clear"]) find(name).hidden = false;
   find("drop").classList.add("filled");
   preview(one ? files[0].file : null);
@@ -67,7 +71,7 @@ function preview(file) {
 }
 
 function clear() {
-  chosen = [];
+  [chosen, archive] = [[], null];
   form.reset();
   preview(null);
   find("drop").classList.remove("filled");
@@ -85,8 +89,12 @@ async function send() {
       reference: document.getElementById("reference").value,
       model: model(),
     });
-    const one = chosen.length === 1;
+    const one = chosen.length === 1 && !archive;
     if (!one) history.replaceState(null, "", job.url);
+    if (archive) {
+      await sendArchive(job.id, archive, view);
+      return location.assign(job.url);
+    }
     const upload = new Upload(job.id, chosen, Number(form.dataset.maxBytes), (now) => view.show(now));
     view.show(upload);
     await upload.run();
@@ -96,7 +104,6 @@ async function send() {
       location.assign(job.url);
     }
   } catch (error) {
-    view.box.hidden = false;
     view.fail(error.message);
   }
   busy = false;
@@ -144,7 +151,7 @@ function tell(image) {
 input.multiple = true;
 // What is dropped never reaches the input, so the browser must not insist on it.
 input.required = false;
-find("invitation").textContent = "Drop images or a folder here, or click to choose images";
+find("invitation").textContent = "Drop images, a folder, or one .zip or .tar here, or click to choose";
 find("folder-line").hidden = false;
 find("actions").hidden = true;
 folder.hidden = false;

@@ -148,7 +148,16 @@ export class SendingView {
     this.frame ??= requestAnimationFrame(() => this.#draw());
   }
 
+  // For what has no figures to draw: the bar moves without saying how far.
+  tell(words) {
+    this.box.hidden = false;
+    this.bar.removeAttribute("value");
+    this.figures.textContent = words;
+  }
+
   fail(message) {
+    this.box.hidden = false;
+    if (this.bar.position < 0) this.bar.value = 0;
     this.trouble.textContent = message;
     this.trouble.hidden = false;
   }

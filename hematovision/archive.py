@@ -1,0 +1,51 @@
+"""One .zip or .tar from the command line: which file it is, and how far its sending is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from core.archives import SUFFIXES, is_archive_name
+from core.errors import ConfigurationError
+from hematovision.client import Client
+
+_POLL_SECONDS = 0.5
+
+
+def chosen(paths: list[Path]) -> Path | None:
+    """Return the archive that is to be sent, or None where files and folders are.
+
+    Raises:
+        ConfigurationError: it is of a kind that is not read, or there is something beside it.
+    """
+    archives = [path for path in paths if path.is_file() and is_archive_name(path.name)]
+    if not archives:
+        return None
+    if len(paths) > 1:
+        raise ConfigurationError("Send one archive at a time, and nothing beside it.")
+    if not archives[0].name.lower().endswith(SUFFIXES):
+        raise ConfigurationError(
+            f"{archives[0].name} can't be read here. Pack the images as .zip, .tar or .tar.gz, "
+            "or send their folder."
+        )
+    return archives[0]
+
+
+def send(
+    client: Client, job_id: int, path: Path, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Send an archive; return the server's counts of its files and the first refusals.
+
+    ``progress`` hears, now and then, the bytes sent and the files that the job holds by then.
+
+    Raises:
+        ServerError: as `Client.send_archive`.
+    """
+    with path.open("rb") as file, ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(client.send_archive, job_id, file)
+        while wait([sending], _POLL_SECONDS).not_done:
+            held = client.call("GET", f"/jobs/{job_id}")["counts"]["received"]
+            progress(file.tell(), held)
+        return sending.result()

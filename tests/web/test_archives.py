@@ -1,0 +1,153 @@
+"""Taking in archives: what is in them, what is refused by name or left out, sending again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import zipfile
+
+from tests.web.conftest import Api, Browser, Png, content, on_both, open_job, send
+from tests.web.packing import Pack, every_kind, problem, put, states, zipped
+
+
+@on_both
+@every_kind
+def test_an_archive_is_taken_in_as_its_files_would_be(api: Api, png: Png, pack: Pack) -> None:
+    job = open_job(api)
+    files = {f"slide 7/{i}.png": png(i) for i in range(6)} | {"slide 7/note.jpg": b"not an image"}
+    answer = content(put(api, job, pack(files | {"slide 7/again.png": png(0)})))
+    assert (answer["accepted"], answer["refused"], answer["skipped"]) == (7, 1, 0)
+    (refusal,) = answer["refusals"]
+    assert (refusal["name"], refusal["reason"]) == ("slide 7/note.jpg", "not_an_image")
+    found = states(api, job)
+    assert set(found) == {*files, "slide 7/again.png"}
+    assert found["slide 7/note.jpg"] == "not_an_image"
+    counts = content(api("POST", f"/jobs/{job}/submit", json={}))["counts"]
+    assert (counts["received"], counts["duplicates"], counts["refused"]) == (8, 1, 1)
+
+
+@on_both
+@every_kind
+def test_sending_an_archive_again_takes_nothing_twice(api: Api, png: Png, pack: Pack) -> None:
+    job = open_job(api)
+    archive = pack({"a.png": png(1), "b.png": png(2), "no.png": b"no"})
+    first, again = (content(put(api, job, archive)) for _ in range(2))
+    assert again == first
+    assert content(api("GET", f"/jobs/{job}"))["counts"]["received"] == 3
+
+
+@on_both
+def test_an_archive_brings_what_a_manifest_announced(api: Api, png: Png) -> None:
+    job = open_job(api)
+    files = [{"name": f"{i}.png", "size": len(png(i))} for i in range(2)]
+    api("POST", f"/jobs/{job}/manifest", json={"files": files})
+    put(api, job, zipped({"0.png": png(0), "1.png": png(1)}))
+    assert states(api, job) == {"0.png": "received", "1.png": "received"}
+
+
+@on_both
+def test_the_bytes_of_a_file_that_is_still_expected_come_under_another_name(
+    api: Api, png: Png
+) -> None:
+    job = open_job(api)
+    send(api, job, {"first.png": png(0)})
+    line = {"name": "x.png", "size": len(png(1)), "sha256": hashlib.sha256(png(1)).hexdigest()}
+    api("POST", f"/jobs/{job}/manifest", json={"files": [line]})
+    put(api, job, zipped({"y.png": png(1)}))
+    assert states(api, job) == dict.fromkeys(("first.png", "x.png", "y.png"), "received")
+
+
+@every_kind
+def test_what_a_folders_upload_leaves_out_is_skipped(api: Api, png: Png, pack: Pack) -> None:
+    job = open_job(api)
+    left_out = ("notes.txt", "__MACOSX/a.png", "._a.png", ".hidden/a.png", "x/.DS_Store", "f.zi")
+    answer = content(put(api, job, pack({"./a.png": png(1)} | dict.fromkeys(left_out, b"x"))))
+    assert (answer["accepted"], answer["refused"], answer["skipped"]) == (1, 0, len(left_out))
+    assert states(api, job) == {"a.png": "received"}
+
+
+@every_kind
+def test_names_that_lead_outside_and_archives_within_are_refused(
+    api: Api, png: Png, pack: Pack
+) -> None:
+    job = open_job(api)
+    names = ("../../etc/a.png", "/b.png", "C:/c.png", "d/../../e.png", "..\\f.png")
+    answer = content(put(api, job, pack(dict.fromkeys(names, png(1)) | {"slides.tar": b"x"})))
+    assert (answer["accepted"], answer["refused"]) == (0, 6)
+    reasons = [one["reason"] for one in answer["refusals"]]
+    assert reasons == ["outside"] * 5 + ["nested"]
+    assert all(not name.startswith(("/", "..")) for name in states(api, job))
+
+
+def test_links_and_devices_in_a_tar_are_refused(api: Api, png: Png) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)
+        for number, kind in enumerate(kinds):
+            info = tarfile.TarInfo(f"{number}.png")
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+        folder = tarfile.TarInfo("folder.png")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        good = tarfile.TarInfo("good.png")
+        good.size = len(png(1))
+        archive.addfile(good, io.BytesIO(png(1)))
+    job = open_job(api)
+    answer = content(put(api, job, out.getvalue()))
+    assert [one["reason"] for one in answer["refusals"]] == ["special"] * 4
+    assert states(api, job)["good.png"] == "received"
+
+
+def test_a_link_in_a_zip_is_refused(api: Api) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        info = zipfile.ZipInfo("a.png")
+        info.create_system, info.external_attr = 3, 0o120777 << 16
+        archive.writestr(info, "/etc/passwd")
+    answer = content(put(api, open_job(api), out.getvalue()))
+    assert answer["refusals"][0]["reason"] == "special"
+
+
+def test_locked_and_oddly_packed_files_are_refused_one_by_one(api: Api, png: Png) -> None:
+    locked = bytearray(zipped({"a.png": png(1)}))
+    for mark, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        locked[locked.index(mark) + offset] |= 1
+    answer = content(put(api, open_job(api), bytes(locked)))
+    assert [one["reason"] for one in answer["refusals"]] == ["encrypted"]
+    packed = zipped({"a.png": png(1)}, zipfile.ZIP_LZMA)
+    answer = content(put(api, open_job(api), packed))
+    assert [one["reason"] for one in answer["refusals"]] == ["packed"]
+
+
+def test_an_archive_for_another_persons_job_is_not_taken(api: Api, png: Png) -> None:
+    job = open_job(api)
+    archive = zipped({"a.png": png(1)})
+    assert put(api, job, archive, "b@laboratory.test").status_code == 404
+    assert put(api, job, archive, "doctor@clinic.test").status_code == 403
+    assert states(api, job) == {}
+
+
+def test_an_archive_for_a_job_that_was_submitted_is_not_taken(api: Api, png: Png) -> None:
+    job = open_job(api)
+    send(api, job, {"a.png": png(1)})
+    api("POST", f"/jobs/{job}/submit", json={})
+    answer = put(api, job, zipped({"b.png": png(2)}))
+    assert answer.status_code == 409
+    assert "no longer receives files" in content(answer)["error"]["message"]
+
+
+def test_an_archive_is_sent_as_it_is_and_not_as_a_form(api: Api, png: Png) -> None:
+    form = {"archive": (io.BytesIO(zipped({"a.png": png(1)})), "a.zip")}
+    answer = api("PUT", f"/jobs/{open_job(api)}/archive", data=form)
+    assert "Send the file's bytes as they are" in problem(answer)
+
+
+def test_a_browser_sends_an_archive_with_its_token(laboratory: Browser, png: Png) -> None:
+    job = content(laboratory.call("POST", "/jobs", {"name": "By hand"}))["id"]
+    path = f"/api/v1/jobs/{job}/archive"
+    archive = zipped({"a.png": png(1)})
+    assert laboratory.client.put(path, data=archive).status_code == 400
+    answer = laboratory.client.put(path, data=archive, headers={"X-CSRFToken": laboratory.csrf})
+    assert content(answer)["accepted"] == 1
