@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from core.db import clock, insert_if_new, utcnow
+from core.bulk import insert_new_rows, update_rows
+from core.db import clock, utcnow
 from core.errors import LeaseLost
 from core.jobs.differential import tally
 from core.jobs.lock import LIVE
@@ -209,8 +210,7 @@ def record(
         raise LeaseLost(f"Shard {claim.shard_id} belongs to another worker now.")
     _write_predictions(session, model_digest, verdicts)
     rows = [image_row(id_, result, model_digest) for id_, result in results.items()]
-    if rows:
-        session.execute(update(Image), rows)
+    update_rows(session, Image, rows)
 
 
 def record_shadow(session: Session, model_digest: str, verdicts: dict[int, Verdict]) -> None:
@@ -219,8 +219,7 @@ def record_shadow(session: Session, model_digest: str, verdicts: dict[int, Verdi
 
 
 def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, Verdict]) -> None:
-    if not verdicts:
-        return
+    now = utcnow()
     rows = [
         {
             "image_id": id_,
@@ -233,11 +232,11 @@ def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, 
             "familiarity": verdict.familiarity,
             "box": list(verdict.box) if verdict.box else None,
             "probabilities": list(verdict.probabilities),
-            "created_at": utcnow(),
+            "created_at": now,
         }
         for id_, verdict in verdicts.items()
     ]
-    session.execute(insert_if_new(session, Prediction), rows)
+    insert_new_rows(session, Prediction, rows)
 
 
 def image_row(id_: int, result: Verdict | Failure, model_digest: str) -> dict[str, Any]:

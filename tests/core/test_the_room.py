@@ -21,6 +21,7 @@ MODULES = {
     "archives.reading",
     "archives.taking",
     "blobs",
+    "bulk",
     "cells",
     "db",
     "errors",
