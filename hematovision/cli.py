@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Score a model bundle on labelled images."),
     "adapt": ("adapt", "Adapt a model bundle to a laboratory by its own labelled crops."),
     "model": ("models", "List, add, activate and roll back models."),
+    "plan": ("planning", "Say how many workers a batch needs by a certain time."),
     "user": ("people", "Add and list people, and make their API tokens."),
     "web": ("service", "Run the web server alone."),
     "worker": ("service", "Run classifying workers alone."),

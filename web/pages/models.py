@@ -12,9 +12,8 @@ from werkzeug.wrappers import Response
 
 from core import accounts, registry
 from core.accounts import RoleName
-from core.db import clock
 from core.errors import NotAllowed
-from core.jobs import WORKER_SECONDS
+from core.jobs import alive
 from core.models import Model, Worker
 from web.accounts import person
 from web.model_summaries import summarise_listed
@@ -52,7 +51,7 @@ def _was_active(one: Summary) -> bool:
 
 def _held(session: Session) -> list[str]:
     """Return the digests that live workers hold loaded, once for each that does."""
-    live = select(Worker.models).where(Worker.seen_at > clock() - WORKER_SECONDS)
+    live = select(Worker.models).where(alive())
     return [digest for models in session.scalars(live) for digest in models]
 
 

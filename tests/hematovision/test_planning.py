@@ -1,0 +1,122 @@
+"""How many workers a batch needs: the sums, the times, and what the command says."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from core import accounts
+from core.db import Database, clock
+from core.models import Image, Job, Shard, Worker
+from core.states import JobState, Lane, ShardState
+from hematovision.cli import main
+from hematovision.planning import Measured, NoSuchTime, moment, plan
+
+NOON = dt.datetime(2026, 3, 1, 12, 0, 30, tzinfo=dt.UTC)
+KNOWN = Measured(speed=50.0, processes=2, waiting=0, file_bytes=10_000.0, row_bytes=1_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [("90m", 1.5), ("8h", 8), ("1h30m", 1.5), (" 1H ", 1), ("13:00", 0.9917), ("12:00", 23.9917)],
+)
+def test_a_time_is_a_clock_s_or_a_span(text: str, hours: float) -> None:
+    assert (moment(text, NOON) - NOON).total_seconds() / 3600 == pytest.approx(hours, abs=1e-3)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "25:00", "12:60", "0m", "h", "-3h", "1.5h"])
+def test_what_is_no_time_is_told(text: str) -> None:
+    with pytest.raises(NoSuchTime, match="06:30"):
+        moment(text, NOON)
+
+
+def test_the_sums() -> None:
+    found = plan(9_000, 100.0, KNOWN)
+    assert found.rate == 90.0
+    assert found.processes == 2
+    assert found.seconds == pytest.approx(100.0)
+    assert (found.store_bytes, found.database_bytes) == (90e6, 9_000_000)
+
+
+def test_what_waits_goes_first() -> None:
+    busy = Measured(50.0, 2, 9_000, None, 1_000)
+    assert plan(9_000, 100.0, busy).processes == 4
+    assert plan(9_000, 100.0, busy).seconds == pytest.approx(200.0)
+
+
+def test_without_workers_no_end_is_promised() -> None:
+    assert plan(10, 1.0, Measured(50.0, 0, 0, None, 1_000)).seconds is None
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
+    assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
+    return Database(f"sqlite:///{tmp_path / 'hematovision.db'}")
+
+
+def add_worker(database: Database, speed: float | None, name: str = "host:1") -> None:
+    with database.writing() as session:
+        seen = {"model_digest": "d", "seen_at": clock(), "images_per_second": speed}
+        session.add(Worker(name=name, device="cpu", backend="onnxruntime", **seen))
+
+
+def add_job(database: Database) -> None:
+    """A job of 6,000 images that wait, of which one is there in person."""
+    with database.writing() as session:
+        owner = accounts.first_administrator(session, "admin@localhost")
+        job = Job(owner_id=owner.id, name="night", state=JobState.RUNNING)
+        session.add(job)
+        session.flush()
+        waiting = ShardState.WAITING
+        session.add(Shard(job_id=job.id, lane=Lane.BATCH, state=waiting, size=6_000))
+        session.add(Image(job_id=job.id, position=0, name="a", size=20_000))
+
+
+def asked(*words: str) -> Result:
+    return CliRunner().invoke(main, ["plan", *words])
+
+
+def test_the_command_answers_from_what_workers_measured(database: Database) -> None:
+    for number, speed in enumerate((40.0, 50.0, 60.0, None)):
+        add_worker(database, speed, f"host:{number}")
+    add_job(database)
+    said = asked("--images", "30000", "--by", "2m").output
+    assert "30,000 images, after 6,000 that wait already, by" in said
+    assert "300.0 images/s" in said
+    assert "A worker process does 50.0 images/s, as measured here: 7 needed, 4 running." in said
+    assert "done in 3 min 20 s" in said
+    assert "Add 3 more" in said
+    assert "600 MB for the files" in said
+
+
+def test_enough_workers_are_enough(database: Database) -> None:
+    add_worker(database, 50.0)
+    said = asked("--images", "100", "--by", "8h").output
+    assert "1 needed, 1 running" in said
+    assert "Add" not in said
+    assert "the size of the files is not known" in said
+
+
+def test_a_speed_may_be_given_where_none_was_measured(database: Database) -> None:
+    said = asked("--images", "1000", "--by", "1h", "--speed", "20")
+    assert "20.0 images/s, as given: 1 needed, 0 running" in said.output
+    assert "No worker runs" in said.output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--images", "10", "--by", "1h"), "No worker has measured its speed yet"),
+        (("--images", "10", "--by", "later"), "'later' is no time"),
+    ],
+)
+def test_what_can_t_be_answered_says_what_to_do(
+    database: Database, words: tuple[str, ...], sentence: str
+) -> None:
+    done = asked(*words)
+    assert done.exit_code == 1
+    assert sentence in done.output
