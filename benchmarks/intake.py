@@ -26,12 +26,13 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import click
 import httpx
 
+from benchmarks.table import Row, row_of
 from core import accounts
 from core.db import Database
 from core.states import TokenKind
@@ -53,6 +54,9 @@ class Round:
     growth_most: float
     quiet: list[float]
     pages: list[float] = field(default_factory=list)
+
+
+Rounds = dict[str, list[Round]]
 
 
 def copied(files: list[LocalFile], folder: Path) -> float:
@@ -207,7 +211,7 @@ def _rank(seconds: list[float], share: float) -> float:
     return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def show(rounds: dict[str, list[Round]], copies: list[float], hashes: list[float]) -> None:
+def show(rounds: Rounds, copies: list[float], hashes: list[float]) -> None:
     """Print the medians as one table."""
     median = statistics.median
     click.echo(f"copied {median(copies):,.0f}/s, hashed {median(hashes):,.0f}/s (medians)")
@@ -231,19 +235,13 @@ def show(rounds: dict[str, list[Round]], copies: list[float], hashes: list[float
         )
 
 
-@click.command()
-@click.argument("folder", type=click.Path(exists=True, path_type=Path))
-@click.option("--files", "count", default=10_000, show_default=True, help="How many are sent.")
-@click.option("--pairs", default=5, show_default=True, help="How often each is measured.")
-@click.option("--port", default=8766, show_default=True, help="Port of the system under test.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write every figure here, as JSON.")
-def main(folder: Path, count: int, pairs: int, port: int, out: Path | None) -> None:
-    """Print how fast FOLDER's images are taken in, in each way, beside copying and hashing them."""
-    files = collect([folder])[0][:count]
-    click.echo(f"{len(files):,} files, {sum(f.path.stat().st_size for f in files) / 2**20:,.0f} MB")
+def measure(
+    files: list[LocalFile], pairs: int, port: int
+) -> tuple[Rounds, list[float], list[float]]:
+    """The rounds of each way, and files/s of copying and of hashing, one of each a pair."""
     copies: list[float] = []
     hashes: list[float] = []
-    rounds: dict[str, list[Round]] = {way: [] for way in WAYS}
+    rounds: Rounds = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as work:
         archives = Path(work) / "archives"
         pack(files, archives)
@@ -254,6 +252,30 @@ def main(folder: Path, count: int, pairs: int, port: int, out: Path | None) -> N
                 rounds[way].append(sent(way, files, archives, port))
             rates = ", ".join(f"{way} {rounds[way][-1].rate:,.0f}/s" for way in WAYS)
             click.echo(f"{number}: copied {copies[-1]:,.0f}/s, hashed {hashes[-1]:,.0f}/s, {rates}")
+    return rounds, copies, hashes
+
+
+def rows(rounds: Rounds, copies: list[float], hashes: list[float]) -> Iterator[Row]:
+    """Each way against copying and hashing, and archives against single bodies."""
+    for way, those in rounds.items():
+        rates = [one.rate for one in those]
+        grown = f"web processes grew by {max(one.growth_sum for one in those):.0f} MB"
+        for what, base in (("copying", copies), ("hashing", hashes)):
+            row = row_of(f"taken in as {way}", f"{what} the same files", rates, base)
+            yield replace(row, figure=f"{statistics.median(rates):,.0f} files/s; {grown}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--files", "count", default=10_000, show_default=True, help="How many are sent.")
+@click.option("--pairs", default=5, show_default=True, help="How often each is measured.")
+@click.option("--port", default=8766, show_default=True, help="Port of the system under test.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write every figure here, as JSON.")
+def main(folder: Path, count: int, pairs: int, port: int, out: Path | None) -> None:
+    """Print how fast FOLDER's images are taken in, in each way, beside copying and hashing them."""
+    files = collect([folder])[0][:count]
+    click.echo(f"{len(files):,} files, {sum(f.path.stat().st_size for f in files) / 2**20:,.0f} MB")
+    rounds, copies, hashes = measure(files, pairs, port)
     show(rounds, copies, hashes)
     if out:
         every = {way: [asdict(one) for one in those] for way, those in rounds.items()}

@@ -10,19 +10,20 @@ among them, from the job being queued to its end.
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import click
 from sqlalchemy import insert
 
 from benchmarks.rig import Rig, running
+from benchmarks.table import Row
 from core import jobs
 from core.models import Image, Job
 from core.states import ImageState
+from worker.main import available_cores
 
 _PART = 5000
 
@@ -78,16 +79,9 @@ def runs(rig: Rig, images: int, count: int) -> Iterator[Run]:
         yield Run(images / seconds, spent)
 
 
-@click.command()
-@click.option("--database", type=click.Choice(["sqlite", "postgresql"]), default="postgresql")
-@click.option("--images", default=50_000, show_default=True, help="Images of each job.")
-@click.option("--pairs", default=5, show_default=True, help="How often it is measured.")
-@click.option("--workers", default=0, help="Worker processes; 0 is one a core.")
-def main(database: str, images: int, pairs: int, workers: int) -> None:
-    """Print speed and processor time of the platform alone."""
-    processes = workers or os.cpu_count() or 1
+def measure(database: str, images: int, pairs: int, processes: int) -> list[Run]:
+    """Some jobs on one system."""
     command = [sys.executable, "-m", "benchmarks.null_worker"]
-    click.echo(f"{images:,} images a job, {processes} null workers, {database}")
     found: list[Run] = []
     with running(database=database, workers=processes, worker=command) as rig:
         rig.wait_for_workers(processes)
@@ -95,6 +89,32 @@ def main(database: str, images: int, pairs: int, workers: int) -> None:
             found.append(one)
             parts = ", ".join(f"{kind} {ms:.3f}" for kind, ms in sorted(one.milliseconds.items()))
             click.echo(f"{one.speed:8,.0f} images/s  {one.total:.3f} ms an image: {parts}")
+    return found
+
+
+def row(found: Sequence[Run], database: str, looking: float) -> Row:
+    """What the platform costs an image against what looking at it costs, in processor time.
+
+    ``looking`` is the milliseconds of one core that reading and the network take.
+    """
+    speed = statistics.median(one.speed for one in found)
+    total = statistics.median(one.total for one in found)
+    figure = f"{total:.3f} ms an image; {speed:,.0f} images/s through queue and SQL"
+    ratios = tuple(one.total / looking for one in found)
+    what = f"the platform's own processor time an image, {database}"
+    return Row(what, f"looking at it, {looking:.1f} ms", ratios, figure, "≤ 0.3 ms, ≥ 3,000/s")
+
+
+@click.command()
+@click.option("--database", type=click.Choice(["sqlite", "postgresql"]), default="postgresql")
+@click.option("--images", default=50_000, show_default=True, help="Images of each job.")
+@click.option("--pairs", default=5, show_default=True, help="How often it is measured.")
+@click.option("--workers", default=0, help="Worker processes; 0 is one a core.")
+def main(database: str, images: int, pairs: int, workers: int) -> None:
+    """Print speed and processor time of the platform alone."""
+    processes = workers or available_cores()
+    click.echo(f"{images:,} images a job, {processes} null workers, {database}")
+    found = measure(database, images, pairs, processes)
     speed = statistics.median(one.speed for one in found)
     total = statistics.median(one.total for one in found)
     click.echo(f"median: {speed:,.0f} images/s, {total:.3f} ms of processor time an image")
