@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: run test setup lint types imports locks clean
+.PHONY: run test setup lint types imports bench locks clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/hematovision up $(UP)
@@ -23,6 +23,11 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+# Everything that compares, in one table; about an hour, on a machine that does nothing else.
+IMAGES ?= ../shared/data/bccd4/TRAIN
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks $(IMAGES) $(BENCH)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
