@@ -40,22 +40,39 @@ Results = dict[int, Verdict | Failure]
 
 
 def classify_shard(here: WorkerProcess, shard_id: int) -> None:
-    """Classify one shard's images and record them, unless it is done, dropped or another's."""
+    """Classify a shard's images and record them: this one's, or of big jobs the one in turn."""
+    claim = _claim(here, shard_id)
+    if claim is not None:
+        _classify(here, claim)
+
+
+def _claim(here: WorkerProcess, shard_id: int) -> Claim | None:
+    """Take the shard whose turn it is; None if all that were rung for are done or others'."""
+    passed: list[int] = []
+    while True:
+        with here.database.writing() as session:
+            turn = jobs.in_turn(session, shard_id, passed)
+            claim = jobs.claim(session, turn, here.name, here.settings.lease_seconds)
+        if claim or turn in passed:
+            return claim
+        # Another was quicker; what its own message rang for must not be left lying.
+        passed.append(turn)
+
+
+def _classify(here: WorkerProcess, claim: Claim) -> None:
     seconds = here.settings.lease_seconds
-    with here.database.writing() as session:
-        claim = jobs.claim(session, shard_id, here.name, seconds)
-    if claim is None:
-        return
     started = time.monotonic()
     try:
         with kept(lambda: _renew(here, claim), seconds) as lease:
             digest, results = _results(here, claim, lease)
         shadows = _record(here, claim, digest, results)
     except LeaseLost:
-        log.warning("Shard %d is another worker's now, or cancelled: results dropped.", shard_id)
+        log.warning(
+            "Shard %d is another worker's now, or cancelled: results dropped.", claim.shard_id
+        )
         return
     except (OSError, SQLAlchemyError) as error:
-        log.warning("Shard %d is tried again later: %s.", shard_id, type(error).__name__)
+        log.warning("Shard %d is tried again later: %s.", claim.shard_id, type(error).__name__)
         _forgive(here, claim)
         return
     _note(here, claim, results, time.monotonic() - started)

@@ -16,7 +16,7 @@ from core.jobs.differential import (
     models_of,
     to_check,
 )
-from core.jobs.dispatch import Swept, dispatch, go_on, sweep
+from core.jobs.dispatch import Swept, dispatch, go_on, in_turn, sweep, waiting_interactive
 from core.jobs.queries import (
     WORKER_SECONDS,
     Counts,
@@ -43,7 +43,6 @@ from core.jobs.shards import (
     record_shadow,
     renew,
     settle,
-    waiting_interactive,
 )
 from core.jobs.submission import cancel, retry_failed, run_again, submit
 
@@ -74,6 +73,7 @@ __all__ = [
     "forgive",
     "go_on",
     "images_per_second",
+    "in_turn",
     "known_verdicts",
     "live_workers",
     "models_of",

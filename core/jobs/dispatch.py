@@ -6,19 +6,19 @@ cancelling acts at once, and a job of fifty images is not held up by one of ten 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from core import making
 from core.db import Database, clock
 from core.jobs.lock import LIVE
 from core.jobs.queries import alive, live_workers
 from core.jobs.recovery import take_back_lost
-from core.jobs.shards import settle
+from core.jobs.shards import free, settle
 from core.models import Job, Made, Shard
 from core.queue import CLASSIFY, TaskQueue
 from core.settings import Settings
@@ -144,6 +144,40 @@ def _next_of(session: Session, lane: Lane, job_id: int) -> int | None:
         .limit(1)
         .with_for_update(skip_locked=True)
     )
+
+
+def in_turn(session: Session, shard_id: int, passed: Collection[int] = ()) -> int:
+    """Return the shard that is to be done when a message rings for this one.
+
+    For a big job's it is the one whose job has the fewest images under way, of all that were rung
+    for: what comes late but small is not held up by what stands in the queue already. Those in
+    ``passed`` were taken by others meanwhile.
+    """
+    lane = session.scalar(select(Shard.lane).where(Shard.id == shard_id))
+    if lane is not Lane.BATCH:
+        return shard_id
+    other = aliased(Shard)
+    under_way = (
+        select(func.coalesce(func.sum(other.size), 0))
+        .where(other.job_id == Shard.job_id, other.state == ShardState.LEASED)
+        .correlate(Shard)
+        .scalar_subquery()
+    )
+    rung = and_(Shard.lane == Lane.BATCH, Shard.state == ShardState.PUBLISHED)
+    found = session.scalar(
+        select(Shard.id)
+        .where(or_(rung, and_(Shard.id == shard_id, free())), Shard.id.not_in(passed))
+        .order_by(under_way, Shard.id)
+        .limit(1)
+    )
+    return shard_id if found is None else found
+
+
+def waiting_interactive(session: Session, most: int) -> list[int]:
+    """Return the shards that somebody sits and waits for, the oldest first."""
+    waiting = Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED))
+    query = select(Shard.id).where(Shard.lane == Lane.INTERACTIVE, waiting)
+    return list(session.scalars(query.order_by(Shard.id).limit(most)))
 
 
 def sweep(database: Database, queue: TaskQueue, settings: Settings) -> Swept:

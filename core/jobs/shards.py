@@ -74,7 +74,7 @@ def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim
     job = session.execute(
         select(Job.id, Job.state, Job.model_digest, Shard.lane)
         .join(Shard, Job.id == Shard.job_id)
-        .where(Shard.id == shard_id, _free(), Job.state.in_(LIVE))
+        .where(Shard.id == shard_id, free(), Job.state.in_(LIVE))
     ).first()
     if job is None:
         return None
@@ -93,13 +93,6 @@ def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim
     return Claim(shard_id, job_id, fence, waiting_work(session, shard_id), model, lane)
 
 
-def waiting_interactive(session: Session, most: int) -> list[int]:
-    """Return the shards that somebody sits and waits for, the oldest first."""
-    waiting = Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED))
-    query = select(Shard.id).where(Shard.lane == Lane.INTERACTIVE, waiting)
-    return list(session.scalars(query.order_by(Shard.id).limit(most)))
-
-
 def _pin(session: Session, job_id: int) -> str | None:
     """Give a job that was submitted before any model was known to the active one; return that."""
     active = select(Model.digest).where(Model.state == ModelState.ACTIVE).scalar_subquery()
@@ -113,7 +106,7 @@ def _pin(session: Session, job_id: int) -> str | None:
 def _lease(session: Session, shard_id: int, worker: str, seconds: float) -> int | None:
     return session.scalar(
         update(Shard)
-        .where(Shard.id == shard_id, _free())
+        .where(Shard.id == shard_id, free())
         .values(
             state=ShardState.LEASED,
             worker=worker,
@@ -126,7 +119,8 @@ def _lease(session: Session, shard_id: int, worker: str, seconds: float) -> int 
     )
 
 
-def _free() -> ColumnElement[bool]:
+def free() -> ColumnElement[bool]:
+    """Whether a shard may be claimed: it waits, or its lease ran out."""
     return or_(
         Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED)),
         and_(Shard.state == ShardState.LEASED, Shard.lease_until < clock()),

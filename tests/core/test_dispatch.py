@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from sqlalchemy import update
 
@@ -115,6 +117,44 @@ def test_those_for_whom_somebody_waits_are_found_until_they_are_taken(life: Life
     life.claimed(a.id)
     with life.database.reading() as session:
         assert jobs.waiting_interactive(session, 4) == [b.id]
+
+
+def turn_of(life: Life, shard_id: int, passed: Collection[int] = ()) -> int:
+    with life.database.reading() as session:
+        return jobs.in_turn(session, shard_id, passed)
+
+
+def test_a_message_of_a_big_job_lets_one_in_that_has_less_under_way(life: Life) -> None:
+    big = life.submitted(40)
+    first, *rung = life.dispatch()
+    life.claimed(first)
+    small = life.submitted(8)
+    life.settings = life.settings.model_copy(update={"shards_per_worker": 9})
+    rung += life.dispatch()
+    ours = [shard.id for shard in life.shards(small)]
+    theirs = [shard.id for shard in life.shards(big) if shard.id in rung]
+    assert turn_of(life, theirs[0]) == ours[0]
+    assert turn_of(life, theirs[0], passed=ours) == theirs[0]
+    assert turn_of(life, first) == ours[0], "its own shard is under way already"
+
+
+def test_a_message_of_a_small_job_is_for_that_alone(life: Life) -> None:
+    life.submitted(40)
+    life.dispatch()
+    (shard,) = life.shards(life.submitted(2))
+    life.dispatch()
+    assert turn_of(life, shard.id) == shard.id
+
+
+def test_a_message_whose_lease_ran_out_is_for_its_shard_again(life: Life) -> None:
+    life.submitted(8)
+    (first, second) = life.dispatch()
+    life.claimed(first)
+    life.claimed(second)
+    assert life.claim(turn_of(life, first)) is None
+    life.let_lease_run_out(first)
+    assert turn_of(life, first) == first
+    assert life.claim(first)
 
 
 def test_jobs_of_one_lane_are_drawn_from_in_turn(life: Life) -> None:
