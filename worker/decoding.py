@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from core.blobs import BlobStore, image_key
@@ -37,16 +37,28 @@ class Decoder:
 
         A store that does not answer raises: that says nothing about the image.
         """
-        if work.pixels <= LARGE_PIXELS:
-            return self._read(work)
-        with self._large:
-            return self._read(work)
+        return self.decode(work, self.fetch(work))
 
-    def _read(self, work: Work) -> Reading | Failure:
+    def fetch(self, work: Work) -> bytes | Failure | None:
+        """The stored bytes of an image; None of a large one, which waits in the store."""
+        return None if work.pixels > LARGE_PIXELS else self._get(work)
+
+    def decode(self, work: Work, data: bytes | Failure | None) -> Reading | Failure:
+        """What the network sees of the image whose bytes `fetch` gave."""
+        if data is not None:
+            return self._read(work, data)
+        with self._large:
+            return self._read(work, self._get(work))
+
+    def _get(self, work: Work) -> bytes | Failure:
         try:
-            data = self._blobs.get(image_key(work.sha256))
+            return self._blobs.get(image_key(work.sha256))
         except BlobMissing:
             return _MISSING
+
+    def _read(self, work: Work, data: bytes | Failure) -> Reading | Failure:
+        if isinstance(data, Failure):
+            return data
         try:
             shape, steps = self._metadata.shape, self._metadata.preprocessing
             return read(data, shape, steps, self._max_pixels)
@@ -56,6 +68,22 @@ class Decoder:
             # No image, whatever it does to a decoder, may take its shard down with it.
             log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
             return _DAMAGED
+
+
+def readings(
+    decoder: Decoder, work: Sequence[Work], size: int, cores: int
+) -> Iterator[list[tuple[Work, Reading | Failure]]]:
+    """Yield batches of ``size`` in order, the next one being read while one is worked on.
+
+    With several cores, as many threads decode. With one, a second thread would only take turns
+    with the network, which costs some per cent; it fetches the bytes, and they are decoded here.
+    """
+    with ThreadPoolExecutor(cores, thread_name_prefix="decode") as pool:
+        if cores > 1:
+            yield from ahead(pool, decoder, work, size)
+            return
+        for batch in ahead(pool, decoder.fetch, work, size):
+            yield [(one, decoder.decode(one, data)) for one, data in batch]
 
 
 def ahead(

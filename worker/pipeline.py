@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
@@ -23,7 +22,7 @@ from core.states import Lane
 from ml.inference import Prediction
 from ml.looking import predictions
 from ml.reading import Reading
-from worker.decoding import Decoder, ahead
+from worker.decoding import Decoder, readings
 from worker.lease import Lease, kept
 from worker.models import Model
 from worker.packing import ModelUnusable
@@ -144,12 +143,11 @@ def classify(
         LeaseLost: another worker has the shard; the rest is not worth doing.
     """
     results, fresh = _known(here, model, claim)
-    read = Decoder(here.blobs, model.bundle.metadata, here.settings.max_pixels)
-    with ThreadPoolExecutor(here.decoders, thread_name_prefix="decode") as pool:
-        for batch in ahead(pool, read, fresh, BATCH):
-            lease.check()
-            results |= _judge(model, batch)
-            between()
+    decoder = Decoder(here.blobs, model.bundle.metadata, here.settings.max_pixels)
+    for batch in readings(decoder, fresh, BATCH, here.decoders):
+        lease.check()
+        results |= _judge(model, batch)
+        between()
     return results
 
 

@@ -6,14 +6,16 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from core.blobs import MemoryBlobs, image_key
 from core.jobs import Failure, Work
 from ml.bundle import Architecture, Metadata
 from ml.images import InputShape
+from ml.reading import Reading
 from tests.worker.conftest import png
-from worker.decoding import LARGE_PIXELS, Decoder, ahead
+from worker.decoding import LARGE_PIXELS, Decoder, ahead, readings
 
 NETWORK = Metadata("tiny", "1", ("a", "b"), InputShape(height=32, width=48), Architecture())
 
@@ -106,3 +108,19 @@ def test_no_more_than_one_batch_is_read_ahead() -> None:
 def test_nothing_to_read_yields_nothing() -> None:
     with ThreadPoolExecutor(1) as pool:
         assert list(ahead(pool, lambda w: w, [], 4)) == []
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_with_one_core_or_several_the_same_is_read(cores: int) -> None:
+    blobs = MemoryBlobs()
+    for seed, name in enumerate(("aa", "bb", "cc")):
+        blobs.put(image_key(name), png(seed))
+    large = Work(4, "aa", LARGE_PIXELS + 1)
+    work = [Work(1, "aa"), Work(2, "bb"), Work(3, "missing"), large, Work(5, "cc")]
+    decoder = Decoder(blobs, NETWORK, 10**6)
+    batches = list(readings(decoder, work, 2, cores))
+    assert [[one.image_id for one, _ in batch] for batch in batches] == [[1, 2], [3, 4], [5]]
+    read = {one.image_id: found for batch in batches for one, found in batch}
+    assert isinstance(read[3], Failure)
+    assert isinstance(read[1], Reading) and isinstance(read[4], Reading)
+    np.testing.assert_array_equal(read[1].pixels, read[4].pixels)
