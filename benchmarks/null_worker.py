@@ -70,8 +70,9 @@ def main(milliseconds: float) -> None:
         lease: Lease,
         between: Callable[[], None] = lambda: None,
     ) -> Results:
-        for _ in range(0, len(claim.work), pipeline.BATCH):
-            time.sleep(pipeline.BATCH * milliseconds / 1000)
+        for start in range(0, len(claim.work), pipeline.BATCH):
+            images = min(pipeline.BATCH, len(claim.work) - start)
+            time.sleep(images * milliseconds / 1000)
             lease.check()
             between()
         classes = model.bundle.metadata.classes

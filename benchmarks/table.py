@@ -34,16 +34,6 @@ class Row:
         """The middle ratio."""
         return statistics.median(self.ratios)
 
-    @property
-    def words(self) -> str:
-        """The row on one line."""
-        low, high = min(self.ratios), max(self.ratios)
-        aim = f", aim {self.aim}" if self.aim else ""
-        return (
-            f"{self.what}: {self.median:.3g} of {self.against} "
-            f"({low:.3g} to {high:.3g}, {len(self.ratios)} pairs{aim}); {self.figure}"
-        )
-
 
 def row_of(
     what: str, against: str, ours: Sequence[float], theirs: Sequence[float], aim: str = ""

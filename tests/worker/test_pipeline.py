@@ -6,6 +6,7 @@ import dataclasses
 import time
 from typing import BinaryIO
 
+import numpy as np
 import pytest
 from sqlalchemy import func, select, update
 
@@ -166,6 +167,23 @@ def test_a_small_job_overtakes_in_the_midst_of_a_shard(
     assert state_of(here, small[0]) is JobState.FINISHED
     assert state_of(here, big) is JobState.RUNNING
     assert counts_of(here, big).classified == 8
+
+
+@pytest.mark.parametrize(("device", "sizes"), [("cpu", [8, 8, 8]), ("gpu", [24])])
+def test_a_gpu_is_given_larger_batches(
+    here: WorkerProcess, submit: Submit, watched: Watched, device: str, sizes: list[int]
+) -> None:
+    submit(files(24))
+    with here.database.writing() as session:
+        claims = [jobs.claim(session, shard_id, here.name, 5) for shard_id in shards(here)]
+    work = tuple(one for claim in claims if claim for one in claim.work)
+    assert claims[0]
+    watched.device = device
+    before: list[int] = []
+    watched.meanwhile = lambda: before.append(watched.images)
+    whole = dataclasses.replace(claims[0], work=work)
+    classify(here, here.models.get(here.models.shipped.digest), whole, Lease())
+    assert np.diff([0, *before]).tolist() == sizes
 
 
 def test_an_unreadable_image_fails_by_name_and_the_others_are_classified(
