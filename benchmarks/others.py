@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
+from celery import Celery
 
 from benchmarks.main_job import job_speed, spread
 from benchmarks.rig import Rig, running
@@ -37,21 +38,19 @@ _READY_SECONDS = 180.0
 _BOUNDARY = "a-line-between-parts"
 
 
-class Celery:
+class KerasTasks:
     """The Keras way, on the rig's own broker."""
 
     def __init__(self, rig: Rig) -> None:
-        import benchmarks.other_celery as other
-
-        self._app, self._task = other.app, other.classify
-        self._app.conf.update(
-            broker_url=rig.settings.redis_url, result_backend=rig.settings.redis_url
-        )
+        url = rig.settings.redis_url
+        self._app = Celery("asking", broker=url, backend=url, set_as_current=False)
 
     def speed(self, files: Sequence[Path]) -> float:
         """Images/s from the first task sent to the last result read."""
         started = time.perf_counter()
-        waiting = [self._task.apply_async([str(file)], queue="other") for file in files]
+        waiting = [
+            self._app.send_task("other.classify", args=[str(file)], queue="other") for file in files
+        ]
         for one in waiting:
             one.get()
             one.forget()
@@ -139,14 +138,14 @@ def measure(files: Sequence[Path], part: int, bundle: Path, pairs: int, program:
             _started(_celery_command(), **name, **broker),
             _started(_bento_command(program), **name, **quiet),
         ):
-            celery, bento = Celery(rig), Bento()
-            celery.speed(files[:16])
+            tasks, bento = KerasTasks(rig), Bento()
+            tasks.speed(files[:16])
             _wait_for(bento, files[0])
             bento.speed(files[:200])
             rig.wait_for_workers(len(os.sched_getaffinity(0)))
             for number in range(1, pairs + 1):
                 ours.append(job_speed(rig, files))
-                keras.append(celery.speed(files[:part]))
+                keras.append(tasks.speed(files[:part]))
                 served.append(bento.speed(files))
                 click.echo(
                     f"round {number}: platform {ours[-1]:.1f}, Celery and Keras {keras[-1]:.1f}, "
