@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import and_, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from core import making
 from core.db import Database, clock
@@ -156,18 +156,19 @@ def in_turn(session: Session, shard_id: int, passed: Collection[int] = ()) -> in
     lane = session.scalar(select(Shard.lane).where(Shard.id == shard_id))
     if lane is not Lane.BATCH:
         return shard_id
-    other = aliased(Shard)
-    under_way = (
-        select(func.coalesce(func.sum(other.size), 0))
-        .where(other.job_id == Shard.job_id, other.state == ShardState.LEASED)
-        .correlate(Shard)
-        .scalar_subquery()
+    at_work = (
+        select(Shard.job_id, func.sum(Shard.size).label("images"))
+        .where(Shard.lane == Lane.BATCH, Shard.state == ShardState.LEASED)
+        .group_by(Shard.job_id)
+        .subquery()
     )
     rung = and_(Shard.lane == Lane.BATCH, Shard.state == ShardState.PUBLISHED)
     found = session.scalar(
         select(Shard.id)
+        .outerjoin(at_work, at_work.c.job_id == Shard.job_id)
         .where(or_(rung, and_(Shard.id == shard_id, free())), Shard.id.not_in(passed))
-        .order_by(under_way, Shard.id)
+        # Of one job's shards its own: many workers that ask at once do not all get the same.
+        .order_by(func.coalesce(at_work.c.images, 0), Shard.id != shard_id, Shard.id)
         .limit(1)
     )
     return shard_id if found is None else found
