@@ -22,10 +22,13 @@ BUSY_SECONDS = 30
 
 
 class Database:
-    """One engine and its sessions. Opened once a process; `dispose` after a fork."""
+    """One engine and its sessions. Opened once a process; `dispose` after a fork.
 
-    def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+    ``kept`` connections stay open; more are opened when they are needed, and closed again.
+    """
+
+    def __init__(self, url: str, kept: int = 5) -> None:
+        self.engine = _engine(url, kept)
         self._readers = sessionmaker(self.engine, expire_on_commit=False)
         writing = self.engine.execution_options(hematovision_writing=True)
         self._writers = sessionmaker(writing, expire_on_commit=False)
@@ -47,7 +50,7 @@ class Database:
         self.engine.dispose(close=not inherited)
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, kept: int) -> Engine:
     try:
         if url.startswith("sqlite"):
             engine = create_engine(
@@ -55,7 +58,7 @@ def _engine(url: str) -> Engine:
             )
             _prepare_sqlite(engine)
         else:
-            engine = create_engine(url, hide_parameters=True, pool_pre_ping=True)
+            engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=kept)
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(f"The database URL can't be used: {error}") from error
     return engine

@@ -26,6 +26,9 @@ from worker.models import Model, ModelStore, introduce, open_model
 from worker.packing import ModelUnusable
 
 _RETRY_SECONDS = 2.0
+# Heartbeats and renewed leases take a second connection for a moment; held by every process of a
+# large fleet, it would use up those that PostgreSQL has, 100 unless it is told otherwise.
+_KEPT_CONNECTIONS = 1
 # More threads than this wait for Python's lock and not for the decoder.
 _MOST_DECODERS = 8
 
@@ -64,7 +67,7 @@ def open_process(settings: Settings, threads: int) -> WorkerProcess:
     return WorkerProcess(
         name=process_name(os.getpid()),
         settings=settings,
-        database=Database(settings.database),
+        database=Database(settings.database, kept=_KEPT_CONNECTIONS),
         blobs=blobs,
         queue=CeleryQueue(settings.redis_url),
         models=ModelStore(

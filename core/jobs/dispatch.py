@@ -30,6 +30,8 @@ _RING_AGAIN_SECONDS = 10
 # over a weekend. A worker that starts is noticed by its heartbeat, and rung for at once.
 _RING_THE_EMPTY_HOUSE_SECONDS = 300
 _LANES = (Lane.INTERACTIVE, Lane.BATCH)
+# The number of PostgreSQL's lock for drawing; SQLite has one writer anyway.
+_DRAWING = 7_460_001
 _OUT = (ShardState.PUBLISHED, ShardState.LEASED)
 # How many workers live, and how many shards of each lane are out.
 _COUNTS = select(
@@ -89,7 +91,9 @@ def _ring(queue: TaskQueue, drawn: _Drawn) -> None:
 
 
 def _draw(session: Session, settings: Settings) -> _Drawn:
-    """Mark the next shards of every lane as published."""
+    """Mark the next shards of every lane as published; one draws at a time, or all see the room."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_DRAWING)))
     workers, *out = session.execute(_COUNTS).one()
     room = max(1, workers or 0) * settings.shards_per_worker
     return [
@@ -167,8 +171,8 @@ def in_turn(session: Session, shard_id: int, passed: Collection[int] = ()) -> in
         select(Shard.id)
         .outerjoin(at_work, at_work.c.job_id == Shard.job_id)
         .where(or_(rung, and_(Shard.id == shard_id, free())), Shard.id.not_in(passed))
-        # Of one job's shards its own: many workers that ask at once do not all get the same.
-        .order_by(func.coalesce(at_work.c.images, 0), Shard.id != shard_id, Shard.id)
+        # Of one job's shards its own, or any: many workers that ask at once don't get the same.
+        .order_by(func.coalesce(at_work.c.images, 0), Shard.id != shard_id, func.random())
         .limit(1)
     )
     return shard_id if found is None else found

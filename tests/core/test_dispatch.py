@@ -133,9 +133,9 @@ def test_a_message_of_a_big_job_lets_one_in_that_has_less_under_way(life: Life) 
     rung += life.dispatch()
     ours = [shard.id for shard in life.shards(small)]
     theirs = [shard.id for shard in life.shards(big) if shard.id in rung]
-    assert turn_of(life, theirs[0]) == ours[0]
+    assert turn_of(life, theirs[0]) in ours
     assert turn_of(life, theirs[0], passed=ours) == theirs[0]
-    assert turn_of(life, first) == ours[0], "its own shard is under way already"
+    assert turn_of(life, first) in ours, "its own shard is under way already"
 
 
 def test_a_message_of_a_small_job_is_for_that_alone(life: Life) -> None:
