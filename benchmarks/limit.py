@@ -10,7 +10,6 @@ multiply-adds; an image that is looked at again counts again.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from ml.bundle import Bundle, default_bundle_path
 from ml.images import Pixels
 from ml.inference import Outputs
 from ml.looking import look
+from worker.main import available_cores
 
 _SIDE, _PRODUCTS = 3072, 4
 
@@ -83,7 +83,7 @@ def measure(files: Sequence[Path], bundle: Path, pairs: int) -> list[Row]:
     each = once * looks(loop, held)
     alone, bare, whole = [], [], []
     with running(bundle=str(bundle.absolute())) as rig:
-        rig.wait_for_workers(len(os.sched_getaffinity(0)))
+        rig.wait_for_workers(available_cores())
         for _ in range(pairs):
             most = peak()
             alone.append(loop.decoded(held) * once / most)

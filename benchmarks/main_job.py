@@ -10,7 +10,6 @@ job what was said before is forgotten, so that nothing is taken over. The bare l
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from core import jobs
 from core.models import Job, Prediction
 from hematovision.client import collect
 from ml.bundle import Bundle, default_bundle_path
+from worker.main import available_cores
 
 # So many images of the job are held decoded in memory, for the roof.
 _HELD = 1000
@@ -63,7 +63,7 @@ def measure(
     held = loop.pixels(files[:_HELD])
     roofs, bares, jobs_ = [], [], []
     with running(database=database, bundle=str(bundle.absolute())) as rig:
-        rig.wait_for_workers(len(os.sched_getaffinity(0)))
+        rig.wait_for_workers(available_cores())
         for number in range(1, pairs + 1):
             roofs.append(loop.decoded(held))
             bares.append(loop.files(files))

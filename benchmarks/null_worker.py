@@ -10,13 +10,15 @@ have taken. `benchmarks.rig` starts it; it is of no use to anybody else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.verdicts import draw
 from core.jobs import Claim, Verdict
 from core.settings import Settings
 from ml.bundle import Bundle
@@ -29,6 +31,8 @@ from worker.lease import Lease
 from worker.models import Model
 from worker.pipeline import Results
 from worker.process import WorkerProcess
+
+_MADE_UP = 500
 
 
 @dataclass(frozen=True)
@@ -58,28 +62,30 @@ def blind(bundle: Bundle, threads: int) -> Model:
     return Model(NullClassifier(bundle))
 
 
-def verdict(number: int, classes: Sequence[str]) -> Verdict:
-    """Make one up; a tenth is uncertain, and a tenth unfamiliar."""
-    first, second = (classes[(number + step) % len(classes)] for step in (0, 1))
-    kinds = {0: ("uncertain", "between_classes"), 1: ("unfamiliar", "unlike_training")}
-    outcome, reason = kinds.get(number % 10, ("accepted", ""))
-    rest = tuple(0.08 / (len(classes) - 1) for _ in classes[1:])
-    return Verdict(
-        label=first,
-        confidence=0.92,
-        outcome=outcome,
-        probabilities=(0.92, *rest),
-        candidates=(first, second) if outcome == "uncertain" else (first,),
-        reason=reason,
-        familiarity=0.5,
-        box=(0.25, 0.25, 0.75, 0.75),
-    )
+def verdicts() -> list[Verdict]:
+    """Some made up as `benchmarks.verdicts` draws them, to be given out in turn."""
+    rng = Random(0)
+    found = (draw(rng) for _ in range(_MADE_UP))
+    return [
+        Verdict(
+            label=one.label,
+            confidence=one.confidence,
+            outcome=one.outcome.value,
+            probabilities=tuple(one.probabilities),
+            candidates=tuple(one.candidates),
+            reason=one.reason,
+            familiarity=one.familiarity,
+            box=tuple(one.box),
+        )
+        for one in found
+    ]
 
 
 @click.command()
 @click.option("--milliseconds", default=0.0, help="How long an image takes.")
 def main(milliseconds: float) -> None:
     """Work until told to stop, as `hematovision worker` does."""
+    given = verdicts()
 
     def pretend(
         here: WorkerProcess,
@@ -93,8 +99,7 @@ def main(milliseconds: float) -> None:
             time.sleep(images * milliseconds / 1000)
             lease.check()
             between()
-        classes = model.bundle.metadata.classes
-        return {work.image_id: verdict(work.image_id, classes) for work in claim.work}
+        return {work.image_id: given[work.image_id % len(given)] for work in claim.work}
 
     pipeline.classify = pretend
     process.open_model = blind  # type: ignore[attr-defined]

@@ -32,6 +32,7 @@ from benchmarks.main_job import job_speed, spread
 from benchmarks.rig import Rig, running
 from benchmarks.table import Row, row_of, show
 from ml.bundle import Bundle, default_bundle_path
+from worker.main import available_cores
 
 _PORT, _CONNECTIONS = 8799, 48
 _READY_SECONDS = 180.0
@@ -142,7 +143,7 @@ def measure(files: Sequence[Path], part: int, bundle: Path, pairs: int, program:
             tasks.speed(files[:16])
             _wait_for(bento, files[0])
             bento.speed(files[:200])
-            rig.wait_for_workers(len(os.sched_getaffinity(0)))
+            rig.wait_for_workers(available_cores())
             for number in range(1, pairs + 1):
                 ours.append(job_speed(rig, files))
                 keras.append(tasks.speed(files[:part]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ from pathlib import Path
 import onnxruntime
 from rich.console import Console
 from rich.table import Table
+
+from worker.main import available_cores
 
 _PACKAGES = ("onnxruntime", "celery", "sqlalchemy", "flask", "pillow", "opencv-python-headless")
 
@@ -47,7 +48,7 @@ def machine() -> dict[str, object]:
     """What the figures were measured on."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": available_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "providers": onnxruntime.get_available_providers(),

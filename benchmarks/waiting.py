@@ -10,7 +10,6 @@ images is timed in both.
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from benchmarks.table import Row, show
 from core.models import Job, Prediction
 from core.states import ENDED
 from hematovision.client import Client, LocalFile, upload
+from worker.main import available_cores
 
 _ASK_SECONDS, _SMALL = 0.02, 50
 
@@ -62,7 +62,7 @@ def measure(folder: Path, beside: int, times: int, database: str) -> list[Row]:
     files = iter(spread(folder, sum(sizes)))
     first, singles, fifty, more, other_fifty, big = (list(islice(files, n)) for n in sizes)
     with running(database=database) as rig:
-        rig.wait_for_workers(len(os.sched_getaffinity(0)))
+        rig.wait_for_workers(available_cores())
         rig.wait_for_pages()
         client = rig.client()
         once(client, first)

@@ -109,7 +109,7 @@ class Job(Base):
 
 
 class Shard(Base):
-    """Some dozens of a job's images, done by one worker in one transaction.
+    """Up to some hundred of a job's images, done by one worker in one transaction.
 
     It counts its own results: ``accepted`` by class, which with ``uncertain`` and ``unfamiliar``
     sum up to ``classified``. Pages add shards up instead of counting images.
