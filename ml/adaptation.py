@@ -9,28 +9,31 @@ from; the held-out crops are looked at once, after all is decided.
     OUT/held_out.csv     the crops that nothing was learned from: file, class, group
     OUT/adaptation.json  what was done, and the scores before and after
 
+Crops without labels may come along, which `network` learns from by itself; without any labelled
+crop it is the only way, and nothing can be judged.
+
 Needs TensorFlow; a CPU worker never imports this module.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from ml.adapted_trust import Trusted, measured
-from ml.assembly import Taught, outputs
+from ml.adapted_trust import Trusted, measured, without_labels
 from ml.bundle import Bundle
 from ml.calibration import fit_temperature, negative_log_likelihood
 from ml.dataset import DataError, Sample, group_of
-from ml.finetuning import as_own, network_of, own_cells, recipe_of
+from ml.finetuning import as_own, gate_over, network_of, own_cells, recipe_of, seen
 from ml.inference import Outputs
 from ml.laboratory import Crops, folds
-from ml.loading import Report, load
-from ml.locate import Sight
+from ml.loading import Labelled, Report, load
 from ml.refitting import Cells
-from ml.ways import Lesson, Way, ways_for
+from ml.selftraining import Pupil, self_taught, strangeness, surely
+from ml.ways import NETWORK, NO_OWN, Lesson, Way, right_share, ways_for
 
 FOLDS = 3
 
@@ -38,7 +41,8 @@ FOLDS = 3
 @dataclass(frozen=True)
 class Order:
     """What is to be adapted to what, and `how`: auto or one of `ml.ways.ways_for`; `name` is the
-    new bundle's, `rehearsal` the cells that it rehearses if it carries none."""
+    new bundle's, `rehearsal` the cells that it rehearses if it carries none, `unlabelled` crops of
+    the laboratory without labels."""
 
     bundle: Bundle
     crops: Crops
@@ -47,6 +51,7 @@ class Order:
     seed: int
     report: Report
     rehearsal: tuple[Sample, ...] = ()
+    unlabelled: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,10 @@ def adapted(order: Order) -> Adapted:
         DataError: if the way that was asked for can't be gone, or an image can't be read.
         TrainingFailed: if teaching came to nothing.
     """
+    if order.unlabelled and order.how not in ("auto", NETWORK):
+        raise DataError(f"Crops without labels are learned from by --how {NETWORK} or auto alone.")
+    if not order.crops.learn:
+        return _by_itself(order)
     before = network_of(order.bundle)
     lesson = _lesson(order, before)
     ways = ways_for(lesson)
@@ -96,39 +105,66 @@ def adapted(order: Order) -> Adapted:
     best = min(standings, key=lambda name: standings[name][1])
     way = asked[best]
     network = way.network()
-    one = [location.sight == Sight.ONE for location in lesson.learn.locations]
-    source = order.crops.source
+    one, source = lesson.learn.one_cell, order.crops.source
     trusted = measured(order.bundle, crossed[best], lesson.cells, way.gate(), one, source)
     if not trusted.anew:
         _cool(network, crossed[best].outputs, lesson.cells)
-    own = lesson.own_seen(network)
-    shares = None
-    if own is not None:
-        shares = (lesson.own_right(lesson.own_seen(before)), lesson.own_right(own))
-    return Adapted(
-        order, best, way.note(), _trials(lesson, asked, standings), network, trusted, shares, own
-    )
+    trials = _trials(lesson, asked, standings)
+    own = lesson.own
+    if own is None:
+        return Adapted(order, best, way.note(), trials, network, trusted, None, None)
+    found = seen(order.bundle, network, own)
+    shares = (right_share(seen(order.bundle, before, own), own), right_share(found, own))
+    return Adapted(order, best, way.note(), trials, network, trusted, shares, found)
 
 
 def _lesson(order: Order, network: keras.Model) -> Lesson:
-    recipe, samples = recipe_of(order.bundle), order.crops.learn
-    steps = order.bundle.metadata.preprocessing.widened(recipe.kept.height / recipe.shape.height)
-    learn = load(samples, recipe.classes, recipe.kept, steps, order.report)
-    known = None
-    if order.rehearsal:
-        known = load(order.rehearsal, recipe.classes, recipe.kept, steps, order.report)
+    samples = order.crops.learn
+    learn = _loaded(order, samples)
     photographs = tuple(group_of(sample) for sample in samples)
-    found = outputs(Taught(network, recipe, learn, learn), learn.images)
+    found = seen(order.bundle, network, learn)
     temperature = float(order.bundle.metadata.trust.get("temperature", 1.0))
     return Lesson(
         bundle=order.bundle,
         learn=learn,
         cells=Cells(found, learn.truth, photographs, temperature),
-        own=as_own(known) if known else own_cells(order.bundle, recipe.kept),
+        own=_own(order),
+        unlabelled=_loaded(order, order.unlabelled) if order.unlabelled else None,
         folds=np.array(folds(samples, FOLDS, order.seed), np.int64),
         seed=order.seed,
         report=order.report,
     )
+
+
+def _loaded(order: Order, samples: Sequence[Sample]) -> Labelled:
+    recipe = recipe_of(order.bundle)
+    steps = order.bundle.metadata.preprocessing.widened(recipe.kept.height / recipe.shape.height)
+    return load(samples, recipe.classes, recipe.kept, steps, order.report)
+
+
+def _own(order: Order) -> Labelled | None:
+    """The cells that are rehearsed."""
+    if order.rehearsal:
+        return as_own(_loaded(order, order.rehearsal))
+    return own_cells(order.bundle, recipe_of(order.bundle).kept)
+
+
+def _by_itself(order: Order) -> Adapted:
+    """The network after learning from crops without labels alone, and from its own cells."""
+    own = _own(order)
+    if own is None:
+        raise DataError(f"The bundle can't be adapted without labelled crops: {NO_OWN}.")
+    bundle, before = order.bundle, network_of(order.bundle)
+    unlabelled = _loaded(order, order.unlabelled)
+    classes = range(len(bundle.metadata.classes))
+    pupil = Pupil(bundle, (own,), unlabelled, classes, order.seed, order.report)
+    network, sure = self_taught(pupil, before)
+    gate = gate_over(bundle, network, (own, sure))
+    trusted = without_labels(bundle, gate, strangeness(pupil, network, sure))
+    found = seen(bundle, network, own)
+    shares = (right_share(seen(bundle, before, own), own), right_share(found, own))
+    note = f"{len(own.truth)} own cells rehearsed, {surely(sure)}"
+    return Adapted(order, NETWORK, note, (), network, trusted, shares, found)
 
 
 def _require(asked: dict[str, Way]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ml.adapted_bundle import Account
+from ml.census import Census
 from ml.evaluation import Evaluation
 from ml.laboratory import Crops
 from ml.outcomes import Outcomes
@@ -18,7 +19,13 @@ AVERAGES = {
 
 def as_text(account: Account, crops: Crops) -> str:
     """The whole account: how the crops were shared out, how the ways did, before and after."""
-    made = [_crops(crops), _ways(account), _scores(account), _judging(account)]
+    made = [_crops(crops), _ways(account)] if crops.labelled else []
+    if account.before is not None and account.after is not None:
+        pair = account.before, account.after
+        made += [_scores(*pair), _judging(*pair)]
+    if account.census is not None:
+        made.append(_census(account.census))
+    made.append(_trust(account, crops))
     return "\n\n".join(section_text(section) for section in made) + "\n"
 
 
@@ -62,8 +69,7 @@ def _ways(account: Account) -> Section:
     return Section("Ways", (Table(("", "mean recall", "NLL", ""), tuple(rows)), words))
 
 
-def _scores(account: Account) -> Section:
-    before, after = account.before, account.after
+def _scores(before: Evaluation, after: Evaluation) -> Section:
     rows = [
         (words, *(_average(one, key) for one in (before, after))) for key, words in AVERAGES.items()
     ]
@@ -90,13 +96,31 @@ def _scores(account: Account) -> Section:
     return Section("Before and after", (table, *words))
 
 
-def _judging(account: Account) -> Section:
-    pair = account.before.outcomes[0], account.after.outcomes[0]
+def _judging(before: Evaluation, after: Evaluation) -> Section:
+    pair = before.outcomes[0], after.outcomes[0]
     rows = [
         (words, *(_share(one, words) for one in pair))
         for words in ("accepted", "uncertain", "unfamiliar", "wrong of accepted")
     ]
-    parts: list[str | Table] = [Table(("held out", "before", "after"), tuple(rows))]
+    return Section("Outcomes", (Table(("held out", "before", "after"), tuple(rows)),))
+
+
+def _census(found: Census) -> Section:
+    rows = [
+        (name_of(name), *(percent(count, found.images) for count in pair))
+        for name, pair in (*found.classes.items(), *found.outcomes.items())
+    ]
+    words = (
+        "Best guesses and outcomes; whether they are right, nobody has said. The adapted network "
+        "learned from these crops, so they flatter it. Shares of classes that can't be true of "
+        "your patients are a reason not to use it."
+    )
+    head = (f"{found.images:,} crops without labels", "before", "after")
+    return Section("Without labels", (Table(head, tuple(rows)), words))
+
+
+def _trust(account: Account, crops: Crops) -> Section:
+    parts = []
     if account.bundle.metadata.trust:
         parts.append(str(account.bundle.metadata.trust["note"]))
     if account.own is not None:
@@ -104,8 +128,14 @@ def _judging(account: Account) -> Section:
         parts.append(
             f"Of the bundle's own cells, which it rehearsed, right before {was}, after {became}."
         )
-    parts.append("Classes without a crop to learn from were not adapted, and are not judged here.")
-    return Section("Outcomes", tuple(parts))
+    if crops.labelled:
+        parts.append("Classes without a crop to learn from were not adapted, nor judged here.")
+    else:
+        parts.append(
+            "Nothing above says how often the adapted bundle is right. Before it is used, label "
+            "some crops that are not among these, and judge both bundles by them with evaluate."
+        )
+    return Section("When to believe it", tuple(parts))
 
 
 def _average(found: Evaluation, key: str) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ml.adaptation import Adapted, Order, Trial
 from ml.bundle import METADATA, ONNX, WEIGHTS, Bundle, BundleExists, Metadata, write_bundle
+from ml.census import Census, census
 from ml.choosing import Choice
 from ml.comparison import compare
 from ml.dataset import counts, data_hash
@@ -24,7 +25,7 @@ from ml.evaluation import Evaluation, evaluate
 from ml.explain import write_head
 from ml.export import export_onnx
 from ml.inference import load_classifier
-from ml.judging import Judged, judge
+from ml.judging import judge
 from ml.laboratory import write_held_out
 from ml.neighbours import REFERENCES
 from ml.trust import TRUST, write_trust
@@ -36,15 +37,17 @@ MARK = "+lab"
 @dataclass(frozen=True)
 class Account:
     """What came of adapting: the new bundle, how each way did, which was taken, and what the held
-    out crops say of the old bundle and of the new one."""
+    out crops say of the old bundle and of the new one, None where there are none; `census` is what
+    both say of the crops without labels, if any came along."""
 
     bundle: Bundle
     way: str
     trials: tuple[Trial, ...]
     own: tuple[float, float] | None
     trust_anew: bool
-    before: Evaluation
-    after: Evaluation
+    before: Evaluation | None
+    after: Evaluation | None
+    census: Census | None
 
     def as_dict(self) -> dict[str, Any]:
         """The account as JSON knows it."""
@@ -54,8 +57,9 @@ class Account:
             "trials": [asdict(trial) for trial in self.trials],
             "own_cells_right": self.own,
             "trust_measured_anew": self.trust_anew,
-            "before": self.before.as_dict(),
-            "after": self.after.as_dict(),
+            "before": self.before.as_dict() if self.before else None,
+            "after": self.after.as_dict() if self.after else None,
+            "without_labels": asdict(self.census) if self.census else None,
         }
 
 
@@ -90,32 +94,33 @@ def write(adapted: Adapted, out: Path) -> Account:
 
 def _filled(adapted: Adapted, aside: Path) -> Account:
     """A bundle's scores are part of it, so it is written twice: first without, to be judged."""
-    order = adapted.order
-    metadata = _metadata(adapted)
+    order, metadata = adapted.order, _metadata(adapted)
     draft = write_bundle(aside / "draft", metadata, lambda folder: _fill(folder, adapted))
-    before, after = _judged(order.bundle, order), _judged(draft, order)
-    choice = _choice(order)
-    was, became = evaluate(order.bundle, choice, before), evaluate(draft, choice, after)
-    metadata = replace(metadata, scores={f"{order.crops.source}_held_out": asdict(became.forced)})
+    before, after = _judged(order, draft) if order.crops.held else (None, None)
+    if after is not None:
+        scores = {f"{order.crops.source}_held_out": asdict(after.forced)}
+        metadata = replace(metadata, scores=scores)
     bundle = write_bundle(aside / "bundle", metadata, lambda folder: _copy(draft, folder))
     shutil.rmtree(draft.path)
-    after_named = replace(
-        became,
-        model=bundle.title,
-        digest=bundle.digest,
-        comparison=compare(after, before, order.bundle),
-    )
-    write_held_out(order.crops.held, aside / HELD_OUT)
-    account = Account(
-        bundle, adapted.way, adapted.trials, adapted.own, adapted.trusted.anew, was, after_named
-    )
+    if after is not None:
+        after = replace(after, model=bundle.title, digest=bundle.digest)
+        write_held_out(order.crops.held, aside / HELD_OUT)
+    looked = None
+    if order.unlabelled:
+        looked = census(order.bundle, bundle, order.unlabelled, order.report)
+    done = (adapted.way, adapted.trials, adapted.own, adapted.trusted.anew)
+    account = Account(bundle, *done, before, after, looked)
     text = json.dumps(account.as_dict(), indent=2) + "\n"
     (aside / ACCOUNT).write_text(text, encoding="utf-8")
     return account
 
 
-def _judged(bundle: Bundle, order: Order) -> Judged:
-    return judge(load_classifier(bundle), order.crops.held, order.report)
+def _judged(order: Order, draft: Bundle) -> tuple[Evaluation, Evaluation]:
+    """What the held-out crops say of the old bundle, and of the new one beside it."""
+    pair, held, choice = (order.bundle, draft), order.crops.held, _choice(order)
+    before, after = (judge(load_classifier(bundle), held, order.report) for bundle in pair)
+    was, became = evaluate(order.bundle, choice, before), evaluate(draft, choice, after)
+    return was, replace(became, comparison=compare(after, before, order.bundle))
 
 
 def _choice(order: Order) -> Choice:
@@ -129,7 +134,8 @@ def _choice(order: Order) -> Choice:
 def _metadata(adapted: Adapted) -> Metadata:
     """What stands of the old bundle, with what was done to it."""
     order, old = adapted.order, adapted.order.bundle.metadata
-    sources = sorted({*old.data.get("sources", ()), order.crops.source})
+    new = {order.crops.source, *(sample.source for sample in order.unlabelled)}
+    sources = sorted(new.union(old.data.get("sources", ())))
     version = old.version if old.version.endswith(MARK) else f"{old.version}{MARK}"
     return replace(
         old,
@@ -157,6 +163,8 @@ def _facts(adapted: Adapted) -> dict[str, Any]:
         "left_out": dict(crops.left_out),
         "copies": crops.copies,
         "photographs_known": crops.grouped,
+        "without_labels": len(order.unlabelled),
+        "without_labels_sha256": data_hash(order.unlabelled) if order.unlabelled else "",
         "rehearsed": counts(order.rehearsal),
     }
 

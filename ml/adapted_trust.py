@@ -19,12 +19,17 @@ from ml.conformal import FEWEST
 from ml.inference import Outputs
 from ml.refitting import Cells
 from ml.trust import TRUST, read_trust
-from ml.trust_fitting import Known, fit_trust
+from ml.trust_fitting import Known, fit_threshold, fit_trust
 from ml.unfamiliar import Gate, Nearest, gate_of
 
 KEPT = (
     "Kept from the bundle that this one was adapted from: the new cells were too few to measure "
     "when to believe it. Its promises of coverage and familiarity hold for the old images alone."
+)
+
+UNMEASURED = (
+    "Adapted without labels: how familiar a cell is was set on the new laboratory's own crops, but "
+    "its confidence and its promise of coverage are those of the old images, not measured here."
 )
 
 
@@ -80,7 +85,7 @@ def measured(
     crossed: Crossed,
     cells: Cells,
     gate: Gate | None,
-    seen: Sequence[bool],
+    places: NDArray[np.int64],
     source: str,
 ) -> Trusted:
     """What the adapted bundle judges by; as the old one does, if the new cells are too few.
@@ -90,13 +95,12 @@ def measured(
         crossed: what was said of the new cells.
         cells: their classes and photographs.
         gate: the adapted bundle's; None if it has none.
-        seen: of each cell, whether just one was found in the image.
+        places: int64, of the cells in whose image just one was found.
         source: whose cells they are.
     """
     said = bundle.metadata.trust
     if not said or gate is None or crossed.distances is None:
         return Trusted({}, {}, False)
-    places = np.flatnonzero(np.asarray(seen, bool))
     try:
         if len(set(np.array(cells.photographs)[places])) < FEWEST:
             raise TooFewCells("Too few photographs.")
@@ -104,6 +108,25 @@ def measured(
     except TooFewCells:
         return Trusted({**said, "note": KEPT}, read_trust(bundle.path / TRUST), False)
     return Trusted({**found, "note": f"Measured on cells of {source}."}, arrays, True)
+
+
+def without_labels(bundle: Bundle, gate: Gate | None, strangeness: NDArray[np.float32]) -> Trusted:
+    """What a bundle judges by that was adapted by crops without labels alone: the new gate, with a
+    threshold that takes in as many of those crops as the bundle says; confidence and sets, which
+    take labels to measure, are kept.
+
+    Args:
+        bundle: the one that is adapted.
+        gate: the adapted bundle's; None if it has none.
+        strangeness: of each crop in which one cell was found, by a gate that did not know it.
+    """
+    said = bundle.metadata.trust
+    if gate is None:
+        return Trusted({}, {}, False)
+    accepted = float(said.get("accepted", 0.95))
+    threshold, distances = fit_threshold(strangeness, np.ones(len(strangeness)), accepted)
+    numbers = {**said, "gate": gate.kind, "threshold": threshold, "note": UNMEASURED}
+    return Trusted(numbers, {"distances": distances, **gate.arrays()}, False)
 
 
 def _fitted(

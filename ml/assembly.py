@@ -22,7 +22,6 @@ from ml.export import export_onnx
 from ml.images import Pixels
 from ml.inference import Outputs
 from ml.loading import Labelled
-from ml.locate import Sight
 from ml.looking import look
 from ml.model import parts
 from ml.neighbours import choose_references, write_references
@@ -84,7 +83,7 @@ def judging(taught: Taught, learned: Outputs) -> Judging:
         TooFewCells: if there are too few images to say.
     """
     recipe, learn = taught.recipe, taught.learn
-    check = _where_one_cell_is(taught.check)
+    check = taught.check.at(taught.check.one_cell)
     known = Known(
         outputs(taught, check.images),
         check.truth,
@@ -125,16 +124,6 @@ def _write_references(folder: Path, taught: Taught, learned: Outputs) -> None:
         [middle(learn.images[place], recipe.shape) for place in chosen],
         [learn.samples[place].source for place in chosen],
         recipe.attribution,
-    )
-
-
-def _where_one_cell_is(data: Labelled) -> Labelled:
-    keep = [place for place, seen in enumerate(data.locations) if seen.sight == Sight.ONE]
-    return Labelled(
-        tuple(data.samples[place] for place in keep),
-        data.images[keep],
-        data.truth[keep],
-        tuple(data.locations[place] for place in keep),
     )
 
 

@@ -121,28 +121,34 @@ def _split(split: Mapping[str, Any], *, leaking: bool) -> str:
 
 
 def _adaptation(said: Mapping[str, Any]) -> Section:
-    learned = ", ".join(f"{name_of(name)} {count}" for name, count in said["learned"].items())
-    held = sum(said["held_out"].values())
     words = [
-        f"Adapted from {said['parent_title']} by {sum(said['learned'].values())} crops of "
-        f"{said['source']} ({learned}); way: {said['how']}. {held:,} crops were held out. The "
-        "numbers of training images above, and the recipe below, are those of the bundle that it "
-        "was adapted from.",
+        f"Adapted from {said['parent_title']}; way: {said['how']}. The numbers of training images "
+        "above, and the recipe below, are those of the bundle that it was adapted from."
     ]
-    if not said["photographs_known"]:
+    rows = [("adapted from, digest", f"`{said['parent']}`")]
+    if said["learned"]:
+        learned = ", ".join(f"{name_of(name)} {count}" for name, count in said["learned"].items())
+        count, held = sum(said["learned"].values()), sum(said["held_out"].values())
+        words.append(
+            f"It learned from {count} labelled crops of {said['source']} ({learned}); {held:,} "
+            "were held out."
+        )
+        rows += [
+            ("crops learned from, SHA-256", f"`{said['sha256']}`"),
+            ("crops held out, SHA-256", f"`{said['held_out_sha256']}`"),
+        ]
+    if said.get("without_labels"):
+        words.append(
+            f"It learned from {said['without_labels']:,} crops without labels, by its own surest "
+            f"answers: {said['note']}."
+        )
+        rows.append(("crops without labels, SHA-256", f"`{said['without_labels_sha256']}`"))
+    if said["learned"] and not said["photographs_known"]:
         words.append(
             "It is unknown which photograph each crop is of; each file counts as one of its own, "
             "so the scores on the held-out crops may be too good."
         )
-    table = Table(
-        ("", ""),
-        (
-            ("adapted from, digest", f"`{said['parent']}`"),
-            ("crops learned from, SHA-256", f"`{said['sha256']}`"),
-            ("crops held out, SHA-256", f"`{said['held_out_sha256']}`"),
-        ),
-    )
-    return Section("Adaptation", (*words, table))
+    return Section("Adaptation", (*words, Table(("", ""), tuple(rows))))
 
 
 def _trust(bundle: Bundle) -> Section:

@@ -36,10 +36,11 @@ class LeakingSplit(DataError):
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image.
+    """One image, as a rule a labelled one.
 
-    `file` is its path inside the data folder, `source` that folder's name, `group` the
-    photograph it was made from (None where unknown), `split` what the set's authors say.
+    `file` is its path inside the data folder, `label` its cell type (empty where nobody has said
+    it), `source` that folder's name, `group` the photograph it was made from (None where unknown),
+    `split` what the set's authors say.
     """
 
     path: Path

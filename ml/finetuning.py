@@ -11,7 +11,7 @@ Needs TensorFlow; a CPU worker never imports this module.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,19 @@ import keras
 import numpy as np
 from PIL import Image
 
+from ml.assembly import Taught, outputs
 from ml.batches import Batches
 from ml.bundle import Bundle
 from ml.dataset import Sample, group_of
 from ml.fitting import TrainingFailed
 from ml.images import InputShape, Pixels
-from ml.loading import Labelled, Report
+from ml.inference import Outputs
+from ml.loading import Labelled, Report, joined
 from ml.model import build_folded
 from ml.neighbours import References
 from ml.recipes.recipe import Jitter, Recipe
 from ml.teacher import Teacher, falling
+from ml.unfamiliar import Nearest
 
 # How the bundle's own cells are called among the data folders; no folder has such a name.
 OWN = "/references"
@@ -96,23 +99,23 @@ def as_own(cells: Labelled) -> Labelled:
 
 
 def taught_on(
-    bundle: Bundle, learn: Labelled, own: Labelled | None, seed: int, report: Report
+    bundle: Bundle, cells: Sequence[Labelled], share: int, seed: int, report: Report
 ) -> keras.Model:
-    """The bundle's network after some passes over the new cells and its own ones.
+    """The bundle's network after some passes over cells, new ones and its own.
 
     Args:
         bundle: whose network it is; it is not changed.
-        learn: the new cells, in the size that the recipe keeps images in.
-        own: the bundle's own cells in the same size, or None.
+        cells: of one data folder or more, in the size that the recipe keeps images in.
+        share: how many images of each data folder a pass draws.
         seed: of all draws.
         report: called as it goes on.
 
     Raises:
         TrainingFailed: if the loss is no number any more.
     """
-    data = learn if own is None else _together(learn, own)
+    data = joined(cells)
     sources = tuple((name, 1.0) for name in sorted({s.source for s in data.samples}))
-    recipe = replace(recipe_of(bundle), sources=sources, per_pass=len(sources) * len(learn.samples))
+    recipe = replace(recipe_of(bundle), sources=sources, per_pass=len(sources) * share)
     batches = Batches(data, recipe, seed)
     steps = -(-batches.plan.size // recipe.batch) * recipe.passes
     network = network_of(bundle)
@@ -129,12 +132,19 @@ def taught_on(
     return network
 
 
-def _together(learn: Labelled, own: Labelled) -> Labelled:
-    return Labelled(
-        (*learn.samples, *own.samples),
-        np.concatenate([learn.images, own.images]),
-        np.concatenate([learn.truth, own.truth]),
-    )
+def seen(bundle: Bundle, network: keras.Model, cells: Labelled) -> Outputs:
+    """What a network of the bundle's make gives of cells in the size that images are kept in."""
+    return outputs(Taught(network, recipe_of(bundle), cells, cells), cells.images)
+
+
+def gate_over(bundle: Bundle, network: keras.Model, cells: Sequence[Labelled]) -> Nearest | None:
+    """What tells strangers from cells for a network, with these cells as references; None if the
+    bundle has no gate. Every sample must name its photograph."""
+    if not bundle.metadata.trust:
+        return None
+    together = joined(cells)
+    names = [f"{sample.source}/{sample.group}" for sample in together.samples]
+    return Nearest.fit(seen(bundle, network, together), together.truth, names)
 
 
 def _framed(data: bytes, input_: InputShape, shape: InputShape) -> Pixels:

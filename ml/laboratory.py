@@ -24,10 +24,12 @@ from ml.dataset import (
     teachable,
 )
 from ml.neighbours import REFERENCES
+from ml.predict import find_images
 
 FEWEST = 4
 # Cells of each class that a bundle without reference cells rehearses, at most.
 REHEARSED = 24
+FEWEST_WITHOUT_LABELS = 50
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops of one laboratory: those to learn from, and those held out to judge by.
+    """Labelled crops of one laboratory: those to learn from, and those held out to judge by.
 
     `left_out` counts the crops of each class that was left out, `copies` the files left out as
     exact copies; `grouped` is whether the photographs were given, for all of them.
@@ -55,6 +57,16 @@ class Crops:
     left_out: Mapping[str, int]
     copies: int
     grouped: bool
+
+    @classmethod
+    def none(cls, source: str) -> Crops:
+        """No crop of a laboratory at all: nobody has labelled any."""
+        return cls(source, (), (), {}, 0, grouped=False)
+
+    @property
+    def labelled(self) -> tuple[Sample, ...]:
+        """All of them."""
+        return (*self.learn, *self.held)
 
 
 def share_out(samples: Sequence[Sample], bundle: Bundle, terms: Terms) -> Crops:
@@ -83,6 +95,28 @@ def share_out(samples: Sequence[Sample], bundle: Bundle, terms: Terms) -> Crops:
         copies=len(wanted) - len(unique),
         grouped=grouped,
     )
+
+
+def without_labels(folder: Path, bundle: Bundle, crops: Crops | None) -> tuple[Sample, ...]:
+    """The images in a folder, however deep, of which nobody needs to have said what they are; what
+    their folders are called is not looked at. Exact copies of others, and of labelled crops, are
+    left out, so that nothing is learned from what is held out.
+
+    Raises:
+        DataError: if there are too few to learn from.
+        FileNotFoundError: if there is no such folder.
+        LeakingSplit: if the bundle has seen images of a folder of this name.
+    """
+    source = folder.resolve().name
+    _require_new(source, bundle)
+    images = find_images([folder])
+    found = [Sample(image.path, image.name, "", source, "", image.name) for image in images]
+    known = {_content(sample) for sample in crops.labelled} if crops else set()
+    unique = tuple(s for s in _without_copies(found) if _content(s) not in known)
+    if len(unique) < FEWEST_WITHOUT_LABELS:
+        message = f"There are {len(unique)} crops in {folder} beside the labelled ones; to learn "
+        raise DataError(f"{message}from crops without labels takes {FEWEST_WITHOUT_LABELS}.")
+    return unique
 
 
 def rehearsal(samples: Sequence[Sample], bundle: Bundle, seed: int) -> tuple[Sample, ...]:
@@ -158,16 +192,20 @@ def _without_copies(samples: Sequence[Sample]) -> list[Sample]:
     """
     first: dict[str, Sample] = {}
     for sample in samples:
-        try:
-            known = first.setdefault(file_digest(sample.path), sample)
-        except OSError as error:
-            raise DataError(f"{sample.path} can't be read: {error}.") from error
+        known = first.setdefault(_content(sample), sample)
         if known.label != sample.label:
             raise DataError(
                 f"{known.file} and {sample.file} are the same image, once labelled {known.label} "
                 f"and once {sample.label}. Keep the right one."
             )
     return list(first.values())
+
+
+def _content(sample: Sample) -> str:
+    try:
+        return file_digest(sample.path)
+    except OSError as error:
+        raise DataError(f"{sample.path} can't be read: {error}.") from error
 
 
 def _photographs(samples: Sequence[Sample]) -> dict[str, dict[str, list[Sample]]]:

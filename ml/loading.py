@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ml.dataset import DataError, Sample
 from ml.images import InputShape, Pixels, UnreadableImage
-from ml.locate import Location
+from ml.locate import Location, Sight
 from ml.reading import Preprocessing, Reading, read
 
 # Called with the stage, the share of it that is done (0 to 1) and a note to show.
@@ -28,6 +28,31 @@ class Labelled:
     truth: NDArray[np.int64]
     locations: tuple[Location, ...] = ()
 
+    def at(self, places: NDArray[np.int64]) -> Labelled:
+        """Those of them alone."""
+        return Labelled(
+            tuple(self.samples[place] for place in places),
+            self.images[places],
+            self.truth[places],
+            tuple(self.locations[place] for place in places) if self.locations else (),
+        )
+
+    @property
+    def one_cell(self) -> NDArray[np.int64]:
+        """int64: the places of the images in which just one cell was found."""
+        seen = [location.sight == Sight.ONE for location in self.locations]
+        return np.flatnonzero(np.array(seen, bool))
+
+
+def joined(parts: Sequence[Labelled]) -> Labelled:
+    """All of them, one after another, at least one part and images of one size; where their cells
+    were found is left out."""
+    return Labelled(
+        tuple(sample for part in parts for sample in part.samples),
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.truth for part in parts]),
+    )
+
 
 def load(
     samples: Sequence[Sample],
@@ -36,7 +61,8 @@ def load(
     steps: Preprocessing,
     report: Report,
 ) -> Labelled:
-    """Read every sample as serving does; a class's number is its place in `classes`.
+    """Read every sample as serving does; a class's number is its place in `classes`, and -1 is
+    that of a sample without a label.
 
     Raises:
         DataError: if an image can't be read; it names the file.
@@ -49,7 +75,7 @@ def load(
             images[place] = reading.pixels
             locations.append(reading.location)
             report("reading", (place + 1) / len(samples), f"{len(samples)} images")
-    truth = np.array([classes.index(sample.label) for sample in samples], np.int64)
+    truth = np.array([classes.index(s.label) if s.label else -1 for s in samples], np.int64)
     return Labelled(tuple(samples), images, truth, tuple(locations))
 
 

@@ -76,17 +76,26 @@ def fit_trust(
     measured = validation.distances
     if measured is None:
         measured = gate.distance(validation.outputs)
-    distances = _quantiles(measured, weights)
+    threshold, distances = fit_threshold(measured, weights, accepted)
     said = {
         "temperature": temperature,
         "coverage": coverage,
         "levels": levels,
         "gate": gate.kind,
-        "threshold": float(distances[math.ceil(round(accepted * STEPS, 6)) - 1]),
+        "threshold": threshold,
         "accepted": accepted,
         "validation": _counts(validation, classes),
     }
     return said, {"distances": distances, **gate.arrays()}
+
+
+def fit_threshold(
+    measured: NDArray[np.float32], weights: NDArray[np.float64], accepted: float
+) -> tuple[float, NDArray[np.float32]]:
+    """The distance within which the share `accepted` of cells lies, and the distances' quantiles,
+    float32 (STEPS,), by how strange each cell is, (N,), and what each counts, (N,)."""
+    distances = _quantiles(measured, weights)
+    return float(distances[math.ceil(round(accepted * STEPS, 6)) - 1]), distances
 
 
 def _fit_levels(

@@ -15,33 +15,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.adapted_trust import Crossed, gate_in, widened
-from ml.assembly import Taught, outputs
 from ml.bundle import Bundle
-from ml.finetuning import network_of, recipe_of, taught_on
-from ml.images import Pixels
+from ml.finetuning import gate_over, network_of, seen, taught_on
 from ml.inference import Outputs
 from ml.loading import Labelled, Report
 from ml.refitting import Cells, Change, best_turned, recalibrated
-from ml.unfamiliar import Gate, Nearest
+from ml.selftraining import Pupil, self_taught, surely
+from ml.unfamiliar import Gate
 
 # Crops that teaching a whole network takes at least.
 FEWEST_TO_TEACH = 40
+# The way that teaches the whole network.
+NETWORK = "network"
+NO_OWN = (
+    "the bundle carries no reference cells to rehearse and to tell strangers by; name a folder "
+    "that it was trained on with --rehearse"
+)
 
 Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A bundle, the new cells as its network sees them, and its `own` to rehearse, if any.
+    """A bundle, the new cells as its network sees them, its `own` to rehearse, if any, and crops
+    of the same laboratory without labels, if any.
 
-    `learn` and `own` are in the size that the recipe keeps images in; `folds` says of each new
-    cell which part of a cross-validation it is in.
+    All are in the size that the recipe keeps images in; `folds` says of each new cell which part
+    of a cross-validation it is in.
     """
 
     bundle: Bundle
     learn: Labelled
     cells: Cells
     own: Labelled | None
+    unlabelled: Labelled | None
     folds: Places
     seed: int
     report: Report
@@ -50,20 +57,6 @@ class Lesson:
         """Of each fold: the places of the cells outside of it, and of those inside."""
         for fold in np.unique(self.folds):
             yield np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)
-
-    def seen(self, network: keras.Model, images: Pixels) -> Outputs:
-        """What a network gives of images in the size of `learn`."""
-        return outputs(Taught(network, recipe_of(self.bundle), self.learn, self.learn), images)
-
-    def own_seen(self, network: keras.Model) -> Outputs | None:
-        """What a network gives of the bundle's own cells; None if it carries none."""
-        return None if self.own is None else self.seen(network, self.own.images)
-
-    def own_right(self, found: Outputs | None) -> float:
-        """The share of the bundle's own cells that is classified rightly."""
-        if self.own is None or found is None:
-            return 0.0
-        return float((found.logits.argmax(axis=1) == self.own.truth).mean())
 
 
 class Way(Protocol):
@@ -127,7 +120,7 @@ class Refit:
 
 
 class TeachOn:
-    """Teaches the whole network, along with the bundle's own cells."""
+    """Teaches the whole network, along with the bundle's own cells and the crops without labels."""
 
     def __init__(self, lesson: Lesson) -> None:
         self.lesson = lesson
@@ -140,10 +133,10 @@ class TeachOn:
         features = np.empty_like(lesson.cells.outputs.features)
         distances = np.zeros(len(logits), np.float32)
         for others, places in lesson.turns():
-            network = self._taught(others)
-            found = lesson.seen(network, lesson.learn.images[places])
+            network, cells = self._taught(others)
+            found = seen(lesson.bundle, network, lesson.learn.at(places))
             logits[places], features[places] = found.logits, found.features
-            gate = self._gate(network, others)
+            gate = gate_over(lesson.bundle, network, cells)
             if gate is not None:
                 distances[places] = gate.distance(found)
         judges = bool(lesson.bundle.metadata.trust)
@@ -151,38 +144,37 @@ class TeachOn:
 
     def network(self) -> keras.Model:
         """See `Way`."""
-        return self._network
+        return self._all_taught[0]
 
     def gate(self) -> Gate | None:
-        """See `Way`."""
-        return self._gate(self._network, np.arange(len(self.lesson.cells.truth)))
+        """The features are others now, so that it is made of the cells that were taught."""
+        return gate_over(self.lesson.bundle, *self._all_taught)
 
     def note(self) -> str:
         """See `Way`."""
         own = self.lesson.own
-        return (
-            "no own cells to rehearse" if own is None else f"{len(own.truth)} own cells rehearsed"
-        )
+        said = f"{len(own.truth) if own is not None else 'no'} own cells rehearsed"
+        if self.lesson.unlabelled is None:
+            return said
+        return f"{said}, {surely(self._all_taught[1][-1])}"
 
     @cached_property
-    def _network(self) -> keras.Model:
+    def _all_taught(self) -> tuple[keras.Model, tuple[Labelled, ...]]:
         return self._taught(np.arange(len(self.lesson.cells.truth)))
 
-    def _taught(self, places: Places) -> keras.Model:
+    def _taught(self, places: Places) -> tuple[keras.Model, tuple[Labelled, ...]]:
+        """The network, taught by the new cells at these places, and all cells it was taught by."""
         lesson = self.lesson
-        learn = _at(lesson.learn, places)
-        return taught_on(lesson.bundle, learn, lesson.own, lesson.seed, lesson.report)
-
-    def _gate(self, network: keras.Model, places: Places) -> Gate | None:
-        """The features are others now, so that a gate is made of the new cells and the own ones."""
-        lesson, own = self.lesson, self.lesson.own
-        if not lesson.bundle.metadata.trust or own is None:
-            return None
-        images = np.concatenate([own.images, lesson.learn.images[places]])
-        truth = np.concatenate([own.truth, lesson.cells.truth[places]])
-        names = [f"own/{sample.group}" for sample in own.samples]
-        names += [lesson.cells.photographs[place] for place in places]
-        return Nearest.fit(lesson.seen(network, images), truth, names)
+        learn = lesson.learn.at(places)
+        known = (learn,) if lesson.own is None else (learn, lesson.own)
+        seed, report = lesson.seed, lesson.report
+        network = taught_on(lesson.bundle, known, len(learn.samples), seed, report)
+        if lesson.unlabelled is None:
+            return network, known
+        classes = frozenset(learn.truth.tolist())
+        pupil = Pupil(lesson.bundle, known, lesson.unlabelled, classes, seed, report)
+        network, sure = self_taught(pupil, network)
+        return network, (*known, sure)
 
     def _refusal(self) -> str:
         """The cells of a fold must be enough, too."""
@@ -190,8 +182,7 @@ class TeachOn:
         if len(lesson.cells.truth) < FEWEST_TO_TEACH:
             return f"it takes {FEWEST_TO_TEACH} crops to learn from, or more"
         if lesson.bundle.metadata.trust and lesson.own is None:
-            message = "the bundle carries no reference cells to rehearse and to tell strangers by; "
-            return message + "name a folder that it was trained on with --rehearse"
+            return NO_OWN
         return ""
 
 
@@ -205,10 +196,10 @@ def ways_for(lesson: Lesson) -> dict[str, Way]:
     return {
         "recalibrate": Refit(lesson, lambda cells, folds: recalibrated(cells)),
         "head": Refit(lesson, best_turned, flat),
-        "network": TeachOn(lesson),
+        NETWORK: TeachOn(lesson),
     }
 
 
-def _at(data: Labelled, places: Places) -> Labelled:
-    samples = tuple(data.samples[place] for place in places)
-    return Labelled(samples, data.images[places], data.truth[places])
+def right_share(found: Outputs, cells: Labelled) -> float:
+    """The share of cells, of which a network gave this, that it classifies rightly."""
+    return float((found.logits.argmax(axis=1) == cells.truth).mean())

@@ -29,7 +29,8 @@ WAYS = ["auto", "recalibrate", "head", "network"]
 class Wish:
     """What is to be adapted by what, and where the new bundle goes."""
 
-    folder: Path
+    folder: Path | None
+    unlabelled: Path | None
     groups: Path | None
     bundle: Path | None
     out: Path
@@ -43,7 +44,8 @@ class Wish:
 
 
 @click.command()
-@click.option("--data", "folder", type=FOLDER, required=True, help="The laboratory's own crops.")
+@click.option("--data", "folder", type=FOLDER, help="The laboratory's own labelled crops.")
+@click.option("--unlabelled", type=FOLDER, help="Crops of the same laboratory without labels.")
 @click.option("--groups", type=ANYTHING, help="Which photograph each image is of, as a table.")
 @click.option("--bundle", type=FOLDER, help="The bundle; the one that ships where not given.")
 @click.option("--out", type=FOLDER, required=True, help="A new folder for the new bundle.")
@@ -69,29 +71,52 @@ class Wish:
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 def adapt(**asked: Any) -> None:
-    """Adapt a bundle to a laboratory by some of its own labelled crops.
+    """Adapt a bundle to a laboratory by its own crops: some labelled ones, others without labels.
 
     The data folder holds a folder for each class, or manifest.csv beside its images. At most
     --most of its crops are learned from, all classes alike; the others are held out by
     photographs, and the scores on them are printed before and after. recalibrate scales and
     shifts the scores of the classes, head fits the last layer anew, network teaches everything
     on, which takes minutes and the bundle's own reference cells or, where it carries none, the
-    folders named by --rehearse; auto takes the best of them by cross-validation. OUT gets bundle,
-    held_out.csv and adaptation.json; the old bundle stays as it is.
+    folders named by --rehearse; auto takes the best of them by cross-validation. Of the crops in
+    --unlabelled, network learns those of which it is sure by itself. Without --data they are all
+    that it learns from, and nothing says how good it became: judge it with evaluate, by crops that
+    are not among them. OUT gets bundle, held_out.csv and adaptation.json; the old bundle stays as
+    it is.
     """
     wish = Wish(**asked)
     with sentences():
         from ml.dataset import read_folder
-        from ml.laboratory import Terms, rehearsal, share_out
+        from ml.laboratory import rehearsal, without_labels
 
         bundle = bundle_at(wish.bundle)
-        terms = Terms(wish.leave_out, wish.held_out, wish.most, wish.seed)
-        crops = share_out(read_folder(wish.folder, wish.groups), bundle, terms)
+        crops = _crops(wish, bundle)
+        unlabelled = without_labels(wish.unlabelled, bundle, crops) if wish.unlabelled else ()
         known = [sample for folder in wish.rehearse for sample in read_folder(folder)]
-        _adapt(wish, bundle, crops, rehearsal(known, bundle, wish.seed) if known else ())
+        rehearsed = rehearsal(known, bundle, wish.seed) if known else ()
+        _adapt(wish, bundle, crops, rehearsed, unlabelled)
 
 
-def _adapt(wish: Wish, bundle: Bundle, crops: Crops, known: tuple[Sample, ...]) -> None:
+def _crops(wish: Wish, bundle: Bundle) -> Crops:
+    """The labelled crops; none of them where there are only crops without labels."""
+    from ml.dataset import read_folder
+    from ml.laboratory import Crops, Terms, share_out
+
+    if wish.folder is not None:
+        terms = Terms(wish.leave_out, wish.held_out, wish.most, wish.seed)
+        return share_out(read_folder(wish.folder, wish.groups), bundle, terms)
+    if wish.unlabelled is None:
+        raise click.UsageError("Give crops to learn from: --data, --unlabelled, or both.")
+    return Crops.none(wish.unlabelled.resolve().name)
+
+
+def _adapt(
+    wish: Wish,
+    bundle: Bundle,
+    crops: Crops,
+    rehearsed: tuple[Sample, ...],
+    unlabelled: tuple[Sample, ...],
+) -> None:
     with silent_start():
         from ml.adaptation import Order, adapted
         from ml.adaptation_report import as_text
@@ -100,8 +125,8 @@ def _adapt(wish: Wish, bundle: Bundle, crops: Crops, known: tuple[Sample, ...]) 
     require_place(wish.out)
     name = wish.name or _name(bundle)
     with progress() as report:
-        found = adapted(Order(bundle, crops, wish.how, name, wish.seed, report, known))
-        account = write(found, wish.out)
+        order = Order(bundle, crops, wish.how, name, wish.seed, report, rehearsed, unlabelled)
+        account = write(adapted(order), wish.out)
     click.echo(as_text(account, crops))
     click.echo(f"{account.bundle.title}, adapted from {bundle.title}, is in {account.bundle.path}.")
 

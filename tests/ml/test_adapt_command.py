@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from hematovision.commands.adapt import adapt
-from ml.adapted_trust import KEPT
+from ml.adapted_trust import KEPT, UNMEASURED
 from ml.bundle import Bundle, write_bundle
 from ml.choosing import require_unseen
-from ml.dataset import LeakingSplit, read_folder
+from ml.dataset import LeakingSplit, Sample, read_folder
 from ml.images import InputShape, Pixels
 from ml.inference import load_classifier
 from ml.loading import Labelled, load
@@ -48,6 +48,17 @@ def lab(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         target = folder / path.parent.name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(path.resolve())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def night(bccd4: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 other real crops in one folder, of which nobody says what they are."""
+    folder = tmp_path_factory.mktemp("night") / "night"
+    folder.mkdir()
+    test = [sample for sample in bccd4 if sample.split == "test"]
+    for number, sample in enumerate(test[1 :: len(test) // 60][:60]):
+        (folder / f"{number:02}.jpeg").symlink_to(sample.path.resolve())
     return folder
 
 
@@ -193,6 +204,76 @@ def test_a_bundle_without_reference_cells_rehearses_what_it_was_trained_on(
     assert not (bundle.path / "references.npz").exists()
     kept = run("--data", lab, "--bundle", judging.path, "--out", out, "--rehearse", small_set)
     assert "reference cells that it carries" in sentence(kept)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few and large steps, and a network of no use that may be sure of anything."""
+    monkeypatch.setattr("ml.finetuning.PASSES", 1)
+    monkeypatch.setattr("ml.finetuning.BATCH", 64)
+    monkeypatch.setattr("ml.adaptation.FOLDS", 2)
+    monkeypatch.setattr("ml.selftraining.SURE", 0.0)
+    monkeypatch.setattr("ml.selftraining.SHARE", 64)
+    monkeypatch.setattr("ml.selftraining.FEWEST_SURE", 1)
+
+
+@pytest.mark.usefixtures("uncompiled", "hasty")
+def test_crops_without_labels_alone_are_learned_from_and_nothing_is_claimed(
+    judging: Bundle, night: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = run("--unlabelled", night, "--bundle", judging.path, "--out", out)
+    assert result.exit_code == 0, (result.output, result.exception)
+    for words in ("WITHOUT LABELS", "60 crops without labels", "judge both bundles by them"):
+        assert words in result.stdout
+    for words in ("BEFORE AND AFTER", "WAYS"):
+        assert words not in result.stdout
+    assert {path.name for path in out.iterdir()} == {"bundle", "adaptation.json"}
+    bundle = Bundle.load(out / "bundle")
+    assert (bundle.metadata.scores, bundle.metadata.trust["note"]) == ({}, UNMEASURED)
+    assert bundle.metadata.data["adapted"]["without_labels"] == 60
+    assert (
+        bundle.metadata.files["network.weights.h5"] != judging.metadata.files["network.weights.h5"]
+    )
+    account = json.loads((out / "adaptation.json").read_text())
+    assert account["before"] is account["after"] is None
+    counted = account["without_labels"]
+    for turn in (0, 1):
+        assert sum(pair[turn] for pair in counted["classes"].values()) == 60
+        assert sum(pair[turn] for pair in counted["outcomes"].values()) == 60
+    again = run("--unlabelled", night, "--bundle", bundle.path, "--out", tmp_path / "again")
+    assert "trained on, or adapted with" in sentence(again)
+
+
+@pytest.mark.usefixtures("uncompiled", "hasty")
+def test_crops_without_labels_come_along_with_labelled_ones(
+    judging: Bundle, lab: Path, night: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    order = ("--data", lab, "--unlabelled", night, "--bundle", judging.path, "--out", out)
+    assert "by --how network or auto alone" in sentence(run(*order, "--how", "head"))
+    result = run(*order, "--how", "network")
+    assert result.exit_code == 0, (result.output, result.exception)
+    for words in ("BEFORE AND AFTER", "WITHOUT LABELS", "Measured on cells of lab."):
+        assert words in result.stdout
+    said = Bundle.load(out / "bundle").metadata.data
+    assert "taken for what the network was sure of" in said["adapted"]["note"]
+    assert {"lab", "night"} < set(said["sources"])
+    held = json.loads((out / "adaptation.json").read_text())["after"]["images"]
+    assert held == 64 - sum(said["adapted"]["learned"].values())
+
+
+def test_without_any_crop_there_is_nothing_to_adapt_to(
+    judging: Bundle, night: Path, tmp_path: Path
+) -> None:
+    out = ("--bundle", judging.path, "--out", tmp_path / "out")
+    assert "--data, --unlabelled, or both" in run(*out).stderr
+    bare = without_references(judging, tmp_path / "bare")
+    refused = run("--unlabelled", night, "--bundle", bare.path, "--out", tmp_path / "out")
+    assert "can't be adapted without labelled crops: the bundle carries no reference cells" in (
+        sentence(refused)
+    )
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("uncompiled")

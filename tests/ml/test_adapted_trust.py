@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml.adapted_trust import KEPT, Crossed, gate_in, measured, widened
+from ml.adapted_trust import KEPT, UNMEASURED, Crossed, gate_in, measured, widened, without_labels
 from ml.bundle import Bundle, Metadata, write_bundle
 from ml.inference import Outputs
 from ml.refitting import Cells
@@ -104,7 +104,7 @@ def test_trust_is_measured_anew_on_enough_cells(bundle: Bundle) -> None:
     few = cells(90, 2, elsewhere=True)
     gate = gate_in(bundle)
     assert gate is not None
-    found = measured(bundle, crossed(bundle, few), few, widened(gate, few), [True] * 90, "lab")
+    found = measured(bundle, crossed(bundle, few), few, widened(gate, few), np.arange(90), "lab")
     assert found.anew
     assert found.said["note"] == "Measured on cells of lab."
     assert sum(found.said["validation"]["cells"].values()) == 90
@@ -120,7 +120,7 @@ def _any() -> NDArray[np.float32]:
 
 def test_classes_that_the_laboratory_has_not_keep_their_limits(bundle: Bundle) -> None:
     few, gate = cells(90, 2, classes=2), gate_in(bundle)
-    found = measured(bundle, crossed(bundle, few), few, gate, [True] * 90, "lab")
+    found = measured(bundle, crossed(bundle, few), few, gate, np.arange(90), "lab")
     assert found.anew
     old = {entry["coverage"]: entry for entry in bundle.metadata.trust["levels"]}
     for entry in found.said["levels"]:
@@ -132,7 +132,7 @@ def test_classes_that_the_laboratory_has_not_keep_their_limits(bundle: Bundle) -
 def test_too_few_cells_leave_trust_as_it_was(bundle: Bundle, one: bool) -> None:
     count = 24 if one else 60
     few, gate = cells(count, 2), gate_in(bundle)
-    seen = [one or place < 20 for place in range(count)]
+    seen = np.arange(count if one else 20)
     found = measured(bundle, crossed(bundle, few), few, gate, seen, "lab")
     assert not found.anew
     assert found.said == {**bundle.metadata.trust, "note": KEPT}
@@ -143,5 +143,17 @@ def test_a_bundle_that_does_not_judge_does_not_begin_to(shipped: Bundle) -> None
     few = cells(60, 2)
     plain = replace(shipped, metadata=replace(shipped.metadata, trust={}))
     assert gate_in(plain) is None
-    found = measured(plain, Crossed(few.outputs, None), few, None, [True] * 60, "lab")
+    found = measured(plain, Crossed(few.outputs, None), few, None, np.arange(60), "lab")
     assert (found.said, found.arrays, found.anew) == ({}, {}, False)
+
+
+def test_without_labels_the_gate_alone_is_set_anew(bundle: Bundle) -> None:
+    gate = gate_in(bundle)
+    strange = np.linspace(5, 6, 200, dtype=np.float32)
+    found = without_labels(bundle, gate, strange)
+    old = dict(bundle.metadata.trust)
+    assert (strange <= found.said["threshold"]).mean() == pytest.approx(0.95, abs=0.01)
+    assert found.said == {**old, "threshold": found.said["threshold"], "note": UNMEASURED}
+    assert (found.arrays["distances"] >= 5).all()
+    assert not found.anew
+    assert not without_labels(bundle, None, strange).said

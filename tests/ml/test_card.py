@@ -173,10 +173,24 @@ def test_an_adapted_bundle_says_what_it_was_adapted_by(bundle: Bundle, written: 
         scores={"lab_held_out": part},
     )
     text = card(replace(bundle, metadata=metadata))
-    assert "Adapted from wbc4 1.0.0 (aaaaaaaaaaaa) by 9 crops of lab (monocyte 9)" in text
+    assert "Adapted from wbc4 1.0.0 (aaaaaaaaaaaa); way: head." in text
+    assert "It learned from 9 labelled crops of lab (monocyte 9); 30 were held out." in text
+    assert "crops without labels" not in text
     assert "It is unknown which photograph each crop is of" in text
     assert "## Scores on lab held out" in text
     assert asdict(bundle.metadata)["name"] in text
+    alone = {
+        **adapted,
+        "learned": {},
+        "note": "7 taken",
+        "without_labels": 1200,
+        "without_labels_sha256": "d" * 64,
+    }
+    metadata = replace(metadata, data={**bundle.metadata.data, "adapted": alone})
+    text = card(replace(bundle, metadata=metadata))
+    assert "It learned from 1,200 crops without labels, by its own surest answers: 7 taken." in text
+    assert "d" * 64 in text
+    assert "held out, SHA-256" not in text
 
 
 @pytest.mark.parametrize(

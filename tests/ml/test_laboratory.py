@@ -13,7 +13,16 @@ import pytest
 from ml.bundle import Bundle
 from ml.cells import FOUR_CLASSES
 from ml.dataset import DataError, LeakingSplit, Sample, group_of, read_folder
-from ml.laboratory import REHEARSED, Terms, folds, rehearsal, share_out, write_held_out
+from ml.laboratory import (
+    FEWEST_WITHOUT_LABELS,
+    REHEARSED,
+    Terms,
+    folds,
+    rehearsal,
+    share_out,
+    without_labels,
+    write_held_out,
+)
 
 PARTS = ("test", *3 * ("train",), "test_simple", *3 * ("train",))
 
@@ -148,3 +157,30 @@ def test_the_held_out_list_can_be_read_as_a_manifest(
     with (lab / "manifest.csv").open(newline="") as file:
         assert next(iter(csv.DictReader(file))).keys() == {"file", "class", "group"}
     assert set(read_folder(lab)) == set(held)
+
+
+def test_crops_without_labels_are_those_that_nobody_has_labelled(
+    lab: Path, shipped: Bundle, tmp_path: Path
+) -> None:
+    night = tmp_path / "night"
+    (night / "run 1" / "neutrophil").mkdir(parents=True)
+    for number in range(FEWEST_WITHOUT_LABELS):
+        (night / "run 1" / f"{number:02}.png").write_text(f"new {number}")
+    (night / "run 1" / "notes.txt").write_text("no image")
+    (night / "run 1" / "again.png").write_text("new 3")
+    (night / "run 1" / "neutrophil" / "held.png").write_text("neutrophil 7")
+    crops = share_out(read_folder(lab), shipped, Terms())
+    found = without_labels(night, shipped, crops)
+    assert len(found) == FEWEST_WITHOUT_LABELS
+    assert {(s.label, s.source, s.group == s.file) for s in found} == {("", "night", True)}
+    assert not {"run 1/neutrophil/held.png", "run 1/notes.txt"} & {s.file for s in found}
+    # Nobody's labels: what else is in the folder counts, whatever it is.
+    assert len(without_labels(night, shipped, None)) == FEWEST_WITHOUT_LABELS + 1
+    (night / "run 1" / "00.png").unlink()
+    with pytest.raises(DataError, match=r"There are 49 crops in .* takes 50"):
+        without_labels(night, shipped, crops)
+    with pytest.raises(FileNotFoundError, match="no file or folder"):
+        without_labels(tmp_path / "nowhere", shipped, None)
+    (tmp_path / "pbc8").mkdir()
+    with pytest.raises(LeakingSplit, match="trained on"):
+        without_labels(tmp_path / "pbc8", shipped, None)
