@@ -32,7 +32,7 @@ from ml.inference import Outputs
 from ml.laboratory import Crops, folds
 from ml.loading import Labelled, Report, load
 from ml.refitting import Cells
-from ml.selftraining import Pupil, self_taught, strangeness, surely
+from ml.selftraining import ALONE, Pupil, self_taught, strangeness, surely
 from ml.ways import NETWORK, NO_OWN, Lesson, Way, right_share, ways_for
 
 FOLDS = 3
@@ -157,7 +157,7 @@ def _by_itself(order: Order) -> Adapted:
     bundle, before = order.bundle, network_of(order.bundle)
     unlabelled = _loaded(order, order.unlabelled)
     classes = range(len(bundle.metadata.classes))
-    pupil = Pupil(bundle, (own,), unlabelled, classes, order.seed, order.report)
+    pupil = Pupil(bundle, ALONE, (own,), unlabelled, classes, order.seed, order.report)
     network, sure = self_taught(pupil, before)
     gate = gate_over(bundle, network, (own, sure))
     trusted = without_labels(bundle, gate, strangeness(pupil, network, sure))

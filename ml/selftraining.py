@@ -25,7 +25,8 @@ from ml.loading import Labelled, Report
 
 # How sure the network must be of a crop, as it says itself, before any calibration.
 SURE = 0.8
-ROUNDS = 2
+# Rounds beside labelled cells, which have made a good teacher before the first, and without any.
+BESIDE_LABELS, ALONE = 1, 3
 # Of a class, so many sure crops are needed: fewer may all be mistakes, and would come often.
 FEWEST_SURE = 8
 # How many images of each data folder a pass draws, if there are that many.
@@ -37,11 +38,12 @@ SURE_CROPS = "/sure"
 
 @dataclass(frozen=True)
 class Pupil:
-    """A network to be taught on by itself: the bundle's; the cells whose labels are `known`, those
+    """A network to be taught on by itself: the bundle's, in some rounds; the cells whose labels are `known`, those
     of the laboratory and those to rehearse; the crops without labels, and the numbers of the
     classes that are looked for among them."""
 
     bundle: Bundle
+    rounds: int
     known: tuple[Labelled, ...]
     unlabelled: Labelled
     classes: Collection[int]
@@ -77,18 +79,18 @@ class Pupil:
 
 def self_taught(pupil: Pupil, network: keras.Model) -> tuple[keras.Model, Labelled]:
     """A network after some rounds of learning from what it is sure of, and the crops that the last
-    round learned from. Every round begins with the bundle's own weights, not with those that
-    the last one left: mistakes do not add up.
+    round learned from. Every round begins with the bundle's own weights, not with those that the
+    last one left, so that it can forget mistakes.
 
     Raises:
         DataError: if the network is sure of too few crops.
         TrainingFailed: if the loss is no number any more.
     """
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, pupil.rounds + 1):
         sure = pupil.sure(network)
 
         def report(stage: str, done: float, words: str, number: int = number) -> None:
-            pupil.report(f"{stage} itself, round {number} of {ROUNDS}", done, words)
+            pupil.report(f"{stage} itself, round {number} of {pupil.rounds}", done, words)
 
         network = taught_on(pupil.bundle, (*pupil.known, sure), SHARE, pupil.seed, report)
     return network, sure

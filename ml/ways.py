@@ -20,7 +20,7 @@ from ml.finetuning import gate_over, network_of, seen, taught_on
 from ml.inference import Outputs
 from ml.loading import Labelled, Report
 from ml.refitting import Cells, Change, best_turned, recalibrated
-from ml.selftraining import Pupil, self_taught, surely
+from ml.selftraining import BESIDE_LABELS, Pupil, self_taught, surely
 from ml.unfamiliar import Gate
 
 # Crops that teaching a whole network takes at least.
@@ -172,7 +172,7 @@ class TeachOn:
         if lesson.unlabelled is None:
             return network, known
         classes = frozenset(learn.truth.tolist())
-        pupil = Pupil(lesson.bundle, known, lesson.unlabelled, classes, seed, report)
+        pupil = Pupil(lesson.bundle, BESIDE_LABELS, known, lesson.unlabelled, classes, seed, report)
         network, sure = self_taught(pupil, network)
         return network, (*known, sure)
 

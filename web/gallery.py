@@ -144,6 +144,8 @@ def _by_confidence(
     if before:
         place, cursor = tuple_(*columns), read_image_cursor(before, by_outcome=by_outcome)
         query = query.where(place > cursor if rising else place < cursor)
+    # The indexes hold judged images alone.
+    query = query.where(Image.confidence.is_not(None))
     return query.order_by(*(column if rising else column.desc() for column in columns))
 
 

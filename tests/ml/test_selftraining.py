@@ -34,7 +34,7 @@ def pupil(bundle: Bundle, one_cell: NDArray[np.bool_], classes: tuple[int, ...])
     images = np.full((len(samples), 32, 32, 3), 128, np.uint8)
     seen = tuple(UNLOOKED if one else NOWHERE for one in one_cell)
     crops = Labelled(samples, images, np.full(len(samples), -1, np.int64), seen)
-    return Pupil(bundle, (), crops, classes, 0, lambda stage, done, words: None)
+    return Pupil(bundle, 1, (), crops, classes, 0, lambda stage, done, words: None)
 
 
 def answering(logits: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:
