@@ -38,9 +38,9 @@ SURE_CROPS = "/sure"
 
 @dataclass(frozen=True)
 class Pupil:
-    """A network to be taught on by itself: the bundle's, in some rounds; the cells whose labels are `known`, those
-    of the laboratory and those to rehearse; the crops without labels, and the numbers of the
-    classes that are looked for among them."""
+    """A network to be taught on by itself: the bundle's, in some rounds; the cells whose labels are
+    `known`, those of the laboratory and those to rehearse; the crops without labels, and the
+    numbers of the classes that are looked for among them."""
 
     bundle: Bundle
     rounds: int
