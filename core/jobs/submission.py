@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from core import registry
@@ -82,19 +82,28 @@ def _set_duplicates_aside(session: Session, job: Job) -> None:
 
 def _cut(session: Session, job: Job, settings: Settings) -> None:
     """Put the images that wait into new shards and the job into the queue that fits its size."""
-    ids = session.scalars(_waiting(job)).all()
-    job.lane = Lane.INTERACTIVE if len(ids) <= settings.interactive_limit else Lane.BATCH
-    job.state = JobState.QUEUED if ids else JobState.FAILED
-    job.finished_at = None if ids else utcnow()
-    pieces = list(_pieces(ids, settings.shard_size, max(1, live_workers(session))))
+    waiting = (Image.job_id == job.id, Image.state == ImageState.RECEIVED)
+    places = session.scalars(select(Image.position).where(*waiting).order_by(Image.position)).all()
+    job.lane = Lane.INTERACTIVE if len(places) <= settings.interactive_limit else Lane.BATCH
+    job.state = JobState.QUEUED if places else JobState.FAILED
+    job.finished_at = None if places else utcnow()
+    pieces = list(_pieces(places, settings.shard_size, max(1, live_workers(session))))
     shards = [Shard(job_id=job.id, lane=job.lane, size=len(piece)) for piece in pieces]
     session.add_all(shards)
     session.flush()
-    for shard, piece in zip(shards, pieces, strict=True):
-        session.execute(update(Image).where(Image.id.in_(piece)).values(shard_id=shard.id))
+    if not shards:
+        return
+    inside = Image.position.between(bindparam("first"), bindparam("last"))
+    statement = update(Image).where(*waiting, inside).values(shard_id=bindparam("shard"))
+    # Between the ends of a piece nothing waits but the piece itself.
+    rows = [
+        {"shard": shard.id, "first": piece[0], "last": piece[-1]}
+        for shard, piece in zip(shards, pieces, strict=True)
+    ]
+    session.connection().execute(statement, rows)
 
 
-def _pieces(ids: Sequence[int], most: int, workers: int) -> Iterator[Sequence[int]]:
+def _pieces(places: Sequence[int], most: int, workers: int) -> Iterator[Sequence[int]]:
     """Cut into pieces that shrink towards the end, so that all workers end together.
 
     Each is a share of what is left (guided self-scheduling, C. Polychronopoulos and D. Kuck, IEEE
@@ -102,21 +111,13 @@ def _pieces(ids: Sequence[int], most: int, workers: int) -> Iterator[Sequence[in
     pays for few shards.
     """
     start, least = 0, min(_SMALLEST_PIECE, most)
-    while start < len(ids):
-        left = len(ids) - start
+    while start < len(places):
+        left = len(places) - start
         size = min(max(-(-left // (_TURNS * workers)), least), most)
         if left <= most and left - size < least:
             size = left
-        yield ids[start : start + size]
+        yield places[start : start + size]
         start += size
-
-
-def _waiting(job: Job) -> Select[int]:
-    return (
-        select(Image.id)
-        .where(Image.job_id == job.id, Image.state == ImageState.RECEIVED)
-        .order_by(Image.position)
-    )
 
 
 def cancel(session: Session, job: Job) -> None:
