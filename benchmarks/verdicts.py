@@ -40,12 +40,12 @@ def draw(rng: Random) -> Said:
     left, top = rng.uniform(0.1, 0.3), rng.uniform(0.1, 0.3)
     return Said(
         label=CLASSES[best],
-        confidence=confidence,
+        confidence=round(confidence, 7),
         outcome=outcome,
         candidates=[CLASSES[best]] if sure else [CLASSES[best], CLASSES[second]],
         reason=reason,
-        familiarity=rng.random() * (0.05 if strange else 1),
-        box=[left, top, left + 0.5, top + 0.5],
+        familiarity=round(rng.random() * (0.05 if strange else 1), 3),
+        box=[round(edge, 5) for edge in (left, top, left + 0.5, top + 0.5)],
         probabilities=_probabilities(best, second, confidence),
     )
 
@@ -60,4 +60,4 @@ def _probabilities(best: int, second: int, confidence: float) -> list[float]:
     rest = 1 - confidence
     found = [rest * 0.2 / (len(CLASSES) - 2)] * len(CLASSES)
     found[best], found[second] = confidence, rest * 0.8
-    return found
+    return [round(one, 7) for one in found]

@@ -58,6 +58,11 @@ class Box:
     right: float
     bottom: float
 
+    def rounded(self, digits: int) -> Box:
+        """The same, its edges rounded to so many digits."""
+        edges = (self.left, self.top, self.right, self.bottom)
+        return Box(*(round(edge, digits) for edge in edges))
+
 
 @dataclass(frozen=True)
 class Location:

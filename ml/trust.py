@@ -31,6 +31,9 @@ SIGHTS = {
     Sight.SEVERAL: "several_cells",
 }
 NOT_ONE_CELL = frozenset(SIGHTS.values())
+# What is kept of a probability, of a box's edge and of a share of cells: as much as float32, a
+# pixel and a thousand cells can mean. More digits would double what a verdict takes in SQL.
+_DIGITS, _BOX_DIGITS, _SHARE_DIGITS = 7, 5, 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Familiar:
     def shares(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
         """float64 (N,): the share of validation cells at least as far as each distance, 0 to 1."""
         nearer = np.searchsorted(self.distances, distances, side="left")
-        return np.asarray(1 - nearer / len(self.distances))
+        return np.asarray(1 - nearer / len(self.distances)).round(_SHARE_DIGITS)
 
 
 @dataclass(frozen=True)
@@ -166,15 +169,16 @@ class Trust:
         order = [int(place) for place in np.argsort(-row, kind="stable")]
         candidates = tuple(self.classes[place] for place in order if members[place])
         outcome, reason = _outcome(location.sight, strange, len(candidates))
+        said = row.round(_DIGITS).tolist()
         return Prediction(
             label=self.classes[order[0]],
-            confidence=float(row[order[0]]),
-            probabilities=tuple(row.tolist()),
+            confidence=said[order[0]],
+            probabilities=tuple(said),
             outcome=outcome,
             candidates=candidates,
             reason=reason,
             familiarity=familiarity,
-            box=location.box,
+            box=location.box and location.box.rounded(_BOX_DIGITS),
         )
 
 

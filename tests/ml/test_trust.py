@@ -119,7 +119,9 @@ def test_a_bundle_without_trust_is_believed_in_all_that_it_says() -> None:
         assert found.outcome == Outcome.ACCEPTED
         assert (found.reason, found.familiarity) == ("", None)
         assert found.candidates == (found.label,)
-        assert found.probabilities == pytest.approx(softmax(a_cell(torn=True).logits)[0].tolist())
+        assert found.probabilities == pytest.approx(
+            softmax(a_cell(torn=True).logits)[0].tolist(), abs=1e-7
+        )
 
 
 def _parts(strange: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -184,7 +186,9 @@ def test_a_distance_that_is_no_number_is_a_stranger(trust: Trust) -> None:
 
 def test_the_hidden_temperature_is_used(trust: Trust) -> None:
     [found] = replace(trust, temperature=3.0).judge(a_cell(torn=True), [ONE])
-    assert found.probabilities == pytest.approx(softmax(a_cell(torn=True).logits, 3.0)[0].tolist())
+    assert found.probabilities == pytest.approx(
+        softmax(a_cell(torn=True).logits, 3.0)[0].tolist(), abs=1e-7
+    )
 
 
 def test_a_greater_promise_is_kept_more_often(trust: Trust) -> None:
