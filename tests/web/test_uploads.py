@@ -216,7 +216,19 @@ def test_missing_files_are_named_or_gone_without(api: Api, png: Png) -> None:
     assert "2 announced files have not arrived" in content(answer)["error"]["message"]
     state = content(api("POST", f"/jobs/{job}/submit", json={"without_missing": True}))["state"]
     assert state == "failed"
-    assert len(content(api("GET", f"/jobs/{job}/problems"))["files"]) == 2
+    problems = content(api("GET", f"/jobs/{job}/problems"))
+    assert (len(problems["files"]), problems["next"]) == (2, None)
+
+
+def test_problems_come_page_by_page(api: Api, png: Png) -> None:
+    job = open_job(api)
+    announce(api, job, {f"{name}.png": png(1) for name in "abc"}, A)
+    assert api("POST", f"/jobs/{job}/submit", json={"without_missing": True}).status_code == 200
+    first = content(api("GET", f"/jobs/{job}/problems?size=2"))
+    assert [file["name"] for file in first["files"]] == ["a.png", "b.png"]
+    rest = content(api("GET", f"/jobs/{job}/problems?size=2&before={first['next']}"))
+    assert ([file["name"] for file in rest["files"]], rest["next"]) == (["c.png"], None)
+    assert api("GET", f"/jobs/{job}/problems?before=x").status_code == 400
 
 
 def test_what_is_missing_is_told_as_it_arrives(laboratory: Browser, api: Api, png: Png) -> None:

@@ -12,6 +12,7 @@ from core.models import Image
 from core.states import ImageState
 from web import exports, gallery
 from web.accounts import person
+from web.cursors import read_position
 from web.image_summaries import summarise_tiles
 from web.summaries import Summary, summarise_job
 from web.wiring import wired
@@ -26,7 +27,7 @@ def list_images(job_id: int) -> Response:
     A class alone names the accepted cells of it, as the differential counts them.
     """
     bin_ = gallery.read_bin(request.args)
-    size = min(max(request.args.get("size", gallery.PAGE, int), 1), gallery.LARGEST_PAGE)
+    size = _size()
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
         found, next_ = gallery.page(session, job.id, bin_, request.args.get("before", ""), size)
@@ -35,20 +36,23 @@ def list_images(job_id: int) -> Response:
 
 @blueprint.get("/problems")
 def list_problems(job_id: int) -> Response:
-    """Return every file that was refused or failed, and why."""
+    """Return a page of the files that were refused or failed, and why: ``size``, ``before``."""
+    size, before = _size(), request.args.get("before", "")
+    passed = read_position(before) if before else -1
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        rows = session.execute(
-            select(Image.name, Image.state, Image.reason, Image.message)
-            .where(Image.job_id == job.id)
+        found = session.execute(
+            select(Image.position, Image.name, Image.state, Image.reason, Image.message)
+            .where(Image.job_id == job.id, Image.position > passed)
             .where(Image.state.in_((ImageState.REFUSED, ImageState.FAILED)))
             .order_by(Image.position)
-        )
-        files = [
-            {"name": name, "state": state.value, "reason": reason, "message": message}
-            for name, state, reason, message in rows
-        ]
-        return jsonify(files=files)
+            .limit(size + 1)
+        ).all()
+    files = [
+        {"name": name, "state": state.value, "reason": reason, "message": message}
+        for _, name, state, reason, message in found[:size]
+    ]
+    return jsonify(files=files, next=str(found[size - 1][0]) if len(found) > size else None)
 
 
 @blueprint.get("/results.csv")
@@ -63,6 +67,10 @@ def get_json(job_id: int) -> Response:
     """Stream the results as JSON."""
     pieces = exports.json_lines(wired().database, _job(job_id))
     return _file(pieces, "application/json", f"job-{job_id}.json")
+
+
+def _size() -> int:
+    return min(max(request.args.get("size", gallery.PAGE, int), 1), gallery.LARGEST_PAGE)
 
 
 def _job(job_id: int) -> Summary:
