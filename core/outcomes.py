@@ -123,7 +123,7 @@ def advice(unfamiliar: int, classified: int) -> str:
     return (
         f"{unfamiliar:,} of {classified:,} cells are unfamiliar. If most are good pictures of one"
         " cell, the model does not know this stain, microscope or camera: an administrator can"
-        " teach it with up to 100 labelled crops (hematovision adapt)."
+        " teach it with your crops, best with some 100 labelled ones (hematovision adapt)."
     )
 
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "train": ("learn", "Train a model bundle by a recipe."),
     "runs": ("learn", "Print the table of training runs and their scores."),
     "evaluate": ("evaluate", "Score a model bundle on labelled images."),
-    "adapt": ("adapt", "Adapt a model bundle to a laboratory by its own labelled crops."),
+    "adapt": ("adapt", "Adapt a model bundle to a laboratory by its own crops."),
     "model": ("models", "List, add, activate and roll back models."),
     "plan": ("planning", "Say how many workers a batch needs by a certain time."),
     "user": ("people", "Add and list people, and make their API tokens."),

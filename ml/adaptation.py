@@ -93,7 +93,7 @@ def adapted(order: Order) -> Adapted:
     """
     if order.unlabelled and order.how not in ("auto", NETWORK):
         raise DataError(f"Crops without labels are learned from by --how {NETWORK} or auto alone.")
-    if not order.crops.learn:
+    if not order.crops.labelled:
         return _by_itself(order)
     before = network_of(order.bundle)
     lesson = _lesson(order, before)
@@ -156,8 +156,10 @@ def _by_itself(order: Order) -> Adapted:
         raise DataError(f"The bundle can't be adapted without labelled crops: {NO_OWN}.")
     bundle, before = order.bundle, network_of(order.bundle)
     unlabelled = _loaded(order, order.unlabelled)
-    classes = range(len(bundle.metadata.classes))
-    pupil = Pupil(bundle, ALONE, (own,), unlabelled, classes, order.seed, order.report)
+    names, few = bundle.metadata.classes, bundle.metadata.data.get("few_shot", ())
+    needed = [number for number, name in enumerate(names) if name not in few]
+    classes = range(len(names))
+    pupil = Pupil(bundle, ALONE, (own,), unlabelled, classes, needed, order.seed, order.report)
     network, sure = self_taught(pupil, before)
     gate = gate_over(bundle, network, (own, sure))
     trusted = without_labels(bundle, gate, strangeness(pupil, network, sure))

@@ -172,7 +172,9 @@ class TeachOn:
         if lesson.unlabelled is None:
             return network, known
         classes = frozenset(learn.truth.tolist())
-        pupil = Pupil(lesson.bundle, BESIDE_LABELS, known, lesson.unlabelled, classes, seed, report)
+        pupil = Pupil(
+            lesson.bundle, BESIDE_LABELS, known, lesson.unlabelled, classes, (), seed, report
+        )
         network, sure = self_taught(pupil, network)
         return network, (*known, sure)
 

@@ -215,6 +215,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml.selftraining.SURE", 0.0)
     monkeypatch.setattr("ml.selftraining.SHARE", 64)
     monkeypatch.setattr("ml.selftraining.FEWEST_SURE", 1)
+    monkeypatch.setattr("ml.selftraining.FEWEST_ALONE", 0)
 
 
 @pytest.mark.usefixtures("uncompiled", "hasty")

@@ -16,7 +16,7 @@ from ml.inference import Outputs
 from ml.loading import Labelled
 from ml.locate import NOWHERE
 from ml.reading import UNLOOKED
-from ml.selftraining import FEWEST_SURE, SURE_CROPS, Pupil
+from ml.selftraining import FEWEST_ALONE, FEWEST_SURE, SURE_CROPS, Pupil
 
 
 @pytest.fixture
@@ -25,7 +25,12 @@ def tiny(tiny_run: Path) -> Bundle:
     return Bundle.load(tiny_run / "bundle")
 
 
-def pupil(bundle: Bundle, one_cell: NDArray[np.bool_], classes: tuple[int, ...]) -> Pupil:
+def pupil(
+    bundle: Bundle,
+    one_cell: NDArray[np.bool_],
+    classes: tuple[int, ...],
+    needed: tuple[int, ...] = (),
+) -> Pupil:
     """A pupil with grey crops, each of its own file, some of them of one cell."""
     samples = tuple(
         Sample(Path(), f"{place:03}", "", "lab", "", f"{place:03}")
@@ -34,7 +39,7 @@ def pupil(bundle: Bundle, one_cell: NDArray[np.bool_], classes: tuple[int, ...])
     images = np.full((len(samples), 32, 32, 3), 128, np.uint8)
     seen = tuple(UNLOOKED if one else NOWHERE for one in one_cell)
     crops = Labelled(samples, images, np.full(len(samples), -1, np.int64), seen)
-    return Pupil(bundle, 1, (), crops, classes, 0, lambda stage, done, words: None)
+    return Pupil(bundle, 1, (), crops, classes, needed, 0, lambda stage, done, words: None)
 
 
 def answering(logits: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +83,18 @@ def test_crops_that_nothing_can_be_learned_from_are_refused(
     count = 4 * FEWEST_SURE
     labels = np.arange(count) % 4
     answering(said(labels, np.zeros(count, bool)), monkeypatch)
-    with pytest.raises(DataError, match="Give more of them, or label some"):
+    with pytest.raises(DataError, match="Give more of them, or leave them out"):
         pupil(tiny, np.ones(count, bool), (0, 1, 2, 3)).sure(network_of(tiny))
     with pytest.raises(DataError, match="In none of the unlabelled crops was just one cell"):
         pupil(tiny, np.zeros(count, bool), (0, 1, 2, 3)).sure(network_of(tiny))
+
+
+def test_without_labels_enough_is_needed_of_every_class(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.repeat([0, 1, 2], [FEWEST_ALONE, FEWEST_ALONE - 1, FEWEST_ALONE])
+    answering(said(labels, np.ones(len(labels), bool)), monkeypatch)
+    everything, one = (0, 1, 2, 3), np.ones(len(labels), bool)
+    with pytest.raises(DataError, match="too few: lymphocyte 19; it takes 20 of each class"):
+        pupil(tiny, one, everything, (0, 1, 2)).sure(network_of(tiny))
+    assert len(pupil(tiny, one, everything, (0, 2)).sure(network_of(tiny)).truth) == len(labels)
