@@ -69,8 +69,8 @@ class Task:
         yield from intake.rows(*intake.measure(files, self.pairs, port=8766))
 
     def waiting(self) -> Iterable[Row]:
-        """One image beside ten thousand, against one alone."""
-        yield from waiting.measure(self.folder, 5000, 100, "sqlite")
+        """One image beside eight thousand, against one alone."""
+        yield from waiting.measure(self.folder, 8000, 100, self.pairs, "sqlite")
 
     def pages(self) -> Iterable[Row]:
         """Pages over a million images, against the same over ten thousand."""
