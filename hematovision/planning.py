@@ -19,7 +19,7 @@ from core.states import LIVE_SHARDS
 # Of a process's speed while it is at work, this share is left when all cores and SQL are busy.
 _SUSTAINED = 0.9
 # Bytes of an image's rows and their places in indexes (`benchmarks.pages`, a million images).
-ROW_BYTES = {"sqlite": 1200, "postgresql": 1400}
+ROW_BYTES = {"sqlite": 1000, "postgresql": 1400}
 _RECENT_IMAGES = 1000
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?")
