@@ -6,7 +6,7 @@ that said most of crops that it had not learned from, by cross-validation within
 from; the held-out crops are looked at once, after all is decided.
 
     OUT/bundle/          the new bundle
-    OUT/held_out.csv     the crops that nothing was learned from: file, class, group
+    OUT/held_out.csv     the labelled crops that nothing was learned from: file, class, group
     OUT/adaptation.json  what was done, and the scores before and after
 
 Crops without labels may come along, which `network` learns from by itself; without any labelled

@@ -9,6 +9,7 @@ from ml.laboratory import Crops
 from ml.outcomes import Outcomes
 from ml.reporting import section_text
 from ml.reporting_parts import DASH, Section, Table, chance, name_of, number, percent
+from ml.ways import NETWORK
 
 AVERAGES = {
     "accuracy": "accuracy",
@@ -24,7 +25,7 @@ def as_text(account: Account, crops: Crops) -> str:
         pair = account.before, account.after
         made += [_scores(*pair), _judging(*pair)]
     if account.census is not None:
-        made.append(_census(account.census))
+        made.append(_census(account.census, account.way))
     made.append(_trust(account, crops))
     return "\n\n".join(section_text(section) for section in made) + "\n"
 
@@ -105,15 +106,19 @@ def _judging(before: Evaluation, after: Evaluation) -> Section:
     return Section("Outcomes", (Table(("held out", "before", "after"), tuple(rows)),))
 
 
-def _census(found: Census) -> Section:
+def _census(found: Census, way: str) -> Section:
     rows = [
         (name_of(name), *(percent(count, found.images) for count in pair))
         for name, pair in (*found.classes.items(), *found.outcomes.items())
     ]
+    learned = (
+        "The adapted network learned from these crops, so they flatter it."
+        if way == NETWORK
+        else f"Nothing was learned from them: only {NETWORK} does, and {way} was taken."
+    )
     words = (
-        "Best guesses and outcomes; whether they are right, nobody has said. The adapted network "
-        "learned from these crops, so they flatter it. Shares of classes that can't be true of "
-        "your patients are a reason not to use it."
+        f"Best guesses and outcomes; whether they are right, nobody has said. {learned} Shares of "
+        "classes that can't be true of your patients are a reason not to use it."
     )
     head = (f"{found.images:,} crops without labels", "before", "after")
     return Section("Without labels", (Table(head, tuple(rows)), words))

@@ -20,7 +20,7 @@ from ml.bundle import METADATA, ONNX, WEIGHTS, Bundle, BundleExists, Metadata, w
 from ml.census import Census, census
 from ml.choosing import Choice
 from ml.comparison import compare
-from ml.dataset import counts, data_hash
+from ml.dataset import Sample, counts, data_hash
 from ml.evaluation import Evaluation, evaluate
 from ml.explain import write_head
 from ml.export import export_onnx
@@ -29,6 +29,7 @@ from ml.judging import judge
 from ml.laboratory import write_held_out
 from ml.neighbours import REFERENCES
 from ml.trust import TRUST, write_trust
+from ml.ways import NETWORK
 
 HELD_OUT, ACCOUNT = "held_out.csv", "adaptation.json"
 MARK = "+lab"
@@ -134,7 +135,7 @@ def _choice(order: Order) -> Choice:
 def _metadata(adapted: Adapted) -> Metadata:
     """What stands of the old bundle, with what was done to it."""
     order, old = adapted.order, adapted.order.bundle.metadata
-    new = {order.crops.source, *(sample.source for sample in order.unlabelled)}
+    new = {order.crops.source, *(sample.source for sample in _learned_by_itself(adapted))}
     sources = sorted(new.union(old.data.get("sources", ())))
     version = old.version if old.version.endswith(MARK) else f"{old.version}{MARK}"
     return replace(
@@ -147,8 +148,13 @@ def _metadata(adapted: Adapted) -> Metadata:
     )
 
 
+def _learned_by_itself(adapted: Adapted) -> tuple[Sample, ...]:
+    """The crops without labels, if the way that was taken is the one that learns from them."""
+    return adapted.order.unlabelled if adapted.way == NETWORK else ()
+
+
 def _facts(adapted: Adapted) -> dict[str, Any]:
-    order, crops = adapted.order, adapted.order.crops
+    order, crops, alone = adapted.order, adapted.order.crops, _learned_by_itself(adapted)
     return {
         "parent": order.bundle.digest,
         "parent_title": order.bundle.title,
@@ -163,8 +169,8 @@ def _facts(adapted: Adapted) -> dict[str, Any]:
         "left_out": dict(crops.left_out),
         "copies": crops.copies,
         "photographs_known": crops.grouped,
-        "without_labels": len(order.unlabelled),
-        "without_labels_sha256": data_hash(order.unlabelled) if order.unlabelled else "",
+        "without_labels": len(alone),
+        "without_labels_sha256": data_hash(alone) if alone else "",
         "rehearsed": counts(order.rehearsal),
     }
 

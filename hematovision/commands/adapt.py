@@ -81,8 +81,8 @@ def adapt(**asked: Any) -> None:
     folders named by --rehearse; auto takes the best of them by cross-validation. Of the crops in
     --unlabelled, network learns those of which it is sure by itself. Without --data they are all
     that it learns from, and nothing says how good it became: judge it with evaluate, by crops that
-    are not among them. OUT gets bundle, held_out.csv and adaptation.json; the old bundle stays as
-    it is.
+    are not among them. OUT gets bundle, adaptation.json and, of labelled crops, held_out.csv; the
+    old bundle stays as it is.
     """
     wish = Wish(**asked)
     with sentences():

@@ -264,6 +264,19 @@ def test_crops_without_labels_come_along_with_labelled_ones(
     assert held == 64 - sum(said["adapted"]["learned"].values())
 
 
+@pytest.mark.usefixtures("uncompiled")
+def test_a_way_that_can_not_learn_without_labels_does_not_say_it_did(
+    tiny: Bundle, lab: Path, night: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    order = ("--data", lab, "--unlabelled", night, "--bundle", tiny.path, "--out", out)
+    result = run(*order, "--most", "32")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "Nothing was learned from them: only" in " ".join(result.stdout.split())
+    said = Bundle.load(out / "bundle").metadata.data
+    assert (said["adapted"]["without_labels"], "night" in said["sources"]) == (0, False)
+
+
 def test_without_any_crop_there_is_nothing_to_adapt_to(
     judging: Bundle, night: Path, tmp_path: Path
 ) -> None:
