@@ -125,7 +125,13 @@ def without_labels(bundle: Bundle, gate: Gate | None, strangeness: NDArray[np.fl
         return Trusted({}, {}, False)
     accepted = float(said.get("accepted", 0.95))
     threshold, distances = fit_threshold(strangeness, np.ones(len(strangeness)), accepted)
-    numbers = {**said, "gate": gate.kind, "threshold": threshold, "note": UNMEASURED}
+    numbers = {
+        **said,
+        "gate": gate.kind,
+        "threshold": threshold,
+        "calibrated": False,
+        "note": UNMEASURED,
+    }
     return Trusted(numbers, {"distances": distances, **gate.arrays()}, False)
 
 

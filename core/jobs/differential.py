@@ -140,6 +140,8 @@ def few_shot(models: Iterable[Model]) -> frozenset[str]:
 def calibrated(models: Iterable[Model]) -> bool:
     """Say whether the confidences of all these models mean what they say.
 
-    A bundle with numbers to judge itself by has its probabilities calibrated by them.
+    A bundle with numbers to judge itself by has its probabilities calibrated by them, unless it
+    says that they are not its own.
     """
-    return all(model.facts.get("trust") for model in models)
+    numbers = [model.facts.get("trust") for model in models]
+    return all(trust and trust.get("calibrated", True) for trust in numbers)

@@ -127,3 +127,4 @@ def test_a_job_knows_its_models_and_what_they_learned_from_few_images(life: Life
     assert jobs.few_shot(models) == {"monocyte"}
     assert jobs.calibrated(models)
     assert not jobs.calibrated([*models, Model(facts={})])
+    assert not jobs.calibrated([*models, Model(facts={"trust": {"calibrated": False}})])

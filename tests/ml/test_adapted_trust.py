@@ -153,7 +153,8 @@ def test_without_labels_the_gate_alone_is_set_anew(bundle: Bundle) -> None:
     found = without_labels(bundle, gate, strange)
     old = dict(bundle.metadata.trust)
     assert (strange <= found.said["threshold"]).mean() == pytest.approx(0.95, abs=0.01)
-    assert found.said == {**old, "threshold": found.said["threshold"], "note": UNMEASURED}
+    new = {"threshold": found.said["threshold"], "calibrated": False, "note": UNMEASURED}
+    assert found.said == {**old, **new}
     assert (found.arrays["distances"] >= 5).all()
     assert not found.anew
     assert not without_labels(bundle, None, strange).said
