@@ -46,15 +46,18 @@ def _square(image: Pixels, box: Box | None, margin: float, light: Color) -> Pixe
     """The pixels of the square, filled with `light` where the image has none or is black."""
     left, top, length = _place(image.shape[:2], box, margin)
     height, width = image.shape[:2]
-    inside = image[
-        max(top, 0) : min(top + length, height), max(left, 0) : min(left + length, width)
-    ]
-    piece = np.empty((length, length, 3), np.uint8)
-    piece[:] = light
-    y, x = max(-top, 0), max(-left, 0)
-    target = piece[y : y + inside.shape[0], x : x + inside.shape[1]]
-    cv2.copyTo(inside, lit(inside), target)
-    return piece
+    right, bottom = left + length, top + length
+    inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    above, below = max(-top, 0), max(bottom - height, 0)
+    before, after = max(-left, 0), max(right - width, 0)
+    filling = light.tolist()
+    unlit = lit(inside) == 0
+    if unlit.any():
+        inside = inside.copy()
+        inside[unlit] = filling
+    border = cv2.BORDER_CONSTANT
+    piece = cv2.copyMakeBorder(inside, above, below, before, after, border, value=filling)
+    return np.asarray(piece, np.uint8)
 
 
 def _place(shape: tuple[int, ...], box: Box | None, margin: float) -> tuple[int, int, int]:

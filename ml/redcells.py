@@ -82,12 +82,12 @@ def _fill(found: Mask, lit: Mask) -> None:
     """Fill the small holes of `found`, in place."""
     height, width = found.shape
     empty = ((found == 0) & (lit > 0)).astype(np.uint8)
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(empty, connectivity=4)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(empty, connectivity=4, ltype=cv2.CV_16U)
     left, top, across, down, area = boxes.T
     inside = (left > 0) & (top > 0) & (left + across < width) & (top + down < height)
     small = inside & (area < _PALLOR * found.size)
     small[0] = False
-    if count > 1:
+    if small.any():
         found[small[labels]] = 1
 
 

@@ -54,8 +54,8 @@ class Slide:
     def density(self) -> NDArray[np.float32]:
         """float32 (height, width, 3): how much of each channel's light the slide takes in, as a
         natural logarithm; 0 on the background."""
-        against = _DENSITIES[self.light.astype(np.int64)]
-        return np.asarray(cv2.LUT(self.image, _DENSITIES) - against, np.float32)
+        table = _DENSITIES[:, np.newaxis] - _DENSITIES[self.light.astype(np.int64)]
+        return np.asarray(cv2.LUT(self.image, table.reshape(1, 256, 3)), np.float32)
 
     @property
     def foreign(self) -> bool:
