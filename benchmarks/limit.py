@@ -2,21 +2,24 @@
 
     python -m benchmarks.limit ../shared/data/bccd4/TRAIN --images 2000 --pairs 5
 
-The peak is that of a large float32 matrix product on all cores, measured beside every run. What an
-image needs is counted from the network's graph, convolutions and dense layers, twice the
-multiply-adds; an image that is looked at again counts again.
+The peak is that of a large matrix product on all cores, measured beside every run: of float32 by
+NumPy, or of 8 bits by ONNX Runtime for a bundle that runs so. What an image needs is counted from
+the network's graph, convolutions and dense layers, twice the multiply-adds; an image that is looked
+at again counts again.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 import numpy as np
 import onnx
+import onnxruntime
+from onnx import TensorProto, helper
 
 from benchmarks.bare import BareLoop
 from benchmarks.main_job import job_speed, spread
@@ -29,17 +32,43 @@ from ml.looking import look
 from worker.main import available_cores
 
 _SIDE, _PRODUCTS = 3072, 4
+_OPSET, _IR_VERSION = 17, 9
 
 
-def peak() -> float:
-    """FLOP/s of a large float32 matrix product on all cores."""
-    rng = np.random.default_rng(0)
-    left, right = (rng.random((_SIDE, _SIDE), dtype=np.float32) for _ in range(2))
-    left @ right
+def peak(*, int8: bool) -> float:
+    """Operations/s of a large matrix product on all cores, in float32 or in 8 bits."""
+    product = _product_of_bytes() if int8 else _product_of_floats()
+    product()
     started = time.perf_counter()
     for _ in range(_PRODUCTS):
-        left @ right
+        product()
     return _PRODUCTS * 2 * _SIDE**3 / (time.perf_counter() - started)
+
+
+def _product_of_floats() -> Callable[[], object]:
+    rng = np.random.default_rng(0)
+    left, right = (rng.random((_SIDE, _SIDE), dtype=np.float32) for _ in range(2))
+    return lambda: left @ right
+
+
+def _product_of_bytes() -> Callable[[], object]:
+    """Activations of 8 bits by weights of 7, into sums of 32."""
+    rng, shape = np.random.default_rng(0), (_SIDE, _SIDE)
+    weights = rng.integers(-64, 64, shape, np.int8)
+    node = helper.make_node("MatMulInteger", ["left", "right"], ["sums"])
+    graph = helper.make_graph(
+        [node],
+        "product",
+        [helper.make_tensor_value_info("left", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("sums", TensorProto.INT32, shape)],
+        [onnx.numpy_helper.from_array(weights, "right")],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    left = rng.integers(0, 255, shape, np.uint8)
+    return lambda: session.run(None, {"left": left})
 
 
 def flop(bundle: Bundle) -> float:
@@ -85,13 +114,15 @@ def measure(files: Sequence[Path], bundle: Path, pairs: int) -> list[Row]:
     with running(bundle=str(bundle.absolute())) as rig:
         rig.wait_for_workers(available_cores())
         for _ in range(pairs):
-            most = peak()
+            most = peak(int8=network.int8 is not None)
             alone.append(loop.decoded(held) * once / most)
             bare.append(loop.files(files) * each / most)
             whole.append(job_speed(rig, files) * each / most)
     said = network.metadata
     title = f"{said.name} {said.shape.width} px"
-    figure = f"peak {most / 1e9:.0f} GFLOP/s; {each / once:.2f} looks of {once / 1e9:.3f} GFLOP"
+    kind = "8-bit" if network.int8 else "float32"
+    each_look = f"{each / once:.2f} looks of {once / 1e9:.3f} G operations"
+    figure = f"peak {most / 1e9:.0f} G {kind} operations/s; {each_look}"
     names = ("network alone", "bare loop with reading", "platform")
     return [
         Row(f"{name}, {title}", "the arithmetic limit", tuple(ratios), figure)

@@ -1,11 +1,11 @@
 """Accuracy against speed: a bundle's network at several input sizes, in float and in 8 bits.
 
-    python -m benchmarks.precision ../shared/data/bccd4 ../shared/data/pbc8 --calibrate 200
+    python -m benchmarks.precision ../shared/data/bccd4 ../shared/data/pbc8
 
 The same weights run at every size, since the features are averaged over their places. The 8-bit
-networks are made by ONNX Runtime's static quantization, calibrated on images that the bundle was
-trained on. All are judged on the same test images; speed is ONNX Runtime alone on all cores, every
-network in turn, several times, in one run. McNemar's exact test is against float at the same size.
+networks are made by `ml.quantization`, as a bundle's is, on images that the bundle was trained on.
+All are judged on the same test images; speed is ONNX Runtime alone on all cores, every network in
+turn, several times, in one run. McNemar's exact test is against float at the same size.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ import click
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from ml.bundle import Bundle, default_bundle_path
 from ml.comparison import mcnemar
@@ -33,6 +31,7 @@ from ml.images import InputShape, Pixels
 from ml.loading import Labelled, load
 from ml.metrics import balanced_accuracy, confusion_matrix
 from ml.model import build_folded
+from ml.quantization import CALIBRATION, quantize
 
 BATCH, TURNS = 16, 5
 
@@ -48,18 +47,6 @@ class Variant:
     speed: float
 
 
-class _Images(CalibrationDataReader):  # type: ignore[misc]
-    """Batches of real crops, for ONNX Runtime to measure the ranges of activations on."""
-
-    def __init__(self, images: Pixels) -> None:
-        starts = range(0, len(images), BATCH)
-        self._batches = iter([{"image": images[start : start + BATCH]} for start in starts])
-
-    def get_next(self) -> dict[str, Pixels] | None:
-        """The next batch, or None after the last."""
-        return next(self._batches, None)
-
-
 def export(bundle: Bundle, side: int, folder: Path) -> Path:
     """Write the bundle's network for another input size."""
     said = bundle.metadata
@@ -71,18 +58,9 @@ def export(bundle: Bundle, side: int, folder: Path) -> Path:
 
 
 def quantized(path: Path, images: Pixels) -> Path:
-    """Write the network in 8 bits: weights by channel, activations by ranges seen on `images`."""
-    prepared, small = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
-    quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-    quantize_static(
-        str(prepared),
-        str(small),
-        _Images(images),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        activation_type=QuantType.QUInt8,
-    )
+    """Write the network in 8 bits, its ranges measured on `images`."""
+    small = path.with_suffix(".int8.onnx")
+    quantize(path, small, images)
     return small
 
 
@@ -147,7 +125,7 @@ def crops(bundle: Bundle, samples: Sequence[Sample], side: int) -> Labelled:
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--bundle", "place", type=click.Path(path_type=Path, exists=True))
 @click.option("--side", "sides", type=int, multiple=True, default=(96, 112, 128, 160, 224))
-@click.option("--calibrate", type=int, default=200, show_default=True)
+@click.option("--calibrate", type=int, default=CALIBRATION, show_default=True)
 def main(
     folders: tuple[Path, ...], place: Path | None, sides: tuple[int, ...], calibrate: int
 ) -> None:

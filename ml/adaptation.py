@@ -30,7 +30,7 @@ from ml.dataset import DataError, Sample, group_of
 from ml.finetuning import as_own, gate_over, network_of, own_cells, recipe_of, seen
 from ml.inference import Outputs
 from ml.laboratory import Crops, folds
-from ml.loading import Labelled, Report, load
+from ml.loading import Labelled, Report, joined, load
 from ml.refitting import Cells
 from ml.selftraining import ALONE, Pupil, self_taught, strangeness, surely
 from ml.ways import NETWORK, NO_OWN, Lesson, Way, right_share, ways_for
@@ -71,7 +71,7 @@ class Adapted:
     """An adapted network with all that a bundle says of it.
 
     `own` is the share of the cells that it rehearses that is classified rightly before and after;
-    None where there are none.
+    None where there are none. `cells` are what it learned from, all together.
     """
 
     order: Order
@@ -82,6 +82,7 @@ class Adapted:
     trusted: Trusted
     own: tuple[float, float] | None
     own_outputs: Outputs | None
+    cells: Labelled
 
 
 def adapted(order: Order) -> Adapted:
@@ -112,10 +113,12 @@ def adapted(order: Order) -> Adapted:
     trials = _trials(lesson, asked, standings)
     own = lesson.own
     if own is None:
-        return Adapted(order, best, way.note(), trials, network, trusted, None, None)
+        told = (order, best, way.note(), trials, network, trusted)
+        return Adapted(*told, None, None, lesson.learn)
     found = seen(order.bundle, network, own)
     shares = (right_share(seen(order.bundle, before, own), own), right_share(found, own))
-    return Adapted(order, best, way.note(), trials, network, trusted, shares, found)
+    cells = joined((lesson.learn, own))
+    return Adapted(order, best, way.note(), trials, network, trusted, shares, found, cells)
 
 
 def _lesson(order: Order, network: keras.Model) -> Lesson:
@@ -166,7 +169,8 @@ def _by_itself(order: Order) -> Adapted:
     found = seen(bundle, network, own)
     shares = (right_share(seen(bundle, before, own), own), right_share(found, own))
     note = f"{len(own.truth)} own cells rehearsed, {surely(sure)}"
-    return Adapted(order, NETWORK, note, (), network, trusted, shares, found)
+    cells = joined((own, sure))
+    return Adapted(order, NETWORK, note, (), network, trusted, shares, found, cells)
 
 
 def _require(asked: dict[str, Way]) -> None:

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 
 from ml.adaptation import Adapted, Order, Trial
-from ml.bundle import METADATA, ONNX, WEIGHTS, Bundle, BundleExists, Metadata, write_bundle
+from ml.assembly import write_network
+from ml.bundle import METADATA, Bundle, BundleExists, Metadata, write_bundle
 from ml.census import Census, census
 from ml.choosing import Choice
 from ml.comparison import compare
 from ml.dataset import Sample, counts, data_hash
 from ml.evaluation import Evaluation, evaluate
-from ml.explain import write_head
-from ml.export import export_onnx
 from ml.inference import load_classifier
 from ml.judging import judge
 from ml.laboratory import write_held_out
 from ml.neighbours import REFERENCES
+from ml.quantization import Small, small_of
 from ml.trust import TRUST, write_trust
 from ml.ways import NETWORK
 
@@ -95,8 +95,9 @@ def write(adapted: Adapted, out: Path) -> Account:
 
 def _filled(adapted: Adapted, aside: Path) -> Account:
     """A bundle's scores are part of it, so it is written twice: first without, to be judged."""
-    order, metadata = adapted.order, _metadata(adapted)
-    draft = write_bundle(aside / "draft", metadata, lambda folder: _fill(folder, adapted))
+    order, small = adapted.order, _small(adapted)
+    metadata = replace(_metadata(adapted), int8=small.said if small else {})
+    draft = write_bundle(aside / "draft", metadata, lambda folder: _fill(folder, adapted, small))
     before, after = _judged(order, draft) if order.crops.held else (None, None)
     if after is not None:
         scores = {f"{order.crops.source}_held_out": asdict(after.forced)}
@@ -175,11 +176,16 @@ def _facts(adapted: Adapted) -> dict[str, Any]:
     }
 
 
-def _fill(folder: Path, adapted: Adapted) -> None:
+def _small(adapted: Adapted) -> Small | None:
+    """The network in 8 bits, if the bundle that was adapted has it so."""
+    if adapted.order.bundle.int8 is None:
+        return None
+    return small_of(adapted.network, adapted.cells, adapted.cells)
+
+
+def _fill(folder: Path, adapted: Adapted, small: Small | None) -> None:
     """Write every file of the bundle but its metadata."""
-    adapted.network.save_weights(folder / WEIGHTS)
-    export_onnx(adapted.network, folder / ONNX)
-    write_head(folder, adapted.network)
+    write_network(folder, adapted.network, small)
     if adapted.trusted.arrays:
         write_trust(folder / TRUST, adapted.trusted.arrays)
     references = adapted.order.bundle.path / REFERENCES

@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ml.batches import middle
-from ml.bundle import ONNX, WEIGHTS
+from ml.bundle import INT8, ONNX, WEIGHTS
 from ml.explain import write_head
 from ml.export import export_onnx
 from ml.images import Pixels
@@ -25,6 +25,7 @@ from ml.loading import Labelled
 from ml.looking import look
 from ml.model import parts
 from ml.neighbours import choose_references, write_references
+from ml.quantization import Small
 from ml.recipes.recipe import Recipe
 from ml.trust import TRUST, write_trust
 from ml.trust_fitting import Known, fit_trust
@@ -94,15 +95,28 @@ def judging(taught: Taught, learned: Outputs) -> Judging:
     return Judging(*fit_trust(known, recipe.classes, gate, few_shot=recipe.few_shot))
 
 
-def fill(folder: Path, taught: Taught, learned: Outputs | None, judged: Judging | None) -> None:
+def fill(
+    folder: Path,
+    taught: Taught,
+    learned: Outputs | None,
+    judged: Judging | None,
+    small: Small | None,
+) -> None:
     """Write every file of the bundle but its metadata."""
-    taught.network.save_weights(folder / WEIGHTS)
-    export_onnx(taught.network, folder / ONNX)
-    write_head(folder, taught.network)
+    write_network(folder, taught.network, small)
     if judged is not None:
         write_trust(folder / TRUST, judged.arrays)
     if learned is not None and taught.recipe.references:
         _write_references(folder, taught, learned)
+
+
+def write_network(folder: Path, network: keras.Model, small: Small | None) -> None:
+    """Write a folded network in every form that a bundle has it in."""
+    network.save_weights(folder / WEIGHTS)
+    export_onnx(network, folder / ONNX)
+    write_head(folder, network)
+    if small is not None and small.fitness.fit:
+        (folder / INT8).write_bytes(small.network)
 
 
 def _write_references(folder: Path, taught: Taught, learned: Outputs) -> None:

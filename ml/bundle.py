@@ -3,11 +3,13 @@
     bundle.json           what it is: classes, input, recipe, data, scores, notice, digests
     network.weights.h5    the weights for Keras, of the folded network of `ml.model`
     model.onnx            the same network for ONNX Runtime, its scaling inside
+    model.int8.onnx       that in 8 bits, if it answers alike: what CPU workers run
     head.npz              the last layer alone, for heat maps (see `ml.explain`)
     trust.npz             what familiar cells look like to the network (see `ml.trust`)
     references.npz        cells to compare with, and what they look like (see `ml.neighbours`)
 
-The last two are there if the bundle was made to judge and to compare.
+The last two are there if the bundle was made to judge and to compare (see `ml.quantization` for
+the network in 8 bits).
 
 A bundle is written aside and renamed, and never changed afterwards: its digest names it.
 """
@@ -30,9 +32,9 @@ from ml.reading import Preprocessing
 FORMAT = 2
 METADATA = "bundle.json"
 WEIGHTS = "network.weights.h5"
-ONNX = "model.onnx"
+ONNX, INT8 = "model.onnx", "model.int8.onnx"
 REQUIRED = frozenset({WEIGHTS, ONNX, "head.npz"})
-OPTIONAL = frozenset({"trust.npz", "references.npz"})
+OPTIONAL = frozenset({INT8, "trust.npz", "references.npz"})
 NOTICE = "Not for diagnostic use without review by a qualified person."
 
 
@@ -70,8 +72,9 @@ class Metadata:
     """What a bundle says about itself.
 
     `scores` are those on the validation groups the network was chosen by; `data` holds the hash
-    and the counts of what it was trained on; `trust` the numbers that `ml.trust` judges by;
-    `files` maps each file's name to its SHA-256.
+    and the counts of what it was trained on; `trust` the numbers that `ml.trust` judges by; `int8`
+    how its 8-bit network answers beside the float one; `files` maps each file's name to its
+    SHA-256.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Metadata:
     data: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     trust: Mapping[str, Any] = field(default_factory=dict)
+    int8: Mapping[str, Any] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
     intended_use: str = ""
     notice: str = NOTICE
@@ -110,8 +114,13 @@ class Bundle:
 
     @property
     def onnx(self) -> Path:
-        """The ONNX network."""
+        """The ONNX network in float."""
         return self.path / ONNX
+
+    @property
+    def int8(self) -> Path | None:
+        """The ONNX network in 8 bits, if there is one."""
+        return self.path / INT8 if INT8 in self.metadata.files else None
 
     @classmethod
     def load(cls, path: Path) -> Bundle:

@@ -198,11 +198,23 @@ def _making(bundle: Bundle) -> Section:
         ("network", f"{said.architecture.base}, width {said.architecture.alpha:g}"),
         ("input", f"{_sight(said.preprocessing)}, {shape}"),
         ("libraries", ", ".join(f"{name} {text}" for name, text in said.libraries.items())),
+        ("in 8 bits, on CPUs", _eight_bits(said.int8)),
     ]
     recipe = {name: value for name, value in said.recipe.items() if name not in ELSEWHERE}
     rows += [(f"recipe: {name}", _value(value)) for name, value in recipe.items()]
     rows += [(f"SHA-256 of {name}", f"`{text}`") for name, text in said.files.items()]
     return Section("How it was made", (Table(("", ""), tuple(rows)),))
+
+
+def _eight_bits(said: Mapping[str, Any]) -> str:
+    if not said:
+        return "no: CPU workers run it in float"
+    used = "yes" if said["used"] else "no, its answers differ from those in float"
+    return (
+        f"{used}: the same class on {percent(said['agreement'], 1)} of {said['images']:,} images; "
+        f"right in 8 bits alone on {said['only_int8']}, in float alone on {said['only_float']} "
+        f"(p {said['p']:.2f}, McNemar's exact test)"
+    )
 
 
 def _sight(steps: Preprocessing) -> str:

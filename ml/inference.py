@@ -70,7 +70,7 @@ class Classifier(Protocol):
 
     @property
     def backend(self) -> str:
-        """The library that computes: onnxruntime or tensorflow."""
+        """What computes: onnxruntime, onnxruntime int8 (in 8 bits) or tensorflow."""
 
     @property
     def device(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -13,21 +14,26 @@ from ml.images import Pixels
 from ml.inference import Outputs, check_batch
 from ml.trust import Trust
 
+CPU_FACTS = Path("/proc/cpuinfo")
+_VNNI = frozenset({"avx512_vnni", "avx_vnni"})
+
 
 class OnnxClassifier:
-    """A bundle's ONNX network on the CPU; see `ml.inference.Classifier`."""
+    """A bundle's ONNX network on the CPU, in 8 bits where the bundle has it and the processor gains
+    by it; see `ml.inference.Classifier`. With `exact` it is the float network in any case."""
 
-    backend = "onnxruntime"
     device = "cpu"
 
-    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 0, *, exact: bool = False) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         self.bundle = bundle
         self.trust = Trust.load(bundle)
+        small = bundle.int8 if not exact and gains_by_int8() else None
+        self.backend = "onnxruntime int8" if small else "onnxruntime"
         self._session = onnxruntime.InferenceSession(
-            str(bundle.onnx), options, providers=["CPUExecutionProvider"]
+            str(small or bundle.onnx), options, providers=["CPUExecutionProvider"]
         )
 
     def classify(self, batch: Pixels) -> Outputs:
@@ -42,3 +48,18 @@ class OnnxClassifier:
         check_batch(self.bundle, batch)
         found = self._session.run(list(names), {"image": batch})
         return [np.asarray(one, dtype=np.float32) for one in found]
+
+
+def gains_by_int8(facts: Path = CPU_FACTS) -> bool:
+    """Whether the processor multiplies bytes into sums of 32 bits (VNNI). One that does not is no
+    faster in 8 bits than in float, and ONNX Runtime's 16-bit sums overflow on it.
+
+    Args:
+        facts: what Linux says of the processor; where it says nothing, the answer is no.
+    """
+    try:
+        lines = facts.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return not _VNNI.isdisjoint(flags.split())

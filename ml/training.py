@@ -40,6 +40,7 @@ from ml.loading import Labelled, load
 from ml.metrics import photograph_matrices, score, score_intervals
 from ml.model import build, build_folded, fold, load_imagenet
 from ml.protocols import RANDOM_SHARE, split
+from ml.quantization import small_of
 from ml.reading import Preprocessing
 from ml.recipes.recipe import Recipe
 from ml.runs import logged
@@ -185,9 +186,14 @@ def _write(
     scores = _scores(check, answers.argmax(axis=1), recipe)
     learned = outputs(taught, learn.images) if recipe.trust or recipe.references else None
     judged = judging(taught, learned) if learned is not None and recipe.trust else None
-    metadata = replace(_metadata(run, learn, check, scores), trust=judged.said if judged else {})
+    small = small_of(folded, learn, check) if recipe.int8 else None
+    metadata = replace(
+        _metadata(run, learn, check, scores),
+        trust=judged.said if judged else {},
+        int8=small.said if small else {},
+    )
     bundle = write_bundle(
-        run.out / "bundle", metadata, lambda folder: fill(folder, taught, learned, judged)
+        run.out / "bundle", metadata, lambda folder: fill(folder, taught, learned, judged, small)
     )
     return bundle, standing(answers, check, recipe.classes)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from hematovision.commands.terminal import (
     ANYTHING,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ml.laboratory import Crops
 
 WAYS = ["auto", "recalibrate", "head", "network"]
+OF_LABELLED = ("groups", "leave_out", "held_out", "most")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,17 @@ def _crops(wish: Wish, bundle: Bundle) -> Crops:
         return share_out(read_folder(wish.folder, wish.groups), bundle, terms)
     if wish.unlabelled is None:
         raise click.UsageError("Give crops to learn from: --data, --unlabelled, or both.")
+    _refuse_terms()
     return Crops.none(wish.unlabelled.resolve().name)
+
+
+def _refuse_terms() -> None:
+    """What only labelled crops can be asked for is refused where there are none."""
+    asked = click.get_current_context().get_parameter_source
+    stray = [name for name in OF_LABELLED if asked(name) is ParameterSource.COMMANDLINE]
+    if stray:
+        option = f"--{stray[0].replace('_', '-')}"
+        raise click.UsageError(f"{option} is about labelled crops; name them with --data.")
 
 
 def _adapt(

@@ -76,6 +76,8 @@ def train(**asked: Any) -> None:
         bundle = train_network(replace(run, resume=lesson.resume, log=lesson.log))
     click.echo(f"{bundle.title} is in {bundle.path}.")
     _say_leaking(bundle)
+    if bundle.metadata.int8 and not bundle.int8:
+        click.echo("In 8 bits it answers otherwise (see its card): CPU workers run it in float.")
 
 
 @click.command()

@@ -65,6 +65,9 @@ class Recipe:
     `patience` passes without a better validation score training stops, and the best pass's weights
     are kept (0: it never stops, and the last pass's are).
 
+    Serving: with `int8` the network is written in 8 bits, too, which CPUs run if it answers alike
+    (see `ml.quantization`).
+
     Judging: an image with no class as probable as `doubt` is looked at from more sides; with
     `trust`, the validation photographs say when to believe the network (see `ml.trust`);
     `references` cells of each class go with it to compare new ones with, for which `attribution`
@@ -106,6 +109,7 @@ class Recipe:
     few_shot_repeat: int = 1
     validation: float = 0.12
     protocol: Literal["grouped", "random"] = "grouped"
+    int8: bool = True
     doubt: float = 0.0
     trust: bool = False
     references: int = 0

@@ -32,7 +32,7 @@ JITTER = Jitter(
 
 RECIPE = Recipe(
     name="wbc8",
-    version="3.1.0",
+    version="3.2.0",
     classes=EIGHT_CLASSES,
     shape=InputShape(160, 160),
     architecture=Architecture(),
@@ -55,7 +55,7 @@ RECIPE = Recipe(
     per_pass=2800,
     few_shot=("erythroblast", "immature_granulocyte", "platelet"),
     few_shot_repeat=6,
-    doubt=0.8,
+    doubt=0.7,
     trust=True,
     attribution=(
         "BCCD (MIT licence), and A. Acevedo et al., A dataset of microscopic "

@@ -17,6 +17,7 @@ from ml.cells import FOUR_CLASSES
 from ml.dataset import Sample, read_folder
 from ml.images import InputShape, Pixels
 from ml.inference import Classifier, load_classifier
+from ml.onnxruntime_backend import OnnxClassifier
 from ml.reading import read
 from ml.recipes.recipe import Jitter, Recipe
 
@@ -49,6 +50,12 @@ def shipped() -> Bundle:
 def by_onnxruntime(shipped: Bundle) -> Classifier:
     """The shipped bundle as a machine without a GPU runs it."""
     return load_classifier(shipped, gpus=lambda: ())
+
+
+@pytest.fixture(scope="session")
+def exact(shipped: Bundle) -> Classifier:
+    """The shipped bundle's network in float by ONNX Runtime."""
+    return OnnxClassifier(shipped, exact=True)
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +114,7 @@ def recipe() -> Recipe:
         rate=3e-4,
         batch=16,
         jitter=Jitter(),
+        int8=False,
     )
 
 

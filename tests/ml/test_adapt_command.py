@@ -17,7 +17,7 @@ from PIL import Image
 
 from hematovision.commands.adapt import adapt
 from ml.adapted_trust import KEPT, UNMEASURED
-from ml.bundle import Bundle, write_bundle
+from ml.bundle import INT8, ONNX, Bundle, write_bundle
 from ml.choosing import require_unseen
 from ml.dataset import LeakingSplit, Sample, read_folder
 from ml.images import InputShape, Pixels
@@ -90,7 +90,9 @@ def judging(
     with warnings.catch_warnings():
         # See `uncompiled`.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        return write_bundle(out, metadata, lambda folder: fill(folder, taught, learned, judged))
+        return write_bundle(
+            out, metadata, lambda folder: fill(folder, taught, learned, judged, None)
+        )
 
 
 def without_references(bundle: Bundle, path: Path) -> Bundle:
@@ -156,6 +158,31 @@ def test_a_head_is_adapted_for_every_backend_alike(tiny: Bundle, lab: Path, tmp_
     assert {row["file"] for row in rows} < {sample.file for sample in samples}
     again = run("--data", lab, "--bundle", bundle.path, "--out", tmp_path / "again")
     assert "trained on, or adapted with" in sentence(again)
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_what_ran_in_8_bits_does_so_again(tiny: Bundle, lab: Path, tmp_path: Path) -> None:
+    from ml.assembly import write_network
+    from ml.finetuning import network_of
+    from ml.quantization import Fitness, Small, quantize
+
+    def fill(folder: Path) -> None:
+        for name in tiny.metadata.files:
+            shutil.copyfile(tiny.path / name, folder / name)
+        rng = np.random.default_rng(0)
+        quantize(folder / ONNX, folder / INT8, rng.integers(0, 255, (16, 32, 32, 3), np.uint8))
+
+    old = write_bundle(tmp_path / "old", tiny.metadata, fill)
+    out = tmp_path / "out"
+    result = run("--data", lab, "--bundle", old.path, "--out", out, "--how", "recalibrate")
+    assert result.exit_code == 0, (result.output, result.exception)
+    new = Bundle.load(out / "bundle")
+    assert new.metadata.int8["images"] == sum(new.metadata.data["adapted"]["learned"].values())
+    assert new.int8 is not None
+    assert new.int8.read_bytes() != (old.path / INT8).read_bytes()
+    unfit = Small(b"", Fitness(100, 0.8, 0, 20, 1e-6))
+    write_network(tmp_path, network_of(tiny), unfit)
+    assert not (tmp_path / INT8).exists()
 
 
 @pytest.mark.usefixtures("uncompiled")
@@ -282,6 +309,8 @@ def test_without_any_crop_there_is_nothing_to_adapt_to(
 ) -> None:
     out = ("--bundle", judging.path, "--out", tmp_path / "out")
     assert "--data, --unlabelled, or both" in run(*out).stderr
+    stray = sentence(run(*out, "--unlabelled", night, "--leave-out", "monocyte"))
+    assert "--leave-out is about labelled crops; name them with --data" in stray
     bare = without_references(judging, tmp_path / "bare")
     refused = run("--unlabelled", night, "--bundle", bare.path, "--out", tmp_path / "out")
     assert "can't be adapted without labelled crops: the bundle carries no reference cells" in (

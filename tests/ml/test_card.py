@@ -56,6 +56,22 @@ def bundle(shipped: Bundle) -> Bundle:
     return Bundle(shipped.path, metadata, "e" * 64)
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({}, "no: CPU workers run it in float"),
+        ({"used": True, "p": 0.4}, "yes: the same class on 98.8 % of 1,200 images"),
+        ({"used": False, "p": 0.01}, "no, its answers differ from those in float"),
+    ],
+)
+def test_it_says_how_the_network_answers_in_8_bits(
+    bundle: Bundle, said: dict[str, object], words: str
+) -> None:
+    counted = {"images": 1200, "agreement": 0.9875, "only_int8": 3, "only_float": 5}
+    metadata = replace(bundle.metadata, int8={**counted, **said} if said else {})
+    assert words in card(replace(bundle, metadata=metadata))
+
+
 @pytest.fixture
 def written(bundle: Bundle, tmp_path: Path) -> Path:
     """An evaluation of that bundle on another laboratory's images, as a file."""

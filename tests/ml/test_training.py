@@ -117,8 +117,8 @@ def test_an_interrupted_run_is_resumed_to_the_same_bundle(
     stage: str,
     done: int,
 ) -> None:
-    report = interrupting(stage, 0.5)
-    run = Run(recipe, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
+    report, small = interrupting(stage, 0.5), replace(recipe, int8=True)
+    run = Run(small, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
     with pytest.raises(Interrupted, match="the same command and --resume"):
         train(run)
     assert not (run.out / "bundle").exists()
@@ -129,6 +129,9 @@ def test_an_interrupted_run_is_resumed_to_the_same_bundle(
     assert passes(run.out)[-1] == passes(tiny_run)[-1]
     scores = [Bundle.load(out / "bundle").metadata.scores for out in (run.out, tiny_run)]
     assert scores[0] == scores[1]
+    made = Bundle.load(run.out / "bundle")
+    assert made.metadata.int8["images"] == sum(made.metadata.data["validation"].values())
+    assert (made.int8 is not None) == made.metadata.int8["used"]
     (entry,) = read_log(tmp_path / "log.jsonl")
     assert entry["state"] == "finished"
     with pytest.raises(TrainingFailed, match="is finished"):
