@@ -3,7 +3,8 @@
     python -m benchmarks.precision ../shared/data/bccd4 ../shared/data/pbc8
 
 The same weights run at every size, since the features are averaged over their places. The 8-bit
-networks are made by `ml.quantization`, as a bundle's is, on images that the bundle was trained on.
+network of the bundle's own size is the bundle's, if it has one; the others are made by
+`ml.quantization`, as that one was, on images that the bundle was trained on.
 All are judged on the same test images; speed is ONNX Runtime alone on all cores, every network in
 turn, several times, in one run. McNemar's exact test is against float at the same size.
 """
@@ -140,9 +141,10 @@ def main(
         for side in sides:
             data = crops(bundle, judged, side)
             plain = export(bundle, side, Path(folder))
+            own = bundle.int8 if side == bundle.metadata.shape.width else None
             for precision, path in (
                 ("float", plain),
-                ("int8", quantized(plain, crops(bundle, known, side).images)),
+                ("int8", own or quantized(plain, crops(bundle, known, side).images)),
             ):
                 network = session(path)
                 answers = logits(network, data.images)
