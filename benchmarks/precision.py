@@ -4,9 +4,9 @@
 
 The same weights run at every size, since the features are averaged over their places. The 8-bit
 network of the bundle's own size is the bundle's, if it has one; the others are made by
-`ml.quantization`, as that one was, on images that the bundle was trained on.
-All are judged on the same test images; speed is ONNX Runtime alone on all cores, every network in
-turn, several times, in one run. McNemar's exact test is against float at the same size.
+`ml.quantization`, as that one was, on images that the bundle was trained on. All are judged on the
+same test images; speed is ONNX Runtime alone on all cores, every network in turn, several times, in
+one run. McNemar's exact test is against float at the same size.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
     bundle.json           what it is: classes, input, recipe, data, scores, notice, digests
     network.weights.h5    the weights for Keras, of the folded network of `ml.model`
     model.onnx            the same network for ONNX Runtime, its scaling inside
-    model.int8.onnx       that in 8 bits, if it answers alike: what CPU workers run
+    model.int8.onnx       that in 8 bits, if it answers alike: what CPUs with VNNI run
     head.npz              the last layer alone, for heat maps (see `ml.explain`)
     trust.npz             what familiar cells look like to the network (see `ml.trust`)
     references.npz        cells to compare with, and what they look like (see `ml.neighbours`)
 
-The last two are there if the bundle was made to judge and to compare (see `ml.quantization` for
-the network in 8 bits).
+The last two are there if the bundle was made to judge and to compare; for the one in 8 bits see
+`ml.quantization`.
 
 A bundle is written aside and renamed, and never changed afterwards: its digest names it.
 """

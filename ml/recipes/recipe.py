@@ -65,8 +65,8 @@ class Recipe:
     `patience` passes without a better validation score training stops, and the best pass's weights
     are kept (0: it never stops, and the last pass's are).
 
-    Serving: with `int8` the network is written in 8 bits, too, which CPUs run if it answers alike
-    (see `ml.quantization`).
+    Serving: with `int8` the network is written in 8 bits, too, if it answers alike, for CPUs that
+    gain by it (see `ml.quantization`).
 
     Judging: an image with no class as probable as `doubt` is looked at from more sides; with
     `trust`, the validation photographs say when to believe the network (see `ml.trust`);
