@@ -1,7 +1,7 @@
 """The same network behind a model server, BentoML, with adaptive batching; see `benchmarks.others`.
 
-It runs in an environment of its own, which needs bentoml, numpy, onnxruntime, pillow and
-opencv-python-headless beside this repository on PYTHONPATH.
+It runs in an environment of its own, which needs bentoml, numpy, onnxruntime, pillow,
+simplejpeg and opencv-python-headless beside this repository on PYTHONPATH.
 """
 
 from __future__ import annotations

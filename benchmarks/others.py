@@ -9,7 +9,7 @@ by HTTP from as many connections as it likes best. Each of the three does the sa
 the Keras way, being slow, only a part of them. BentoML needs an environment of its own:
 
     python -m venv BENTO
-    BENTO/bin/pip install bentoml onnxruntime opencv-python-headless pillow numpy
+    BENTO/bin/pip install bentoml onnxruntime opencv-python-headless pillow simplejpeg numpy
 """
 
 from __future__ import annotations

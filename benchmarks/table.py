@@ -16,7 +16,15 @@ from rich.table import Table
 
 from worker.main import available_cores
 
-_PACKAGES = ("onnxruntime", "celery", "sqlalchemy", "flask", "pillow", "opencv-python-headless")
+_PACKAGES = (
+    "onnxruntime",
+    "celery",
+    "sqlalchemy",
+    "flask",
+    "pillow",
+    "simplejpeg",
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True)

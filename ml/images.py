@@ -7,10 +7,12 @@ Changing what it returns changes what every bundle predicts: raise `DECODER_VERS
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -22,6 +24,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 50_000_000
 # Larger images are brought down to this; the largest cell in a crop still has pixels to spare.
 LONGEST_SIDE = 640
+_ORIENTATION, _UPRIGHT = 0x0112, 1
 
 Pixels = NDArray[np.uint8]
 
@@ -60,6 +63,10 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise UnreadableImage("empty", "The file is empty.")
     try:
         image = _open(data, max_pixels)
+        if _is_plain_jpeg(image):
+            # The same pixels in half the time. What has any fault is left to Pillow to judge.
+            with suppress(ValueError):
+                return np.asarray(simplejpeg.decode_jpeg(data), np.uint8)
         # A large JPEG is read at a half, a quarter or an eighth; other formats know no such thing.
         image.draft("RGB" if image.mode == "RGB" else None, (LONGEST_SIDE, LONGEST_SIDE))
         image.load()
@@ -88,6 +95,16 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         raise _too_many_pixels(max_pixels)
     _require_single(image)
     return image
+
+
+def _is_plain_jpeg(image: Image.Image) -> bool:
+    """Whether it is a JPEG in colour to be taken as it is, upright and not too large."""
+    return (
+        image.format == "JPEG"
+        and image.mode == "RGB"
+        and max(image.size) <= LONGEST_SIDE
+        and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT
+    )
 
 
 def _require_single(image: Image.Image) -> None:

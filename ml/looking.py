@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.calibration import softmax
 from ml.images import Pixels
 from ml.inference import Classifier, Outputs, Prediction
 from ml.reading import Reading
 
+Floats = NDArray[np.float32]
 # Left for right, upside down, and both: whatever its shape, an image keeps it.
 _TURNED = (np.s_[:, :, ::-1], np.s_[:, ::-1], np.s_[:, ::-1, ::-1])
 
@@ -47,8 +49,14 @@ def look(classify: Callable[[Pixels], Outputs], images: Pixels, doubt: float) ->
     again = np.flatnonzero(softmax(found.logits).max(axis=1, initial=0) < doubt)
     if not len(again):
         return found
-    views = [classify(np.ascontiguousarray(images[again][turned])) for turned in _TURNED]
+    others = classify(np.concatenate([images[again][turned] for turned in _TURNED]))
     logits, features = found.logits.copy(), found.features.copy()
-    logits[again] = np.mean([logits[again], *(one.logits for one in views)], axis=0)
-    features[again] = np.mean([features[again], *(one.features for one in views)], axis=0)
+    logits[again] = _mean(logits[again], others.logits)
+    features[again] = _mean(features[again], others.features)
     return Outputs(logits, features)
+
+
+def _mean(first: Floats, others: Floats) -> Floats:
+    """float32 (N, D): the mean over all views, of (N, D) and of the others, one after another."""
+    views = np.concatenate([first, others]).reshape(1 + len(_TURNED), *first.shape)
+    return np.asarray(views.mean(axis=0), np.float32)

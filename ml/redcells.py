@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ml.locate import Box
@@ -27,7 +28,9 @@ _SMALLEST, _APART = 3.0, 0.8
 # A threshold between background and cells is drawn from at least so many pixels.
 _FEWEST_PIXELS = 200
 _SPECK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-_NEAR = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+_BESIDE = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
+_REACH = 4
+_NEAR = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1)) > 0
 
 Plane = NDArray[np.float32]
 
@@ -93,8 +96,13 @@ def _fill(found: Mask, lit: Mask) -> None:
 
 def _radii(depth: Plane, allowed: NDArray[np.bool_]) -> list[float]:
     """The depths of the innermost pixels, the deepest first, one for each cell."""
-    innermost = (depth >= cv2.dilate(depth, _NEAR) - 1e-4) & (depth > _SMALLEST) & allowed
-    rows, columns = np.nonzero(innermost)
+    highest = (depth >= cv2.dilate(depth, _BESIDE) - 1e-4) & (depth > _SMALLEST) & allowed
+    rows, columns = np.nonzero(highest)
+    # Few are left to be held against all that is near.
+    framed = np.pad(depth, _REACH)
+    windows = sliding_window_view(framed, _NEAR.shape)[rows, columns][:, _NEAR]
+    innermost = depth[rows, columns] >= windows.max(axis=1, initial=0) - 1e-4
+    rows, columns = rows[innermost], columns[innermost]
     depths = depth[rows, columns]
     kept: list[tuple[int, int]] = []
     radii: list[float] = []

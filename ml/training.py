@@ -53,6 +53,7 @@ LIBRARIES = (
     "onnx",
     "opencv-python-headless",
     "pillow",
+    "simplejpeg",
     "tensorflow",
 )
 RECORD = "run.json"

@@ -192,6 +192,39 @@ def test_a_truncated_jpeg_is_refused_by_name(bccd4: list[Sample]) -> None:
     assert "ends before the image does" in str(error)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (LONGEST_SIDE, 40)])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_a_plain_jpeg_has_the_pixels_that_pillow_gives_it(
+    size: tuple[int, int], progressive: bool, subsampling: str
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    options = {"progressive": progressive, "subsampling": subsampling, "quality": 70}
+    data = encoded(Image.fromarray(noise), "JPEG", **options)
+    assert np.array_equal(decode(data), np.asarray(Image.open(io.BytesIO(data))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_damaged_jpeg_is_taken_or_refused_as_pillow_would(data: st.DataObject) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    content = bytearray(encoded(Image.fromarray(noise), "JPEG"))
+    place = data.draw(st.integers(200, len(content) - 4))
+    content[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    assert _outcome(bytes(content)) == _outcome(bytes(content), pillow=True)
+
+
+def _outcome(data: bytes, *, pillow: bool = False) -> str | bytes:
+    """The pixels, or what the refusal is called; by Pillow alone, if asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        if pillow:
+            patch.setattr("ml.images._is_plain_jpeg", lambda _: False)
+        try:
+            return decode(data).tobytes()
+        except UnreadableImage as error:
+            return error.code
+
+
 def test_too_many_pixels_are_refused_before_they_are_read() -> None:
     error = refused(encoded(halves(), "PNG"), max_pixels=6143)
     assert error.code == "too_many_pixels"

@@ -36,7 +36,7 @@ def images() -> Pixels:
 def test_what_is_sure_is_looked_at_once(images: Pixels) -> None:
     network = Corner()
     found = look(network, images, 0.9)
-    assert network.sizes == [2, 1, 1, 1]
+    assert network.sizes == [2, 3]
     assert found.logits[0].tolist() == [10, 0]
 
 
