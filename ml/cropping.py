@@ -13,6 +13,7 @@ from ml.stain import Color, lit
 _SIDE = 144
 # What the background is brought to, in every channel.
 _WHITE = 240.0
+_LEVELS = np.arange(256, dtype=np.float32)[:, np.newaxis]
 
 
 def crop(image: Pixels, light: Color, box: Box | None, side: int, margin: float) -> Pixels:
@@ -37,8 +38,7 @@ def crop(image: Pixels, light: Color, box: Box | None, side: int, margin: float)
 
 def balanced(image: Pixels, light: Color) -> Pixels:
     """`image` with each channel scaled so that `light`, the background, is a neutral near-white."""
-    levels = np.arange(256, dtype=np.float32)[:, np.newaxis] * (_WHITE / light)
-    table = np.clip(levels + 0.5, 0, 255).astype(np.uint8)
+    table = np.minimum(_LEVELS * (_WHITE / light) + 0.5, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table.reshape(1, 256, 3)), np.uint8)
 
 
@@ -51,10 +51,10 @@ def _square(image: Pixels, box: Box | None, margin: float, light: Color) -> Pixe
     above, below = max(-top, 0), max(bottom - height, 0)
     before, after = max(-left, 0), max(right - width, 0)
     filling = light.tolist()
-    unlit = lit(inside) == 0
-    if unlit.any():
+    where = lit(inside)
+    if cv2.countNonZero(where) < where.size:
         inside = inside.copy()
-        inside[unlit] = filling
+        inside[where == 0] = filling
     border = cv2.BORDER_CONSTANT
     piece = cv2.copyMakeBorder(inside, above, below, before, after, border, value=filling)
     return np.asarray(piece, np.uint8)

@@ -25,8 +25,10 @@ LOCATOR_VERSION = 3
 _WEIGHTS = np.array([1.0, 1.0, -0.5], np.float32)
 _DENSITIES = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
 _DENSEST, _BINS = 3.2, 64
+_LEVELS, _DISORDERED = np.arange(_BINS), np.tri(_BINS, dtype=bool)
 # A nucleus is at least this dense, and a pixel of it at least this share of its dense part.
 _LEAST, _SHARE = 0.45, 0.64
+_DENSE_PART = 0.7
 # No cell fills more than this share of an image.
 _LARGEST = 0.5
 # A cell's side as a multiple of its nucleus' (the median over the boxes of bccd4).
@@ -101,8 +103,7 @@ def find_nuclei(slide: Slide) -> list[Nucleus]:
         return []
     # Red cells that lie close are let in by the first threshold, not by one that is set by the
     # nucleus itself.
-    dense = density[rough[0].labels == rough[0].number]
-    threshold = max(threshold, _SHARE * float(np.percentile(dense, 70)))
+    threshold = max(threshold, _SHARE * _quantile(rough[0].pixels(density), _DENSE_PART))
     nuclei = joined(patches(_above(density, threshold), density))
     return [] if nuclei and nuclei[0].area > _LARGEST * slide.lit.size else nuclei
 
@@ -133,7 +134,7 @@ def _upper_threshold(density: Plane, slide: Mask) -> float:
     """The upper one of the two densities that part the pixels into three classes best."""
     counts = cv2.calcHist([density], [0], slide, [_BINS], [0, _DENSEST]).ravel().astype(np.float64)
     share = counts / counts.sum()
-    weight, moment = share.cumsum(), (share * np.arange(_BINS)).cumsum()
+    weight, moment = share.cumsum(), (share * _LEVELS).cumsum()
     between = (
         _spread(weight, moment)[:, np.newaxis]
         + _spread(
@@ -141,9 +142,18 @@ def _upper_threshold(density: Plane, slide: Mask) -> float:
         )
         + _spread(1 - weight, moment[-1] - moment)[np.newaxis]
     )
-    between[np.tri(_BINS, dtype=bool)] = -1
+    between[_DISORDERED] = -1
     upper = int(between.argmax()) % _BINS
     return (upper + 1) * _DENSEST / _BINS
+
+
+def _quantile(values: NDArray[np.float32], share: float) -> float:
+    """As `numpy.quantile`, whose ways and means take five times as long as the sorting."""
+    place = share * (len(values) - 1)
+    lower = int(place)
+    upper = min(lower + 1, len(values) - 1)
+    low, high = np.partition(values, (lower, upper))[[lower, upper]].tolist()
+    return float(low + (high - low) * (place - lower))
 
 
 def _spread(weight: NDArray[np.float64], moment: NDArray[np.float64]) -> NDArray[np.float64]:

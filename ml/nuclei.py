@@ -47,6 +47,11 @@ class Nucleus:
         away = (self.x / width - 0.5) ** 2 + (self.y / height - 0.5) ** 2
         return math.sqrt(self.area) * self.density * math.exp(-away / (2 * _CENTRAL**2))
 
+    def pixels(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (area,): the values of `plane`, (height, width), on this one patch."""
+        around = np.s_[self.top : self.bottom, self.left : self.right]
+        return np.asarray(plane[around][self.labels[around] == self.number], np.float32)
+
     @property
     def extent(self) -> float:
         """The share of its box that it fills."""
@@ -56,16 +61,16 @@ class Nucleus:
 def patches(mask: NDArray[np.uint8], density: NDArray[np.float32]) -> list[Nucleus]:
     """The connected patches of `mask`, (height, width), that are no dirt; most prominent first."""
     # In 16 bits OpenCV numbers patches three times as fast; a slide has fewer pixels than those.
-    count, numbers, boxes, middles = cv2.connectedComponentsWithStats(
+    _, numbers, boxes, middles = cv2.connectedComponentsWithStats(
         mask, connectivity=8, ltype=cv2.CV_16U
     )
     labels = np.asarray(numbers, np.uint16)
     found = []
-    for number in range(1, count):
-        left, top, width, height, area = (int(value) for value in boxes[number])
-        if area < _SMALLEST * mask.size:
+    least = _SMALLEST * mask.size
+    for number, (left, top, width, height, area) in enumerate(boxes.tolist()):
+        if number == 0 or area < least:
             continue
-        x, y = (float(value) for value in middles[number])
+        x, y = middles[number].tolist()
         around = np.s_[top : top + height, left : left + width]
         mean = cv2.mean(density[around], (labels[around] == number).view(np.uint8))[0]
         edges = (left, top, left + width, top + height)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ml.locate import Box
@@ -28,9 +27,7 @@ _SMALLEST, _APART = 3.0, 0.8
 # A threshold between background and cells is drawn from at least so many pixels.
 _FEWEST_PIXELS = 200
 _SPECK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-_BESIDE = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
-_REACH = 4
-_NEAR = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1)) > 0
+_NEAR = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 
 Plane = NDArray[np.float32]
 
@@ -50,7 +47,8 @@ def diameter(slide: Slide, cell: Box) -> float | None:
     stained = _stained(slide, free)
     if stained is None:
         return None
-    depth = np.asarray(cv2.distanceTransform(stained * free, cv2.DIST_L2, 5), np.float32)
+    cells = cv2.bitwise_and(stained, free)
+    depth = np.asarray(cv2.distanceTransform(cells, cv2.DIST_L2, 5), np.float32)
     # A cell that is cut by the hole of the leucocyte has lost its middle.
     beside = cv2.distanceTransform(free, cv2.DIST_L2, 5) > depth + 1
     radii = _radii(depth, beside)
@@ -70,44 +68,43 @@ def _without(shape: tuple[int, ...], cell: Box) -> Mask:
 
 def _stained(slide: Slide, free: Mask) -> Mask | None:
     """uint8 (height, width): 1 on red cells and all else that is stained, pale middles filled."""
-    density = cv2.GaussianBlur(np.maximum(slide.density[..., 1], 0), (3, 3), 0.8)
-    looked = density[(slide.lit > 0) & (free > 0)]
+    density = cv2.GaussianBlur(slide.green, (3, 3), 0.8)
+    looked = density[cv2.bitwise_and(slide.lit, free).view(np.bool_)]
     if len(looked) < _FEWEST_PIXELS:
         return None
     levels = np.clip(looked * (255 / _DENSEST), 0, 255).astype(np.uint8)
     threshold = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)[0] * _DENSEST / 255
-    found = ((density > max(threshold, _LEAST)) & (slide.lit > 0)).astype(np.uint8)
-    _fill(found, slide.lit)
-    return np.asarray(cv2.morphologyEx(found, cv2.MORPH_OPEN, _SPECK), np.uint8)
+    dense = (density > max(threshold, _LEAST)).view(np.uint8)
+    found = np.asarray(cv2.bitwise_and(dense, slide.lit), np.uint8)
+    filled = cv2.bitwise_or(found, _holes(found, slide.lit))
+    return np.asarray(cv2.morphologyEx(filled, cv2.MORPH_OPEN, _SPECK), np.uint8)
 
 
-def _fill(found: Mask, lit: Mask) -> None:
-    """Fill the small holes of `found`, in place."""
+def _holes(found: Mask, lit: Mask) -> Mask:
+    """uint8 (height, width): 1 in the small holes of `found`."""
     height, width = found.shape
-    empty = ((found == 0) & (lit > 0)).astype(np.uint8)
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(empty, connectivity=4, ltype=cv2.CV_16U)
+    empty = cv2.bitwise_and((found == 0).view(np.uint8), lit)
+    _, numbers, boxes, _ = cv2.connectedComponentsWithStats(empty, connectivity=4, ltype=cv2.CV_16U)
     left, top, across, down, area = boxes.T
     inside = (left > 0) & (top > 0) & (left + across < width) & (top + down < height)
     small = inside & (area < _PALLOR * found.size)
     small[0] = False
-    if small.any():
-        found[small[labels]] = 1
+    labels = np.asarray(numbers, np.uint16)
+    return np.asarray(np.take(small.view(np.uint8), labels), np.uint8)
 
 
 def _radii(depth: Plane, allowed: NDArray[np.bool_]) -> list[float]:
     """The depths of the innermost pixels, the deepest first, one for each cell."""
-    highest = (depth >= cv2.dilate(depth, _BESIDE) - 1e-4) & (depth > _SMALLEST) & allowed
-    rows, columns = np.nonzero(highest)
-    # Few are left to be held against all that is near.
-    framed = np.pad(depth, _REACH)
-    windows = sliding_window_view(framed, _NEAR.shape)[rows, columns][:, _NEAR]
-    innermost = depth[rows, columns] >= windows.max(axis=1, initial=0) - 1e-4
-    rows, columns = rows[innermost], columns[innermost]
-    depths = depth[rows, columns]
+    innermost = (depth >= cv2.dilate(depth, _NEAR) - 1e-4) & (depth > _SMALLEST) & allowed
+    places = np.flatnonzero(innermost)
+    depths = depth.ravel()[places]
+    order = np.argsort(-depths, kind="stable")
+    rows, columns = np.divmod(places[order], depth.shape[1])
     kept: list[tuple[int, int]] = []
     radii: list[float] = []
-    for place in np.argsort(-depths, kind="stable"):
-        row, column, radius = int(rows[place]), int(columns[place]), float(depths[place])
+    for row, column, radius in zip(
+        rows.tolist(), columns.tolist(), depths[order].tolist(), strict=True
+    ):
         apart = (_APART * radius) ** 2
         if all((row - y) ** 2 + (column - x) ** 2 > apart for y, x in kept):
             kept.append((row, column))

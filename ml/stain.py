@@ -32,6 +32,7 @@ _RIM = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
 Mask = NDArray[np.uint8]
 Color = NDArray[np.float32]
+Density = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -51,25 +52,27 @@ class Slide:
         return cls(small, where, background(small, where))
 
     @cached_property
-    def density(self) -> NDArray[np.float32]:
-        """float32 (height, width, 3): how much of each channel's light the slide takes in, as a
-        natural logarithm; 0 on the background."""
-        table = _DENSITIES[:, np.newaxis] - _DENSITIES[self.light.astype(np.int64)]
-        return np.asarray(cv2.LUT(self.image, table.reshape(1, 256, 3)), np.float32)
+    def green(self) -> Density:
+        """float32 (height, width): how much green light the slide takes in, as a natural logarithm;
+        0 on the background, and on what is brighter."""
+        return self._taken_in(1)
 
     @property
     def foreign(self) -> bool:
         """Whether its colours are not those of a stained blood smear."""
-        blue, green = self.density[..., 2], self.density[..., 1]
-        yellow = np.maximum(blue, 0) > np.maximum(green, 0) + _EXCESS
-        return bool((yellow & (self.lit > 0)).sum() > _MOST_FOREIGN * max(1, self.lit.sum()))
+        yellow = self._taken_in(2) > self.green + _EXCESS
+        found = cv2.countNonZero(cv2.bitwise_and(yellow.view(np.uint8), self.lit))
+        return found > _MOST_FOREIGN * max(1, cv2.countNonZero(self.lit))
+
+    def _taken_in(self, channel: int) -> Density:
+        table = _DENSITIES - _DENSITIES[int(self.light[channel])]
+        plane = cv2.extractChannel(self.image, channel)
+        return np.asarray(cv2.LUT(plane, np.maximum(table, 0)), np.float32)
 
 
 def lit(image: Pixels) -> Mask:
     """uint8 (height, width): 1 where `image` shows the slide, 0 on and beside black rims."""
-    red, green, blue = cv2.split(image)
-    brightest = np.asarray(cv2.max(cv2.max(red, green), blue))
-    black = (brightest <= _BLACK).view(np.uint8)
+    black = cv2.inRange(image, (0, 0, 0), (_BLACK, _BLACK, _BLACK))
     return np.asarray(cv2.dilate(black, _RIM) == 0).view(np.uint8)
 
 

@@ -76,24 +76,39 @@ def readings(
     """Yield batches of ``size`` in order, the next one being read while one is worked on.
 
     With several cores, as many threads decode. With one, a second thread would only take turns
-    with the network, which costs some per cent; it fetches the bytes, and they are decoded here.
+    with the network, which costs some per cent; it fetches a batch's bytes, and they are decoded
+    here.
     """
     with ThreadPoolExecutor(cores, thread_name_prefix="decode") as pool:
         if cores > 1:
             yield from ahead(pool, decoder, work, size)
             return
-        for batch in ahead(pool, decoder.fetch, work, size):
+        for batch in ahead(pool, decoder.fetch, work, size, together=size):
             yield [(one, decoder.decode(one, data)) for one, data in batch]
 
 
 def ahead(
-    pool: Executor, read: Callable[[Work], Result], work: Sequence[Work], size: int
+    pool: Executor,
+    read: Callable[[Work], Result],
+    work: Sequence[Work],
+    size: int,
+    together: int = 1,
 ) -> Iterator[list[tuple[Work, Result]]]:
-    """Yield batches of ``size`` in order, the next one being read while one is worked on."""
-    batches = [work[start : start + size] for start in range(0, len(work), size)]
-    running: list[tuple[Work, Future[Result]]] = []
-    for batch in (*batches, ()):
-        done = [(one, future.result()) for one, future in running]
-        running = [(one, pool.submit(read, one)) for one in batch]
+    """Yield batches of ``size`` in order, the next one being read while one is worked on.
+
+    A thread reads so many images ``together``, one after another.
+    """
+
+    def read_all(part: Sequence[Work]) -> list[tuple[Work, Result]]:
+        return [(one, read(one)) for one in part]
+
+    running: list[Future[list[tuple[Work, Result]]]] = []
+    for batch in (*_parts(work, size), ()):
+        done = [pair for future in running for pair in future.result()]
+        running = [pool.submit(read_all, part) for part in _parts(batch, together)]
         if done:
             yield done
+
+
+def _parts(work: Sequence[Work], size: int) -> list[Sequence[Work]]:
+    return [work[start : start + size] for start in range(0, len(work), size)]
