@@ -14,7 +14,10 @@ from core.cells import cell_type
 
 # It stands by every class of which the model has seen only some dozens of images.
 FEW_IMAGES = "few training images"
-CALIBRATED = "Calibrated: of cells that are given 90 %, about nine in ten are of that class."
+CALIBRATED = (
+    "Calibrated: of familiar cells that are given 90 %, about nine in ten are of that class."
+)
+CALIBRATED_ELSEWHERE = "Calibrated for familiar cells only, and this is none: do not rely on them."
 NOT_CALIBRATED = "Not calibrated: this model may be surer than it is right."
 # The one reason that the classes in question explain.
 BETWEEN_CLASSES = "between_classes"
@@ -90,6 +93,13 @@ REASONS = {
         "The model can't tell these classes apart here: look at the cell and decide.",
     ),
 }
+
+
+def calibration(calibrated: bool, outcome: str = Outcome.ACCEPTED) -> str:
+    """Return how far the probabilities of an image with this outcome may be believed."""
+    if not calibrated:
+        return NOT_CALIBRATED
+    return CALIBRATED_ELSEWHERE if outcome == Outcome.UNFAMILIAR else CALIBRATED
 
 
 def reason(code: str) -> Reason:

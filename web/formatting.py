@@ -46,8 +46,7 @@ def connect(app: Flask, settings: Settings) -> None:
         "NOTICE": NOTICE,
         "MARKS": outcomes.MARKS,
         "FEW_IMAGES": outcomes.FEW_IMAGES,
-        "CALIBRATED": outcomes.CALIBRATED,
-        "NOT_CALIBRATED": outcomes.NOT_CALIBRATED,
+        "calibration": outcomes.calibration,
         "familiarity": outcomes.familiarity,
     }
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

@@ -157,7 +157,8 @@ def test_workers_are_shown_by_their_heartbeat(sign_in: SignIn, database: Databas
     assert "No worker is known" in admin.get("/people").text
     with database.writing() as session:
         for name, age in (("near", 1), ("silent", 300), ("left", 10**6)):
-            one = Worker(name=name, device="cpu", backend="onnxruntime", model_digest="0" * 64)
+            backend = "onnxruntime int8" if name == "near" else "another"
+            one = Worker(name=name, device="cpu", backend=backend, model_digest="0" * 64)
             one.seen_at = 0
             session.add(one)
             session.flush()
@@ -165,5 +166,7 @@ def test_workers_are_shown_by_their_heartbeat(sign_in: SignIn, database: Databas
             session.execute(late)
     page = admin.get("/people").text
     assert "near" in page
+    assert "CPU, ONNX Runtime in 8 bits" in page
+    assert "CPU, another" in page
     assert "silent for 5 min" in page
     assert "silent for 11 d" in page, "how long a row is kept is the worker's to say"

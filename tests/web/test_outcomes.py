@@ -163,7 +163,7 @@ def test_an_uncertain_image_names_the_choice_and_what_to_do(laboratory: Browser,
     assert "look at the cell and decide" in page
     assert page.count('<tr class="candidate">') == 2
     assert "Looks usual.</strong> 62 of 100 known cells look at least as unusual." in page
-    assert "Calibrated: of cells that are given 90 %" in page
+    assert "Calibrated: of familiar cells that are given 90 %" in page
 
 
 def test_the_located_cell_is_drawn_on_the_picture_and_can_be_hidden(
@@ -187,6 +187,7 @@ def test_an_unfamiliar_image_shows_its_class_as_a_guess_alone(
     assert "Best guess, counted as no class:" in page
     assert "Several cells were seen: crop to one cell and send it again." in page
     assert "Hardly any known cell looks as unusual as this one." in page
+    assert "Calibrated for familiar cells only, and this is none" in page
     assert 'class="candidate"' not in page
     image = content(api("GET", "/images/2"))
     assert (image["class"], image["outcome"], image["familiarity"]) == (

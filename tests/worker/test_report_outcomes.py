@@ -138,7 +138,10 @@ def test_a_large_group_shows_the_least_certain_and_says_so(
     ("facts", "words"),
     [
         ({}, "Not calibrated"),
-        ({"trust": {"temperature": 1.1}, "few_shot": ["neutrophil"]}, "Calibrated: of cells"),
+        (
+            {"trust": {"temperature": 1.1}, "few_shot": ["neutrophil"]},
+            "Calibrated: of familiar cells",
+        ),
     ],
 )
 def test_the_model_says_whether_it_is_calibrated_and_what_it_has_seen_little_of(

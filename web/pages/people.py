@@ -63,6 +63,14 @@ def _page(form: PersonForm) -> str:
     )
 
 
+# What is said of the means by which a worker computes; others go by their own name.
+_COMPUTES = {
+    "onnxruntime": "ONNX Runtime",
+    "onnxruntime int8": "ONNX Runtime in 8 bits",
+    "tensorflow": "TensorFlow",
+}
+
+
 def _workers(session: Session) -> list[dict[str, Any]]:
     """Return the workers that are kept; ages go by the database's clock, as heartbeats do."""
     age = clock() - Worker.seen_at
@@ -71,6 +79,7 @@ def _workers(session: Session) -> list[dict[str, Any]]:
     return [
         {
             "worker": worker,
+            "computes": _COMPUTES.get(worker.backend, worker.backend),
             "models": [names.get(digest, digest[:12]) for digest in worker.models],
             "age": seconds,
             "alive": seconds < WORKER_SECONDS,

@@ -14,11 +14,10 @@ from core.cells import cell_type
 from core.jobs import Differential
 from core.models import Model
 from core.outcomes import (
-    CALIBRATED,
     FEW_IMAGES,
-    NOT_CALIBRATED,
     TO_CHECK,
     Outcome,
+    calibration,
     codes,
     describe,
     reason,
@@ -142,7 +141,7 @@ def _model_facts(model: Model) -> list[tuple[str, str]]:
     return [
         ("Name", f"{model.name}, version {model.version}"),
         ("Tells apart", ", ".join(words)),
-        ("Confidence", CALIBRATED if jobs.calibrated([model]) else NOT_CALIBRATED),
+        ("Confidence", calibration(jobs.calibrated([model]))),
         ("Digest", model.digest),
     ]
 
