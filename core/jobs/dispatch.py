@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core import making
@@ -40,6 +40,52 @@ _COUNTS = select(
         select(func.count()).where(Shard.lane == lane, Shard.state.in_(_OUT)).scalar_subquery()
         for lane in _LANES
     ),
+)
+# Statements that run for every shard or oftener are put together once.
+_IMAGES_OUT = (
+    select(func.coalesce(func.sum(Shard.size), 0))
+    .where(Shard.job_id == Job.id, Shard.state.in_(_OUT))
+    .correlate(Job)
+    .scalar_subquery()
+)
+_JOBS_IN_TURN = (
+    select(Job.id)
+    .where(
+        Job.state.in_(LIVE),
+        Job.lane == bindparam("lane"),
+        select(Shard.id).where(Shard.job_id == Job.id, Shard.state == ShardState.WAITING).exists(),
+    )
+    .order_by(_IMAGES_OUT, Job.id)
+    .limit(bindparam("most"))
+)
+_AT_WORK = (
+    select(Shard.job_id, func.sum(Shard.size).label("images"))
+    .where(Shard.lane == Lane.BATCH, Shard.state == ShardState.LEASED)
+    .group_by(Shard.job_id)
+    .subquery()
+)
+_IN_TURN = (
+    select(Shard.id)
+    .outerjoin(_AT_WORK, _AT_WORK.c.job_id == Shard.job_id)
+    .where(
+        or_(
+            and_(Shard.lane == Lane.BATCH, Shard.state == ShardState.PUBLISHED),
+            and_(Shard.id == bindparam("asked"), free()),
+        ),
+        Shard.id.not_in(bindparam("passed", expanding=True)),
+    )
+    # Of one job's shards its own, or any: many workers that ask at once don't get the same.
+    .order_by(func.coalesce(_AT_WORK.c.images, 0), Shard.id != bindparam("asked"), func.random())
+    .limit(1)
+)
+_INTERACTIVE = (
+    select(Shard.id)
+    .where(
+        Shard.lane == Lane.INTERACTIVE,
+        Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED)),
+    )
+    .order_by(Shard.id)
+    .limit(bindparam("most"))
 )
 
 
@@ -107,7 +153,8 @@ def _draw_lane(session: Session, lane: Lane, room: int) -> list[int]:
     """One shard of each job in turn, first of those with the fewest images out."""
     drawn: list[int] = []
     while len(drawn) < room:
-        batch = [_next_of(session, lane, job) for job in _jobs_in_turn(session, lane, room)]
+        jobs = session.scalars(_JOBS_IN_TURN, {"lane": lane, "most": room}).all()
+        batch = [_next_of(session, lane, job) for job in jobs]
         ids = [id_ for id_ in batch if id_ is not None][: room - len(drawn)]
         if not ids:
             break
@@ -119,24 +166,6 @@ def _draw_lane(session: Session, lane: Lane, room: int) -> list[int]:
         )
         drawn += ids
     return drawn
-
-
-def _jobs_in_turn(session: Session, lane: Lane, most: int) -> list[int]:
-    out = (
-        select(func.coalesce(func.sum(Shard.size), 0))
-        .where(Shard.job_id == Job.id, Shard.state.in_(_OUT))
-        .correlate(Job)
-        .scalar_subquery()
-    )
-    waits = select(Shard.id).where(Shard.job_id == Job.id, Shard.state == ShardState.WAITING)
-    live = Job.state.in_(LIVE)
-    rows = session.scalars(
-        select(Job.id)
-        .where(live, Job.lane == lane, waits.exists())
-        .order_by(out, Job.id)
-        .limit(most)
-    )
-    return list(rows)
 
 
 def _next_of(session: Session, lane: Lane, job_id: int) -> int | None:
@@ -160,29 +189,13 @@ def in_turn(session: Session, shard_id: int, passed: Collection[int] = ()) -> in
     lane = session.scalar(select(Shard.lane).where(Shard.id == shard_id))
     if lane is not Lane.BATCH:
         return shard_id
-    at_work = (
-        select(Shard.job_id, func.sum(Shard.size).label("images"))
-        .where(Shard.lane == Lane.BATCH, Shard.state == ShardState.LEASED)
-        .group_by(Shard.job_id)
-        .subquery()
-    )
-    rung = and_(Shard.lane == Lane.BATCH, Shard.state == ShardState.PUBLISHED)
-    found = session.scalar(
-        select(Shard.id)
-        .outerjoin(at_work, at_work.c.job_id == Shard.job_id)
-        .where(or_(rung, and_(Shard.id == shard_id, free())), Shard.id.not_in(passed))
-        # Of one job's shards its own, or any: many workers that ask at once don't get the same.
-        .order_by(func.coalesce(at_work.c.images, 0), Shard.id != shard_id, func.random())
-        .limit(1)
-    )
+    found = session.scalar(_IN_TURN, {"asked": shard_id, "passed": list(passed)})
     return shard_id if found is None else found
 
 
 def waiting_interactive(session: Session, most: int) -> list[int]:
     """Return the shards that somebody sits and waits for, the oldest first."""
-    waiting = Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED))
-    query = select(Shard.id).where(Shard.lane == Lane.INTERACTIVE, waiting)
-    return list(session.scalars(query.order_by(Shard.id).limit(most)))
+    return list(session.scalars(_INTERACTIVE, {"most": most}))
 
 
 def sweep(database: Database, queue: TaskQueue, settings: Settings) -> Swept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.bulk import insert_new_rows, update_rows
@@ -66,16 +66,46 @@ class Failure:
     message: str
 
 
+def free() -> ColumnElement[bool]:
+    """Whether a shard may be claimed: it waits, or its lease ran out."""
+    return or_(
+        Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED)),
+        and_(Shard.state == ShardState.LEASED, Shard.lease_until < clock()),
+    )
+
+
+# Statements that run for every shard are put together once.
+_CLAIMED_JOB = (
+    select(Job.id, Job.state, Job.model_digest, Shard.lane)
+    .join(Shard, Job.id == Shard.job_id)
+    .where(Shard.id == bindparam("shard"), free(), Job.state.in_(LIVE))
+)
+_LEASE = (
+    update(Shard)
+    .where(Shard.id == bindparam("shard"), free())
+    .values(
+        state=ShardState.LEASED,
+        worker=bindparam("by"),
+        attempt=Shard.attempt + 1,
+        fence=Shard.fence + 1,
+        lease_until=clock() + bindparam("seconds"),
+    )
+    .returning(Shard.fence)
+    .execution_options(synchronize_session=False)
+)
+_WAITING_WORK = (
+    select(Image.id, Image.sha256, Image.width * Image.height)
+    .where(Image.shard_id == bindparam("shard"), Image.state == ImageState.RECEIVED)
+    .order_by(Image.position)
+)
+
+
 def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim | None:
     """Take the shard for ``seconds``, or return None if it is done, dropped or another's.
 
     One conditional UPDATE decides, so that of any number of deliveries one worker wins.
     """
-    job = session.execute(
-        select(Job.id, Job.state, Job.model_digest, Shard.lane)
-        .join(Shard, Job.id == Shard.job_id)
-        .where(Shard.id == shard_id, free(), Job.state.in_(LIVE))
-    ).first()
+    job = session.execute(_CLAIMED_JOB, {"shard": shard_id}).first()
     if job is None:
         return None
     job_id, state, model, lane = job
@@ -87,7 +117,8 @@ def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim
             .values(state=JobState.RUNNING, started_at=utcnow())
         )
     model = model or _pin(session, job_id)
-    fence = _lease(session, shard_id, worker, seconds)
+    lease = {"shard": shard_id, "by": worker, "seconds": seconds}
+    fence = session.execute(_LEASE, lease).scalar()
     if fence is None:
         return None
     return Claim(shard_id, job_id, fence, waiting_work(session, shard_id), model, lane)
@@ -103,37 +134,9 @@ def _pin(session: Session, job_id: int) -> str | None:
     return session.scalar(select(Job.model_digest).where(Job.id == job_id))
 
 
-def _lease(session: Session, shard_id: int, worker: str, seconds: float) -> int | None:
-    return session.scalar(
-        update(Shard)
-        .where(Shard.id == shard_id, free())
-        .values(
-            state=ShardState.LEASED,
-            worker=worker,
-            attempt=Shard.attempt + 1,
-            fence=Shard.fence + 1,
-            lease_until=clock() + seconds,
-        )
-        .returning(Shard.fence)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def free() -> ColumnElement[bool]:
-    """Whether a shard may be claimed: it waits, or its lease ran out."""
-    return or_(
-        Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED)),
-        and_(Shard.state == ShardState.LEASED, Shard.lease_until < clock()),
-    )
-
-
 def waiting_work(session: Session, shard_id: int) -> tuple[Work, ...]:
     """Return the images of a shard that have no verdict yet, in the order they came."""
-    rows = session.execute(
-        select(Image.id, Image.sha256, Image.width * Image.height)
-        .where(Image.shard_id == shard_id, Image.state == ImageState.RECEIVED)
-        .order_by(Image.position)
-    )
+    rows = session.execute(_WAITING_WORK, {"shard": shard_id})
     return tuple(Work(id_, sha256 or "", pixels or 0) for id_, sha256, pixels in rows)
 
 
