@@ -26,9 +26,9 @@ _WEIGHTS = np.array([1.0, 1.0, -0.5], np.float32)
 _DENSITIES = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
 _DENSEST, _BINS = 3.2, 64
 _LEVELS, _DISORDERED = np.arange(_BINS), np.tri(_BINS, dtype=bool)
-# A nucleus is at least this dense, and a pixel of it at least this share of its dense part.
-_LEAST, _SHARE = 0.45, 0.64
-_DENSE_PART = 0.7
+# A nucleus is at least this dense, and a pixel of it at least this share of the density that this part
+# of its pixels stays below.
+_LEAST, _SHARE, _PART = 0.45, 0.64, 0.7
 # No cell fills more than this share of an image.
 _LARGEST = 0.5
 # A cell's side as a multiple of its nucleus' (the median over the boxes of bccd4).
@@ -103,7 +103,7 @@ def find_nuclei(slide: Slide) -> list[Nucleus]:
         return []
     # Red cells that lie close are let in by the first threshold, not by one that is set by the
     # nucleus itself.
-    threshold = max(threshold, _SHARE * _quantile(rough[0].pixels(density), _DENSE_PART))
+    threshold = max(threshold, _SHARE * quantile(rough[0].pixels(density), _PART))
     nuclei = joined(patches(_above(density, threshold), density))
     return [] if nuclei and nuclei[0].area > _LARGEST * slide.lit.size else nuclei
 
@@ -147,8 +147,9 @@ def _upper_threshold(density: Plane, slide: Mask) -> float:
     return (upper + 1) * _DENSEST / _BINS
 
 
-def _quantile(values: NDArray[np.float32], share: float) -> float:
-    """As `numpy.quantile`, whose ways and means take five times as long as the sorting."""
+def quantile(values: NDArray[np.float32], share: float) -> float:
+    """What `numpy.quantile` gives of one row, at least one value, for one share; the generality of
+    that takes several times as long as the sorting."""
     place = share * (len(values) - 1)
     lower = int(place)
     upper = min(lower + 1, len(values) - 1)

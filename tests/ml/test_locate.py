@@ -11,7 +11,7 @@ import pytest
 from benchmarks.locate import around, drawn_boxes, errors
 from ml.dataset import Sample
 from ml.images import Pixels, decode
-from ml.locate import Location, Sight, find_nuclei, locate
+from ml.locate import Location, Sight, find_nuclei, locate, quantile
 from ml.stain import Slide
 
 BACKGROUND, RED_CELL, NUCLEUS = (225, 215, 205), (200, 160, 160), (110, 60, 140)
@@ -146,6 +146,13 @@ def test_cells_are_found_where_people_drew_their_boxes(data: Path) -> None:
     assert np.mean(hits) >= 0.98
     assert np.median(centres) < 0.08
     assert 0.9 < np.median(sizes) < 1.1
+
+
+@pytest.mark.parametrize("count", [1, 2, 11, 500])
+def test_a_quantile_is_that_of_numpy(count: int) -> None:
+    values = np.random.default_rng(count).random(count).astype(np.float32)
+    for share in (0.0, 0.7, 1.0):
+        assert quantile(values, share) == pytest.approx(np.quantile(values, share), abs=1e-6)
 
 
 def test_a_copy_that_lost_its_cell_says_so(bccd4: list[Sample]) -> None:
