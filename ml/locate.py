@@ -26,8 +26,8 @@ _WEIGHTS = np.array([1.0, 1.0, -0.5], np.float32)
 _DENSITIES = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
 _DENSEST, _BINS = 3.2, 64
 _LEVELS, _DISORDERED = np.arange(_BINS), np.tri(_BINS, dtype=bool)
-# A nucleus is at least this dense, and a pixel of it at least this share of the density that this part
-# of its pixels stays below.
+# A nucleus is at least this dense, and a pixel of it at least this share of the density that the
+# last one's part of its pixels stays below.
 _LEAST, _SHARE, _PART = 0.45, 0.64, 0.7
 # No cell fills more than this share of an image.
 _LARGEST = 0.5
