@@ -53,11 +53,21 @@ class Settings(BaseSettings):
     models_cache: str = Field(
         "", description="Folder where workers unpack models; empty: beside the image store."
     )
+    trusted_model_keys: str = Field(
+        "",
+        description="Public keys by one of which bundles must be signed, with commas between them; "
+        "empty: unsigned ones may be added too.",
+    )
     laboratory: str = Field("Laboratory", description="Name at the head of pages and reports.")
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
     web_workers: int = Field(2, ge=1, description="Web server processes.")
     web_threads: int = Field(8, ge=1, description="Threads of each web server process.")
+    allowed_hosts: str = Field(
+        "",
+        description="Names under which people open the pages, with commas between them; addresses "
+        "in digits, localhost and the machine's own name need not be listed.",
+    )
     secure_cookies: bool = Field(False, description="Send cookies over HTTPS only; on behind TLS.")
     trusted_proxies: int = Field(0, ge=0, description="Reverse proxies in front of the web server.")
     workers: int = Field(0, ge=0, description="Worker processes on this machine; 0: one a core.")

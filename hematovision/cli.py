@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -70,3 +71,6 @@ def main() -> None:
 
     Decision support. Not for diagnostic use without review by a qualified person.
     """
+    # File names and results may hold patient data: whatever is made here, by the programs that are
+    # started from here too, is its owner's alone.
+    os.umask(0o077)

@@ -7,6 +7,8 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from core.db import close_to_others
+
 
 def config(database_url: str) -> Config:
     """Return Alembic's configuration for one database."""
@@ -20,6 +22,7 @@ def config(database_url: str) -> Config:
 def upgrade(database_url: str, revision: str = "head") -> None:
     """Bring the database's tables up to ``revision``; nothing to do is no error."""
     command.upgrade(config(database_url), revision)
+    close_to_others(database_url)
 
 
 def downgrade(database_url: str, revision: str) -> None:

@@ -20,7 +20,7 @@ from core.db import Database
 from core.errors import ConfigurationError
 from core.queue import TaskQueue
 from core.settings import Settings
-from web import api, errors, formatting, pages, protection, sign_in
+from web import api, errors, formatting, pages, protection, sign_in, transport
 from web.cursors import LARGEST, LARGEST_BIG
 from web.wiring import Wiring, attach
 
@@ -54,6 +54,7 @@ def create_app(
     app.url_map.converters |= {"id": Identifier, "image": ImageIdentifier}
     protection.number_requests(app)
     errors.connect(app)
+    transport.connect(app, settings)
     flask_bootstrap.Bootstrap5(app)
     sign_in.connect(app, wiring)
     protection.connect(app, settings)

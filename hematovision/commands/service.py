@@ -26,19 +26,27 @@ def up(**options: Any) -> None:
     what dies. Ctrl-C stops everything; the data stays in one folder, ~/.hematovision by default.
     """
     from hematovision import local
+    from web import transport
 
     given = {name: value for name, value in options.items() if value is not None}
     if "data" in given:
         given["data"] = given["data"].absolute()
-    local.run(Settings.from_env(**given), click.echo)
+    settings = Settings.from_env(**given)
+    if transport.exposes(settings):
+        click.echo(f"Warning: {transport.EXPOSED}", err=True)
+    local.run(settings, click.echo)
 
 
 @click.command()
 def web() -> None:
     """Run the web server alone. Several may run side by side."""
+    from web import transport
     from web.server import serve
 
-    serve(Settings.from_env())
+    settings = Settings.from_env()
+    if transport.exposes(settings):
+        click.echo(f"Warning: {transport.EXPOSED}", err=True)
+    serve(settings)
 
 
 @click.command()

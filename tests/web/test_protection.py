@@ -102,7 +102,7 @@ def test_forwarded_addresses_count_only_behind_trusted_proxies(
     settings: Settings, database: Database, client: FlaskClient
 ) -> None:
     header = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.test"}
-    trusting = settings.model_copy(update={"trusted_proxies": 1})
+    trusting = settings.model_copy(update={"trusted_proxies": 1, "allowed_hosts": "evil.test"})
     app = create_app(trusting, database=database, blobs=MemoryBlobs(), queue=MemoryQueue())
     for one, expected in ((client.application, "http://localhost/"), (app, "https://evil.test/")):
         seen: list[str] = []
