@@ -49,7 +49,7 @@ class Model(Base):
     ``scores`` are as the bundle says them, ``facts`` what else pages show of it: see
     `core.registry.Facts`. ``added_at`` is when its bundle came into the store, and None for one of
     which only the results are known. ``activated_at`` is None for one that never was active, or
-    that was rolled back from.
+    that was rolled back from. ``signed_by`` is the public key of who vouches for it, "" for nobody.
     """
 
     __tablename__ = "model"
@@ -64,6 +64,7 @@ class Model(Base):
     first_used_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
     added_at: Mapped[dt.datetime | None]
     activated_at: Mapped[dt.datetime | None]
+    signed_by: Mapped[str] = mapped_column(String(64), default="", server_default="")
 
     __table_args__ = (
         Index(

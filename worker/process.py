@@ -21,6 +21,7 @@ from core.db import Database
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
+from ml.signing import trusted_keys
 from worker.fleet import Badge, Heartbeat, Tally
 from worker.models import Model, ModelStore, introduce, open_model
 from worker.packing import ModelUnusable
@@ -71,7 +72,11 @@ def open_process(settings: Settings, threads: int) -> WorkerProcess:
         blobs=blobs,
         queue=CeleryQueue(settings.redis_url),
         models=ModelStore(
-            blobs, settings.unpacked_models, shipped, lambda bundle: open_model(bundle, threads)
+            blobs,
+            settings.unpacked_models,
+            shipped,
+            lambda bundle: open_model(bundle, threads),
+            trusted_keys(settings.trusted_model_keys),
         ),
         decoders=max(1, min(threads, _MOST_DECODERS)),
     )

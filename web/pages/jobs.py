@@ -9,7 +9,7 @@ from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from core import accounts, archives, intake, jobs, registry
+from core import accounts, archives, intake, jobs
 from core.jobs import Standing
 from core.models import Job
 from core.reports import PAPERS
@@ -18,7 +18,7 @@ from web import gallery, job_list
 from web.accounts import person
 from web.errors import BadInput
 from web.image_summaries import summarise_tiles
-from web.job_actions import act, submit
+from web.job_actions import act, models_for, submit
 from web.summaries import summarise_job
 from web.wiring import wired
 
@@ -97,7 +97,7 @@ def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
     return {
         "job": summarise_job(job, standing),
         "ended": ended,
-        "models": registry.choosable(session) if ended else [],
+        "models": models_for(session, person()) if ended else [],
         "expected": standing.counts.expected,
         "papers": PAPERS,
         "limits": wired().limits,

@@ -9,12 +9,13 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from core import accounts, archives, intake, jobs, registry
+from core import accounts, archives, intake, jobs
 from core.errors import Refused
 from core.intake import Accepted
 from core.models import Job
 from core.states import JobState
 from web.accounts import person
+from web.job_actions import models_for, require_choice
 from web.wiring import wired
 
 blueprint = Blueprint("submit", __name__)
@@ -33,7 +34,7 @@ def show_form() -> str:
             .limit(_LATEST)
         ).all()
         newest, _ = jobs.page_of_jobs(session, accounts.visible_jobs(user), 1, None)
-        models = registry.choosable(session)
+        models = models_for(session, user)
     return render_template(
         "submit.html",
         unfinished=unfinished,
@@ -67,6 +68,7 @@ def _submit_one(name: str, accepted: Accepted, model: str) -> int:
     wiring, user = wired(), person()
     entry = jobs.Entry(name, accepted.size, accepted.sha256)
     with wiring.database.writing() as session:
+        require_choice(session, user, model)
         job = jobs.create(session, user.id, PurePath(intake.clean_name(name)).name)
         ((image, _),) = jobs.announce(session, job, [entry], 1)
         jobs.receive(session, job, image, accepted)
