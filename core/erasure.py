@@ -12,7 +12,9 @@ import secrets
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from core import audit
 from core.accounts import RoleName, has_role
+from core.audit import Action, Actor
 from core.db import Database, utcnow
 from core.errors import Conflict
 from core.jobs import deletion
@@ -23,7 +25,9 @@ from core.settings import Settings
 _NOBODY = "deleted-{id}@deleted.invalid"
 
 
-def delete_person(session: Session, user: User, settings: Settings, *, heir: User | None) -> None:
+def delete_person(
+    session: Session, user: User, settings: Settings, actor: Actor, *, heir: User | None
+) -> None:
     """End a person's access at once, and erase them after the grace period.
 
     Their jobs then go to ``heir``, or are deleted.
@@ -40,9 +44,11 @@ def delete_person(session: Session, user: User, settings: Settings, *, heir: Use
     user.active, user.fs_uniquifier = False, secrets.token_hex(32)
     user.erase_at = utcnow() + dt.timedelta(days=settings.delete_grace_days)
     user.heir_id = heir.id if heir else None
+    jobs = f"to person {heir.id}" if heir else "deleted"
+    audit.note(session, Action.PERSON_DELETED, actor, f"person {user.id}", {"jobs": jobs})
 
 
-def restore_person(session: Session, user: User) -> None:
+def restore_person(session: Session, user: User, actor: Actor) -> None:
     """Take the deletion of a person back; they may sign in again.
 
     Raises:
@@ -52,6 +58,7 @@ def restore_person(session: Session, user: User) -> None:
         raise Conflict("This person is not deleted, or was erased. Add them anew.")
     user.erase_at = user.heir_id = None
     user.active = True
+    audit.note(session, Action.PERSON_RESTORED, actor, f"person {user.id}")
 
 
 def _require_another_administrator(session: Session, user: User) -> None:
@@ -91,6 +98,7 @@ def _erase(session: Session, user_id: int, settings: Settings) -> None:
     user.password, user.roles = None, []
     user.fs_uniquifier = secrets.token_hex(32)
     user.erase_at, user.erased_at = None, utcnow()
+    audit.note(session, Action.PERSON_ERASED, audit.SYSTEM, f"person {user.id}")
 
 
 def _leave_jobs(session: Session, user: User, settings: Settings) -> None:
@@ -98,10 +106,12 @@ def _leave_jobs(session: Session, user: User, settings: Settings) -> None:
     if user.heir_id is not None:
         heir = _heir(session, user.heir_id)
         session.execute(update(Job).where(Job.owner_id == user.id).values(owner_id=heir))
+        subject, detail = f"person {user.id}", {"to": f"person {heir}"}
+        audit.note(session, Action.JOB_HANDED_ON, audit.SYSTEM, subject, detail)
         return
     kept = select(Job).where(Job.owner_id == user.id, Job.purged_at.is_(None)).order_by(Job.id)
     for job in session.scalars(kept):
-        deletion.delete(session, job, settings, at_once=True)
+        deletion.delete(session, job, settings, audit.SYSTEM, at_once=True)
 
 
 def _heir(session: Session, wanted: int) -> int:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from core import audit
+from core.audit import Action, Actor
 from core.db import utcnow
 from core.errors import Conflict
 from core.jobs.lock import lock, lock_even_deleted
@@ -23,24 +25,30 @@ from core.states import ENDED, JobState
 _TOO_LATE = "This job was removed for good. Send its files again in a new job."
 
 
-def delete(session: Session, job: Job, settings: Settings, *, at_once: bool = False) -> None:
+def delete(
+    session: Session, job: Job, settings: Settings, actor: Actor, *, at_once: bool = False
+) -> None:
     """Delete a job, cancelled first if it has not ended; nothing more of it is shown.
 
     ``at_once``: without a grace period, also where the job was deleted with one before.
+
+    Raises:
+        Conflict: it is purged.
     """
     lock_even_deleted(session, job)
     if job.purged_at is not None:
         raise Conflict(_TOO_LATE)
+    if job.deleted_at is not None and not at_once:
+        return
     if job.deleted_at is None:
         if job.state not in ENDED:
             cancel(session, job)
         job.deleted_at = utcnow()
-        job.purge_at = _end_of_grace(job.deleted_at, settings)
-    if at_once:
-        job.purge_at = job.deleted_at
+    job.purge_at = job.deleted_at if at_once else _end_of_grace(job.deleted_at, settings)
+    _note(session, Action.JOB_DELETED, actor, job, job.purge_at)
 
 
-def restore(session: Session, job: Job) -> None:
+def restore(session: Session, job: Job, actor: Actor) -> None:
     """Take a deletion back. What was cancelled by it stays cancelled, and may be run again.
 
     Raises:
@@ -53,10 +61,11 @@ def restore(session: Session, job: Job) -> None:
     if job.deleted_at is not None:
         job.deleted_at = job.purge_at = None
         job.restored_at = utcnow()
+        audit.note(session, Action.JOB_RESTORED, actor, f"job {job.id}")
 
 
 def delete_pictures(
-    session: Session, job: Job, settings: Settings, *, at_once: bool = False
+    session: Session, job: Job, settings: Settings, actor: Actor, *, at_once: bool = False
 ) -> None:
     """Delete a job's pictures and keep its results, counts and differential.
 
@@ -69,9 +78,10 @@ def delete_pictures(
     if job.pictures_gone_at is None:
         now = utcnow()
         job.pictures_until = now if at_once else job.pictures_until or _end_of_grace(now, settings)
+        _note(session, Action.PICTURES_DELETED, actor, job, job.pictures_until)
 
 
-def keep_pictures(session: Session, job: Job) -> None:
+def keep_pictures(session: Session, job: Job, actor: Actor) -> None:
     """Keep the pictures that were to be deleted.
 
     Raises:
@@ -83,6 +93,14 @@ def keep_pictures(session: Session, job: Job) -> None:
         raise Conflict("The pictures of this job are deleted already. Send them in a new job.")
     if job.pictures_until is not None:
         job.pictures_until, job.restored_at = None, utcnow()
+        audit.note(session, Action.PICTURES_KEPT, actor, f"job {job.id}")
+
+
+def _note(
+    session: Session, action: Action, actor: Actor, job: Job, until: dt.datetime | None
+) -> None:
+    end = {"until": until.isoformat(timespec="seconds")} if until else {}
+    audit.note(session, action, actor, f"job {job.id}", end)
 
 
 def _end_of_grace(now: dt.datetime, settings: Settings) -> dt.datetime:
@@ -108,10 +126,10 @@ def expire(session: Session, settings: Settings, most: int) -> int:
         *_due(session, _left_half_sent(settings.retention_days, now), most),
     ]
     for job in jobs:
-        delete(session, job, settings)
+        delete(session, job, settings, audit.SYSTEM)
     pictures = _due(session, _with_pictures(settings.picture_retention_days, now), most)
     for job in pictures:
-        delete_pictures(session, job, settings)
+        delete_pictures(session, job, settings, audit.SYSTEM)
     return len(jobs) + len(pictures)
 
 

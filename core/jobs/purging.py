@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core import explanations
+from core import audit, explanations
+from core.audit import Action
 from core.blobs import BlobStore, image_key
 from core.bulk import insert_new_rows
 from core.db import Database, utcnow
@@ -111,6 +112,7 @@ def _bury(session: Session, job: Job) -> None:
     job.name = job.reference = ""
     job.bytes, job.purge_at, job.pictures_until = 0, None, None
     job.purged_at = utcnow()
+    audit.note(session, Action.JOB_PURGED, audit.SYSTEM, f"job {job.id}")
 
 
 def _purge_pictures(session: Session, job: Job) -> int:
@@ -126,6 +128,7 @@ def _purge_pictures(session: Session, job: Job) -> int:
     ).all()
     if not images:
         job.bytes, job.pictures_until = 0, None
+        audit.note(session, Action.PICTURES_PURGED, audit.SYSTEM, f"job {job.id}")
         return 0
     ids = [id_ for id_, _ in images]
     _let_go(session, job, ids, {sha256 for _, sha256 in images if sha256})

@@ -7,8 +7,9 @@ import datetime as dt
 import pytest
 from sqlalchemy import func, select, update
 
-from core import accounts, jobs, reports
+from core import accounts, audit, jobs, reports
 from core.accounts import RoleName
+from core.audit import Action, Actor
 from core.blobs import MemoryBlobs, image_key
 from core.db import utcnow
 from core.errors import Conflict, LeaseLost, NotFound
@@ -19,6 +20,8 @@ from core.states import ImageState, JobState, MakingState
 from core.thumbnails import keys_of_image
 from tests.conftest import MakePerson
 from tests.core.conftest import Life, accepted, sha
+
+BY = Actor("anna@example.org", 1)
 
 
 @pytest.fixture
@@ -44,17 +47,19 @@ def finished(life: Life, blobs: MemoryBlobs, count: int = 6) -> int:
 
 def delete(life: Life, job_id: int, *, at_once: bool = False) -> None:
     with life.database.writing() as session:
-        jobs.delete(session, session.get_one(Job, job_id), life.settings, at_once=at_once)
+        jobs.delete(session, session.get_one(Job, job_id), life.settings, BY, at_once=at_once)
 
 
 def restore(life: Life, job_id: int) -> None:
     with life.database.writing() as session:
-        jobs.restore(session, session.get_one(Job, job_id))
+        jobs.restore(session, session.get_one(Job, job_id), BY)
 
 
 def delete_pictures(life: Life, job_id: int, *, at_once: bool = False) -> None:
     with life.database.writing() as session:
-        jobs.delete_pictures(session, session.get_one(Job, job_id), life.settings, at_once=at_once)
+        jobs.delete_pictures(
+            session, session.get_one(Job, job_id), life.settings, BY, at_once=at_once
+        )
 
 
 def purge(life: Life, blobs: MemoryBlobs, settings: Settings | None = None) -> jobs.Purged:
@@ -182,7 +187,7 @@ def test_pictures_alone_are_deleted_and_results_stay(life: Life, blobs: MemoryBl
     delete_pictures(life, job_id)
     assert purge(life, blobs).nothing
     with life.database.writing() as session:
-        jobs.keep_pictures(session, session.get_one(Job, job_id))
+        jobs.keep_pictures(session, session.get_one(Job, job_id), BY)
     delete_pictures(life, job_id, at_once=True)
     purge(life, blobs)
     assert not any(blobs.exists(key) for key in keys)
@@ -194,7 +199,7 @@ def test_pictures_alone_are_deleted_and_results_stay(life: Life, blobs: MemoryBl
     with pytest.raises(Conflict, match="pictures of this job were deleted"):
         life.run_again(job_id)
     with pytest.raises(Conflict, match="deleted already"), life.database.writing() as session:
-        jobs.keep_pictures(session, session.get_one(Job, job_id))
+        jobs.keep_pictures(session, session.get_one(Job, job_id), BY)
 
 
 def test_pictures_of_a_job_at_work_can_not_be_deleted(life: Life) -> None:
@@ -228,7 +233,7 @@ def test_bytes_whose_pictures_were_deleted_are_asked_for_again(
 def test_what_arrived_while_equal_bytes_were_deleted_is_asked_for_again(
     life: Life, blobs: MemoryBlobs
 ) -> None:
-    """The store had the bytes, so those that came were thrown away; then the others were deleted."""
+    """The store had them, so those that came were thrown away; then the others were deleted."""
     job_id = life.open()
     [(image_id, _)] = life.announce(job_id, Entry("a.png", 100, sha("a")))
     with life.database.writing() as session:
@@ -311,3 +316,24 @@ def test_only_the_owner_and_an_administrator_find_a_deleted_job(
             assert accounts.find_deleted_job(session, one, job_id).id == job_id
         with pytest.raises(NotFound):
             accounts.find_deleted_job(session, doctor, job_id)
+
+
+def test_every_deletion_and_its_end_is_noted(life: Life, blobs: MemoryBlobs) -> None:
+    job_id = finished(life, blobs)
+    delete_pictures(life, job_id, at_once=True)
+    purge(life, blobs)
+    delete(life, job_id)
+    restore(life, job_id)
+    delete(life, job_id, at_once=True)
+    purge(life, blobs)
+    with life.database.reading() as session:
+        noted = audit.newest(session, 20, subject=f"job {job_id}")
+        assert audit.verify(session).fault == ""
+    assert [(one.action, one.actor) for one in reversed(noted)] == [
+        (Action.PICTURES_DELETED, BY.name),
+        (Action.PICTURES_PURGED, "system"),
+        (Action.JOB_DELETED, BY.name),
+        (Action.JOB_RESTORED, BY.name),
+        (Action.JOB_DELETED, BY.name),
+        (Action.JOB_PURGED, "system"),
+    ]
