@@ -130,14 +130,14 @@ def require_turn(session: Session, owner_id: int, settings: Settings) -> None:
             )
 
 
-def amount(size: int) -> str:
-    """Return a number of bytes as people read it, such as ``3.2 GB``."""
-    value = float(size)
+def amount(count: int) -> str:
+    """Return a number of bytes in the unit that fits, each 1024 of the one before."""
+    size = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:,.1f} TB"
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"
 
 
 def _no_room(kept: int, allowed: int, added: int, whose: str) -> str:

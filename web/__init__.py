@@ -20,7 +20,7 @@ from core.db import Database
 from core.errors import ConfigurationError
 from core.queue import TaskQueue
 from core.settings import Settings
-from web import api, errors, formatting, pages, protection, sign_in
+from web import api, errors, formatting, pages, protection, rates, sign_in
 from web.cursors import LARGEST, LARGEST_BIG
 from web.wiring import Wiring, attach
 
@@ -56,6 +56,7 @@ def create_app(
     errors.connect(app)
     flask_bootstrap.Bootstrap5(app)
     sign_in.connect(app, wiring)
+    rates.connect(app, settings)
     protection.connect(app, settings)
     formatting.connect(app, settings)
     for blueprint in (*pages.blueprints(), *api.blueprints()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from core import accounts, jobs
+from core import accounts, jobs, quotas
 from core.errors import Conflict
 from core.models import Job, User
 from core.settings import Settings
@@ -20,10 +20,13 @@ RUN_AGAIN = "run-again"
 def create(user: User, name: str, reference: str, model: str = "") -> int:
     """Open a job that receives files, perhaps for a ``model`` of its own; return its id.
 
-    Raises `NotFound` or `Conflict`.
+    Raises `NotFound`, `Conflict` or `TooManyJobs`.
     """
-    with wired().database.writing() as session:
-        return jobs.create(session, user.id, name, reference, model).id
+    wiring = wired()
+    with wiring.database.writing() as session:
+        job_id = jobs.create(session, user.id, name, reference, model).id
+        quotas.require_turn(session, user.id, wiring.settings)
+        return job_id
 
 
 def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -> None:
@@ -47,7 +50,7 @@ def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -
 def act(user: User, job_id: int, action: str, model: str = "") -> None:
     """Do one of `cancel`, `retry`, `run-again`, the last perhaps under a ``model`` of its own.
 
-    Raises `NotFound`, `NotAllowed` or `Conflict`.
+    Raises `NotFound`, `NotAllowed`, `Conflict` or `TooManyJobs`.
     """
     wiring = wired()
     with wiring.database.writing() as session:
@@ -56,6 +59,8 @@ def act(user: User, job_id: int, action: str, model: str = "") -> None:
             jobs.run_again(session, job, wiring.settings, model)
         else:
             _ACTIONS[action](session, job, wiring.settings)
+        if job.state in quotas.OPEN:
+            quotas.require_turn(session, job.owner_id, wiring.settings)
     wiring.ring_for_work()
 
 
