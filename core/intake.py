@@ -34,6 +34,7 @@ REASONS = {
     "truncated": "The image can't be shown: its data is damaged. Export the file again.",
     "animated": "The file holds several pictures. Send each picture as a file of its own.",
     "changed": "The bytes that arrived are not those that were announced. Send the file again.",
+    "let_go": "Equal bytes were deleted while the file arrived. Send the file again.",
     "not_received": "The file never arrived. Send it in a new job.",
     "outside": "Its name leads out of the archive. Pack the folder itself.",
     "special": "This is a link or a special file. Put the file itself into the archive.",

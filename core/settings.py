@@ -96,6 +96,33 @@ class Settings(BaseSettings):
     max_archive_bytes: int = Field(
         16 * 1024**3, ge=1024, description="Largest archive, as sent and unpacked, in bytes."
     )
+    quota_person_bytes: int = Field(
+        100 * 1024**3, ge=0, description="Bytes of images one person may keep; 0: no limit."
+    )
+    quota_person_jobs: int = Field(
+        1000, ge=0, description="Jobs one person may have open at a time; 0: no limit."
+    )
+    quota_person_requests: int = Field(
+        60_000, ge=0, description="Requests of one person per minute; 0: no limit."
+    )
+    quota_laboratory_bytes: int = Field(
+        0, ge=0, description="Bytes of images all people together may keep; 0: no limit."
+    )
+    quota_laboratory_jobs: int = Field(
+        10_000, ge=0, description="Jobs all people together may have open; 0: no limit."
+    )
+    quota_laboratory_requests: int = Field(
+        0, ge=0, description="Requests of all people together per minute; 0: no limit."
+    )
+    delete_grace_days: int = Field(
+        7, ge=0, le=3650, description="Days in which a deletion can be undone; 0: it is at once."
+    )
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="Days after its end when a job is deleted; 0: never."
+    )
+    picture_retention_days: int = Field(
+        0, ge=0, le=36_500, description="Days after which a job's pictures are deleted; 0: never."
+    )
     log_level: LogLevel = Field(LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
 
     @classmethod

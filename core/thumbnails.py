@@ -21,6 +21,16 @@ one_large_image = threading.Lock()
 _BACKGROUND = (255, 255, 255)
 
 
+def thumbnail_key(sha256: str, side: int) -> str:
+    """Return where the copy of an image is that has this side."""
+    return f"thumbnails/{side}/{sha256[:2]}/{sha256}.jpg"
+
+
+def keys_of_image(sha256: str) -> tuple[str, ...]:
+    """Return every key that belongs to an image's bytes: their own, and what is made of them."""
+    return (image_key(sha256), *(thumbnail_key(sha256, side) for side in SIDES))
+
+
 def thumbnail(blobs: BlobStore, sha256: str, side: int) -> bytes:
     """Return a JPEG of at most ``side`` x ``side`` pixels, one of `SIDES`.
 
@@ -28,7 +38,7 @@ def thumbnail(blobs: BlobStore, sha256: str, side: int) -> bytes:
         BlobMissing: the image itself is gone.
         Refused: its bytes can't be decoded.
     """
-    key = f"thumbnails/{side}/{sha256[:2]}/{sha256}.jpg"
+    key = thumbnail_key(sha256, side)
     if blobs.exists(key):
         return blobs.get(key)
     small = _shrink(blobs.get(image_key(sha256)), side)

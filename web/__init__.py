@@ -20,7 +20,7 @@ from core.db import Database
 from core.errors import ConfigurationError
 from core.queue import TaskQueue
 from core.settings import Settings
-from web import api, errors, formatting, pages, protection, sign_in, transport
+from web import api, errors, formatting, pages, protection, rates, sign_in, transport
 from web.cursors import LARGEST, LARGEST_BIG
 from web.wiring import Wiring, attach
 
@@ -57,6 +57,7 @@ def create_app(
     transport.connect(app, settings)
     flask_bootstrap.Bootstrap5(app)
     sign_in.connect(app, wiring)
+    rates.connect(app, settings)
     protection.connect(app, settings)
     formatting.connect(app, settings)
     for blueprint in (*pages.blueprints(), *api.blueprints()):

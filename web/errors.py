@@ -3,8 +3,9 @@
 web adds two leaves to the tree of `core.errors`:
 
 HematoVisionError
-├── BadInput       a request that can't be understood or completed as it stands
-└── NotSignedIn    nobody is signed in, or the token is unknown
+├── BadInput         a request that can't be understood or completed as it stands
+├── TooManyRequests  more in a minute than one person, or all together, may make
+└── NotSignedIn      nobody is signed in, or the token is unknown
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ from core.errors import (
     NotAllowed,
     NotFound,
     QueueUnavailable,
+    QuotaExceeded,
     Refused,
+    TooManyJobs,
 )
 
 _log = logging.getLogger(__name__)
@@ -44,6 +47,14 @@ _log = logging.getLogger(__name__)
 
 class BadInput(HematoVisionError):
     """What was sent can't be used; the sentence says what to send instead."""
+
+
+class TooManyRequests(HematoVisionError):
+    """Nothing was done; it may be asked for again in ``seconds``."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"These are too many requests. Nothing was done; go on in {seconds} s.")
+        self.seconds = seconds
 
 
 class NotSignedIn(HematoVisionError):
@@ -59,6 +70,9 @@ _STATUS: dict[type[HematoVisionError], int] = {
     NotFound: 404,
     BlobMissing: 404,
     Conflict: 409,
+    TooManyJobs: 409,
+    QuotaExceeded: 413,
+    TooManyRequests: 429,
     QueueUnavailable: 503,
 }
 _SENTENCES = {
@@ -104,7 +118,10 @@ def _ours(error: HematoVisionError) -> AnyResponse:
     if isinstance(error, NotSignedIn) and not for_api():
         return _to_sign_in(str(error))
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
-    return _answer(status, code_of(error), str(error))
+    answer = _answer(status, code_of(error), str(error))
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(error.seconds)
+    return answer
 
 
 def _to_sign_in(message: str) -> AnyResponse:

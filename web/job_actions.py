@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from core import accounts, jobs, registry
+from core import accounts, jobs, quotas, registry
 from core.accounts import RoleName
 from core.errors import Conflict, NotAllowed
 from core.models import Job, Model, User
@@ -24,11 +24,14 @@ RUN_AGAIN = "run-again"
 def create(user: User, name: str, reference: str, model: str = "") -> int:
     """Open a job that receives files, perhaps for a ``model`` of its own; return its id.
 
-    Raises `NotFound`, `NotAllowed` or `Conflict`.
+    Raises `NotFound`, `NotAllowed`, `Conflict` or `TooManyJobs`.
     """
-    with wired().database.writing() as session:
+    wiring = wired()
+    with wiring.database.writing() as session:
         require_choice(session, user, model)
-        return jobs.create(session, user.id, name, reference, model).id
+        job_id = jobs.create(session, user.id, name, reference, model).id
+        quotas.require_turn(session, user.id, wiring.settings)
+        return job_id
 
 
 def models_for(session: Session, user: User) -> Sequence[Model]:
@@ -75,7 +78,7 @@ def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -
 def act(user: User, job_id: int, action: str, model: str = "") -> None:
     """Do one of `cancel`, `retry`, `run-again`, the last perhaps under a ``model`` of its own.
 
-    Raises `NotFound`, `NotAllowed` or `Conflict`.
+    Raises `NotFound`, `NotAllowed`, `Conflict` or `TooManyJobs`.
     """
     wiring = wired()
     with wiring.database.writing() as session:
@@ -85,6 +88,8 @@ def act(user: User, job_id: int, action: str, model: str = "") -> None:
             jobs.run_again(session, job, wiring.settings, model)
         else:
             _ACTIONS[action](session, job, wiring.settings)
+        if job.state in quotas.OPEN:
+            quotas.require_turn(session, job.owner_id, wiring.settings)
     wiring.ring_for_work()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flask import current_app
@@ -45,6 +46,11 @@ class Wiring:
     def keeps(self, sha256: str) -> bool:
         """Say whether the store still holds the image of this hash."""
         return self.blobs.exists(image_key(sha256))
+
+    def let_go(self, hashes: Iterable[str]) -> None:
+        """Have bytes deleted that were kept for a row which was then not written."""
+        with self.database.writing() as session:
+            jobs.note_loose(session, map(image_key, hashes))
 
     def ring_for_work(self) -> None:
         """Ring for shards that now wait, after the commit that made them.

@@ -14,6 +14,7 @@ from core.errors import QueueUnavailable
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from worker.logs import set_up
+from worker.tidying import tidy
 
 _LONGEST_PAUSE = 30.0
 # A sweep that hangs on a dead connection is left behind after this long.
@@ -42,7 +43,7 @@ def run(database: Database, queue: TaskQueue, settings: Settings, stop: threadin
     """Sweep until ``stop``; the pause doubles while the database or the queue is away."""
     pause = settings.sweep_seconds
     while not stop.is_set():
-        trouble = sweep_once(database, queue, settings)
+        trouble = sweep_once(database, queue, settings) or tidy(database, settings)
         if trouble:
             pause = min(pause * 2, _LONGEST_PAUSE)
             log.warning("%s Trying again in %.0f s.", trouble, pause)

@@ -24,6 +24,8 @@ from core.intake import Accepted, Arrival, Limits, accept, is_image_name, refusa
 BATCH = 250
 # Large files over a slow line: what has come is written down by then, and seen on the job's page.
 _BATCH_SECONDS = 2.0
+# Bytes that are kept before it is known whether there is room for them.
+_BATCH_BYTES = 64 * 2**20
 SHOWN_REFUSALS = 100
 _SIDE_BY_SIDE = 4
 _SMALL = 512 * 1024
@@ -134,13 +136,15 @@ def _take(member: Member, stream: BinaryIO, take: Take) -> Arrival:
 def _batches(arrivals: Iterator[Arrival]) -> Iterator[list[Arrival]]:
     batch: list[Arrival] = []
     problem: HematoVisionError | None = None
-    began = time.monotonic()
+    began, size = time.monotonic(), 0
     try:
         for arrival in arrivals:
             batch.append(arrival)
-            if len(batch) == BATCH or time.monotonic() - began > _BATCH_SECONDS:
+            size += arrival.result.size if isinstance(arrival.result, Accepted) else 0
+            late = time.monotonic() - began > _BATCH_SECONDS
+            if len(batch) == BATCH or size > _BATCH_BYTES or late:
                 yield batch
-                batch, began = [], time.monotonic()
+                batch, began, size = [], time.monotonic(), 0
     except HematoVisionError as error:
         problem = error
     if batch:

@@ -3,10 +3,19 @@
 `arrival` takes a job's files in, `submission` cuts it into shards, cancels and retries it, `shards`
 is what a worker does under its lease, `recovery` takes it from a dead one, `dispatch` decides what
 is rung for next and sweeps up what crashes left, `queries` and `differential` read, `lock` says in
-which order rows are locked. No bytes, no Celery and no pages here.
+which order rows are locked. `deletion` deletes and restores, `purging` then removes rows,
+and bytes that no row needs; `holdings` and `keeping` say whose they are, and how that is safe. No
+Celery and no pages here.
 """
 
 from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open, take
+from core.jobs.deletion import (
+    delete,
+    delete_pictures,
+    end_of_retention,
+    keep_pictures,
+    restore,
+)
 from core.jobs.differential import (
     ClassCount,
     Differential,
@@ -17,6 +26,7 @@ from core.jobs.differential import (
     to_check,
 )
 from core.jobs.dispatch import Swept, dispatch, go_on, in_turn, sweep, waiting_interactive
+from core.jobs.purging import Purged, note_loose, purge
 from core.jobs.queries import (
     WORKER_SECONDS,
     Counts,
@@ -54,6 +64,7 @@ __all__ = [
     "Differential",
     "Entry",
     "Failure",
+    "Purged",
     "Row",
     "Standing",
     "Swept",
@@ -66,18 +77,24 @@ __all__ = [
     "claim",
     "counts",
     "create",
+    "delete",
+    "delete_pictures",
     "differential",
     "dispatch",
+    "end_of_retention",
     "export_rows",
     "few_shot",
     "forgive",
     "go_on",
     "images_per_second",
     "in_turn",
+    "keep_pictures",
     "known_verdicts",
     "live_workers",
     "models_of",
+    "note_loose",
     "page_of_jobs",
+    "purge",
     "receive",
     "record",
     "record_shadow",
@@ -85,6 +102,7 @@ __all__ = [
     "release",
     "renew",
     "require_open",
+    "restore",
     "retry_failed",
     "run_again",
     "seconds_left",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from core import registry
 from core.errors import Conflict, Refused
-from core.intake import Accepted, Arrival, clean_name, one_line
+from core.intake import Accepted, Arrival, clean_name, one_line, refusal
 from core.jobs.lock import require_receiving
 from core.jobs.queries import image_states
 from core.models import Image, Job
@@ -21,6 +21,14 @@ _TOO_LATE = "This job no longer receives files. Start a new one."
 _PART = 500
 # Nothing takes back what has been accepted.
 _UNDECIDED = (ImageState.EXPECTED, ImageState.REFUSED)
+
+
+# Says of a hash whether the store keeps those bytes.
+Kept = Callable[[str], bool]
+
+
+def _every_one(_sha256: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ def announce(
     job: Job,
     entries: Sequence[Entry],
     most: int,
-    kept: Callable[[str], bool] = lambda _sha256: True,
+    kept: Kept = _every_one,
 ) -> list[tuple[Image, bool]]:
     """Add a manifest to a job; return its images in order, each with whether its bytes are needed.
 
@@ -69,6 +77,7 @@ def announce(
     """
     images, fresh = _entered(session, job, entries, most)
     held = _held(session, job.owner_id, fresh, kept)
+    job.bytes += _added_bytes(fresh, held)
     for image in fresh:
         if image.sha256 in held:
             _arrive(image, held[image.sha256])
@@ -77,24 +86,36 @@ def announce(
     return _with_need(images)
 
 
-def take(session: Session, job: Job, arrivals: Sequence[Arrival], most: int) -> None:
+def take(
+    session: Session,
+    job: Job,
+    arrivals: Sequence[Arrival],
+    most: int,
+    kept: Kept = _every_one,
+) -> None:
     """Announce files that have come already, and note what became of each, in one go.
 
     Which of them were announced before is told as `announce` tells it, so that taking the same
     files twice changes nothing. Files of the same bytes that are still expected have come too.
+    ``kept`` is as for `receive`.
 
     Raises:
         Conflict: as `announce`.
     """
     images, fresh = _entered(session, job, [_entry(one) for one in arrivals], most)
+    arrivals = [replace(one, result=_if_kept(one.result, kept)) for one in arrivals]
+    pairs = list(zip(images, arrivals, strict=True))
+    come = {image for image, arrival in pairs if isinstance(arrival.result, Accepted)}
+    held = _held(session, job.owner_id, fresh, _every_one)
+    job.bytes += _added_bytes([image for image in fresh if image in come], held)
     session.add_all(fresh)
-    for image, arrival in zip(images, arrivals, strict=True):
+    for image, arrival in pairs:
         if image.state in _UNDECIDED:
             _settle(image, arrival.result)
-    kept = {one.result.sha256: one.result for one in arrivals if isinstance(one.result, Accepted)}
-    same = and_(Image.job_id == job.id, Image.sha256.in_(sorted(kept)))
+    kept_now = {a.result.sha256: a.result for a in arrivals if isinstance(a.result, Accepted)}
+    same = and_(Image.job_id == job.id, Image.sha256.in_(sorted(kept_now)))
     for twin in session.scalars(select(Image).where(same, Image.state.in_(_UNDECIDED))):
-        _arrive(twin, kept[twin.sha256 or ""])
+        _arrive(twin, kept_now[twin.sha256 or ""])
 
 
 def _entry(arrival: Arrival) -> Entry:
@@ -192,14 +213,25 @@ def _with_need(images: list[Image]) -> list[tuple[Image, bool]]:
 
 
 def _lacks_bytes(image: Image) -> bool:
-    """Say whether to send it: bytes that were damaged on their way are worth another try."""
-    damaged = image.state is ImageState.REFUSED and image.reason == "changed"
-    return image.state is ImageState.EXPECTED or damaged
+    """Say whether to send it: bytes that were lost on their way are worth another try."""
+    lost = image.state is ImageState.REFUSED and image.reason in ("changed", "let_go")
+    return image.state is ImageState.EXPECTED or lost
 
 
-def _held(
-    session: Session, owner_id: int, images: list[Image], kept: Callable[[str], bool]
-) -> dict[str, Accepted]:
+def _added_bytes(images: Sequence[Image], held: Collection[str]) -> int:
+    """Add up what new files will keep: equal bytes once, and those that are held already not."""
+    sizes = {image.sha256 or image: image.size for image in images if image.sha256 not in held}
+    return sum(sizes.values())
+
+
+def _if_kept(result: Accepted | Refused, kept: Kept) -> Accepted | Refused:
+    """Refuse bytes that were deleted with another job while they arrived."""
+    if isinstance(result, Accepted) and not kept(result.sha256):
+        return refusal("let_go")
+    return result
+
+
+def _held(session: Session, owner_id: int, images: list[Image], kept: Kept) -> dict[str, Accepted]:
     """Return what this person has sent before: a hash alone must not open another's images."""
     hashes = sorted({image.sha256 for image in images if image.sha256})
     held: dict[str, Accepted] = {}
@@ -231,15 +263,21 @@ def _settle(image: Image, result: Accepted | Refused) -> None:
         _arrive(image, result)
 
 
-def receive(session: Session, job: Job, image: Image, accepted: Accepted) -> None:
+def receive(
+    session: Session, job: Job, image: Image, accepted: Accepted, kept: Kept = _every_one
+) -> None:
     """Note that an image's bytes are kept; its twins of the same announced hash have come too.
+
+    ``kept`` says whether the store still has them: equal bytes that lay there before may have been
+    deleted since. Then the image is refused, and asked for again.
 
     Raises:
         Conflict: the job no longer receives files.
     """
     require_receiving(session, job, _TOO_LATE, shared=True)
+    result = _if_kept(accepted, kept)
     for one in _twins(session, image):
-        _arrive(one, accepted)
+        _settle(one, result)
 
 
 def refuse(session: Session, job: Job, image: Image, refused: Refused) -> None:

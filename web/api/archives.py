@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
-from core import accounts, jobs
+from core import accounts, jobs, quotas
 from core.archives import Taken, members, take_in
-from core.errors import BadArchive
-from core.intake import Arrival, clean_name
+from core.errors import BadArchive, HematoVisionError, QuotaExceeded
+from core.intake import Accepted, Arrival, clean_name
 from core.models import User
 from web.accounts import person
 from web.api.bodies import raw_body
@@ -34,7 +34,9 @@ def put_archive(job_id: int) -> Response:
     """
     wiring, user = wired(), person()
     with wiring.database.reading() as session:
-        jobs.require_open(accounts.find_job_to_handle(session, user, job_id))
+        job = accounts.find_job_to_handle(session, user, job_id)
+        jobs.require_open(job)
+        quotas.require_room_for(session, job, request.content_length or 0, wiring.settings)
     taken = Taken()
     try:
         with closing(members(raw_body(), wiring.blobs, wiring.caps)) as inside:
@@ -45,8 +47,8 @@ def put_archive(job_id: int) -> Response:
                 lambda batch: _write(user, job_id, batch),
                 taken,
             )
-    except BadArchive as problem:
-        raise BadArchive(f"{problem}{_kept(taken)}") from problem
+    except (BadArchive, QuotaExceeded) as problem:
+        raise type(problem)(f"{problem}{_kept(taken)}") from problem
     if not taken.accepted and not taken.refused:
         raise BadArchive(_NO_IMAGE)
     return jsonify(_summary(taken))
@@ -55,9 +57,14 @@ def put_archive(job_id: int) -> Response:
 def _write(user: User, job_id: int, batch: list[Arrival]) -> None:
     """Note a batch in one transaction: none is open while bytes arrive or are hashed."""
     wiring = wired()
-    with wiring.database.writing() as session:
-        job = accounts.find_job_to_handle(session, user, job_id)
-        jobs.take(session, job, batch, wiring.settings.max_job_files)
+    try:
+        with wiring.database.writing() as session:
+            job = accounts.find_job_to_handle(session, user, job_id)
+            with quotas.bounded(session, job, wiring.settings):
+                jobs.take(session, job, batch, wiring.settings.max_job_files, wiring.keeps)
+    except HematoVisionError:
+        wiring.let_go(a.result.sha256 for a in batch if isinstance(a.result, Accepted))
+        raise
 
 
 def _kept(taken: Taken) -> str:

@@ -6,14 +6,14 @@ sent twice. No transaction is open while bytes arrive.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from core import accounts, intake, jobs
-from core.errors import NotFound, Refused
+from core import accounts, intake, jobs, quotas
+from core.errors import HematoVisionError, NotFound, Refused
 from core.intake import Accepted, Limits
 from core.models import Image, Job
 from core.states import ImageState
@@ -49,7 +49,10 @@ def manifest(job_id: int) -> Response:
     wiring = wired()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, person(), job_id)
-        known = jobs.announce(session, job, entries, wiring.settings.max_job_files, wiring.keeps)
+        with quotas.bounded(session, job, wiring.settings):
+            known = jobs.announce(
+                session, job, entries, wiring.settings.max_job_files, wiring.keeps
+            )
         return jsonify(files=[_line(session, job, *pair, wiring.limits) for pair in known])
 
 
@@ -82,11 +85,26 @@ def put_image(job_id: int, image_id: int) -> Response:
         drain(stream, wiring.limits.max_bytes)
         return jsonify(_state(image))
     try:
-        result = intake.accept(stream, wiring.blobs, wiring.limits, announced=image.sha256)
+        result = _accept(stream, image)
     except Refused as refused:
         drain(stream, wiring.limits.max_bytes)
         result = refused
-    return jsonify(_note(job, image, result))
+    try:
+        return jsonify(_note(job, image, result))
+    except HematoVisionError:
+        if isinstance(result, Accepted):
+            wiring.let_go([result.sha256])
+        raise
+
+
+def _accept(stream: BinaryIO, image: Image) -> Accepted:
+    """Keep a file's bytes, no more than were announced: room was found for no more."""
+    wiring = wired()
+    accepted = intake.accept(stream, wiring.blobs, wiring.limits, announced=image.sha256)
+    if accepted.size > image.size:
+        wiring.let_go([accepted.sha256])
+        raise intake.refusal("changed")
+    return accepted
 
 
 def _find(session: Session, job: Job, image_id: int) -> Image:
@@ -104,7 +122,7 @@ def _note(job: Job, image: Image, result: Accepted | Refused) -> Summary:
         if isinstance(result, Refused):
             jobs.refuse(session, job, image, result)
         else:
-            jobs.receive(session, job, image, result)
+            jobs.receive(session, job, image, result, wired().keeps)
         return _state(image)
 
 
