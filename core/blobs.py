@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -53,6 +54,10 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Forget ``key``; an unknown key is no error."""
+        ...
+
+    def older_than(self, prefix: str, seconds: float) -> Iterator[str]:
+        """Yield the keys that begin with ``prefix``, a folder, and were kept so long ago."""
         ...
 
 
@@ -115,6 +120,16 @@ class LocalBlobs:
         """Remove the file."""
         (self._root / key).unlink(missing_ok=True)
 
+    def older_than(self, prefix: str, seconds: float) -> Iterator[str]:
+        """Walk the folder; what is deleted meanwhile is passed over."""
+        latest = time.time() - seconds
+        for folder, _, names in os.walk(self._root / prefix):
+            for name in names:
+                path = Path(folder) / name
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime <= latest:
+                        yield path.relative_to(self._root).as_posix()
+
 
 class _LocalStaging:
     def __init__(self, root: Path, path: Path, file: BinaryIO) -> None:
@@ -171,6 +186,10 @@ class MemoryBlobs:
     def delete(self, key: str) -> None:
         """Forget the key."""
         self._kept.pop(key, None)
+
+    def older_than(self, prefix: str, seconds: float) -> Iterator[str]:
+        """Yield the keys, all being old."""
+        yield from [key for key in self._kept if key.startswith(prefix)]
 
 
 class _MemoryStaging:

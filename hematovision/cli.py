@@ -19,6 +19,9 @@ COMMANDS = {
     "report": ("work", "Download a job's PDF, CSV or JSON."),
     "cancel": ("work", "Stop a job."),
     "retry": ("work", "Run a job's failed images, or all of them, once more."),
+    "delete": ("deletion", "Delete jobs, or their pictures alone."),
+    "restore": ("deletion", "Restore deleted jobs, or keep pictures that were to be deleted."),
+    "usage": ("deletion", "Show how much is kept, and how much may be."),
     "predict": ("learn", "Classify files here and now, without a server."),
     "data": ("data", "Report on labelled images, and find copies of one photograph."),
     "train": ("learn", "Train a model bundle by a recipe."),
@@ -32,7 +35,7 @@ COMMANDS = {
     "web": ("service", "Run the web server alone."),
     "worker": ("service", "Run classifying workers alone."),
     "sweep": ("service", "Run the sweep alone."),
-    "db": ("service", "Bring the database's tables up to date."),
+    "db": ("service", "Bring the tables up to date, and clean the image store."),
     "settings": ("service", "List every setting with its value."),
 }
 

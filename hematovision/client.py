@@ -25,6 +25,9 @@ MANIFEST_PAGE = 500
 _PARALLEL = 4
 _PATIENCE_SECONDS = 120.0
 _TAKING_IN_SECONDS = 3600.0
+_LONGEST_PAUSE = 5.0
+# As long as a server may ask for, whatever it says.
+_LONGEST_ASKED_PAUSE = 60.0
 _CHUNK = 256 * 1024
 _ENDED = {"finished", "failed", "cancelled"}
 # What became of a file that is not part of the job: the server refused it, or it can't be read.
@@ -146,14 +149,21 @@ class Client:
             except httpx.TransportError as error:
                 problem = f"{self._http.base_url.host} does not answer ({error})."
             else:
-                if response.status_code not in {502, 503, 504}:
+                if response.status_code not in {429, 502, 503, 504}:
                     return response if response.is_success else _raise(response)
                 problem = f"The server answered {response.status_code}."
+                pause = max(pause, _asked_pause(response))
             deadline = deadline or time.monotonic() + _PATIENCE_SECONDS
             if time.monotonic() > deadline:
                 raise ServerError(f"{problem} Is it running? What was sent is kept; try again.")
             time.sleep(pause)
-            pause = min(5.0, pause * 2)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _asked_pause(response: httpx.Response) -> float:
+    """Return for how many seconds the server asks to be left alone."""
+    said = response.headers.get("Retry-After", "")
+    return min(float(said), _LONGEST_ASKED_PAUSE) if said.isascii() and said.isdigit() else 0.0
 
 
 class _Whole:

@@ -4,11 +4,12 @@
 is what a worker does under its lease, `recovery` takes it from a dead one, `dispatch` decides what
 is rung for next and sweeps up what crashes left, `queries` and `differential` read, `lock` says in
 which order rows are locked. `deletion` deletes and restores, `purging` then removes rows,
-and bytes that no row needs; `holdings` and `keeping` say whose they are, and how that is safe. No
-Celery and no pages here.
+and bytes that no row needs, `cleaning` looks for bytes that never had one; `holdings` and `keeping`
+say whose bytes are, and how deleting them is safe. No Celery and no pages here.
 """
 
 from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open, take
+from core.jobs.cleaning import remove_strays, strays
 from core.jobs.deletion import (
     delete,
     delete_pictures,
@@ -100,6 +101,7 @@ __all__ = [
     "record_shadow",
     "refuse",
     "release",
+    "remove_strays",
     "renew",
     "require_open",
     "restore",
@@ -108,6 +110,7 @@ __all__ = [
     "seconds_left",
     "settle",
     "standing",
+    "strays",
     "submit",
     "sweep",
     "take",

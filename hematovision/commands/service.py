@@ -72,7 +72,28 @@ def sweep() -> None:
 
 @click.group()
 def db() -> None:
-    """Bring the database's tables up to date."""
+    """Bring the database's tables up to date, and clean the image store."""
+
+
+@db.command()
+@click.option("--hours", type=click.IntRange(0), default=24, show_default=True, help="Least age.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(hours: int, yes: bool) -> None:
+    """Delete stored files that no row of the database needs, such as crashes leave.
+
+    Younger ones may belong to work that is under way: with --hours 0, make sure that nothing runs.
+    """
+    from core import jobs
+    from core.blobs import LocalBlobs
+    from core.db import Database
+
+    settings = Settings.from_env()
+    database, blobs = Database(settings.database), LocalBlobs(settings.blobs)
+    seen, strays = jobs.strays(database, blobs, hours * 3600)
+    click.echo(f"The database needs all but {len(strays):,} of {seen:,} stored files.")
+    if strays and (yes or click.confirm("Delete those?")):
+        jobs.remove_strays(database, blobs, strays)
+        click.echo("They are deleted.")
 
 
 @db.command()

@@ -30,7 +30,7 @@ _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 _PAPER = click.Choice(PAPERS, case_sensitive=False)
 
 
-def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
+def with_server(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which server is meant."""
     for option in (
         click.option("--server", envvar="HEMATOVISION_SERVER", help="Address of the server."),
@@ -41,7 +41,8 @@ def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _connect(server: str | None, token: str | None, data: Path | None) -> http.Client:
+def connect(server: str | None, token: str | None, data: Path | None) -> http.Client:
+    """Return a client for the server that those options name."""
     return http.connection(data or Settings.from_env().data, server, token)
 
 
@@ -55,7 +56,7 @@ def _connect(server: str | None, token: str | None, data: Path | None) -> http.C
 @click.option("--pdf", type=_FILE, help="Write the report here; waits.")
 @click.option("--csv", type=_FILE, help="Write the results here; waits.")
 @click.option("--paper", type=_PAPER, default="A4", show_default=True, help="Paper of the report.")
-@_with_server
+@with_server
 def submit(
     paths: tuple[Path, ...],
     name: str | None,
@@ -67,7 +68,7 @@ def submit(
 ) -> None:
     """Send image files, folders of them, or one .zip, .tar or .tar.gz, to a running system."""
     outputs = {key: rest.pop(key) for key in ("pdf", "csv", "paper")}
-    client = _connect(**rest)
+    client = connect(**rest)
     packed = archive.chosen(list(paths))
     files = [] if packed else _collect(list(paths))
     model = _model(client, model)
@@ -214,10 +215,10 @@ def _fetch(
 @click.command()
 @click.argument("job", type=int, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-@_with_server
+@with_server
 def status(job: int | None, as_json: bool, **where: Any) -> None:
     """Show the newest jobs, or one JOB."""
-    client = _connect(**where)
+    client = connect(**where)
     answer = client.call("GET", f"/jobs/{job}" if job else "/jobs")
     if as_json:
         click.echo(json.dumps(answer, indent=2))
@@ -247,14 +248,14 @@ def _print_jobs(jobs: list[dict[str, Any]]) -> None:
 @click.option("--csv", type=_FILE, help="Write the results here as CSV.")
 @click.option("--json", "as_json", type=_FILE, help="Write the results here as JSON.")
 @click.option("--paper", type=_PAPER, default="A4", show_default=True, help="Paper of the report.")
-@_with_server
+@with_server
 def report(
     job: int, pdf: Path | None, csv: Path | None, as_json: Path | None, paper: str, **where: Any
 ) -> None:
     """Download a JOB's PDF, CSV or JSON."""
     if not (pdf or csv or as_json):
         raise click.UsageError("Say what to write: --pdf, --csv or --json with a file's name.")
-    client = _connect(**where)
+    client = connect(**where)
     _fetch(client, job, pdf, csv, paper)
     if as_json:
         client.download(f"/jobs/{job}/results.json", as_json)
@@ -263,10 +264,10 @@ def report(
 
 @click.command()
 @click.argument("job", type=int)
-@_with_server
+@with_server
 def cancel(job: int, **where: Any) -> None:
     """Stop a JOB. Results that are there stay."""
-    answer = _connect(**where).call("POST", f"/jobs/{job}/cancel")
+    answer = connect(**where).call("POST", f"/jobs/{job}/cancel")
     click.echo(f"Job {job} is {answer['state']}.")
 
 
@@ -274,11 +275,11 @@ def cancel(job: int, **where: Any) -> None:
 @click.argument("job", type=int)
 @click.option("--all", "everything", is_flag=True, help="Run every image again, not the failed.")
 @click.option("--model", default="", help="With --all: start of a model's digest [the active one].")
-@_with_server
+@with_server
 def retry(job: int, everything: bool, model: str, **where: Any) -> None:
     """Run a JOB's failed images once more, or all of them with the active model or another."""
     if model and not everything:
         raise click.UsageError("Failed images are retried with the job's own model. Add --all.")
     verb, body = ("run-again", {"model": model}) if everything else ("retry", None)
-    answer = _connect(**where).call("POST", f"/jobs/{job}/{verb}", body)
+    answer = connect(**where).call("POST", f"/jobs/{job}/{verb}", body)
     click.echo(f"Job {job} is {answer['state']}: {answer['counts']['waiting']:,} images wait.")
