@@ -231,6 +231,22 @@ class Image(Base):
     )
 
 
+class Skipped(Base):
+    """A file that was among a job's images and is no part of it: its name, and why.
+
+    ``reason`` is one of `core.folders.SKIPS`.
+    """
+
+    __tablename__ = "skipped"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(1024))
+    reason: Mapped[str] = mapped_column(String(40))
+
+    __table_args__ = (UniqueConstraint("job_id", "name"),)
+
+
 class Prediction(Base):
     """What one model said of one image: once for ever. ``probabilities`` sum to 1.
 

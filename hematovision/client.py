@@ -5,21 +5,20 @@ Every call is repeated while the server is away, so a restart in the middle cost
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import httpx
 
 from core.errors import ConfigurationError, HematoVisionError
-from core.intake import is_image_name
+from core.folders import Skip
+from hematovision.collecting import LocalFile
 
 MANIFEST_PAGE = 500
 _PARALLEL = 4
@@ -36,20 +35,6 @@ LEFT_OUT = {"refused", "missing"}
 
 class ServerError(HematoVisionError):
     """The server refused, or could not be reached for too long; the message says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A file to send: where it is, and the name it is sent under."""
-
-    path: Path
-    name: str
-
-    def entry(self) -> dict[str, Any]:
-        """Return its line of the manifest."""
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"name": self.name, "size": self.path.stat().st_size, "sha256": digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +197,13 @@ def upload(
                     yield one
 
 
+def tell_skipped(client: Client, job_id: int, skips: list[Skip]) -> None:
+    """Have the job name the files that were skipped."""
+    for start in range(0, len(skips), MANIFEST_PAGE):
+        page = [asdict(skip) for skip in skips[start : start + MANIFEST_PAGE]]
+        client.call("POST", f"/jobs/{job_id}/manifest", {"files": [], "skipped": page})
+
+
 def _describe(file: LocalFile) -> tuple[LocalFile, dict[str, Any]] | Sent:
     try:
         return file, file.entry()
@@ -253,31 +245,3 @@ def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
     if report["state"] == "failed":
         raise ServerError(f"The report could not be made: {report['message']}")
     client.download(f"/reports/{report['id']}/pdf", target)
-
-
-def collect(paths: list[Path]) -> tuple[list[LocalFile], int]:
-    """Return the files to send, sorted by name, and how many of the folders' files are left out.
-
-    A file is sent whatever its name; of a folder, the images in it and below are.
-
-    Raises:
-        ConfigurationError: nothing is there to send.
-    """
-    found: list[LocalFile] = []
-    others = 0
-    for path in paths:
-        if path.is_file():
-            found.append(LocalFile(path, path.name))
-            continue
-        inside = [LocalFile(one, one.relative_to(path).as_posix()) for one in _files_below(path)]
-        images = [one for one in inside if is_image_name(one.name)]
-        found += images
-        others += len(inside) - len(images)
-    if not found:
-        raise ConfigurationError("There is no image in what you gave. Name files or folders.")
-    return sorted(found, key=lambda one: (one.name, str(one.path))), others
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder):
-        yield from (Path(root) / name for name in names)

@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from core import jobs
 from core.cells import cell_type
 from core.db import utcnow
+from core.folders import SKIPS, Skip
+from core.intake import clean_name
 from core.jobs import ClassCount, Counts, Standing
 from core.models import Job, Model, Report
 from core.settings import Settings
@@ -123,6 +125,11 @@ def summarise_report(report: Report) -> Summary:
         "message": report.message,
         "url": url_for("report_api.get_pdf", report_id=report.id),
     }
+
+
+def summarise_skip(one: Skip) -> Summary:
+    """Return a file that was skipped, and why, for programs and for people."""
+    return {"name": clean_name(one.name), "reason": one.reason, "message": SKIPS[one.reason]}
 
 
 def time_of(value: dt.datetime | None) -> str | None:

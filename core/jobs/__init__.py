@@ -1,11 +1,12 @@
 """The life of a job and of an image: the only writer of their states.
 
-`arrival` takes a job's files in, `submission` cuts it into shards, cancels and retries it, `shards`
-is what a worker does under its lease, `recovery` takes it from a dead one, `dispatch` decides what
-is rung for next and sweeps up what crashes left, `queries` and `differential` read, `lock` says in
-which order rows are locked. `deletion` deletes and restores, `purging` then removes rows,
-and bytes that no row needs, `cleaning` looks for bytes that never had one; `holdings` and `keeping`
-say whose bytes are, and how deleting them is safe. No Celery and no pages here.
+`arrival` takes a job's files in and `skipping` names what is not taken, `submission` cuts it into
+shards, cancels and retries it, `shards` is what a worker does under its lease, `recovery` takes it
+from a dead one, `dispatch` decides what is rung for next and sweeps up what crashes left, `queries`
+and `differential` read, `lock` says in which order rows are locked. `deletion` deletes and
+restores, `purging` then removes rows, and bytes that no row needs, `cleaning` looks for bytes that
+never had one; `holdings` and `keeping` say whose bytes are, and how deleting them is safe. No
+Celery and no pages here.
 """
 
 from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open, take
@@ -55,6 +56,7 @@ from core.jobs.shards import (
     renew,
     settle,
 )
+from core.jobs.skipping import skip, skipped
 from core.jobs.submission import cancel, retry_failed, run_again, submit
 
 __all__ = [
@@ -109,6 +111,8 @@ __all__ = [
     "run_again",
     "seconds_left",
     "settle",
+    "skip",
+    "skipped",
     "standing",
     "strays",
     "submit",

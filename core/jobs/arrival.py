@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core import registry
 from core.errors import Conflict, Refused
-from core.intake import Accepted, Arrival, clean_name, one_line, refusal
+from core.intake import Accepted, Arrival, clean_name, name_apart, one_line, refusal
 from core.jobs.lock import require_receiving
 from core.jobs.queries import image_states
 from core.models import Image, Job
@@ -130,7 +131,7 @@ def require_open(job: Job) -> None:
         raise Conflict(_TOO_LATE)
 
 
-_Announced = dict[tuple[str, int], list[Image]]
+_Announced = dict[str, list[Image]]
 
 
 def _entered(
@@ -149,52 +150,77 @@ def _matched(
     session: Session, job: Job, entries: Sequence[Entry], before: int
 ) -> tuple[list[Image], list[Image]]:
     """Return the image of each entry, and those among them that are new."""
-    known = _announced(session, job, entries)
+    names = [clean_name(entry.name) for entry in entries]
+    known = _announced(session, job, names)
+    apart = _names_apart(names, entries, known)
+    known |= _announced(session, job, list(apart.values()))
     images: list[Image] = []
     fresh: list[Image] = []
     taken: set[Image] = set()
-    for entry in entries:
-        image = _find(known, entry, taken)
+    for index, (name, entry) in enumerate(zip(names, entries, strict=True)):
+        other = apart.get(index, name)
+        namesakes = [*known.get(name, ()), *(known.get(other, ()) if other != name else ())]
+        image = _find(namesakes, entry, taken)
         if image is None:
-            image = _expected(job, before + len(fresh), entry)
-            known.setdefault((image.name, image.size), []).append(image)
+            free = name if name not in known else other
+            image = _expected(job, before + len(fresh), free, entry)
+            known.setdefault(image.name, []).append(image)
             fresh.append(image)
         taken.add(image)
         images.append(image)
     return images, fresh
 
 
-def _announced(session: Session, job: Job, entries: Sequence[Entry]) -> _Announced:
-    names = sorted({clean_name(entry.name) for entry in entries})
+def _announced(session: Session, job: Job, names: Sequence[str]) -> _Announced:
+    wanted = sorted(set(names))
     known: _Announced = {}
-    for start in range(0, len(names), _PART):
-        part = names[start : start + _PART]
+    for start in range(0, len(wanted), _PART):
+        part = wanted[start : start + _PART]
         of_these = select(Image).where(Image.job_id == job.id, Image.name.in_(part))
         for image in session.scalars(of_these.order_by(Image.position)):
-            known.setdefault((image.name, image.size), []).append(image)
+            known.setdefault(image.name, []).append(image)
     return known
 
 
-def _find(known: _Announced, entry: Entry, taken: set[Image]) -> Image | None:
-    """Return the image an entry was announced as.
+def _names_apart(
+    names: Sequence[str], entries: Sequence[Entry], known: _Announced
+) -> dict[int, str]:
+    """Return under which other name an entry is kept if another file has its name already.
+
+    It says what tells the files apart, and says the same whenever the entry is announced again.
+    """
+    met: Counter[str] = Counter()
+    apart: dict[int, str] = {}
+    for index, (name, entry) in enumerate(zip(names, entries, strict=True)):
+        met[name] += 1
+        hashes = {image.sha256 for image in known.get(name, ())}
+        if (hashes or met[name] > 1) and (entry.sha256 is None or entry.sha256 not in hashes):
+            nth = f", {met[name]}" if met[name] > 1 else ""
+            mark = entry.sha256[:8] if entry.sha256 else f"{entry.size} bytes{nth}"
+            apart[index] = name_apart(name, mark)
+    return apart
+
+
+def _find(namesakes: Sequence[Image], entry: Entry, taken: set[Image]) -> Image | None:
+    """Return the image an entry was announced as, among those of its names.
 
     Without a hash, name and size have to do; then two such lines of one manifest are two files,
     such as crops of one size and name from two folders, and must not be taken for one.
     """
-    for image in known.get((clean_name(entry.name), entry.size), ()):
+    for image in namesakes:
         if image.sha256 and entry.sha256:
             if image.sha256 == entry.sha256:
                 return image
-        elif image not in taken:
+        elif image.size == entry.size and image not in taken:
             return image
     return None
 
 
-def _expected(job: Job, position: int, entry: Entry) -> Image:
+def _expected(job: Job, position: int, name: str, entry: Entry) -> Image:
     return Image(
         job_id=job.id,
         position=position,
-        name=clean_name(entry.name),
+        name=name,
         size=entry.size,
         sha256=entry.sha256,
         state=ImageState.EXPECTED,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ from rich.progress import (
 from rich.table import Table
 
 from core.cells import NOTICE
+from core.folders import SKIPS, Skip
 from core.outcomes import FEW_IMAGES, MARKS, Outcome
 from core.reports import PAPERS
 from core.settings import Settings
 from hematovision import archive
 from hematovision import client as http
+from hematovision.collecting import LocalFile, collect
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+_NAMED = 10
 _PAPER = click.Choice(PAPERS, case_sensitive=False)
 
 
@@ -70,11 +74,13 @@ def submit(
     outputs = {key: rest.pop(key) for key in ("pdf", "csv", "paper")}
     client = connect(**rest)
     packed = archive.chosen(list(paths))
-    files = [] if packed else _collect(list(paths))
+    files, skips = ([], []) if packed else collect(list(paths))
+    _print_skipped(skips, len(skips))
     model = _model(client, model)
     title = {"name": name or paths[0].absolute().name, "reference": reference}
     job_id = job or client.call("POST", "/jobs", title)["id"]
     missing = _send_archive(client, job_id, packed) if packed else _send(client, job_id, files)
+    http.tell_skipped(client, job_id, skips)
     wanted = {"without_missing": missing, "model": model}
     shown = client.call("POST", f"/jobs/{job_id}/submit", wanted)
     click.echo(f"Job {job_id} is queued: {client.server}{shown['url']}", err=True)
@@ -85,11 +91,15 @@ def submit(
         raise SystemExit(0 if shown["state"] == "finished" else 1)
 
 
-def _collect(paths: list[Path]) -> list[http.LocalFile]:
-    files, others = http.collect(paths)
-    if others:
-        click.echo(f"Left out of the folders, being no images: {others:,}.", err=True)
-    return files
+def _print_skipped(skips: Iterable[Skip], count: int) -> None:
+    """Name skipped files by their reason, so many of each that a screen is not filled."""
+    named = sorted(skips, key=lambda skip: skip.reason)
+    for reason, group in groupby(named, key=lambda skip: skip.reason):
+        names = [skip.name for skip in group]
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        click.echo(f"Skipped, {SKIPS[reason]}: {', '.join(names[:_NAMED])}{more}.", err=True)
+    if unnamed := count - len(named):
+        click.echo(f"Skipped: {unnamed:,} more, listed on the job's page.", err=True)
 
 
 def _model(client: http.Client, wanted: str) -> str:
@@ -115,7 +125,7 @@ def _bar() -> Progress:
     )
 
 
-def _send(client: http.Client, job_id: int, files: list[http.LocalFile]) -> bool:
+def _send(client: http.Client, job_id: int, files: list[LocalFile]) -> bool:
     """Send the files, name those left out, and say whether any of them could not be read here."""
     with _bar() as bar:
         task = bar.add_task("Sending", total=len(files))
@@ -142,8 +152,8 @@ def _send_archive(client: http.Client, job_id: int, path: Path) -> bool:
         click.echo(f"Refused: {one['name']}: {one['message']}", err=True)
     if more := answer["refused"] - len(answer["refusals"]):
         click.echo(f"Refused: {more:,} more, listed on the job's page.", err=True)
-    if answer["skipped"]:
-        click.echo(f"Left out, being no images: {answer['skipped']:,}.", err=True)
+    skips = [Skip(one["name"], one["reason"]) for one in answer["skips"]]
+    _print_skipped(skips, answer["skipped"])
     return False
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from core import accounts, archives, intake, jobs
+from core import accounts, folders, intake, jobs
 from core.jobs import Standing
 from core.models import Job
 from core.reports import PAPERS
@@ -101,7 +101,7 @@ def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
         "expected": standing.counts.expected,
         "papers": PAPERS,
         "limits": wired().limits,
-        "accepts": ",".join((*intake.SUFFIXES, *archives.SUFFIXES)),
+        "accepts": ",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
         "may_handle": accounts.may_handle(person(), job),
     }
 

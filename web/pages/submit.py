@@ -9,7 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from core import accounts, archives, intake, jobs, quotas
+from core import accounts, folders, intake, jobs, quotas
 from core.errors import HematoVisionError, Refused
 from core.intake import Accepted
 from core.models import Job
@@ -41,7 +41,7 @@ def show_form() -> str:
         first_time=not newest,
         limits=wired().limits,
         most=wired().settings.max_job_files,
-        accepts=",".join((*intake.SUFFIXES, *archives.SUFFIXES)),
+        accepts=",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
         models=models,
     )
 
