@@ -110,7 +110,8 @@ def _text_bits(text: str, letter: Bits) -> float:
     before = " "
     for character in text:
         if character.isascii():
-            total += _ASCII_BITS
+            # Hardly a separator: rather the second half of a letter.
+            total += _RARE if character == "\\" else _ASCII_BITS
             if not before.isascii() and character.isalpha() and not _is_latin(before):
                 total += _BESIDE_ANOTHER_WRITING
         else:
