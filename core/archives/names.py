@@ -147,7 +147,7 @@ def _alphabet(alphabet: str) -> Bits:
 def _other_bits(character: str) -> float:
     if character in _SIGNS:
         return _SIGN
-    if not character.isprintable():
+    if not character.isprintable() or (character > "\uffff" and character.isalpha()):
         return 2 * _ALIEN
     if "\u2500" <= character <= "\u25ff":
         return _ALIEN
