@@ -27,12 +27,9 @@ _OTHER_IMAGES = (
     ".pef", ".srw",
 )
 # fmt: on
-RULE = {
-    "sent": sorted({*intake.SUFFIXES, *_OTHER_IMAGES, *ARCHIVES, *OTHER_ARCHIVES}),
-    "system_files": ["thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".localized"],
-    "system_folders": ["__macosx", ".appledouble", ".trashes", ".spotlight-v100", ".fseventsd"],
-}
-_SENT, _SYSTEM_FILES, _SYSTEM_FOLDERS = (tuple(names) for names in RULE.values())
+_SENT = (*intake.SUFFIXES, *_OTHER_IMAGES, *ARCHIVES, *OTHER_ARCHIVES)
+_SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".localized")
+_SYSTEM_FOLDERS = ("__macosx", ".appledouble", ".trashes", ".spotlight-v100", ".fseventsd")
 
 SKIPS = {
     "not_image": "not an image, by its name",
@@ -42,6 +39,15 @@ SKIPS = {
     "link": "a link to a folder, which is not followed",
     "special": "not a file, but a pipe, a socket or a device",
     "unreadable": "can't be read",
+}
+
+RULE = {
+    "sent": _SENT,
+    "archives": ARCHIVES,
+    "other_archives": OTHER_ARCHIVES,
+    "system_files": _SYSTEM_FILES,
+    "system_folders": _SYSTEM_FOLDERS,
+    "reasons": SKIPS,
 }
 
 

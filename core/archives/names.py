@@ -110,7 +110,8 @@ def _text_bits(text: str, letter: Bits) -> float:
     before = " "
     for character in text:
         if character.isascii():
-            total += _ASCII_BITS
+            # Hardly a separator: rather the second half of a letter.
+            total += _RARE if character == "\\" else _ASCII_BITS
             if not before.isascii() and character.isalpha() and not _is_latin(before):
                 total += _BESIDE_ANOTHER_WRITING
         else:
@@ -146,7 +147,7 @@ def _alphabet(alphabet: str) -> Bits:
 def _other_bits(character: str) -> float:
     if character in _SIGNS:
         return _SIGN
-    if not character.isprintable():
+    if not character.isprintable() or (character > "\uffff" and character.isalpha()):
         return 2 * _ALIEN
     if "\u2500" <= character <= "\u25ff":
         return _ALIEN

@@ -42,6 +42,7 @@ def show_form() -> str:
         limits=wired().limits,
         most=wired().settings.max_job_files,
         accepts=",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
+        rule=folders.RULE,
         models=models,
     )
 
