@@ -43,7 +43,8 @@ def run(database: Database, queue: TaskQueue, settings: Settings, stop: threadin
     """Sweep until ``stop``; the pause doubles while the database or the queue is away."""
     pause = settings.sweep_seconds
     while not stop.is_set():
-        trouble = sweep_once(database, queue, settings) or tidy(database, settings)
+        troubles = (sweep_once(database, queue, settings), tidy(database, settings))
+        trouble = " ".join(filter(None, troubles))
         if trouble:
             pause = min(pause * 2, _LONGEST_PAUSE)
             log.warning("%s Trying again in %.0f s.", trouble, pause)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core import registry
 from core.errors import Conflict, Refused
 from core.intake import Accepted, Arrival, clean_name, name_apart, one_line, refusal
+from core.jobs import keeping
 from core.jobs.lock import require_receiving
 from core.jobs.queries import image_states
 from core.models import Image, Job
@@ -139,6 +140,7 @@ def _entered(
 ) -> tuple[list[Image], list[Image]]:
     """Lock a job for more files; return the image of each entry, and those that are new."""
     require_receiving(session, job, _TOO_LATE)
+    keeping.rely_on_bytes(session)
     before = sum(image_states(session, job.id).values())
     images, fresh = _matched(session, job, entries, before)
     if before + len(fresh) > most:
@@ -301,6 +303,7 @@ def receive(
         Conflict: the job no longer receives files.
     """
     require_receiving(session, job, _TOO_LATE, shared=True)
+    keeping.rely_on_bytes(session)
     result = _if_kept(accepted, kept)
     for one in _twins(session, image):
         _settle(one, result)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound
-from core.jobs import keeping
 from core.models import Job
 from core.states import JobState
 
@@ -57,13 +56,12 @@ def require_pictures(job: Job) -> None:
 
 
 def require_receiving(session: Session, job: Job, otherwise: str, *, shared: bool = False) -> None:
-    """Lock a job that must still receive files, and the store's bytes against deletion.
+    """Lock a job that must still receive files.
 
     Raises:
         Conflict: it receives no more; says ``otherwise``.
         NotFound: it was deleted meanwhile.
     """
     lock(session, job, shared=shared)
-    keeping.rely_on_bytes(session)
     if job.state is not JobState.RECEIVING:
         raise Conflict(otherwise)
