@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     max_archive_bytes: int = Field(
         16 * 1024**3, ge=1024, description="Largest archive, as sent and unpacked, in bytes."
     )
+    reserve_bytes: int = Field(
+        1024**3, ge=0, description="Free space below which only work goes on, in bytes; 0: none."
+    )
     log_level: LogLevel = Field(LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
 
     @classmethod
@@ -108,6 +111,12 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL, SQLite in the data folder unless one is set."""
         return self.database_url or f"sqlite:///{self.data / 'hematovision.db'}"
+
+    @property
+    def database_folder(self) -> Path | None:
+        """The folder of a SQLite database, None for a server's."""
+        kind, _, file = self.database.partition(":///")
+        return Path(file).parent if kind == "sqlite" and file else None
 
     @property
     def blobs(self) -> Path:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from PIL import Image, ImageOps
 
-from core.blobs import BlobStore, image_key
+from core.blobs import BlobStore, sound_image
 from core.intake import refusal
 
 SIDES = (96, 192, 1024)
@@ -26,12 +26,13 @@ def thumbnail(blobs: BlobStore, sha256: str, side: int) -> bytes:
 
     Raises:
         BlobMissing: the image itself is gone.
+        BlobDamaged: its stored bytes are not what was kept.
         Refused: its bytes can't be decoded.
     """
     key = f"thumbnails/{side}/{sha256[:2]}/{sha256}.jpg"
     if blobs.exists(key):
         return blobs.get(key)
-    small = _shrink(blobs.get(image_key(sha256)), side)
+    small = _shrink(sound_image(blobs, sha256), side)
     blobs.put(key, small)
     return small
 

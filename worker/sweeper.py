@@ -11,9 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from core import jobs
 from core.db import Database
 from core.errors import QueueUnavailable
+from core.installation import open_store
+from core.outages import trouble_of
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from worker.logs import set_up
+from worker.tidying import tidy
 
 _LONGEST_PAUSE = 30.0
 # A sweep that hangs on a dead connection is left behind after this long.
@@ -32,6 +35,8 @@ def serve(settings: Settings) -> None:
     arguments = (database, queue, settings, stop)
     sweeping = threading.Thread(target=run, args=arguments, name="sweep", daemon=True)
     sweeping.start()
+    blobs = open_store(settings, database)
+    threading.Thread(target=tidy, args=(blobs, stop), name="tidy", daemon=True).start()
     log.info("The sweep runs every %g s.", settings.sweep_seconds)
     stop.wait()
     sweeping.join(_LAST_SECONDS)
@@ -58,7 +63,7 @@ def sweep_once(database: Database, queue: TaskQueue, settings: Settings) -> str 
     except QueueUnavailable as error:
         return str(error)
     except SQLAlchemyError as error:
-        return f"The database does not answer ({type(error).__name__})."
+        return str(trouble_of(error) or f"The database fails ({type(error).__name__}).")
     if swept.lost or swept.ended:
         log.info(
             "Took back %d lost leases, rang %d times, ended %d jobs.",

@@ -55,7 +55,7 @@ def announce(
     job: Job,
     entries: Sequence[Entry],
     most: int,
-    kept: Callable[[str], bool] = lambda _sha256: True,
+    kept: Callable[[Accepted], bool] = lambda _accepted: True,
 ) -> list[tuple[Image, bool]]:
     """Add a manifest to a job; return its images in order, each with whether its bytes are needed.
 
@@ -198,7 +198,7 @@ def _lacks_bytes(image: Image) -> bool:
 
 
 def _held(
-    session: Session, owner_id: int, images: list[Image], kept: Callable[[str], bool]
+    session: Session, owner_id: int, images: list[Image], kept: Callable[[Accepted], bool]
 ) -> dict[str, Accepted]:
     """Return what this person has sent before: a hash alone must not open another's images."""
     hashes = sorted({image.sha256 for image in images if image.sha256})
@@ -213,7 +213,7 @@ def _held(
         )
         for sha256, size, kind, width, height in rows:
             held[sha256 or ""] = Accepted(sha256 or "", size, kind or "", width or 0, height or 0)
-    return {sha256: accepted for sha256, accepted in held.items() if kept(sha256)}
+    return {sha256: accepted for sha256, accepted in held.items() if kept(accepted)}
 
 
 def _arrive(image: Image, accepted: Accepted) -> None:

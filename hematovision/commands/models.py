@@ -135,13 +135,15 @@ def add(folder: Path) -> None:
     trained by a split that leaks is refused.
     """
     from core import registry
-    from core.blobs import LocalBlobs
+    from core.db import Database
+    from core.installation import open_store
     from ml.bundle import Bundle
     from ml.errors import MlError
     from worker.models import facts_of
     from worker.packing import intact, keep
 
-    blobs = LocalBlobs(Settings.from_env().blobs)
+    settings = Settings.from_env()
+    blobs = open_store(settings, Database(settings.database))
     try:
         bundle = Bundle.load(folder)
         if bundle.metadata.data.get("leaking"):
@@ -239,7 +241,8 @@ def card(wanted: str, evaluations: tuple[Path, ...], out: Path | None) -> None:
 def _bundle_of(wanted: str) -> Iterator[Bundle]:
     """The bundle in a folder or, by the start of its digest, out of the store."""
     from core import registry
-    from core.blobs import LocalBlobs
+    from core.db import Database
+    from core.installation import open_store
     from ml.bundle import Bundle
     from worker.packing import fetch
 
@@ -249,7 +252,9 @@ def _bundle_of(wanted: str) -> Iterator[Bundle]:
     with _session(writing=False) as session:
         digest = registry.find(session, wanted).digest
     with TemporaryDirectory() as aside:
-        yield fetch(LocalBlobs(Settings.from_env().blobs), digest, Path(aside) / "bundle")
+        settings = Settings.from_env()
+        blobs = open_store(settings, Database(settings.database))
+        yield fetch(blobs, digest, Path(aside) / "bundle")
 
 
 def _card(bundle: Bundle, evaluations: tuple[Path, ...]) -> str:

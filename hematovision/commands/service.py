@@ -33,12 +33,21 @@ def up(**options: Any) -> None:
     local.run(Settings.from_env(**given), click.echo)
 
 
+def _ready() -> Settings:
+    """Return the settings. Raises `DatabaseTrouble` if the tables are another version's."""
+    import migrations
+
+    settings = Settings.from_env()
+    migrations.require_current(settings.database)
+    return settings
+
+
 @click.command()
 def web() -> None:
     """Run the web server alone. Several may run side by side."""
     from web.server import serve
 
-    serve(Settings.from_env())
+    serve(_ready())
 
 
 @click.command()
@@ -50,7 +59,7 @@ def worker(workers: int | None, threads: int | None) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from worker.main import serve
 
-    settings = Settings.from_env()
+    settings = _ready()
     serve(settings, processes=workers or settings.workers, threads=threads or settings.threads)
 
 
@@ -59,7 +68,7 @@ def sweep() -> None:
     """Run the sweep alone: it finds lost work and rings for it again. More than one is harmless."""
     from worker.sweeper import serve
 
-    serve(Settings.from_env())
+    serve(_ready())
 
 
 @click.group()
@@ -69,18 +78,12 @@ def db() -> None:
 
 @db.command()
 @click.option("--revision", default="head", show_default=True, help="Revision to go to.")
-def upgrade(revision: str) -> None:
-    """Make or change the tables, and add the roles."""
-    import migrations
-    from core import accounts
-    from core.db import Database
+@click.option("--adopt-store", is_flag=True, help="Take the image store that is there for ours.")
+def upgrade(revision: str, adopt_store: bool) -> None:
+    """Make or change the tables, add the roles, and mark the image store as this database's."""
+    from hematovision.installing import install
 
-    settings = Settings.from_env()
-    settings.data.mkdir(parents=True, exist_ok=True)
-    migrations.upgrade(settings.database, revision)
-    database = Database(settings.database)
-    with database.writing() as session:
-        accounts.ensure_roles(session)
+    install(Settings.from_env(), revision, adopt_unseen=adopt_store)
     click.echo(f"The database is at revision {revision}.")
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from core import accounts, jobs
 from core.archives import Taken, members, take_in
-from core.errors import BadArchive
+from core.errors import BadArchive, NoSpace
 from core.intake import Arrival, clean_name
 from core.models import User
 from web.accounts import person
@@ -33,6 +33,7 @@ def put_archive(job_id: int) -> Response:
     The first refusals are named with their reasons; `/problems` lists all of them.
     """
     wiring, user = wired(), person()
+    wiring.require_room(request.content_length or 0)
     with wiring.database.reading() as session:
         jobs.require_open(accounts.find_job_to_handle(session, user, job_id))
     taken = Taken()
@@ -47,6 +48,8 @@ def put_archive(job_id: int) -> Response:
             )
     except BadArchive as problem:
         raise BadArchive(f"{problem}{_kept(taken)}") from problem
+    except NoSpace as problem:
+        raise NoSpace(f"{problem}{_kept(taken)}") from problem
     if not taken.accepted and not taken.refused:
         raise BadArchive(_NO_IMAGE)
     return jsonify(_summary(taken))

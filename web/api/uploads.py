@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from core import accounts, intake, jobs
-from core.errors import NotFound, Refused
+from core.errors import NoSpace, NotFound, Refused, StoreAway
 from core.intake import Accepted, Limits
 from core.models import Image, Job
 from core.states import ImageState
@@ -47,6 +47,7 @@ def manifest(job_id: int) -> Response:
     """Announce files; say of each whether its bytes are needed."""
     entries = [jobs.Entry(f.name, f.size, f.sha256) for f in body_as(Manifest).files]
     wiring = wired()
+    wiring.require_room()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, person(), job_id)
         known = jobs.announce(session, job, entries, wiring.settings.max_job_files, wiring.keeps)
@@ -82,10 +83,15 @@ def put_image(job_id: int, image_id: int) -> Response:
         drain(stream, wiring.limits.max_bytes)
         return jsonify(_state(image))
     try:
+        wiring.require_room(request.content_length or 0)
         result = intake.accept(stream, wiring.blobs, wiring.limits, announced=image.sha256)
     except Refused as refused:
         drain(stream, wiring.limits.max_bytes)
         result = refused
+    except (NoSpace, StoreAway):
+        # Who is cut off while sending never sees the answer.
+        drain(stream, wiring.limits.max_bytes)
+        raise
     return jsonify(_note(job, image, result))
 
 
@@ -98,14 +104,20 @@ def _find(session: Session, job: Job, image_id: int) -> Image:
 
 
 def _note(job: Job, image: Image, result: Accepted | Refused) -> Summary:
-    """Write down what became of a file; both rows were read before its bytes came."""
-    with wired().database.writing() as session:
+    """Write down what became of a file; both rows were read before its bytes came.
+
+    Several files that come at the same time are written down together.
+    """
+
+    def write(session: Session) -> Summary:
         session.add_all((job, image))
         if isinstance(result, Refused):
             jobs.refuse(session, job, image, result)
         else:
             jobs.receive(session, job, image, result)
         return _state(image)
+
+    return wired().database.together(write)
 
 
 def _state(image: Image) -> Summary:
