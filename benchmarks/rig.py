@@ -20,7 +20,6 @@ import psutil
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
 
-import migrations
 from benchmarks.databases import server
 from core import accounts, intake, jobs
 from core.blobs import LocalBlobs
@@ -31,6 +30,7 @@ from core.settings import Settings
 from core.states import ENDED, TokenKind
 from hematovision import local
 from hematovision.client import Client
+from hematovision.installing import install
 from hematovision.supervisor import Supervisor
 
 PARTS = ("redis", "worker", "sweep", "web")
@@ -208,8 +208,7 @@ def _programs(
     settings: Settings, socket: Path, parts: Sequence[str], worker: Sequence[str]
 ) -> Iterator[None]:
     """Migrate and run the programs until the body ends; one that dies is not started again."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    migrations.upgrade(settings.database)
+    install(settings)
     logs = settings.data / "logs"
     logs.mkdir()
     wanted = [one for one in local.programs(settings, socket) if one.name in parts]

@@ -10,6 +10,10 @@ HematoVisionError                 message is a sentence for the person, safe to 
 ├── TooManyJobs                   more than this person, or all together, may have open
 ├── BadArchive                    an archive that can't be read, or no further
 ├── BlobMissing                   the bytes behind a key are gone
+├── BlobDamaged                   the bytes behind a key are not those that were kept
+├── StoreAway                     the image store is not there; also an OSError
+├── NoSpace                       there is no room left on the disk; also an OSError
+├── DatabaseTrouble               the database can't be used as it is; carries a code
 ├── QueueUnavailable              the broker can't be reached; the work is kept in SQL
 └── LeaseLost                     another worker has this shard now; drop the result
 """
@@ -62,6 +66,26 @@ class BadArchive(HematoVisionError):
 
 class BlobMissing(HematoVisionError):
     """The store holds nothing under this key."""
+
+
+class BlobDamaged(HematoVisionError):
+    """What the store holds under this key is not what was kept there."""
+
+
+class StoreAway(HematoVisionError, OSError):
+    """The image store is not there, or is another one: an outage, which says nothing of images."""
+
+
+class NoSpace(HematoVisionError, OSError):
+    """The disk is full, or so full that the rest is kept for the work under way."""
+
+
+class DatabaseTrouble(HematoVisionError):
+    """The database can't be used as it is. ``code`` is a stable word, such as ``read_only``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class QueueUnavailable(HematoVisionError):

@@ -83,6 +83,7 @@ def finish(session: Session, claim: Claim, blob_key: str, **found: object) -> No
         blob_key=blob_key,
         finished_at=utcnow(),
         lease_until=None,
+        message=None,
         **found,
     )
     if not done:
@@ -92,6 +93,20 @@ def finish(session: Session, claim: Claim, blob_key: str, **found: object) -> No
 def fail(session: Session, claim: Claim, message: str) -> None:
     """Note that it can't be made, and why."""
     _update(session, claim, state=MakingState.FAILED, message=message[:400], lease_until=None)
+
+
+def put_off(session: Session, claim: Claim, message: str, seconds: float) -> None:
+    """Let it be made after a pause: an outage is not its fault, so the attempt is not counted.
+
+    ``message`` says to who waits for it what is out of order.
+    """
+    _update(
+        session,
+        claim,
+        attempt=claim.kind.attempt - 1,
+        message=message[:400],
+        lease_until=clock() + seconds,
+    )
 
 
 def _update(session: Session, claim: Claim, **values: object) -> bool:
@@ -116,6 +131,7 @@ def take_back(session: Session, kind: type[Made], max_attempts: int) -> int:
     for one in gone:
         spent = one.attempt >= max_attempts
         one.state = MakingState.FAILED if spent else MakingState.WAITING
-        one.message = "Making this stopped the worker each time." if spent else None
+        if spent:
+            one.message = "Making this stopped the worker each time."
         one.fence, one.lease_until, one.published_at = one.fence + 1, None, None
     return len(gone)

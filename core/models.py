@@ -39,6 +39,7 @@ __all__ = [
     "Report",
     "Role",
     "Shard",
+    "Store",
     "Token",
     "User",
     "Worker",
@@ -347,3 +348,12 @@ class Worker(Base):
     images_per_second: Mapped[float | None] = mapped_column(Double)
     started_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
     seen_at: Mapped[float] = mapped_column(Double)
+
+
+class Store(Base):
+    """The image store that belongs to this database, by what its mark says: one row at most."""
+
+    __tablename__ = "store"
+
+    mark: Mapped[str] = mapped_column(String(64), primary_key=True)
+    adopted_at: Mapped[dt.datetime] = mapped_column(default=utcnow)

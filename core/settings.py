@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     picture_retention_days: int = Field(
         0, ge=0, le=36_500, description="Days after which a job's pictures are deleted; 0: never."
     )
+    reserve_bytes: int = Field(
+        1024**3, ge=0, description="Free space below which only work goes on, in bytes; 0: none."
+    )
     log_level: LogLevel = Field(LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
 
     @classmethod
@@ -145,6 +148,12 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL, SQLite in the data folder unless one is set."""
         return self.database_url or f"sqlite:///{self.data / 'hematovision.db'}"
+
+    @property
+    def database_folder(self) -> Path | None:
+        """The folder of a SQLite database, None for a server's."""
+        kind, _, file = self.database.partition(":///")
+        return Path(file).parent if kind == "sqlite" and file else None
 
     @property
     def blobs(self) -> Path:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from PIL import Image, ImageOps
 
-from core.blobs import BlobStore, image_key
+from core.blobs import BlobStore, image_key, sound_image
 from core.intake import refusal
 
 SIDES = (96, 192, 1024)
@@ -36,12 +36,13 @@ def thumbnail(blobs: BlobStore, sha256: str, side: int) -> bytes:
 
     Raises:
         BlobMissing: the image itself is gone.
+        BlobDamaged: its stored bytes are not what was kept.
         Refused: its bytes can't be decoded.
     """
     key = thumbnail_key(sha256, side)
     if blobs.exists(key):
         return blobs.get(key)
-    small = _shrink(blobs.get(image_key(sha256)), side)
+    small = _shrink(sound_image(blobs, sha256), side)
     blobs.put(key, small)
     return small
 

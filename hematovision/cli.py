@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -66,6 +67,23 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except HematoVisionError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(_sentence(error)) from error
+        except Exception as error:
+            # SQLAlchemy is loaded by the commands that use a database, and by those alone.
+            if "sqlalchemy" not in sys.modules:
+                raise
+            from core.outages import trouble_of
+
+            if trouble := trouble_of(error):
+                raise click.ClickException(str(trouble)) from error
+            raise
+
+
+def _sentence(error: OSError) -> str:
+    """Say what the system says, and of which file."""
+    name = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{name}. What was written before is kept."
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

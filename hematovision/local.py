@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import httpx
 
+from core import durable
 from core.errors import ConfigurationError
 from core.settings import PREFIX, Settings
 from hematovision.supervisor import Program, Supervisor
@@ -39,7 +40,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         ConfigurationError: the data folder is in use, the port is taken, or no Redis-compatible
             server can be found.
     """
-    settings.data.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(settings.data)
     with _sole_user(settings) as lock, _socket_folder(settings.data) as sockets:
         _require_free_port(settings)
         say(f"HematoVision is starting. Data and logs: {settings.data}")
@@ -171,8 +172,7 @@ def _complete(settings: Settings, redis_socket: Path) -> Settings:
 def _secret_key(path: Path) -> str:
     """Read the key that signs sessions, made once and readable by its owner only."""
     if not path.exists():
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
+        durable.write_file(path, secrets.token_urlsafe(48))
     return path.read_text(encoding="utf-8").strip()
 
 
@@ -184,15 +184,14 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def _prepare(settings: Settings) -> str:
     """Migrate, make sure that somebody can sign in, and return the path of the sign-in link."""
-    import migrations
     from core import accounts
     from core.db import Database
     from core.states import TokenKind
+    from hematovision.installing import install
 
-    migrations.upgrade(settings.database)
+    install(settings)
     database = Database(settings.database)
     with database.writing() as session:
-        accounts.ensure_roles(session)
         person = accounts.first_administrator(session, ADMINISTRATOR)
         accounts.revoke_tokens(session, person, "this machine")
         link = accounts.issue_token(
@@ -200,14 +199,10 @@ def _prepare(settings: Settings) -> str:
         )
         token = accounts.issue_token(session, person, TokenKind.API, "this machine")
     database.dispose()
-    _write_private(settings.data / "client.json", {"server": address(settings), "token": token})
+    # What this machine's own command line signs in with; its owner alone may read it.
+    note = {"server": address(settings), "token": token}
+    durable.write_file(settings.data / "client.json", json.dumps(note))
     return f"/sign-in/{link}"
-
-
-def _write_private(path: Path, content: dict[str, str]) -> None:
-    """Write what this machine's own command line signs in with; its owner alone may read it."""
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file)
 
 
 def address(settings: Settings) -> str:

@@ -34,7 +34,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _run() -> None:
-    database = Database(context.config.get_main_option("sqlalchemy.url") or "")
+    database = Database(context.config.get_main_option("sqlalchemy.url") or "", create=True)
     writing = database.engine.execution_options(hematovision_writing=True)
     with writing.connect() as connection:
         if connection.dialect.name == "sqlite":

@@ -12,9 +12,9 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from core.blobs import LocalBlobs
 from core.db import Database
 from core.errors import ConfigurationError
+from core.installation import open_store
 from core.queue import CeleryQueue
 from core.settings import Settings
 from web import create_app, require_secret
@@ -97,9 +97,10 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Wire one process."""
         settings = self._settings
+        database = Database(settings.database)
         return create_app(
             settings,
-            database=Database(settings.database),
-            blobs=LocalBlobs(settings.blobs),
+            database=database,
+            blobs=open_store(settings, database, intake=True),
             queue=CeleryQueue(settings.redis_url),
         )

@@ -14,7 +14,8 @@ from core.archives import Caps
 from core.blobs import BlobStore, image_key
 from core.db import Database
 from core.errors import QueueUnavailable
-from core.intake import Limits
+from core.installation import room
+from core.intake import Accepted, Limits
 from core.models import Made
 from core.queue import TaskQueue
 from core.settings import Settings
@@ -43,9 +44,13 @@ class Wiring:
         """What an archive may hold."""
         return Caps(self.settings.max_job_files, self.settings.max_archive_bytes)
 
-    def keeps(self, sha256: str) -> bool:
-        """Say whether the store still holds the image of this hash."""
-        return self.blobs.exists(image_key(sha256))
+    def keeps(self, image: Accepted) -> bool:
+        """Say whether the store still holds an image, as far as its size tells."""
+        return self.blobs.size(image_key(image.sha256)) == image.size
+
+    def require_room(self, size: int = 0) -> None:
+        """Raise `NoSpace` unless so many bytes may be taken in; work goes on below the reserve."""
+        room(self.settings).require(size)
 
     def let_go(self, hashes: Iterable[str]) -> None:
         """Have bytes deleted that were kept for a row which was then not written."""

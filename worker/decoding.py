@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from core.blobs import BlobStore, image_key
-from core.errors import BlobMissing
+from core.blobs import BlobStore, sound_image
+from core.errors import BlobDamaged, BlobMissing
 from core.jobs import Failure, Work
 from ml.bundle import Metadata
 from ml.images import UnreadableImage
@@ -52,9 +52,12 @@ class Decoder:
 
     def _get(self, work: Work) -> bytes | Failure:
         try:
-            return self._blobs.get(image_key(work.sha256))
+            return sound_image(self._blobs, work.sha256)
         except BlobMissing:
             return _MISSING
+        except BlobDamaged as error:
+            log.error("Image %d: its stored copy is damaged, and was set aside.", work.image_id)
+            return Failure("corrupt_store", str(error))
 
     def _read(self, work: Work, data: bytes | Failure) -> Reading | Failure:
         if isinstance(data, Failure):

@@ -10,8 +10,8 @@ from dataclasses import replace
 from PIL import Image
 
 from core import explanations
-from core.blobs import image_key
-from core.errors import BlobMissing, Conflict
+from core.blobs import sound_image
+from core.errors import BlobDamaged, BlobMissing, Conflict
 from core.explanations import CONTRAST, CROP, HEAT, ExplanationClaim, Findings, Neighbour
 from ml import neighbours
 from ml.explain import Head, Look, Map, heat_map, look
@@ -64,11 +64,11 @@ def _crop(here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier) 
     """Return what the network sees of the image."""
     metadata, most = classifier.bundle.metadata, here.settings.max_pixels
     try:
-        data = here.blobs.get(image_key(claim.sha256))
+        data = sound_image(here.blobs, claim.sha256)
         return read(data, metadata.shape, metadata.preprocessing, most).pixels
     except BlobMissing as error:
         raise Conflict("The stored image is gone. Send the file again in a new job.") from error
-    except UnreadableImage as error:
+    except (BlobDamaged, UnreadableImage) as error:
         raise Conflict(str(error)) from error
 
 

@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from worker.packing import ModelUnusable, fetch, keep
 
 # The active one and a shadow, or the one that some older job was given to.
 MOST_LOADED = 2
+_UNPACKING = ".unpacking-"
+_LEFT_OVER_SECONDS = 3600
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +127,8 @@ class ModelStore:
         """Unpack aside and rename: of several processes that do so at once, one wins."""
         self._cache.mkdir(parents=True, exist_ok=True)
         place = self._cache / digest
-        with tempfile.TemporaryDirectory(dir=self._cache, prefix=".unpacking-") as folder:
+        _remove_left_over(self._cache)
+        with tempfile.TemporaryDirectory(dir=self._cache, prefix=_UNPACKING) as folder:
             aside = fetch(self._blobs, digest, Path(folder) / "bundle")
             # What stands there was found damaged just now, unless another process was quicker.
             shutil.rmtree(place, ignore_errors=True)
@@ -146,6 +150,14 @@ class ModelStore:
             raise ModelUnusable(
                 f"The model {bundle.digest[:12]} can't be loaded: {error}"[:300]
             ) from error
+
+
+def _remove_left_over(cache: Path) -> None:
+    """Remove what a process that was killed had begun to unpack."""
+    for folder in cache.glob(f"{_UNPACKING}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core import jobs, registry
 from core.errors import LeaseLost, QueueUnavailable
 from core.jobs import Claim, Failure, Verdict, Work
+from core.outages import trouble_of
 from core.states import Lane
 from ml.inference import Prediction
 from ml.looking import predictions
@@ -72,7 +73,8 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
         )
         return
     except (OSError, SQLAlchemyError) as error:
-        log.warning("Shard %d is tried again later: %s.", claim.shard_id, type(error).__name__)
+        reason = trouble_of(error) or type(error).__name__
+        log.warning("Shard %d is tried again later: %s", claim.shard_id, reason)
         _forgive(here, claim)
         return
     _note(here, claim, results, time.monotonic() - started)

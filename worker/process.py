@@ -16,8 +16,9 @@ from pathlib import Path
 import cv2
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.blobs import BlobStore, LocalBlobs
+from core.blobs import BlobStore
 from core.db import Database
+from core.installation import open_store
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
@@ -64,11 +65,13 @@ def open_process(settings: Settings, threads: int) -> WorkerProcess:
     """Open everything this process works with; its models are loaded when they are asked for."""
     # Images are read side by side, each by one thread.
     cv2.setNumThreads(1)
-    shipped, blobs = Bundle.load(bundle_path(settings)), LocalBlobs(settings.blobs)
+    shipped = Bundle.load(bundle_path(settings))
+    database = Database(settings.database, kept=_KEPT_CONNECTIONS)
+    blobs = open_store(settings, database)
     return WorkerProcess(
         name=process_name(os.getpid()),
         settings=settings,
-        database=Database(settings.database, kept=_KEPT_CONNECTIONS),
+        database=database,
         blobs=blobs,
         queue=CeleryQueue(settings.redis_url),
         models=ModelStore(

@@ -9,12 +9,15 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import jobs
+from core.blobs import LocalBlobs
 from core.db import Database
 from core.errors import QueueUnavailable
+from core.installation import open_store
+from core.outages import trouble_of
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from worker.logs import set_up
-from worker.tidying import tidy
+from worker.tidying import purge_once, sweep_staging
 
 _LONGEST_PAUSE = 30.0
 # A sweep that hangs on a dead connection is left behind after this long.
@@ -30,20 +33,28 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database, queue = Database(settings.database), CeleryQueue(settings.redis_url)
-    arguments = (database, queue, settings, stop)
+    blobs = open_store(settings, database)
+    arguments = (database, queue, blobs, settings, stop)
     sweeping = threading.Thread(target=run, args=arguments, name="sweep", daemon=True)
     sweeping.start()
+    threading.Thread(target=sweep_staging, args=(blobs, stop), name="tidy", daemon=True).start()
     log.info("The sweep runs every %g s.", settings.sweep_seconds)
     stop.wait()
     sweeping.join(_LAST_SECONDS)
     log.info("The sweep has ended.")
 
 
-def run(database: Database, queue: TaskQueue, settings: Settings, stop: threading.Event) -> None:
+def run(
+    database: Database,
+    queue: TaskQueue,
+    blobs: LocalBlobs,
+    settings: Settings,
+    stop: threading.Event,
+) -> None:
     """Sweep until ``stop``; the pause doubles while the database or the queue is away."""
     pause = settings.sweep_seconds
     while not stop.is_set():
-        troubles = (sweep_once(database, queue, settings), tidy(database, settings))
+        troubles = (sweep_once(database, queue, settings), purge_once(database, blobs, settings))
         trouble = " ".join(filter(None, troubles))
         if trouble:
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -60,7 +71,7 @@ def sweep_once(database: Database, queue: TaskQueue, settings: Settings) -> str 
     except QueueUnavailable as error:
         return str(error)
     except SQLAlchemyError as error:
-        return f"The database does not answer ({type(error).__name__})."
+        return str(trouble_of(error) or f"The database fails ({type(error).__name__}).")
     if swept.lost or swept.ended:
         log.info(
             "Took back %d lost leases, rang %d times, ended %d jobs.",

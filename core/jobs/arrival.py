@@ -26,10 +26,10 @@ _UNDECIDED = (ImageState.EXPECTED, ImageState.REFUSED)
 
 
 # Says of a hash whether the store keeps those bytes.
-Kept = Callable[[str], bool]
+Kept = Callable[[Accepted], bool]
 
 
-def _every_one(_sha256: str) -> bool:
+def _every_one(_accepted: Accepted) -> bool:
     return True
 
 
@@ -254,7 +254,7 @@ def _added_bytes(images: Sequence[Image], held: Collection[str]) -> int:
 
 def _if_kept(result: Accepted | Refused, kept: Kept) -> Accepted | Refused:
     """Refuse bytes that were deleted with another job while they arrived."""
-    if isinstance(result, Accepted) and not kept(result.sha256):
+    if isinstance(result, Accepted) and not kept(result):
         return refusal("let_go")
     return result
 
@@ -273,7 +273,7 @@ def _held(session: Session, owner_id: int, images: list[Image], kept: Kept) -> d
         )
         for sha256, size, kind, width, height in rows:
             held[sha256 or ""] = Accepted(sha256 or "", size, kind or "", width or 0, height or 0)
-    return {sha256: accepted for sha256, accepted in held.items() if kept(sha256)}
+    return {sha256: accepted for sha256, accepted in held.items() if kept(accepted)}
 
 
 def _arrive(image: Image, accepted: Accepted) -> None:

@@ -183,11 +183,13 @@ def _vetted(folder: Path) -> Bundle:
 def _store(bundle: Bundle) -> None:
     """Put a bundle into the store, in the place of a copy that is damaged or otherwise signed."""
     from core import registry
-    from core.blobs import LocalBlobs
+    from core.db import Database
+    from core.installation import open_store
     from ml.signing import signer
     from worker.packing import intact, keep
 
-    blobs = LocalBlobs(Settings.from_env().blobs)
+    settings = Settings.from_env()
+    blobs = open_store(settings, Database(settings.database))
     if signer(bundle) or not intact(blobs, bundle.digest):
         blobs.delete(registry.bundle_key(bundle.digest))
         keep(blobs, bundle)
@@ -346,7 +348,8 @@ def card(wanted: str, evaluations: tuple[Path, ...], out: Path | None) -> None:
 def _bundle_of(wanted: str) -> Iterator[Bundle]:
     """The bundle in a folder or, by the start of its digest, out of the store."""
     from core import registry
-    from core.blobs import LocalBlobs
+    from core.db import Database
+    from core.installation import open_store
     from ml.bundle import Bundle
     from worker.packing import fetch
 
@@ -356,7 +359,9 @@ def _bundle_of(wanted: str) -> Iterator[Bundle]:
     with _session(writing=False) as session:
         digest = registry.find(session, wanted).digest
     with TemporaryDirectory() as aside:
-        yield fetch(LocalBlobs(Settings.from_env().blobs), digest, Path(aside) / "bundle")
+        settings = Settings.from_env()
+        blobs = open_store(settings, Database(settings.database))
+        yield fetch(blobs, digest, Path(aside) / "bundle")
 
 
 def _card(bundle: Bundle, evaluations: tuple[Path, ...]) -> str:

@@ -240,7 +240,7 @@ def test_what_arrived_while_equal_bytes_were_deleted_is_asked_for_again(
         image = session.get_one(Image, image_id)
         job = session.get_one(Job, job_id)
         jobs.receive(
-            session, job, image, accepted("a"), lambda sha256: blobs.exists(image_key(sha256))
+            session, job, image, accepted("a"), lambda one: blobs.exists(image_key(one.sha256))
         )
     [image] = life.images(job_id)
     assert (image.state, image.reason) == (ImageState.REFUSED, "let_go")

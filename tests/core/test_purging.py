@@ -180,8 +180,8 @@ def _upload_beside_a_purge(life: Life, store: LocalBlobs, picture: bytes, sha256
 
 
 def _upload(life: Life, store: LocalBlobs, picture: bytes, sha256: str) -> int:
-    def keeps(one: str) -> bool:
-        return store.exists(image_key(one))
+    def keeps(one: intake.Accepted) -> bool:
+        return store.exists(image_key(one.sha256))
 
     job_id = life.open()
     entry = Entry("a.png", len(picture), sha256)

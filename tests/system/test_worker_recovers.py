@@ -16,7 +16,6 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import func, select
 
-import migrations
 from core import accounts, jobs
 from core.blobs import LocalBlobs
 from core.db import Database
@@ -25,6 +24,7 @@ from core.models import Job, Prediction, Shard, Worker
 from core.queue import CeleryQueue
 from core.settings import Settings
 from core.states import JobState, ShardState
+from hematovision.installing import install
 
 PATIENCE = 60.0
 SHARD = 4
@@ -34,7 +34,7 @@ SHARD = 4
 def settings(tmp_path: Path, broker_url: str) -> Settings:
     # A lease far longer than the test: what a killed process held must be freed, not run out.
     chosen = Settings(data=tmp_path, redis_url=broker_url, shard_size=SHARD, lease_seconds=300)
-    migrations.upgrade(chosen.database)
+    install(chosen)
     return chosen
 
 

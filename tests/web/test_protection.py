@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from flask import Flask, request
@@ -142,10 +143,13 @@ def test_logs_name_routes_and_never_paths_or_files(
 def test_health_needs_the_database_and_reports_the_queue(
     client: FlaskClient, queue: MemoryQueue
 ) -> None:
-    assert client.get("/healthz").json == {"database": True, "queue": True}
+    everything = {"database": True, "queue": True, "store": True, "space": True, "workers": 0}
+    assert client.get("/healthz").json == everything | {"problems": []}
     queue.broken = True
+    time.sleep(1.1)
     answer = client.get("/healthz")
-    assert (answer.status_code, answer.json) == (200, {"database": True, "queue": False})
+    assert answer.status_code == 200
+    assert answer.json == everything | {"queue": False, "problems": ["queue_unavailable"]}
 
 
 def test_without_its_database_the_server_says_so_and_stands(
@@ -156,7 +160,7 @@ def test_without_its_database_the_server_says_so_and_stands(
         connection.commit()
     answer = laboratory.get("/jobs")
     assert answer.status_code == 503
-    assert "database does not answer" in answer.text
+    assert "The database's tables are not those of this version" in answer.text
     assert client.get("/healthz").status_code == 200
 
 

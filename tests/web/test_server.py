@@ -13,7 +13,9 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
+from core.db import Database
 from core.errors import ConfigurationError
+from core.installation import adopt_store
 from core.settings import Settings
 from web.server import serve
 
@@ -35,7 +37,10 @@ def free_port() -> int:
 
 @contextmanager
 def running(settings: Settings, receive_seconds: int = 30) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the server until the block ends."""
+    """Run the server until the block ends, on an image store that is there."""
+    database = Database(settings.database)
+    adopt_store(database, settings.blobs)
+    database.dispose()
     command = [sys.executable, "-c", CODE, settings.model_dump_json(), str(receive_seconds)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -38,12 +39,19 @@ class Busy(MemoryBlobs):
         return super().get(key)
 
 
+def kept(blobs: MemoryBlobs, data: bytes) -> str:
+    """Keep an image; return its hash."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    blobs.put(image_key(sha256), data)
+    return sha256
+
+
 def read_four(pixels: int) -> Busy:
     blobs = Busy()
-    blobs.put(image_key("aa"), png(1))
+    sha256 = kept(blobs, png(1))
     read = Decoder(blobs, NETWORK, 10**9)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(read, [Work(n, "aa", pixels) for n in range(4)]))
+        list(pool.map(read, [Work(n, sha256, pixels) for n in range(4)]))
     return blobs
 
 
@@ -57,8 +65,7 @@ def test_large_images_are_read_one_at_a_time() -> None:
 
 def test_an_image_is_decoded_to_the_network_s_shape() -> None:
     blobs = MemoryBlobs()
-    blobs.put(image_key("aa"), png(1))
-    reading = Decoder(blobs, NETWORK, 10**6)(Work(1, "aa"))
+    reading = Decoder(blobs, NETWORK, 10**6)(Work(1, kept(blobs, png(1))))
     assert not isinstance(reading, Failure)
     assert reading.pixels.shape == (32, 48, 3)
 
@@ -66,16 +73,25 @@ def test_an_image_is_decoded_to_the_network_s_shape() -> None:
 @pytest.mark.parametrize("data", [b"", b"no image", png(1)[:200]])
 def test_what_cannot_be_read_is_a_failure_with_a_sentence(data: bytes) -> None:
     blobs = MemoryBlobs()
-    blobs.put(image_key("aa"), data)
-    failure = Decoder(blobs, NETWORK, 10**6)(Work(1, "aa"))
+    failure = Decoder(blobs, NETWORK, 10**6)(Work(1, kept(blobs, data)))
     assert isinstance(failure, Failure)
     assert failure.code and failure.message.endswith(".")
 
 
+def test_an_image_whose_stored_bytes_are_damaged_says_how_to_heal_it() -> None:
+    blobs, data = MemoryBlobs(), png(1)
+    sha256 = kept(blobs, data)
+    blobs.put(image_key(sha256), data[:-1] + bytes([data[-1] ^ 1]))
+    failure = Decoder(blobs, NETWORK, 10**6)(Work(1, sha256))
+    assert isinstance(failure, Failure)
+    assert failure.code == "corrupt_store"
+    assert "Send the same file again" in failure.message
+    assert not blobs.exists(image_key(sha256))
+
+
 def test_an_image_over_the_limit_is_a_failure() -> None:
     blobs = MemoryBlobs()
-    blobs.put(image_key("aa"), png(1))
-    failure = Decoder(blobs, NETWORK, 100)(Work(1, "aa"))
+    failure = Decoder(blobs, NETWORK, 100)(Work(1, kept(blobs, png(1))))
     assert isinstance(failure, Failure)
     assert failure.code == "too_many_pixels"
 
@@ -113,10 +129,9 @@ def test_nothing_to_read_yields_nothing() -> None:
 @pytest.mark.parametrize("cores", [1, 3])
 def test_with_one_core_or_several_the_same_is_read(cores: int) -> None:
     blobs = MemoryBlobs()
-    for seed, name in enumerate(("aa", "bb", "cc")):
-        blobs.put(image_key(name), png(seed))
-    large = Work(4, "aa", LARGE_PIXELS + 1)
-    work = [Work(1, "aa"), Work(2, "bb"), Work(3, "missing"), large, Work(5, "cc")]
+    a, b, c = (kept(blobs, png(seed)) for seed in range(3))
+    large = Work(4, a, LARGE_PIXELS + 1)
+    work = [Work(1, a), Work(2, b), Work(3, "missing"), large, Work(5, c)]
     decoder = Decoder(blobs, NETWORK, 10**6)
     batches = list(readings(decoder, work, 2, cores))
     assert [[one.image_id for one, _ in batch] for batch in batches] == [[1, 2], [3, 4], [5]]

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from core import accounts, jobs, quotas
 from core.archives import Taken, members, take_in
-from core.errors import BadArchive, HematoVisionError, QuotaExceeded
+from core.errors import BadArchive, HematoVisionError, NoSpace, QuotaExceeded
 from core.folders import Skip
 from core.intake import Accepted, Arrival, clean_name
 from core.models import User
@@ -37,6 +37,7 @@ def put_archive(job_id: int) -> Response:
     with their reasons; `/problems` and `/skipped` list all of them.
     """
     wiring, user = wired(), person()
+    wiring.require_room(request.content_length or 0)
     with wiring.database.reading() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
         jobs.require_open(job)
@@ -51,7 +52,7 @@ def put_archive(job_id: int) -> Response:
                 lambda arrivals, skips: _write(user, job_id, arrivals, skips),
                 taken,
             )
-    except (BadArchive, QuotaExceeded) as problem:
+    except (BadArchive, NoSpace, QuotaExceeded) as problem:
         raise type(problem)(f"{problem}{_so_far(taken)}") from problem
     if not taken.accepted and not taken.refused:
         raise BadArchive(_without_image(taken))

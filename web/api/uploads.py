@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, BinaryIO, Literal
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -58,6 +58,7 @@ def manifest(job_id: int) -> Response:
     entries = [jobs.Entry(f.name, f.size, f.sha256) for f in given.files]
     skips = [Skip(one.name, one.reason) for one in given.skipped]
     wiring = wired()
+    wiring.require_room()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, person(), job_id)
         jobs.skip(session, job, skips, wiring.settings.max_job_files)
@@ -97,6 +98,7 @@ def put_image(job_id: int, image_id: int) -> Response:
     if image.state not in (ImageState.EXPECTED, ImageState.REFUSED):
         return jsonify(_state(image))
     try:
+        wiring.require_room(request.content_length or 0)
         result = _accept(raw_body(), image)
     except Refused as refused:
         result = refused
@@ -127,14 +129,20 @@ def _find(session: Session, job: Job, image_id: int) -> Image:
 
 
 def _note(job: Job, image: Image, result: Accepted | Refused) -> Summary:
-    """Write down what became of a file; both rows were read before its bytes came."""
-    with wired().database.writing() as session:
+    """Write down what became of a file; both rows were read before its bytes came.
+
+    Several files that come at the same time are written down together.
+    """
+
+    def write(session: Session) -> Summary:
         session.add_all((job, image))
         if isinstance(result, Refused):
             jobs.refuse(session, job, image, result)
         else:
             jobs.receive(session, job, image, result, wired().keeps)
         return _state(image)
+
+    return wired().database.together(write)
 
 
 def _state(image: Image) -> Summary:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core import making, reports
 from core.blobs import BlobStore
 from core.db import utcnow
-from core.errors import BlobMissing, Conflict, Refused
+from core.errors import BlobDamaged, BlobMissing, Conflict, Refused
 from core.models import Job
 from core.reports import ReportClaim
 from core.thumbnails import thumbnail
@@ -92,7 +92,7 @@ def _models(found: Findings) -> str:
 def _picture(blobs: BlobStore, sha256: str) -> bytes | None:
     try:
         return thumbnail(blobs, sha256, THUMBNAIL_SIDE)
-    except (BlobMissing, Refused):
+    except (BlobDamaged, BlobMissing, Refused):
         return None
 
 
