@@ -35,8 +35,8 @@ class BlobStore(Protocol):
         """Yield an empty staging place, removed at the end unless kept."""
         ...
 
-    def put(self, key: str, data: bytes) -> None:
-        """Keep ``data`` under ``key``."""
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
+        """Keep ``data`` under ``key``; what can be made again need not outlast a power cut."""
         ...
 
     def get(self, key: str) -> bytes:
@@ -89,11 +89,11 @@ class LocalBlobs:
             handle, name = tempfile.mkstemp(dir=folder)
         return handle, Path(name)
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write aside, flush to the disk, rename."""
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
+        """Write aside, flush to the disk if it is to last, rename."""
         with self.stage() as staging:
             staging.file.write(data)
-            staging.keep(key)
+            staging.keep(key, lasting=lasting)
 
     def get(self, key: str) -> bytes:
         """Return the file's bytes. Raises `BlobMissing`."""
@@ -123,12 +123,13 @@ class _LocalStaging:
         self._root = root
         self._path = path
 
-    def keep(self, key: str) -> None:
+    def keep(self, key: str, *, lasting: bool = True) -> None:
         target = self._root / key
         if target.is_file():
             return
         self.file.flush()
-        os.fsync(self.file.fileno())
+        if lasting:
+            os.fsync(self.file.fileno())
         # Two uploads of the same bytes may meet here; the rename of the second is harmless.
         try:
             self._path.replace(target)
@@ -149,7 +150,7 @@ class MemoryBlobs:
         """Yield a buffer."""
         yield _MemoryStaging(self._kept)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
         """Keep a copy."""
         self._kept.setdefault(key, bytes(data))
 

@@ -25,6 +25,7 @@ from core.tables import Base, enum_of
 
 __all__ = [
     "Base",
+    "Derivative",
     "Explanation",
     "Image",
     "Job",
@@ -263,6 +264,14 @@ class Explanation(Made):
     findings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     __table_args__ = (UniqueConstraint("image_id", "model_digest"),)
+
+
+class Derivative(Made):
+    """The wish for an image's copies, which were missing: see `core.derivatives`."""
+
+    __tablename__ = "derivative"
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), unique=True)
 
 
 class Worker(Base):

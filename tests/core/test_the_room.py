@@ -24,6 +24,7 @@ MODULES = {
     "bulk",
     "cells",
     "db",
+    "derivatives",
     "errors",
     "explanations",
     "intake",
@@ -47,7 +48,6 @@ MODULES = {
     "settings",
     "states",
     "tables",
-    "thumbnails",
 }
 HEAVY = ("flask", "tensorflow", "keras", "onnxruntime", "numpy", "reportlab", "web", "worker", "ml")
 
