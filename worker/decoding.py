@@ -11,11 +11,11 @@ from typing import TypeVar
 from core.blobs import BlobStore, image_key
 from core.errors import BlobMissing
 from core.jobs import Failure, Work
+from core.memory import give_back
 from ml.bundle import Metadata
 from ml.images import UnreadableImage, decode
 from ml.reading import Reading, see
 from worker.deriving import keep_copies
-from worker.memory import give_back
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
 # take some 20 MB while they are decoded, 50 million some 600 MB.

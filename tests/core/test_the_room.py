@@ -38,6 +38,7 @@ MODULES = {
     "jobs.shards",
     "jobs.submission",
     "making",
+    "memory",
     "models",
     "outcomes",
     "people",
