@@ -29,6 +29,7 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "Base",
+    "Derivative",
     "Explanation",
     "Image",
     "Job",
@@ -329,6 +330,14 @@ class LooseBlob(Base):
     __tablename__ = "loose_blob"
 
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
+
+
+class Derivative(Made):
+    """The wish for an image's copies, which were missing: see `core.derivatives`."""
+
+    __tablename__ = "derivative"
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), unique=True)
 
 
 class Worker(Base):

@@ -86,7 +86,7 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.secure_cookies,
         "PERMANENT_SESSION_LIFETIME": _SESSION,
-        # A cookie that changed with every answer would spoil the browser's cache of thumbnails.
+        # A cookie that changed with every answer would spoil the browser's cache of pictures.
         "SESSION_REFRESH_EACH_REQUEST": False,
     }
 

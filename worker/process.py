@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.blobs import BlobStore
 from core.db import Database
 from core.installation import open_store
+from core.memory import share_heaps
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
@@ -63,6 +64,7 @@ def bundle_path(settings: Settings) -> Path:
 
 def open_process(settings: Settings, threads: int) -> WorkerProcess:
     """Open everything this process works with; its models are loaded when they are asked for."""
+    share_heaps()
     # Images are read side by side, each by one thread.
     cv2.setNumThreads(1)
     shipped = Bundle.load(bundle_path(settings))

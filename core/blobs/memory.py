@@ -27,7 +27,7 @@ class MemoryBlobs:
         """Yield a buffer."""
         yield _MemoryStaging(self._kept)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
         """Keep a copy."""
         self._kept[key] = bytes(data)
 
@@ -69,6 +69,6 @@ class _MemoryStaging:
         self.file: BinaryIO = io.BytesIO()
         self._kept = kept
 
-    def keep(self, key: str) -> None:
+    def keep(self, key: str, *, lasting: bool = True) -> None:
         self.file.seek(0)
         self._kept[key] = self.file.read()

@@ -17,7 +17,7 @@ from core.db import Database
 from core.jobs import holdings, purging
 from core.models import Explanation, Image, LooseBlob, Report
 
-_OF_IMAGES = ("images/", "thumbnails/")
+_OF_IMAGES = ("images/", "derivatives/", "thumbnails/")
 _REPORTS, _EXPLANATIONS = "reports/", "explanations/"
 _HASH = re.compile(r"[0-9a-f]{64}")
 

@@ -20,11 +20,11 @@ from core.audit import Action
 from core.blobs import BlobStore, image_key
 from core.bulk import insert_new_rows
 from core.db import Database, utcnow
+from core.derivatives import keys_of_image
 from core.jobs import deletion, holdings, keeping
 from core.models import Explanation, Image, Job, LooseBlob, Report, Shard
 from core.settings import Settings
 from core.states import ENDED
-from core.thumbnails import keys_of_image
 
 BATCH = 200
 # A round ends after so many batches, for the sweep has other things to do.

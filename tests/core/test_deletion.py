@@ -12,12 +12,12 @@ from core.accounts import RoleName
 from core.audit import Action, Actor
 from core.blobs import MemoryBlobs, image_key
 from core.db import utcnow
+from core.derivatives import keys_of_image
 from core.errors import Conflict, LeaseLost, NotFound
 from core.jobs import Entry
 from core.models import Explanation, Image, Job, LooseBlob, Prediction, Report, Shard
 from core.settings import Settings
 from core.states import ImageState, JobState, MakingState
-from core.thumbnails import keys_of_image
 from tests.conftest import MakePerson
 from tests.core.conftest import Life, accepted, sha
 

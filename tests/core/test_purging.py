@@ -19,11 +19,11 @@ from sqlalchemy import func, insert, select
 from core import intake, jobs
 from core.audit import Actor
 from core.blobs import LocalBlobs, MemoryBlobs, image_key
+from core.derivatives import keys_of_image
 from core.intake import Limits
 from core.jobs import Entry
 from core.models import Explanation, Image, Job, LooseBlob, Report
 from core.states import ImageState, MakingState
-from core.thumbnails import keys_of_image
 from tests.conftest import MakePerson
 from tests.core.conftest import Life, sha
 
@@ -72,7 +72,11 @@ def delete(life: Life, job_id: int) -> None:
 
 
 def present(store: LocalBlobs) -> set[str]:
-    return {key for prefix in ("images/", "thumbnails/") for key in store.older_than(prefix, -9)}
+    return {
+        key
+        for prefix in ("images/", "derivatives/", "thumbnails/")
+        for key in store.older_than(prefix, -9)
+    }
 
 
 def expected(contents: range) -> set[str]:

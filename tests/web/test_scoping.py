@@ -30,7 +30,7 @@ PAGES = (
     "/jobs/{job}/summary",
     "/jobs/{job}/gallery",
     "/images/1",
-    "/images/1/thumbnail/96",
+    "/images/1/thumbnail/192",
     "/reports/1",
 )
 ACTIONS = ("submit", "cancel", "retry", "run-again", "manifest")
