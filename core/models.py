@@ -76,9 +76,11 @@ class Model(Base):
 class Job(Base):
     """What a person submitted at once. Its intake counts are fixed when it is submitted.
 
-    ``settled_before`` is how many images had their verdict before the present run began.
-    ``model_digest`` is the model that judges it, pinned when it is submitted; None where no model
-    was known then, until a worker takes its first shard.
+    ``settled_before`` is how many accepted images are no part of the present run, of which
+    ``started_at`` and ``finished_at`` tell. ``model_digest`` is the model that judges in this run,
+    pinned when it is submitted; None where no model was known then, until a worker takes its first
+    shard. Verdicts of an earlier run, perhaps under another model, stand until this one replaces
+    them.
     """
 
     __tablename__ = "job"
@@ -111,11 +113,14 @@ class Job(Base):
 class Shard(Base):
     """Up to some hundred of a job's images, done by one worker in one transaction.
 
-    It counts its own results: ``accepted`` by class, which with ``uncertain`` and ``unfamiliar``
-    sum up to ``classified``. Pages add shards up instead of counting images.
+    It counts the results of its images that stand, those of an earlier run until its own are
+    recorded: ``accepted`` by class, which with ``uncertain`` and ``unfamiliar`` sum up to
+    ``classified``, and so does ``judged_by``, by the model's digest. ``kept`` are those of them
+    that this run could not judge, so that their earlier verdict stands. Pages add shards up instead
+    of counting images.
 
     ``fence`` rises with every lease: a worker that lost its lease can record nothing.
-    ``lease_until`` and ``published_at`` are seconds by the database's clock.
+    ``lease_until``, ``published_at`` and ``done_at`` are seconds by the database's clock.
     """
 
     __tablename__ = "shard"
@@ -130,11 +135,14 @@ class Shard(Base):
     accepted: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
     uncertain: Mapped[int] = mapped_column(default=0, server_default="0")
     unfamiliar: Mapped[int] = mapped_column(default=0, server_default="0")
+    judged_by: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
+    kept: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(120))
     published_at: Mapped[float | None] = mapped_column(Double)
     lease_until: Mapped[float | None] = mapped_column(Double)
+    done_at: Mapped[float | None] = mapped_column(Double)
 
     # A worker holds on to the id of a shard that may be deleted under it: no other shard may ever
     # go by that id. PostgreSQL promises that, SQLite only if asked.
@@ -161,7 +169,8 @@ class Image(Base):
     ``name`` is the file's name as given, which may hold patient data: shown to those who may see
     the job, never logged. ``label``, ``confidence``, ``outcome`` and ``model_digest`` repeat the
     prediction that counts, so that the gallery reads one table by one index; ``reason`` is why it
-    was not accepted, or why there is none.
+    was not accepted, or why there is none. A classified image has a ``message`` if a later run
+    could not judge it anew: why.
     """
 
     __tablename__ = "image"
@@ -235,6 +244,7 @@ class Made(Base):
     state: Mapped[MakingState] = mapped_column(enum_of(MakingState), default=MakingState.WAITING)
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(String(120))
     lease_until: Mapped[float | None] = mapped_column(Double)
     published_at: Mapped[float | None] = mapped_column(Double)
     blob_key: Mapped[str | None] = mapped_column(String(200))

@@ -1,34 +1,43 @@
 """The life of a job and of an image: the only writer of their states.
 
 `arrival` takes a job's files in, `submission` cuts it into shards, cancels and retries it, `shards`
-is what a worker does under its lease, `recovery` takes it from a dead one, `dispatch` decides what
-is rung for next and sweeps up what crashes left, `queries` and `differential` read, `lock` says in
-which order rows are locked. No bytes, no Celery and no pages here.
+is what a worker does under its lease, `recovery` takes it from a dead one, `tallies` counts what
+stands, `dispatch` decides what is rung for next and sweeps up what crashes left, `queries` and
+`differential` read, `lock` says in which order rows are locked. No bytes, no Celery and no pages
+here.
 """
 
 from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open, take
 from core.jobs.differential import (
     ClassCount,
     Differential,
+    Judge,
     calibrated,
     differential,
     few_shot,
-    models_of,
+    judges,
     to_check,
 )
 from core.jobs.dispatch import Swept, dispatch, go_on, in_turn, sweep, waiting_interactive
+from core.jobs.lock import LIVE
 from core.jobs.queries import (
+    LATELY_SECONDS,
     WORKER_SECONDS,
     Counts,
+    Fleet,
+    Progress,
     Row,
     Standing,
     alive,
     counts,
     export_rows,
+    fleet,
     images_per_second,
     live_workers,
     page_of_jobs,
+    progress,
     seconds_left,
+    share_done,
     standing,
 )
 from core.jobs.recovery import forgive, release
@@ -47,6 +56,8 @@ from core.jobs.shards import (
 from core.jobs.submission import cancel, retry_failed, run_again, submit
 
 __all__ = [
+    "LATELY_SECONDS",
+    "LIVE",
     "WORKER_SECONDS",
     "Claim",
     "ClassCount",
@@ -54,6 +65,9 @@ __all__ = [
     "Differential",
     "Entry",
     "Failure",
+    "Fleet",
+    "Judge",
+    "Progress",
     "Row",
     "Standing",
     "Swept",
@@ -70,14 +84,16 @@ __all__ = [
     "dispatch",
     "export_rows",
     "few_shot",
+    "fleet",
     "forgive",
     "go_on",
     "images_per_second",
     "in_turn",
+    "judges",
     "known_verdicts",
     "live_workers",
-    "models_of",
     "page_of_jobs",
+    "progress",
     "receive",
     "record",
     "record_shadow",
@@ -89,6 +105,7 @@ __all__ = [
     "run_again",
     "seconds_left",
     "settle",
+    "share_done",
     "standing",
     "submit",
     "sweep",
