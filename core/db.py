@@ -19,16 +19,33 @@ from sqlalchemy.types import TypeDecorator
 from core.errors import ConfigurationError
 
 BUSY_SECONDS = 30
+# Limits for a PostgreSQL that does not answer, all in seconds. The server ends a statement that
+# takes too long; a connection that fell silent is given up by its own side a little later.
+CONNECT_SECONDS, POOL_SECONDS = 5, 10
+STATEMENT_SECONDS, _LATER_SECONDS = 60.0, 5.0
+# A process that was frozen within a transaction keeps its locks no longer than this.
+_IDLE_SECONDS = 300
+_LIMITS = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 
 
 class Database:
     """One engine and its sessions. Opened once a process; `dispose` after a fork.
 
     ``kept`` connections stay open; more are opened when they are needed, and closed again.
+    ``statement_seconds`` is the longest a statement may take on PostgreSQL; None sets no limit.
     """
 
-    def __init__(self, url: str, kept: int = 5) -> None:
-        self.engine = _engine(url, kept)
+    def __init__(
+        self, url: str, kept: int = 5, statement_seconds: float | None = STATEMENT_SECONDS
+    ) -> None:
+        self.engine = _engine(url, kept, statement_seconds)
         self._readers = sessionmaker(self.engine, expire_on_commit=False)
         writing = self.engine.execution_options(hematovision_writing=True)
         self._writers = sessionmaker(writing, expire_on_commit=False)
@@ -50,7 +67,7 @@ class Database:
         self.engine.dispose(close=not inherited)
 
 
-def _engine(url: str, kept: int) -> Engine:
+def _engine(url: str, kept: int, statement_seconds: float | None) -> Engine:
     try:
         if url.startswith("sqlite"):
             engine = create_engine(
@@ -58,10 +75,35 @@ def _engine(url: str, kept: int) -> Engine:
             )
             _prepare_sqlite(engine)
         else:
-            engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=kept)
+            engine = create_engine(
+                url,
+                hide_parameters=True,
+                pool_pre_ping=True,
+                pool_size=kept,
+                pool_timeout=POOL_SECONDS,
+                connect_args=_LIMITS,
+            )
+            _limit(engine, statement_seconds)
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(f"The database URL can't be used: {error}") from error
     return engine
+
+
+def _limit(engine: Engine, statement_seconds: float | None) -> None:
+    """Let no statement, and no wait for an answer, go on for ever."""
+    from core.postgresql import PatientConnection
+
+    options = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
+    if statement_seconds is not None:
+        options += f" -c statement_timeout={round(statement_seconds * 1000)}"
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Dialect, _record: object, args: Any, named: dict[str, Any]) -> Any:
+        given = f"{named.get('options', '')} {options}".strip()
+        opened = PatientConnection.connect(*args, **named | {"options": given})
+        if statement_seconds is not None:
+            opened.patience = statement_seconds + _LATER_SECONDS
+        return opened
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -241,7 +241,9 @@ class Made(Base):
     __abstract__ = True
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    state: Mapped[MakingState] = mapped_column(enum_of(MakingState), default=MakingState.WAITING)
+    state: Mapped[MakingState] = mapped_column(
+        enum_of(MakingState), default=MakingState.WAITING, index=True
+    )
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(120))

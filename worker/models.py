@@ -44,9 +44,9 @@ class Model:
         return self.bundle.digest
 
 
-def open_model(bundle: Bundle, threads: int) -> Model:
-    """Load a bundle's network, ready to run on the best device there is."""
-    return Model(load_classifier(bundle, threads=threads))
+def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
+    """Load a bundle's network, ready to run on a device as `ml.inference` names it."""
+    return Model(load_classifier(bundle, threads=threads, device=device))
 
 
 class ModelStore:

@@ -14,10 +14,14 @@ from core.errors import QueueUnavailable
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from worker.logs import set_up
+from worker.watchdog import guarded
 
 _LONGEST_PAUSE = 30.0
 # A sweep that hangs on a dead connection is left behind after this long.
 _LAST_SECONDS = 0.5
+# A round takes some milliseconds. A statement of it that takes this long is given up, and a round
+# that does, whatever it hangs in, ends the process, which is started afresh.
+_STATEMENT_SECONDS, ROUND_SECONDS = 15.0, 90.0
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +32,8 @@ def serve(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    database, queue = Database(settings.database), CeleryQueue(settings.redis_url)
+    database = Database(settings.database, statement_seconds=_STATEMENT_SECONDS)
+    queue = CeleryQueue(settings.redis_url)
     arguments = (database, queue, settings, stop)
     sweeping = threading.Thread(target=run, args=arguments, name="sweep", daemon=True)
     sweeping.start()
@@ -38,11 +43,18 @@ def serve(settings: Settings) -> None:
     log.info("The sweep has ended.")
 
 
-def run(database: Database, queue: TaskQueue, settings: Settings, stop: threading.Event) -> None:
+def run(
+    database: Database,
+    queue: TaskQueue,
+    settings: Settings,
+    stop: threading.Event,
+    round_seconds: float = ROUND_SECONDS,
+) -> None:
     """Sweep until ``stop``; the pause doubles while the database or the queue is away."""
     pause = settings.sweep_seconds
     while not stop.is_set():
-        trouble = sweep_once(database, queue, settings)
+        with guarded(round_seconds):
+            trouble = sweep_once(database, queue, settings)
         if trouble:
             pause = min(pause * 2, _LONGEST_PAUSE)
             log.warning("%s Trying again in %.0f s.", trouble, pause)

@@ -18,7 +18,15 @@ from core.jobs.differential import (
     judges,
     to_check,
 )
-from core.jobs.dispatch import Swept, dispatch, go_on, in_turn, sweep, waiting_interactive
+from core.jobs.dispatch import (
+    Swept,
+    dispatch,
+    go_on,
+    in_turn,
+    next_waiting,
+    sweep,
+    waiting_interactive,
+)
 from core.jobs.lock import LIVE
 from core.jobs.queries import (
     LATELY_SECONDS,
@@ -40,7 +48,7 @@ from core.jobs.queries import (
     share_done,
     standing,
 )
-from core.jobs.recovery import forgive, release
+from core.jobs.recovery import forgive, held_by, holders, release
 from core.jobs.shards import (
     Claim,
     Failure,
@@ -87,11 +95,14 @@ __all__ = [
     "fleet",
     "forgive",
     "go_on",
+    "held_by",
+    "holders",
     "images_per_second",
     "in_turn",
     "judges",
     "known_verdicts",
     "live_workers",
+    "next_waiting",
     "page_of_jobs",
     "progress",
     "receive",

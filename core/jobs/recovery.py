@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from core.db import clock
 from core.jobs.shards import Claim, Failure, Work, work_of, write_failures
 from core.jobs.tallies import count_again, tally
 from core.models import Image, Job, Shard
-from core.states import ShardState
+from core.states import Lane, ShardState
 
 KILLER = "stopped_worker"
 _KILLER_MESSAGE = "Reading this image stopped the worker each time. Check the file, then try again."
 # A shard that lost so many workers is halved, so that the image that stops them is found.
 _SPLIT_AFTER = 2
+# The lanes are named for the index, which begins with them.
+_LEASED = and_(Shard.lane.in_(tuple(Lane)), Shard.state == ShardState.LEASED)
 
 
 def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> bool:
@@ -31,6 +33,17 @@ def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> 
         return False
     _take_back(session, shard, max_attempts)
     return True
+
+
+def held_by(session: Session, worker: str) -> Sequence[int]:
+    """Return the shards that a worker has a lease on: two, if it let a small job pass."""
+    held = select(Shard.id).where(_LEASED, Shard.worker == worker)
+    return session.scalars(held.order_by(Shard.id)).all()
+
+
+def holders(session: Session) -> Sequence[str | None]:
+    """Return the names of the workers that have a lease on a shard."""
+    return session.scalars(select(Shard.worker).where(_LEASED).distinct()).all()
 
 
 def forgive(session: Session, claim: Claim) -> None:

@@ -31,14 +31,14 @@ class Work:
 class Claim:
     """A lease on a shard. Only the holder of this ``fence`` may record.
 
-    ``model_digest`` is the model the job was given to; None where no model is known at all.
+    ``model_digest`` is the one model that all of the job is judged by.
     """
 
     shard_id: int
     job_id: int
     fence: int
     work: tuple[Work, ...]
-    model_digest: str | None = None
+    model_digest: str
     lane: Lane = Lane.BATCH
 
 
@@ -104,12 +104,17 @@ _WORK = (
 def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim | None:
     """Take the shard for ``seconds``, or return None if it is done, dropped or another's.
 
-    One conditional UPDATE decides, so that of any number of deliveries one worker wins.
+    One conditional UPDATE decides, so that of any number of deliveries one worker wins. While no
+    model is known, which a job could be given to, nothing of it is taken: each worker would judge
+    by its own.
     """
     job = session.execute(_CLAIMED_JOB, {"shard": shard_id}).first()
     if job is None:
         return None
     job_id, state, model, lane = job
+    model = model or _pin(session, job_id)
+    if model is None:
+        return None
     # The job before the shard, as everywhere; only the first claims of a run find it queued.
     if state is JobState.QUEUED:
         session.execute(
@@ -117,7 +122,6 @@ def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim
             .where(Job.id == job_id, Job.state == JobState.QUEUED)
             .values(state=JobState.RUNNING, started_at=utcnow())
         )
-    model = model or _pin(session, job_id)
     lease = {"shard": shard_id, "by": worker, "seconds": seconds}
     fence = session.execute(_LEASE, lease).scalar()
     if fence is None:

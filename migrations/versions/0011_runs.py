@@ -32,6 +32,7 @@ def upgrade() -> None:
     op.add_column("shard", sa.Column("done_at", sa.Double(), nullable=True))
     for table in _MADE:
         op.add_column(table, sa.Column("worker", sa.String(length=120), nullable=True))
+        op.create_index(f"ix_{table}_state", table, ["state"])
     rows = _judged()
     if rows:
         statement = _SHARD.update().where(_SHARD.c.id == sa.bindparam("shard"))
@@ -49,6 +50,7 @@ def _judged() -> list[dict[str, Any]]:
 def downgrade() -> None:
     """Undo."""
     for table in _MADE:
+        op.drop_index(f"ix_{table}_state", table)
         op.drop_column(table, "worker")
     for name in ("done_at", "kept", "judged_by"):
         op.drop_column("shard", name)
