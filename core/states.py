@@ -39,7 +39,7 @@ class ImageState(StrEnum):
         │           └───────▶ duplicate    the same bytes as an earlier file of this job
         └─────────▶ refused                not accepted, or never arrived
     refused ──▶ received                   sent again while the job still receives
-    failed, classified ──▶ received        by a retry
+    failed, classified                     stay what they are in a new run until it has judged them
     """
 
     EXPECTED = "expected"

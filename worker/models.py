@@ -49,14 +49,14 @@ class Model:
         return self.bundle.digest
 
 
-def open_model(bundle: Bundle, threads: int) -> Model:
-    """Load a bundle's network, ready to run on the best device there is.
+def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
+    """Load a bundle's network, ready to run on a device as `ml.inference` names it.
 
     Raises:
         BundleUnfit: it does not give what is asked of it.
     """
     check_metadata(bundle.metadata)
-    classifier = load_classifier(bundle, threads=threads)
+    classifier = load_classifier(bundle, threads=threads, device=device)
     check_answers(classifier)
     return Model(classifier)
 

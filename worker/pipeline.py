@@ -41,11 +41,16 @@ log = logging.getLogger(__name__)
 Results = dict[int, Verdict | Failure]
 
 
-def classify_shard(here: WorkerProcess, shard_id: int) -> None:
-    """Classify a shard's images and record them: this one's, or of big jobs the one in turn."""
+def classify_shard(here: WorkerProcess, shard_id: int) -> bool:
+    """Classify a shard's images and record them: this one's, or of big jobs the one in turn.
+
+    False if all that were rung for are done or others'.
+    """
     claim = _claim(here, shard_id)
-    if claim is not None:
-        _classify(here, claim)
+    if claim is None:
+        return False
+    _classify(here, claim)
+    return True
 
 
 def _claim(here: WorkerProcess, shard_id: int) -> Claim | None:
@@ -89,7 +94,7 @@ def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Resu
 
     A model that can't be had by trying again fails the images, and says what to do.
     """
-    digest = claim.model_digest or here.models.shipped.digest
+    digest = claim.model_digest
     try:
         model = here.models.get(digest)
     except ModelUnusable as error:

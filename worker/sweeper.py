@@ -18,10 +18,14 @@ from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from worker.logs import set_up
 from worker.tidying import purge_once, sweep_staging
+from worker.watchdog import guarded
 
 _LONGEST_PAUSE = 30.0
 # A sweep that hangs on a dead connection is left behind after this long.
 _LAST_SECONDS = 0.5
+# A round takes some milliseconds. A statement of it that takes this long is given up, and a round
+# that does, whatever it hangs in, ends the process, which is started afresh.
+_STATEMENT_SECONDS, ROUND_SECONDS = 15.0, 90.0
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +36,8 @@ def serve(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    database, queue = Database(settings.database), CeleryQueue(settings.redis_url)
+    database = Database(settings.database, statement_seconds=_STATEMENT_SECONDS)
+    queue = CeleryQueue(settings.redis_url)
     blobs = open_store(settings, database)
     arguments = (database, queue, blobs, settings, stop)
     sweeping = threading.Thread(target=run, args=arguments, name="sweep", daemon=True)
@@ -50,11 +55,16 @@ def run(
     blobs: LocalBlobs,
     settings: Settings,
     stop: threading.Event,
+    round_seconds: float = ROUND_SECONDS,
 ) -> None:
     """Sweep until ``stop``; the pause doubles while the database or the queue is away."""
     pause = settings.sweep_seconds
     while not stop.is_set():
-        troubles = (sweep_once(database, queue, settings), purge_once(database, blobs, settings))
+        with guarded(round_seconds):
+            troubles = (
+                sweep_once(database, queue, settings),
+                purge_once(database, blobs, settings),
+            )
         trouble = " ".join(filter(None, troubles))
         if trouble:
             pause = min(pause * 2, _LONGEST_PAUSE)

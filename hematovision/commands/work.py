@@ -162,9 +162,8 @@ def _follow(client: http.Client, job_id: int) -> dict[str, Any]:
         task = bar.add_task("Classifying", total=None)
 
         def show(job: dict[str, Any]) -> None:
-            counts = job["counts"]
-            done = counts["received"] - counts["waiting"]
-            bar.update(task, total=counts["received"], completed=done)
+            received = job["counts"]["received"]
+            bar.update(task, total=received, completed=received * job["share_done"])
 
         job: dict[str, Any] = http.follow(client, job_id, show)
     return job
@@ -292,4 +291,4 @@ def retry(job: int, everything: bool, model: str, **where: Any) -> None:
         raise click.UsageError("Failed images are retried with the job's own model. Add --all.")
     verb, body = ("run-again", {"model": model}) if everything else ("retry", None)
     answer = connect(**where).call("POST", f"/jobs/{job}/{verb}", body)
-    click.echo(f"Job {job} is {answer['state']}: {answer['counts']['waiting']:,} images wait.")
+    click.echo(f"Job {job} is {answer['state']}: {answer['left']:,} images wait.")

@@ -300,7 +300,7 @@ def classify(database: Database) -> Classify:
                 claim = jobs.claim(session, shard_id, "worker", 60)
                 assert claim is not None
                 results = {work.image_id: judge(work.image_id) for work in claim.work}
-                jobs.record(session, claim, DIGEST, results)
+                jobs.record(session, claim, claim.model_digest or DIGEST, results)
             with database.writing() as session:
                 jobs.settle(session, claim.job_id)
 

@@ -27,7 +27,7 @@ _SKIPS_SHOWN = 100
 _DONE = {
     "cancel": "The job is cancelled. What was classified is kept.",
     "retry": "The failed images are queued once more.",
-    "run-again": "All images are queued once more.",
+    "run-again": "All images are queued once more. Each result stands until there is a new one.",
 }
 
 
@@ -115,7 +115,7 @@ def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
 
 
 def _gallery(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
-    choices = gallery.choices(job, standing)
+    choices = gallery.choices(standing)
     chosen = _chosen(choices)
     tiles, next_ = gallery.page(session, job.id, chosen, request.args.get("before", ""))
     return {
