@@ -22,8 +22,11 @@ from core.db import utcnow
 from core.people import Role, Token, User
 from core.states import ImageState, JobState, Lane, MakingState, ModelState, ShardState
 from core.tables import Base, enum_of
+from core.trail import AuditEntry, AuditHead
 
 __all__ = [
+    "AuditEntry",
+    "AuditHead",
     "Base",
     "Explanation",
     "Image",

@@ -27,6 +27,7 @@ COMMANDS = {
     "model": ("models", "List, add, activate and roll back models."),
     "plan": ("planning", "Say how many workers a batch needs by a certain time."),
     "user": ("people", "Add and list people, and make their API tokens."),
+    "audit": ("audit", "Check the audit trail, and list what was done."),
     "web": ("service", "Run the web server alone."),
     "worker": ("service", "Run classifying workers alone."),
     "sweep": ("service", "Run the sweep alone."),

@@ -20,6 +20,7 @@ MODULES = {
     "archives",
     "archives.reading",
     "archives.taking",
+    "audit",
     "blobs",
     "bulk",
     "cells",
@@ -48,6 +49,7 @@ MODULES = {
     "states",
     "tables",
     "thumbnails",
+    "trail",
 }
 HEAVY = ("flask", "tensorflow", "keras", "onnxruntime", "numpy", "reportlab", "web", "worker", "ml")
 
