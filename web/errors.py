@@ -1,9 +1,8 @@
 """Every exception becomes a page or JSON here, and nowhere else.
 
-web adds two leaves to the tree of `core.errors`:
+web adds one leaf to the tree of `core.errors`:
 
 HematoVisionError
-├── BadInput       a request that can't be understood or completed as it stands
 └── NotSignedIn    nobody is signed in, or the token is unknown
 """
 
@@ -30,6 +29,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from core.errors import (
     BadArchive,
+    BadInput,
     BlobMissing,
     Conflict,
     HematoVisionError,
@@ -37,13 +37,10 @@ from core.errors import (
     NotFound,
     QueueUnavailable,
     Refused,
+    TooManyAttempts,
 )
 
 _log = logging.getLogger(__name__)
-
-
-class BadInput(HematoVisionError):
-    """What was sent can't be used; the sentence says what to send instead."""
 
 
 class NotSignedIn(HematoVisionError):
@@ -59,6 +56,7 @@ _STATUS: dict[type[HematoVisionError], int] = {
     NotFound: 404,
     BlobMissing: 404,
     Conflict: 409,
+    TooManyAttempts: 429,
     QueueUnavailable: 503,
 }
 _SENTENCES = {
@@ -104,14 +102,17 @@ def _ours(error: HematoVisionError) -> AnyResponse:
     if isinstance(error, NotSignedIn) and not for_api():
         return _to_sign_in(str(error))
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
-    return _answer(status, code_of(error), str(error))
+    answer = _answer(status, code_of(error), str(error))
+    if isinstance(error, TooManyAttempts):
+        answer.headers["Retry-After"] = str(error.seconds)
+    return answer
 
 
 def _to_sign_in(message: str) -> AnyResponse:
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     if wanted != "/":
         flash(message, "info")
-    return redirect(url_for("security.login", next=None if wanted == "/" else wanted))
+    return redirect(url_for("sign_in.show_form", next=None if wanted == "/" else wanted))
 
 
 def _stale_form(_: CSRFError) -> AnyResponse:

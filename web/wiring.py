@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import current_app
 from sqlalchemy.exc import OperationalError
@@ -18,6 +18,7 @@ from core.models import Made
 from core.queue import TaskQueue
 from core.settings import Settings
 from core.states import MakingState
+from web.readings import Readings
 
 _log = logging.getLogger(__name__)
 _KEY = "hematovision"
@@ -31,6 +32,7 @@ class Wiring:
     database: Database
     blobs: BlobStore
     queue: TaskQueue
+    readings: Readings = field(default_factory=Readings)
 
     @property
     def limits(self) -> Limits:

@@ -8,10 +8,11 @@ import pytest
 
 from core.cells import CELL_TYPES
 from core.db import utcnow
+from core.durations import duration
 from core.intake import refusal
 from core.settings import Settings
 from tests.web.conftest import Browser
-from web.formatting import ago, duration, filesize, ink
+from web.formatting import ago, filesize, ink
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 from core import accounts
 from core.db import Database
 from core.states import TokenKind
-from tests.system.browser import chromium, open_page
+from tests.system.browser import chromium, open_page, sign_in
 from tests.web.conftest import Api, Png, content, open_job
 
 A = "a@laboratory.test"
@@ -45,7 +45,7 @@ def page(server: str, database: Database) -> Iterator[Page]:
         user = accounts.find_person(session, A)
         link = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
     with open_page() as opened:
-        opened.goto(f"{server}/sign-in/{link}")
+        sign_in(opened, f"{server}/sign-in/{link}")
         yield opened
 
 

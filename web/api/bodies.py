@@ -6,7 +6,7 @@ from typing import BinaryIO, cast
 
 from flask import request
 
-from web.errors import BadInput
+from core.errors import BadInput
 
 _CHUNK = 256 * 1024
 _BROKE_OFF = "The connection broke off within the file. Send it again."

@@ -7,7 +7,29 @@ from flask import Blueprint
 
 def blueprints() -> list[Blueprint]:
     """Return the blueprints of all pages."""
-    from web.pages import account, images, jobs, models, people, reports, submit, why
+    from web.pages import (
+        account,
+        images,
+        jobs,
+        models,
+        people,
+        reports,
+        second_factor,
+        sign_in,
+        submit,
+        why,
+    )
 
-    modules = (account, images, jobs, models, people, reports, submit, why)
+    modules = (
+        sign_in,
+        account,
+        second_factor,
+        images,
+        jobs,
+        models,
+        people,
+        reports,
+        submit,
+        why,
+    )
     return [module.blueprint for module in modules]

@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from core import accounts, archives, intake, jobs, registry
+from core.errors import BadInput
 from core.jobs import Standing
 from core.models import Job
 from core.reports import PAPERS
 from core.states import ENDED, JobState
 from web import gallery, job_list
 from web.accounts import person
-from web.errors import BadInput
 from web.image_summaries import summarise_tiles
 from web.job_actions import act, submit
 from web.summaries import summarise_job
