@@ -91,7 +91,7 @@ def change_password(database: Database, actor: Actor, user_id: int, password: st
     with database.writing() as session:
         person = _person(session, user_id)
         person.password, person.first_password_until = kept, None
-        _end_trust(session, person, but_for_this_machine=True)
+        end_trust(session, person, but_for_this_machine=True)
         audit.note(session, Action.PASSWORD_CHANGED, actor, f"person {person.id}")
 
 
@@ -106,7 +106,7 @@ def reset_password(database: Database, actor: Actor, user_id: int) -> str:
     with database.writing() as session:
         person = _person(session, user_id)
         person.password, person.first_password_until = kept, _first_password_end()
-        _end_trust(session, person, but_for_this_machine=True)
+        end_trust(session, person, but_for_this_machine=True)
         audit.note(session, Action.PASSWORD_RESET, actor, f"person {person.id}")
     return first
 
@@ -125,7 +125,7 @@ def set_active(session: Session, actor: Actor, user_id: int, *, active: bool) ->
     if person.active == active:
         return person
     person.active = active
-    _end_trust(session, person)
+    end_trust(session, person)
     action = Action.PERSON_REACTIVATED if active else Action.PERSON_DEACTIVATED
     audit.note(session, action, actor, f"person {user_id}")
     return person
@@ -153,7 +153,7 @@ def make_link(session: Session, actor: Actor, person: User, lifetime: dt.timedel
     return f"/sign-in/{secret}"
 
 
-def _end_trust(session: Session, person: User, *, but_for_this_machine: bool = False) -> None:
+def end_trust(session: Session, person: User, *, but_for_this_machine: bool = False) -> None:
     """End all that stands for a person.
 
     The token that `up` keeps for the command line of its own machine hangs on no password: who can

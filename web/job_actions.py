@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from core import accounts, jobs
+from core import accounts, audit, jobs
+from core.audit import Action
 from core.errors import Conflict
 from core.models import Job, User
 from core.settings import Settings
+from web.audit import actor
 from web.wiring import wired
 
 RUN_AGAIN = "run-again"
@@ -38,6 +40,7 @@ def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -
         job = accounts.find_job_to_handle(session, user, job_id)
         try:
             jobs.submit(session, job, wiring.settings, without_missing=without_missing, model=model)
+            audit.note(session, Action.JOB_SUBMITTED, actor(), f"job {job_id}")
         except Conflict:
             if job.submitted_at is None:
                 raise
@@ -56,6 +59,8 @@ def act(user: User, job_id: int, action: str, model: str = "") -> None:
             jobs.run_again(session, job, wiring.settings, model)
         else:
             _ACTIONS[action](session, job, wiring.settings)
+        deed = Action.JOB_CANCELLED if action == "cancel" else Action.JOB_RETRIED
+        audit.note(session, deed, actor(), f"job {job_id}", {"action": action})
     wiring.ring_for_work()
 
 

@@ -13,7 +13,7 @@ from web.errors import NotSignedIn, for_api
 from web.wiring import wired
 
 # All else is closed to strangers, a view that is added tomorrow included.
-_OPEN = {
+OPEN = {
     "sign_in.show_form",
     "sign_in.take_form",
     "sign_in.show_link",
@@ -36,7 +36,7 @@ def connect(app: Flask) -> None:
 
 
 def _require_sign_in() -> Response | None:
-    if request.endpoint is None or request.endpoint in _OPEN:
+    if request.endpoint is None or request.endpoint in OPEN:
         return None
     if caller_or_none() is None:
         if bearer_secret() is None:

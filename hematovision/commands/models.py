@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from core.audit import Action
 from core.cells import cell_type
 from core.scores import read_scores
 from core.settings import Settings
@@ -60,6 +61,14 @@ def _session(*, writing: bool = True) -> Iterator[Session]:
         ) from error
     finally:
         database.dispose()
+
+
+def _note(session: Session, action: Action, moved: Model) -> None:
+    from core import audit
+    from hematovision.operator import operator
+
+    detail = {"state": moved.state.value}
+    audit.note(session, action, operator(), f"model {moved.digest}", detail)
 
 
 @model.command("list")
@@ -153,6 +162,7 @@ def add(folder: Path) -> None:
         raise click.ClickException(str(error)) from error
     with _session() as session:
         added = registry.add(session, facts_of(bundle))
+        _note(session, Action.MODEL_ADDED, added)
         click.echo(f"{registry.title(added)} is in the store; its state is {added.state.value}.")
         if added.state is ModelState.CANDIDATE:
             click.echo(f"Use it with: hematovision model activate {added.digest[:12]}")
@@ -167,6 +177,7 @@ def activate(digest: str, other_classes: bool) -> None:
 
     with _session() as session:
         found = registry.activate(session, digest, other_classes=other_classes)
+        _note(session, Action.MODEL_ACTIVATED, found)
         click.echo(f"{registry.title(found)} is the active model. {_LATER}")
 
 
@@ -177,6 +188,7 @@ def rollback() -> None:
 
     with _session() as session:
         found = registry.roll_back(session)
+        _note(session, Action.MODEL_ROLLED_BACK, found)
         click.echo(f"{registry.title(found)} is the active model again. {_LATER}")
 
 
@@ -188,6 +200,7 @@ def shadow(digest: str) -> None:
 
     with _session() as session:
         found = registry.shadow(session, digest)
+        _note(session, Action.MODEL_STATE_CHANGED, found)
         click.echo(f"{registry.title(found)} is a shadow now; `model list` shows how it agrees.")
 
 
@@ -198,7 +211,9 @@ def candidate(digest: str) -> None:
     from core import registry
 
     with _session() as session:
-        click.echo(f"{registry.title(registry.make_candidate(session, digest))} is a candidate.")
+        found = registry.make_candidate(session, digest)
+        _note(session, Action.MODEL_STATE_CHANGED, found)
+        click.echo(f"{registry.title(found)} is a candidate.")
 
 
 @model.command()
@@ -208,7 +223,9 @@ def retire(digest: str) -> None:
     from core import registry
 
     with _session() as session:
-        click.echo(f"{registry.title(registry.retire(session, digest))} is retired.")
+        found = registry.retire(session, digest)
+        _note(session, Action.MODEL_RETIRED, found)
+        click.echo(f"{registry.title(found)} is retired.")
 
 
 @model.command()

@@ -17,6 +17,7 @@ from core.reports import PAPERS
 from core.states import ENDED, JobState
 from web import gallery, job_list
 from web.accounts import person
+from web.audit import record_reading
 from web.image_summaries import summarise_tiles
 from web.job_actions import act, submit
 from web.summaries import summarise_job
@@ -70,6 +71,7 @@ def show_job(job_id: int) -> str:
         values = _live(session, job, standing)
         if job.state is not JobState.RECEIVING:
             values |= _gallery(session, job, standing)
+    record_reading(job_id)
     return render_template("jobs/show.html", **values)
 
 
@@ -79,6 +81,7 @@ def show_summary(job_id: int) -> str:
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
         values = _live(session, job, jobs.standing(session, job))
+    record_reading(job_id)
     return render_template("jobs/_live.html", **values)
 
 
@@ -88,6 +91,7 @@ def show_gallery(job_id: int) -> str:
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
         values = _gallery(session, job, jobs.standing(session, job))
+    record_reading(job_id)
     return render_template("jobs/_gallery.html", job=job, **values)
 
 

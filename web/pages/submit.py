@@ -9,12 +9,14 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from core import accounts, archives, intake, jobs, registry
+from core import accounts, archives, audit, intake, jobs, registry
+from core.audit import Action
 from core.errors import Refused
 from core.intake import Accepted
 from core.models import Job
 from core.states import JobState
 from web.accounts import person
+from web.audit import actor
 from web.wiring import wired
 
 blueprint = Blueprint("submit", __name__)
@@ -71,4 +73,5 @@ def _submit_one(name: str, accepted: Accepted, model: str) -> int:
         ((image, _),) = jobs.announce(session, job, [entry], 1)
         jobs.receive(session, job, image, accepted)
         jobs.submit(session, job, wiring.settings, without_missing=False, model=model)
+        audit.note(session, Action.JOB_SUBMITTED, actor(), f"job {job.id}")
         return image.id
