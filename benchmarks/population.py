@@ -80,7 +80,7 @@ def _write_people(loader: Loader) -> None:
     people = Base.metadata.tables["user"]
     laboratory = [f"laboratory-{n}@example.org" for n in range(LABORATORY)]
     for id_, email in enumerate([*laboratory, CLINICIAN, ADMINISTRATOR], start=1):
-        row = {"id": id_, "email": email, "active": True, "fs_uniquifier": email}
+        row = {"id": id_, "email": email, "active": True}
         loader.add(people, row | {"password": None, "created_at": BEGAN})
         role = list(RoleName).index(RoleName(email.split("@")[0].split("-")[0])) + 1
         loader.add(roles_users, {"user_id": id_, "role_id": role})

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.db import utcnow
-from core.people import Role, Token, User
+from core.people import Guesses, RecoveryCode, Role, SignIn, Token, User
 from core.states import ImageState, JobState, Lane, MakingState, ModelState, ShardState
 from core.tables import Base, enum_of
 from core.trail import AuditEntry, AuditHead
@@ -31,15 +31,18 @@ __all__ = [
     "Base",
     "Derivative",
     "Explanation",
+    "Guesses",
     "Image",
     "Job",
     "LooseBlob",
     "Made",
     "Model",
     "Prediction",
+    "RecoveryCode",
     "Report",
     "Role",
     "Shard",
+    "SignIn",
     "Store",
     "Token",
     "User",

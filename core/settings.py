@@ -30,6 +30,14 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
+class TotpRule(StrEnum):
+    """Who must have a second factor to sign in with a password; everybody else may."""
+
+    NONE = "none"
+    ADMINISTRATORS = "administrators"
+    ALL = "all"
+
+
 class Settings(BaseSettings):
     """All that can be set. Frozen: a process reads it once, where it is wired."""
 
@@ -69,6 +77,16 @@ class Settings(BaseSettings):
         "in digits, localhost and the machine's own name need not be listed.",
     )
     secure_cookies: bool = Field(False, description="Send cookies over HTTPS only; on behind TLS.")
+    session_hours: float = Field(
+        12, gt=0, description="A person signs in anew after so many hours."
+    )
+    session_idle_minutes: float = Field(
+        60, gt=0, description="A person who did nothing for so many minutes signs in anew."
+    )
+    require_totp: TotpRule = Field(
+        TotpRule.NONE,
+        description="Who must have a second factor: none, administrators or all.",
+    )
     trusted_proxies: int = Field(0, ge=0, description="Reverse proxies in front of the web server.")
     workers: int = Field(0, ge=0, description="Worker processes on this machine; 0: one a core.")
     threads: int = Field(0, ge=0, description="Cores of one worker process; 0: shared out evenly.")

@@ -110,7 +110,19 @@ class ModelState(StrEnum):
 
 
 class TokenKind(StrEnum):
-    """What a token opens: the API, or a browser session."""
+    """What a token is for.
+
+    api       opens the API, for a program
+    machine   opens the API, for the command line of the machine that runs `up`
+    sign_in   opens a browser session, once
+    code      a password was right; with the code of the second factor it opens a session, once
+    """
 
     API = "api"
+    MACHINE = "machine"
     SIGN_IN = "sign_in"
+    CODE = "code"
+
+
+# Who holds one of these is let in to the API.
+API_TOKENS = frozenset({TokenKind.API, TokenKind.MACHINE})

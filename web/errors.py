@@ -3,7 +3,6 @@
 web adds two leaves to the tree of `core.errors`:
 
 HematoVisionError
-├── BadInput         a request that can't be understood or completed as it stands
 ├── TooManyRequests  more in a minute than one person, or all together, may make
 └── NotSignedIn      nobody is signed in, or the token is unknown
 """
@@ -31,6 +30,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from core.errors import (
     BadArchive,
+    BadInput,
     BlobDamaged,
     BlobMissing,
     Conflict,
@@ -43,15 +43,12 @@ from core.errors import (
     QuotaExceeded,
     Refused,
     StoreAway,
+    TooManyAttempts,
     TooManyJobs,
 )
 from core.outages import trouble_of
 
 _log = logging.getLogger(__name__)
-
-
-class BadInput(HematoVisionError):
-    """What was sent can't be used; the sentence says what to send instead."""
 
 
 class TooManyRequests(HematoVisionError):
@@ -132,7 +129,7 @@ def _ours(error: HematoVisionError) -> AnyResponse:
         return _to_sign_in(str(error))
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
     answer = _answer(status, code_of(error), str(error))
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, TooManyAttempts | TooManyRequests):
         answer.headers["Retry-After"] = str(error.seconds)
     return answer
 
@@ -141,7 +138,7 @@ def _to_sign_in(message: str) -> AnyResponse:
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     if wanted != "/":
         flash(message, "info")
-    return redirect(url_for("security.login", next=None if wanted == "/" else wanted))
+    return redirect(url_for("sign_in.show_form", next=None if wanted == "/" else wanted))
 
 
 def _stale_form(_: CSRFError) -> AnyResponse:

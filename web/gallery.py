@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from core import jobs
 from core.cells import cell_type
+from core.errors import BadInput
 from core.intake import one_line
 from core.jobs import ClassCount, Standing
 from core.models import Image
 from core.outcomes import MARKS, Outcome
 from core.states import ImageState
 from web.cursors import after_image, read_image_cursor, read_position
-from web.errors import BadInput
 
 PAGE = 60
 LARGEST_PAGE = 500

@@ -11,9 +11,9 @@ import time
 from flask import Flask, Response, g, request
 from flask_wtf.csrf import CSRFProtect
 
+from core.errors import BadInput
 from core.settings import Settings
-from web.errors import BadInput
-from web.sign_in import bearer_secret
+from web.accounts import bearer_secret
 
 _log = logging.getLogger("web.requests")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import current_app
 from sqlalchemy.exc import OperationalError
@@ -20,6 +20,7 @@ from core.models import Made
 from core.queue import TaskQueue
 from core.settings import Settings
 from core.states import MakingState
+from web.readings import Readings
 
 _log = logging.getLogger(__name__)
 _KEY = "hematovision"
@@ -33,6 +34,7 @@ class Wiring:
     database: Database
     blobs: BlobStore
     queue: TaskQueue
+    readings: Readings = field(default_factory=Readings)
 
     @property
     def limits(self) -> Limits:

@@ -247,7 +247,7 @@ def test_an_empty_list_of_models_has_no_active_one(url: str, opened: Database) -
 
 
 def _fill(session: Session) -> None:
-    session.add(User(id=1, email="a@example.org", fs_uniquifier="a"))
+    session.add(User(id=1, email="a@example.org"))
     session.add(Model(digest="d", name="n", version="1", classes=["x"]))
     session.flush()
     session.add(Job(id=1, owner_id=1, name="j"))

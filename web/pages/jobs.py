@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from core import accounts, folders, intake, jobs
+from core.errors import BadInput
 from core.jobs import Standing
 from core.models import Job
 from core.reports import PAPERS
 from core.states import ENDED, JobState
 from web import gallery, job_list
 from web.accounts import person
-from web.errors import BadInput
+from web.audit import record_reading
 from web.image_summaries import summarise_tiles
 from web.job_actions import act, models_for, submit
 from web.summaries import summarise_job, summarise_skip
@@ -72,6 +73,7 @@ def show_job(job_id: int) -> str:
         values |= _skips(session, job)
         if job.state is not JobState.RECEIVING:
             values |= _gallery(session, job, standing)
+    record_reading(job_id)
     return render_template("jobs/show.html", **values)
 
 
@@ -86,6 +88,7 @@ def show_summary(job_id: int) -> str:
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
         values = _live(session, job, jobs.standing(session, job))
+    record_reading(job_id)
     return render_template("jobs/_live.html", **values)
 
 
@@ -95,6 +98,7 @@ def show_gallery(job_id: int) -> str:
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
         values = _gallery(session, job, jobs.standing(session, job))
+    record_reading(job_id)
     return render_template("jobs/_gallery.html", job=job, **values)
 
 
