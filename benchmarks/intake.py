@@ -37,7 +37,8 @@ from core import accounts
 from core.db import Database
 from core.states import TokenKind
 from hematovision.archive import send
-from hematovision.client import Client, LocalFile, collect, connection, upload
+from hematovision.client import Client, connection, upload
+from hematovision.collecting import LocalFile, collect
 from web.accounts import add_user
 
 VISITOR = "visitor@laboratory.test"

@@ -38,7 +38,8 @@ from core.errors import BlobMissing
 from core.models import Image, Job
 from core.states import ImageState, JobState
 from hematovision.archive import send
-from hematovision.client import Client, LocalFile, collect, connection, upload
+from hematovision.client import Client, connection, upload
+from hematovision.collecting import LocalFile, collect
 
 WAYS = ("single bodies", "one tar", "submit")
 # More than the reserve that intake leaves free; what holds nothing is not copied.

@@ -45,8 +45,23 @@ def has_role(user: User, *roles: RoleName) -> bool:
 
 def visible_jobs(user: User) -> Select[Job]:
     """Return the query for the jobs this person may see; every page starts from it."""
-    query = select(Job)
+    query = select(Job).where(Job.deleted_at.is_(None))
     return query if has_role(user, *_SEES_ALL) else query.where(Job.owner_id == user.id)
+
+
+def deleted_jobs(user: User) -> Select[Job]:
+    """Return the query for the deleted jobs that this person may restore."""
+    query = select(Job).where(Job.deleted_at.is_not(None), Job.purge_at.is_not(None))
+    everything = has_role(user, RoleName.ADMINISTRATOR)
+    return query if everything else query.where(Job.owner_id == user.id)
+
+
+def find_deleted_job(session: Session, user: User, job_id: int) -> Job:
+    """Return a deleted job that this person may restore. Raises `NotFound`."""
+    job = session.scalars(deleted_jobs(user).where(Job.id == job_id)).first()
+    if job is None:
+        raise NotFound("There is no such deleted job, or it is not yours to restore.")
+    return job
 
 
 def find_job(session: Session, user: User, job_id: int) -> Job:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -16,6 +18,7 @@ from sqlalchemy import (
     Engine,
     create_engine,
     event,
+    make_url,
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -172,6 +175,18 @@ def _prepare_sqlite(engine: Engine) -> None:
     def begin(connection: Connection) -> None:
         writing = connection.get_execution_options().get("hematovision_writing", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def close_to_others(url: str) -> None:
+    """Let nobody but its owner read a SQLite file, which may have been made without that care.
+
+    A group that may write keeps what it has: somebody meant it to.
+    """
+    file = make_url(url).database if url.startswith("sqlite") else None
+    for path in (Path(f"{file}{end}") for end in ("", "-wal", "-shm") if file):
+        with suppress(FileNotFoundError, PermissionError):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            path.chmod(mode & (0o770 if mode & stat.S_IWGRP else 0o700))
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):

@@ -6,6 +6,8 @@ HematoVisionError                 message is a sentence for the person, safe to 
 ├── NotAllowed                    this person may not do that
 ├── Conflict                      not in this state
 ├── Refused                       an upload that is not accepted; carries a code
+├── QuotaExceeded                 more than this person, or all together, may keep
+├── TooManyJobs                   more than this person, or all together, may have open
 ├── BadArchive                    an archive that can't be read, or no further
 ├── BlobMissing                   the bytes behind a key are gone
 ├── BlobDamaged                   the bytes behind a key are not those that were kept
@@ -48,6 +50,14 @@ class Refused(HematoVisionError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class QuotaExceeded(HematoVisionError):
+    """There is no room left for what was sent; the sentence says how much is used and allowed."""
+
+
+class TooManyJobs(HematoVisionError):
+    """As many jobs are open as may be."""
 
 
 class BadArchive(HematoVisionError):

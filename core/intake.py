@@ -34,13 +34,15 @@ REASONS = {
     "truncated": "The image can't be shown: its data is damaged. Export the file again.",
     "animated": "The file holds several pictures. Send each picture as a file of its own.",
     "changed": "The bytes that arrived are not those that were announced. Send the file again.",
+    "let_go": "Equal bytes were deleted while the file arrived. Send the file again.",
     "not_received": "The file never arrived. Send it in a new job.",
     "outside": "Its name leads out of the archive. Pack the folder itself.",
     "special": "This is a link or a special file. Put the file itself into the archive.",
     "encrypted": "The file is locked by a password. Pack the archive without one.",
     "packed": "The file is packed in a way that is not read here. Pack an ordinary .zip.",
     "corrupt": "The archive is damaged at this file. Pack it again and send it to the same job.",
-    "nested": "This is an archive within the archive. Send it by itself.",
+    "bomb": "The file unpacks to more than {limit} times its size. Send it by itself.",
+    "nested": "This is an archive. Send it by itself.",
 }
 
 
@@ -140,16 +142,6 @@ def _examine(file: BinaryIO, sha256: str, size: int, limits: Limits) -> Accepted
     return Accepted(sha256, size, kind, width, height)
 
 
-def is_image_name(name: str) -> bool:
-    """Say whether a file of a folder or an archive is meant to be sent, by its path in there.
-
-    Hidden files are the desktop's own, also those that are named like images.
-    """
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in {"", "."}]
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return name.lower().endswith(SUFFIXES) and not hidden
-
-
 def one_line(text: str) -> str:
     """Return text fit for showing on one line and for storing: nothing in it acts on the rest.
 
@@ -162,11 +154,22 @@ def one_line(text: str) -> str:
 def clean_name(name: str) -> str:
     """Return a file's name fit for showing and for exports: relative, one line, not too long.
 
-    Path steps upwards are dropped. A name that is too long loses its middle.
+    Path steps upwards are dropped. A name that is too long has its middle replaced by a digest of
+    the whole, so that two of them stay two. Letters and their accents are joined.
     """
     parts = [part.strip() for part in one_line(name).replace("\\", "/").split("/")]
     cleaned = "/".join(p for p in parts if p not in {"", ".", ".."}) or "unnamed"
+    cleaned = unicodedata.normalize("NFC", cleaned)
     if len(cleaned) > LONGEST_NAME:
-        half = (LONGEST_NAME - 1) // 2
-        cleaned = cleaned[:half] + "…" + cleaned[-half:]
+        digest = hashlib.blake2s(cleaned.encode(), digest_size=4).hexdigest()
+        ends = LONGEST_NAME - len(digest) - 2
+        cleaned = f"{cleaned[: ends // 2]}…{digest}…{cleaned[-(ends - ends // 2) :]}"
     return cleaned
+
+
+def name_apart(name: str, mark: str) -> str:
+    """Return a cleaned name with a mark before its suffix, to tell its file from a namesake."""
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or "/" in suffix:
+        stem, dot, suffix = name, "", ""
+    return clean_name(f"{stem} ({mark}){dot}{suffix}")

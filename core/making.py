@@ -1,7 +1,7 @@
-"""What is made when somebody asks for it, a report or an explanation: from the wish to its bytes.
+"""What is made when somebody asks for it, such as a report: from the wish to its bytes.
 
 It has the same lease and fence as a shard. What can be wished for, and what comes of it, is said in
-`core.reports` and `core.explanations`.
+`core.reports`, `core.explanations` and `core.derivatives`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from sqlalchemy.orm import Session
 
 from core.db import clock, utcnow
 from core.errors import LeaseLost
-from core.models import Explanation, Made, Report
-from core.queue import EXPLAIN, REPORT, TaskQueue
+from core.models import Derivative, Explanation, Made, Report
+from core.queue import DERIVE, EXPLAIN, REPORT, TaskQueue
 from core.states import Lane, MakingState
 
-# Of each kind the task that makes it, and its lane: somebody sits and waits for an explanation.
+# The task that makes each kind, and its lane: nobody watches the page while a report is made.
 BELLS: dict[type[Made], tuple[str, Lane]] = {
     Report: (REPORT, Lane.REPORTS),
     Explanation: (EXPLAIN, Lane.INTERACTIVE),
+    Derivative: (DERIVE, Lane.INTERACTIVE),
 }
 
 

@@ -30,7 +30,11 @@ class Role(Base):
 
 
 class User(Base):
-    """A person. ``password`` is an argon2 hash; ``fs_uniquifier`` changes to end all sessions."""
+    """A person. ``password`` is an argon2 hash; ``fs_uniquifier`` changes to end all sessions.
+
+    One who was deleted is erased at ``erase_at``, and their jobs go to the person ``heir_id``, or
+    are deleted where that is None: see `core.erasure`.
+    """
 
     __tablename__ = "user"
 
@@ -40,6 +44,9 @@ class User(Base):
     active: Mapped[bool] = mapped_column(default=True)
     fs_uniquifier: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
+    erase_at: Mapped[dt.datetime | None]
+    erased_at: Mapped[dt.datetime | None]
+    heir_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     roles: Mapped[list[Role]] = relationship(secondary=roles_users, lazy="selectin")
 
 

@@ -18,6 +18,7 @@ from core.states import Lane
 CLASSIFY = "hematovision.classify_shard"
 REPORT = "hematovision.make_report"
 EXPLAIN = "hematovision.explain_image"
+DERIVE = "hematovision.derive_image"
 _AWAY = "The queue does not answer; the work is kept."
 
 

@@ -1,6 +1,6 @@
 """How much room is left on the disks, and how much of it is kept for the work under way.
 
-What is taken in needs room again when it is judged: rows, thumbnails, reports, the queue's log. So
+What is taken in needs room again when it is judged: rows, copies, reports, the queue's log. So
 intake stops while there is still some, and work goes on.
 """
 

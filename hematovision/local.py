@@ -40,8 +40,6 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         ConfigurationError: the data folder is in use, the port is taken, or no Redis-compatible
             server can be found.
     """
-    # File names may hold patient data: all that is made here, by the programs too, is its owner's.
-    os.umask(0o077)
     durable.make_folder(settings.data)
     with _sole_user(settings) as lock, _socket_folder(settings.data) as sockets:
         _require_free_port(settings)

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
-from core.db import Database
+from core.db import Database, close_to_others
 from core.errors import DatabaseTrouble
 from core.outages import SENTENCES
 
@@ -64,6 +64,7 @@ def upgrade(database_url: str, revision: str = "head") -> None:
         database.dispose()
     _refuse_newer(ScriptDirectory.from_config(config(database_url)), present)
     command.upgrade(config(database_url), revision)
+    close_to_others(database_url)
 
 
 def downgrade(database_url: str, revision: str) -> None:

@@ -3,8 +3,9 @@
 web adds two leaves to the tree of `core.errors`:
 
 HematoVisionError
-├── BadInput       a request that can't be understood or completed as it stands
-└── NotSignedIn    nobody is signed in, or the token is unknown
+├── BadInput         a request that can't be understood or completed as it stands
+├── TooManyRequests  more in a minute than one person, or all together, may make
+└── NotSignedIn      nobody is signed in, or the token is unknown
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ from core.errors import (
     NotAllowed,
     NotFound,
     QueueUnavailable,
+    QuotaExceeded,
     Refused,
     StoreAway,
+    TooManyJobs,
 )
 from core.outages import trouble_of
 
@@ -49,6 +52,14 @@ _log = logging.getLogger(__name__)
 
 class BadInput(HematoVisionError):
     """What was sent can't be used; the sentence says what to send instead."""
+
+
+class TooManyRequests(HematoVisionError):
+    """Nothing was done; it may be asked for again in ``seconds``."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"These are too many requests. Nothing was done; go on in {seconds} s.")
+        self.seconds = seconds
 
 
 class NotSignedIn(HematoVisionError):
@@ -65,6 +76,9 @@ _STATUS: dict[type[HematoVisionError], int] = {
     BlobMissing: 404,
     BlobDamaged: 404,
     Conflict: 409,
+    TooManyJobs: 409,
+    QuotaExceeded: 413,
+    TooManyRequests: 429,
     DatabaseTrouble: 503,
     QueueUnavailable: 503,
     StoreAway: 503,
@@ -117,7 +131,10 @@ def _ours(error: HematoVisionError) -> AnyResponse:
     if isinstance(error, NotSignedIn) and not for_api():
         return _to_sign_in(str(error))
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
-    return _answer(status, code_of(error), str(error))
+    answer = _answer(status, code_of(error), str(error))
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(error.seconds)
+    return answer
 
 
 def _to_sign_in(message: str) -> AnyResponse:

@@ -14,6 +14,7 @@ from core import accounts, outcomes
 from core.accounts import RoleName
 from core.cells import NOTICE
 from core.db import utcnow
+from core.quotas import amount
 from core.settings import Settings
 from core.states import JobState
 from web.accounts import Account
@@ -33,10 +34,11 @@ def connect(app: Flask, settings: Settings) -> None:
     """Register the filters and what every page shows."""
     filters: dict[str, Callable[..., object]] = {
         "ago": ago,
+        "day": day,
         "thousands": lambda number: f"{number:,}",
         "percent": lambda share: f"{share * 100:.1f} %",
         "duration": duration,
-        "filesize": filesize,
+        "filesize": amount,
         "moment": moment,
         "ink": ink,
     }
@@ -103,14 +105,14 @@ def duration(seconds: float | None, parts: int = 2) -> str:
     return " ".join(words[:parts])
 
 
-def filesize(count: int) -> str:
-    """Return a number of bytes in the unit that fits, each 1024 of the one before."""
-    size = float(count)
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GB"
+def day(value: str | dt.datetime | None) -> Markup:
+    """Return the day of a time to come, the exact time on hover."""
+    when = moment(value)
+    if when is None:
+        return Markup("&ndash;")
+    exact = when.strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = when.strftime("%Y-%m-%d")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(when.isoformat(), exact, text)
 
 
 def ink(colour: str) -> str:

@@ -83,6 +83,9 @@ def _add_headers(response: Response) -> Response:
         response.headers.setdefault(name, value)
     # What a person sees must not stay in a shared computer's cache after signing out.
     response.headers.setdefault("Cache-Control", "no-store")
+    if request.endpoint == "security.logout":
+        # Pictures are kept, to be shown again only after asking. Browsers heed this over HTTPS.
+        response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
 

@@ -15,6 +15,7 @@ from gunicorn.app.base import BaseApplication
 from core.db import Database
 from core.errors import ConfigurationError
 from core.installation import open_store
+from core.memory import share_heaps
 from core.queue import CeleryQueue
 from core.settings import Settings
 from web import create_app, require_secret
@@ -96,6 +97,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Wire one process."""
+        share_heaps()
         settings = self._settings
         database = Database(settings.database)
         return create_app(

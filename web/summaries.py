@@ -12,8 +12,12 @@ from sqlalchemy.orm import Session
 from core import jobs
 from core.cells import cell_type
 from core.db import utcnow
+from core.folders import SKIPS, Skip
+from core.intake import clean_name
 from core.jobs import ClassCount, Counts, Standing
 from core.models import Job, Model, Report
+from core.settings import Settings
+from web.wiring import wired
 
 Summary = dict[str, Any]
 
@@ -38,7 +42,7 @@ def summarise_job(job: Job, standing: Standing) -> Summary:
 
 
 def _job(job: Job, counts: Counts) -> Summary:
-    now = utcnow()
+    now, settings = utcnow(), wired().settings
     speed, left = jobs.images_per_second(job, counts, now), jobs.seconds_left(job, counts, now)
     return {
         "id": job.id,
@@ -47,11 +51,14 @@ def _job(job: Job, counts: Counts) -> Summary:
         "state": job.state.value,
         "lane": job.lane.value,
         "owner": job.owner.email,
-        "created_at": _time(job.created_at),
-        "submitted_at": _time(job.submitted_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
+        "created_at": time_of(job.created_at),
+        "submitted_at": time_of(job.submitted_at),
+        "started_at": time_of(job.started_at),
+        "finished_at": time_of(job.finished_at),
         "model": _model(job.model),
+        "bytes": job.bytes,
+        "deleted_on": time_of(jobs.end_of_retention(job, settings.retention_days)),
+        "pictures": _pictures(job, settings),
         "counts": _counts(counts),
         "share_done": round(counts.share_done, 4),
         "images_per_second": round(speed, 2) if speed is not None else None,
@@ -65,6 +72,16 @@ def _model(model: Model | None) -> Summary | None:
     if model is None:
         return None
     return {"name": model.name, "version": model.version, "digest": model.digest}
+
+
+def _pictures(job: Job, settings: Settings) -> Summary:
+    """Return until when a job's pictures can be kept, when they are deleted by rule, or were."""
+    rule = jobs.end_of_retention(job, settings.picture_retention_days)
+    return {
+        "kept_until": time_of(job.pictures_until),
+        "deleted_on": time_of(None if job.pictures_gone_at else rule),
+        "gone_at": time_of(job.pictures_gone_at),
+    }
 
 
 def _counts(counts: Counts) -> dict[str, int]:
@@ -110,5 +127,11 @@ def summarise_report(report: Report) -> Summary:
     }
 
 
-def _time(value: dt.datetime | None) -> str | None:
+def summarise_skip(one: Skip) -> Summary:
+    """Return a file that was skipped, and why, for programs and for people."""
+    return {"name": clean_name(one.name), "reason": one.reason, "message": SKIPS[one.reason]}
+
+
+def time_of(value: dt.datetime | None) -> str | None:
+    """Return a time as programs read it."""
     return value.isoformat() if value else None

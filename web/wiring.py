@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flask import current_app
@@ -50,6 +51,11 @@ class Wiring:
     def require_room(self, size: int = 0) -> None:
         """Raise `NoSpace` unless so many bytes may be taken in; work goes on below the reserve."""
         room(self.settings).require(size)
+
+    def let_go(self, hashes: Iterable[str]) -> None:
+        """Have bytes deleted that were kept for a row which was then not written."""
+        with self.database.writing() as session:
+            jobs.note_loose(session, map(image_key, hashes))
 
     def ring_for_work(self) -> None:
         """Ring for shards that now wait, after the commit that made them.

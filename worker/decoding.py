@@ -1,4 +1,4 @@
-"""Stored bytes → pixels, a batch ahead of the network."""
+"""Stored bytes → pixels, a batch ahead of the network, and the copies that people look at."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from typing import TypeVar
 from core.blobs import BlobStore, sound_image
 from core.errors import BlobDamaged, BlobMissing
 from core.jobs import Failure, Work
+from core.memory import give_back
 from ml.bundle import Metadata
-from ml.images import UnreadableImage
-from ml.reading import Reading, read
+from ml.images import UnreadableImage, decode
+from ml.reading import Reading, see
+from worker.deriving import keep_copies
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
 # take some 20 MB while they are decoded, 50 million some 600 MB.
 LARGE_PIXELS = 2_000_000
+# One for the whole process: between two batches it may take a small job's shard aside.
+_one_large = threading.Lock()
 _MISSING = Failure("missing", "The stored image is gone. Send the file again in a new job.")
 _DAMAGED = Failure("damaged", "The image data can't be read. Export the file again.")
 
@@ -26,11 +30,13 @@ Result = TypeVar("Result")
 
 
 class Decoder:
-    """Reads one image as a bundle's network wants it; safe to call from several threads."""
+    """Reads one image as a bundle's network wants it; safe to call from several threads.
+
+    Its copies for people are kept on the way, while its pixels are at hand.
+    """
 
     def __init__(self, blobs: BlobStore, metadata: Metadata, max_pixels: int) -> None:
         self._blobs, self._metadata, self._max_pixels = blobs, metadata, max_pixels
-        self._large = threading.Lock()
 
     def __call__(self, work: Work) -> Reading | Failure:
         """What the network sees of the image, or why there is nothing.
@@ -47,8 +53,10 @@ class Decoder:
         """What the network sees of the image whose bytes `fetch` gave."""
         if data is not None:
             return self._read(work, data)
-        with self._large:
-            return self._read(work, self._get(work))
+        with _one_large:
+            reading = self._read(work, self._get(work))
+            give_back()
+        return reading
 
     def _get(self, work: Work) -> bytes | Failure:
         try:
@@ -63,8 +71,9 @@ class Decoder:
         if isinstance(data, Failure):
             return data
         try:
-            shape, steps = self._metadata.shape, self._metadata.preprocessing
-            return read(data, shape, steps, self._max_pixels)
+            image = decode(data, self._max_pixels)
+            keep_copies(self._blobs, work.sha256, image)
+            return see(image, self._metadata.shape, self._metadata.preprocessing)
         except UnreadableImage as error:
             return Failure(error.code[:40], str(error)[:400])
         except Exception as error:

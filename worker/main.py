@@ -9,9 +9,11 @@ from pathlib import Path
 
 from core.errors import ConfigurationError
 from core.settings import Settings
-from ml.bundle import Bundle
+from ml.bundle import Bundle, default_bundle_path
 from ml.errors import MlError
 from ml.inference import gpu_possible
+from ml.signing import require_trusted, trusted_keys
+from ml.trial import try_apart
 from worker import logs
 from worker.app import Shape, create_app
 from worker.process import bundle_path
@@ -70,8 +72,15 @@ def gpu_expected() -> bool:
 
 
 def _require_bundle(settings: Settings) -> None:
-    """Fail here and in words rather than in every process, over and over."""
+    """Fail here and in words rather than in every process, over and over.
+
+    A bundle that the settings name is tried as one that is added; the program's own was tested.
+    """
     try:
-        Bundle.load(bundle_path(settings))
+        bundle = Bundle.load(bundle_path(settings))
+        trusted = trusted_keys(settings.trusted_model_keys)
+        if bundle.path != default_bundle_path():
+            require_trusted(bundle, trusted)
+            try_apart(bundle.path)
     except MlError as error:
         raise ConfigurationError(f"The model can't be used. {error}") from error

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,8 @@ from core.blobs import BlobStore
 from core.registry import Facts
 from ml.bundle import Bundle, BundleError
 from ml.inference import Classifier, load_classifier
+from ml.signing import SignatureInvalid, require_trusted, signer
+from ml.trial import check_answers, check_metadata
 from worker.packing import ModelUnusable, fetch, keep
 
 # The active one and a shadow, or the one that some older job was given to.
@@ -48,21 +50,34 @@ class Model:
 
 
 def open_model(bundle: Bundle, threads: int) -> Model:
-    """Load a bundle's network, ready to run on the best device there is."""
-    return Model(load_classifier(bundle, threads=threads))
+    """Load a bundle's network, ready to run on the best device there is.
+
+    Raises:
+        BundleUnfit: it does not give what is asked of it.
+    """
+    check_metadata(bundle.metadata)
+    classifier = load_classifier(bundle, threads=threads)
+    check_answers(classifier)
+    return Model(classifier)
 
 
 class ModelStore:
     """Gives models by their digest, and keeps the last `MOST_LOADED` that were asked for loaded.
 
     ``shipped`` is there at once; others are unpacked from the blob store into ``cache``, where all
-    processes of this machine find them.
+    processes of this machine find them. Where keys are ``trusted``, one must have signed them.
     """
 
     def __init__(
-        self, blobs: BlobStore, cache: Path, shipped: Bundle, load: Callable[[Bundle], Model]
+        self,
+        blobs: BlobStore,
+        cache: Path,
+        shipped: Bundle,
+        load: Callable[[Bundle], Model],
+        trusted: Collection[str] = (),
     ) -> None:
         self.shipped = shipped
+        self._trusted = trusted
         self._blobs, self._cache, self._load = blobs, cache, load
         # The last one used stands last.
         self._loaded: dict[str, Model] = {}
@@ -77,13 +92,14 @@ class ModelStore:
         """Return a model, ready to judge.
 
         Raises:
-            ModelUnusable: its bundle is missing, damaged, or no network can be made of it.
+            ModelUnusable: its bundle is missing, damaged, not signed by whom it should be, or no
+                network can be made of it.
             OSError: the store or the disk does not answer; trying again later may help.
         """
         with self._lock:
             model = self._loaded.pop(digest, None)
             if model is None:
-                bundle = self._find(digest)
+                bundle = self._trust(self._find(digest))
                 while len(self._loaded) >= MOST_LOADED:
                     del self._loaded[next(iter(self._loaded))]
                 model = self._open(bundle)
@@ -98,6 +114,14 @@ class ModelStore:
             if unpacked.digest == digest:
                 return unpacked
         return self._unpack(digest)
+
+    def _trust(self, bundle: Bundle) -> Bundle:
+        if bundle is not self.shipped:
+            try:
+                require_trusted(bundle, self._trusted)
+            except SignatureInvalid as error:
+                raise ModelUnusable(f"{error} Ask an administrator to add it signed.") from error
+        return bundle
 
     def _unpack(self, digest: str) -> Bundle:
         """Unpack aside and rename: of several processes that do so at once, one wins."""
@@ -148,7 +172,7 @@ def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:
 
 
 def facts_of(bundle: Bundle) -> Facts:
-    """Return what the list of models says of a bundle."""
+    """Return what the list of models says of a bundle. Raises `SignatureInvalid`."""
     said = bundle.metadata
     shown: dict[str, Any] = {
         "shape": [said.shape.height, said.shape.width],
@@ -165,4 +189,5 @@ def facts_of(bundle: Bundle) -> Facts:
         classes=said.classes,
         scores=dict(said.scores),
         shown=shown,
+        signed_by=signer(bundle),
     )

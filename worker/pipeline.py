@@ -28,6 +28,7 @@ from worker.lease import Lease, kept
 from worker.models import Model
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
+from worker.showing import complete_copies
 
 # So many images at a time stay within a core's cache; larger batches are slower on a CPU
 # (`benchmarks.layouts`). A GPU wants more of them; how many has not been measured yet.
@@ -79,6 +80,7 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
         return
     _note(here, claim, results, time.monotonic() - started)
     _go_on(here, claim)
+    complete_copies(here, [w for w in claim.work if isinstance(results[w.image_id], Verdict)])
     _follow(here, claim, results, shadows)
 
 

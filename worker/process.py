@@ -19,9 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.blobs import BlobStore
 from core.db import Database
 from core.installation import open_store
+from core.memory import share_heaps
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
+from ml.signing import trusted_keys
 from worker.fleet import Badge, Heartbeat, Tally
 from worker.models import Model, ModelStore, introduce, open_model
 from worker.packing import ModelUnusable
@@ -62,6 +64,7 @@ def bundle_path(settings: Settings) -> Path:
 
 def open_process(settings: Settings, threads: int) -> WorkerProcess:
     """Open everything this process works with; its models are loaded when they are asked for."""
+    share_heaps()
     # Images are read side by side, each by one thread.
     cv2.setNumThreads(1)
     shipped = Bundle.load(bundle_path(settings))
@@ -74,7 +77,11 @@ def open_process(settings: Settings, threads: int) -> WorkerProcess:
         blobs=blobs,
         queue=CeleryQueue(settings.redis_url),
         models=ModelStore(
-            blobs, settings.unpacked_models, shipped, lambda bundle: open_model(bundle, threads)
+            blobs,
+            settings.unpacked_models,
+            shipped,
+            lambda bundle: open_model(bundle, threads),
+            trusted_keys(settings.trusted_model_keys),
         ),
         decoders=max(1, min(threads, _MOST_DECODERS)),
     )

@@ -9,6 +9,7 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import jobs
+from core.blobs import LocalBlobs
 from core.db import Database
 from core.errors import QueueUnavailable
 from core.installation import open_store
@@ -16,7 +17,7 @@ from core.outages import trouble_of
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from worker.logs import set_up
-from worker.tidying import tidy
+from worker.tidying import purge_once, sweep_staging
 
 _LONGEST_PAUSE = 30.0
 # A sweep that hangs on a dead connection is left behind after this long.
@@ -32,22 +33,29 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database, queue = Database(settings.database), CeleryQueue(settings.redis_url)
-    arguments = (database, queue, settings, stop)
+    blobs = open_store(settings, database)
+    arguments = (database, queue, blobs, settings, stop)
     sweeping = threading.Thread(target=run, args=arguments, name="sweep", daemon=True)
     sweeping.start()
-    blobs = open_store(settings, database)
-    threading.Thread(target=tidy, args=(blobs, stop), name="tidy", daemon=True).start()
+    threading.Thread(target=sweep_staging, args=(blobs, stop), name="tidy", daemon=True).start()
     log.info("The sweep runs every %g s.", settings.sweep_seconds)
     stop.wait()
     sweeping.join(_LAST_SECONDS)
     log.info("The sweep has ended.")
 
 
-def run(database: Database, queue: TaskQueue, settings: Settings, stop: threading.Event) -> None:
+def run(
+    database: Database,
+    queue: TaskQueue,
+    blobs: LocalBlobs,
+    settings: Settings,
+    stop: threading.Event,
+) -> None:
     """Sweep until ``stop``; the pause doubles while the database or the queue is away."""
     pause = settings.sweep_seconds
     while not stop.is_set():
-        trouble = sweep_once(database, queue, settings)
+        troubles = (sweep_once(database, queue, settings), purge_once(database, blobs, settings))
+        trouble = " ".join(filter(None, troubles))
         if trouble:
             pause = min(pause * 2, _LONGEST_PAUSE)
             log.warning("%s Trying again in %.0f s.", trouble, pause)

@@ -12,8 +12,8 @@ from celery.signals import (
     worker_ready,
 )
 
-from core.queue import CLASSIFY, EXPLAIN, REPORT
-from worker import app, explaining, pipeline, report
+from core.queue import CLASSIFY, DERIVE, EXPLAIN, REPORT
+from worker import app, explaining, pipeline, report, showing
 from worker.hearing import watch
 from worker.logs import quieten
 from worker.process import Held
@@ -63,3 +63,9 @@ def make_report(report_id: int) -> None:
 def explain_image(explanation_id: int) -> None:
     """Say why one image was judged as it was, unless that is said or another says it."""
     explaining.explain_image(_held.get(), explanation_id)
+
+
+@shared_task(name=DERIVE)  # type: ignore[untyped-decorator]
+def derive_image(derivative_id: int) -> None:
+    """Make the copies of one image that a page missed, unless they are made or another's."""
+    showing.derive_image(_held.get(), derivative_id)

@@ -12,8 +12,10 @@ class Staging(Protocol):
 
     file: BinaryIO
 
-    def keep(self, key: str) -> None:
+    def keep(self, key: str, *, lasting: bool = True) -> None:
         """Make what was written durable under ``key``; without this call it is thrown away.
+
+        Without ``lasting`` it is kept, with no promise that a power cut spares it.
 
         Other bytes under the key are replaced: they are damaged.
         """
@@ -39,8 +41,11 @@ class BlobStore(Protocol):
         """Yield an empty staging place, removed at the end unless kept. Raises `NoSpace`."""
         ...
 
-    def put(self, key: str, data: bytes) -> None:
-        """Keep ``data`` under ``key``, as `Staging.keep` does. Raises `NoSpace`."""
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
+        """Keep ``data`` under ``key``, as `Staging.keep` does. Raises `NoSpace`.
+
+        Without ``lasting`` a power cut may damage it: enough for what can be made again.
+        """
         ...
 
     def get(self, key: str) -> bytes:
@@ -69,6 +74,10 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Forget ``key``; an unknown key is no error."""
+        ...
+
+    def older_than(self, prefix: str, seconds: float) -> Iterator[str]:
+        """Yield the keys that begin with ``prefix``, a folder, and were kept so long ago."""
         ...
 
 

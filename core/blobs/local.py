@@ -109,11 +109,11 @@ class LocalBlobs:
                     freed += _remove_left_over(path, before)
         return freed
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write aside, flush to the disk, rename."""
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
+        """Write aside, flush to the disk if it is to last, rename."""
         with self.stage() as staging:
             staging.file.write(data)
-            staging.keep(key)
+            staging.keep(key, lasting=lasting)
 
     def get(self, key: str) -> bytes:
         """Return the file's bytes. Raises `BlobMissing` or `BlobDamaged`."""
@@ -188,8 +188,19 @@ class LocalBlobs:
         (self._root / key).unlink(missing_ok=True)
         _remove(self._aside(key))
 
-    def place(self, staged: Path, device: int, key: str) -> None:
-        """Give a staged and flushed file its key, and return once the name is on the disk too."""
+    def older_than(self, prefix: str, seconds: float) -> Iterator[str]:
+        """Walk the folder; what is deleted meanwhile is passed over."""
+        self.check()
+        latest = time.time() - seconds
+        for folder, _, names in os.walk(self._root / prefix):
+            for name in names:
+                path = Path(folder) / name
+                with contextlib.suppress(FileNotFoundError):
+                    if path.stat().st_mtime <= latest:
+                        yield path.relative_to(self._root).as_posix()
+
+    def place(self, staged: Path, device: int, key: str, *, lasting: bool) -> None:
+        """Give a staged file its key; if it is ``lasting``, return once that is on the disk too."""
         target = self._root / key
         # Unmounted since it was staged, the store's folders would be made beneath the mount point.
         if self._mark and self._mark.device() != device:
@@ -202,7 +213,8 @@ class LocalBlobs:
         except IsADirectoryError:
             self.set_aside(key, lambda _file: False)
             staged.replace(target)
-        durable.flush_folder(target.parent)
+        if lasting:
+            durable.flush_folder(target.parent)
         _remove(self._aside(key))
 
     def holds(self, key: str, file: BinaryIO) -> bool:
@@ -225,13 +237,15 @@ class _LocalStaging:
         self._store = store
         self._path = path
 
-    def keep(self, key: str) -> None:
+    def keep(self, key: str, *, lasting: bool = True) -> None:
         self.file.flush()
         if self._store.holds(key, self.file):
             return
-        durable.flush(self.file.fileno())
+        if lasting:
+            durable.flush(self.file.fileno())
         # Two uploads of the same bytes may meet here; the rename of the second is harmless.
-        self._store.place(self._path, os.fstat(self.file.fileno()).st_dev, key)
+        device = os.fstat(self.file.fileno()).st_dev
+        self._store.place(self._path, device, key, lasting=lasting)
         self.moved = True
 
 

@@ -27,7 +27,7 @@ class MemoryBlobs:
         """Yield a buffer."""
         yield _MemoryStaging(self._kept)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
         """Keep a copy."""
         self._kept[key] = bytes(data)
 
@@ -59,12 +59,16 @@ class MemoryBlobs:
         """Forget the key."""
         self._kept.pop(key, None)
 
+    def older_than(self, prefix: str, seconds: float) -> Iterator[str]:
+        """Yield the keys, all being old."""
+        yield from [key for key in self._kept if key.startswith(prefix)]
+
 
 class _MemoryStaging:
     def __init__(self, kept: dict[str, bytes]) -> None:
         self.file: BinaryIO = io.BytesIO()
         self._kept = kept
 
-    def keep(self, key: str) -> None:
+    def keep(self, key: str, *, lasting: bool = True) -> None:
         self.file.seek(0)
         self._kept[key] = self.file.read()

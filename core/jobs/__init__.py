@@ -1,12 +1,23 @@
 """The life of a job and of an image: the only writer of their states.
 
-`arrival` takes a job's files in, `submission` cuts it into shards, cancels and retries it, `shards`
-is what a worker does under its lease, `recovery` takes it from a dead one, `dispatch` decides what
-is rung for next and sweeps up what crashes left, `queries` and `differential` read, `lock` says in
-which order rows are locked. No bytes, no Celery and no pages here.
+`arrival` takes a job's files in and `skipping` names what is not taken, `submission` cuts it into
+shards, cancels and retries it, `shards` is what a worker does under its lease, `recovery` takes it
+from a dead one, `dispatch` decides what is rung for next and sweeps up what crashes left, `queries`
+and `differential` read, `lock` says in which order rows are locked. `deletion` deletes and
+restores, `purging` then removes rows, and bytes that no row needs, `cleaning` looks for bytes that
+never had one; `holdings` and `keeping` say whose bytes are, and how deleting them is safe. No
+Celery and no pages here.
 """
 
 from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open, take
+from core.jobs.cleaning import remove_strays, strays
+from core.jobs.deletion import (
+    delete,
+    delete_pictures,
+    end_of_retention,
+    keep_pictures,
+    restore,
+)
 from core.jobs.differential import (
     ClassCount,
     Differential,
@@ -17,6 +28,7 @@ from core.jobs.differential import (
     to_check,
 )
 from core.jobs.dispatch import Swept, dispatch, go_on, in_turn, sweep, waiting_interactive
+from core.jobs.purging import Purged, note_loose, purge
 from core.jobs.queries import (
     WORKER_SECONDS,
     Counts,
@@ -44,6 +56,7 @@ from core.jobs.shards import (
     renew,
     settle,
 )
+from core.jobs.skipping import skip, skipped
 from core.jobs.submission import cancel, retry_failed, run_again, submit
 
 __all__ = [
@@ -54,6 +67,7 @@ __all__ = [
     "Differential",
     "Entry",
     "Failure",
+    "Purged",
     "Row",
     "Standing",
     "Swept",
@@ -66,30 +80,41 @@ __all__ = [
     "claim",
     "counts",
     "create",
+    "delete",
+    "delete_pictures",
     "differential",
     "dispatch",
+    "end_of_retention",
     "export_rows",
     "few_shot",
     "forgive",
     "go_on",
     "images_per_second",
     "in_turn",
+    "keep_pictures",
     "known_verdicts",
     "live_workers",
     "models_of",
+    "note_loose",
     "page_of_jobs",
+    "purge",
     "receive",
     "record",
     "record_shadow",
     "refuse",
     "release",
+    "remove_strays",
     "renew",
     "require_open",
+    "restore",
     "retry_failed",
     "run_again",
     "seconds_left",
     "settle",
+    "skip",
+    "skipped",
     "standing",
+    "strays",
     "submit",
     "sweep",
     "take",

@@ -12,7 +12,8 @@ from core import registry
 from core.db import utcnow
 from core.errors import Conflict
 from core.intake import REASONS
-from core.jobs.lock import lock, require_receiving
+from core.jobs import holdings
+from core.jobs.lock import lock, require_pictures, require_receiving
 from core.jobs.queries import image_states, live_workers
 from core.models import Image, Job, Shard
 from core.settings import Settings
@@ -45,6 +46,7 @@ def submit(
         raise Conflict("The job holds no file yet. Add images, then submit it.")
     job.duplicates = counts.get(ImageState.DUPLICATE, 0)
     job.refused = counts.get(ImageState.REFUSED, 0)
+    job.bytes = holdings.first_held_by(session, job)
     job.submitted_at = utcnow()
     _cut(session, job, settings)
 
@@ -146,6 +148,7 @@ def retry_failed(session: Session, job: Job, settings: Settings) -> int:
     lock(session, job)
     if job.state not in (JobState.FINISHED, JobState.FAILED):
         raise Conflict("Only a job that has finished can be retried. Run a cancelled one again.")
+    require_pictures(job)
     count = _put_back(session, job, (ImageState.FAILED,))
     if not count:
         raise Conflict("No image of this job failed; there is nothing to retry.")
@@ -172,6 +175,7 @@ def run_again(session: Session, job: Job, settings: Settings, model: str = "") -
     lock(session, job)
     if job.state not in ENDED or job.submitted_at is None:
         raise Conflict("Only a job that was submitted and has ended can be run again.")
+    require_pictures(job)
     job.model_digest = registry.choose(session, model)
     _put_back(session, job, (ImageState.FAILED, ImageState.CLASSIFIED))
     count = image_states(session, job.id).get(ImageState.RECEIVED, 0)

@@ -30,6 +30,44 @@ def add(email: str, role: str, password: str) -> None:
     click.echo(f"{person.email} may now sign in as {role}.")
 
 
+@user.command()
+@click.argument("email")
+@click.option("--jobs-to", metavar="EMAIL", help="Who gets their jobs.")
+@click.option("--delete-jobs", is_flag=True, help="Delete their jobs with them.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(email: str, jobs_to: str | None, delete_jobs: bool, yes: bool) -> None:
+    """Delete the person EMAIL: out at once, erased when the grace period is over."""
+    from core import accounts, erasure
+    from core.db import Database
+    from hematovision.operator import operator
+
+    if bool(jobs_to) == delete_jobs:
+        raise click.UsageError("Say what becomes of their jobs: --jobs-to EMAIL or --delete-jobs.")
+    settings = Settings.from_env()
+    if not yes:
+        click.confirm(f"Delete {email}?", abort=True)
+    with Database(settings.database).writing() as session:
+        person = accounts.find_person(session, email)
+        heir = accounts.find_person(session, jobs_to) if jobs_to else None
+        erasure.delete_person(session, person, settings, operator(), heir=heir)
+        day = person.erase_at.date() if person.erase_at else ""
+    click.echo(f"{person.email} can no longer sign in and is erased on {day}.")
+
+
+@user.command()
+@click.argument("email")
+def restore(email: str) -> None:
+    """Take the deletion of the person EMAIL back."""
+    from core import accounts, erasure
+    from core.db import Database
+    from hematovision.operator import operator
+
+    with Database(Settings.from_env().database).writing() as session:
+        person = accounts.find_person(session, email)
+        erasure.restore_person(session, person, operator())
+    click.echo(f"{person.email} may sign in again.")
+
+
 @user.command("list")
 def list_() -> None:
     """List everybody, with their roles."""

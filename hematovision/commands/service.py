@@ -26,11 +26,15 @@ def up(**options: Any) -> None:
     what dies. Ctrl-C stops everything; the data stays in one folder, ~/.hematovision by default.
     """
     from hematovision import local
+    from web import transport
 
     given = {name: value for name, value in options.items() if value is not None}
     if "data" in given:
         given["data"] = given["data"].absolute()
-    local.run(Settings.from_env(**given), click.echo)
+    settings = Settings.from_env(**given)
+    if transport.exposes(settings):
+        click.echo(f"Warning: {transport.EXPOSED}", err=True)
+    local.run(settings, click.echo)
 
 
 def _ready() -> Settings:
@@ -45,9 +49,13 @@ def _ready() -> Settings:
 @click.command()
 def web() -> None:
     """Run the web server alone. Several may run side by side."""
+    from web import transport
     from web.server import serve
 
-    serve(_ready())
+    settings = _ready()
+    if transport.exposes(settings):
+        click.echo(f"Warning: {transport.EXPOSED}", err=True)
+    serve(settings)
 
 
 @click.command()
@@ -73,7 +81,29 @@ def sweep() -> None:
 
 @click.group()
 def db() -> None:
-    """Bring the database's tables up to date."""
+    """Bring the database's tables up to date, and clean the image store."""
+
+
+@db.command()
+@click.option("--hours", type=click.IntRange(0), default=24, show_default=True, help="Least age.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(hours: int, yes: bool) -> None:
+    """Delete stored files that no row of the database needs, such as crashes leave.
+
+    Younger ones may belong to work that is under way: with --hours 0, make sure that nothing runs.
+    """
+    from core import jobs
+    from core.db import Database
+    from core.installation import open_store
+
+    settings = _ready()
+    database = Database(settings.database)
+    blobs = open_store(settings, database)
+    seen, strays = jobs.strays(database, blobs, hours * 3600)
+    click.echo(f"The database needs all but {len(strays):,} of {seen:,} stored files.")
+    if strays and (yes or click.confirm("Delete those?")):
+        jobs.remove_strays(database, blobs, strays)
+        click.echo("They are deleted.")
 
 
 @db.command()

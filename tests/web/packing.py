@@ -27,6 +27,15 @@ def zipped(files: Files, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     return out.getvalue()
 
 
+def twice_zipped(files: Files) -> bytes:
+    """Return a .zip that holds each file two times."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in (*files.items(), *files.items()):
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
 def tarred(files: Files, mode: str = "w", kind: int = tarfile.PAX_FORMAT) -> bytes:
     """Return a .tar, or a .tar.gz where ``mode`` says so."""
     out = io.BytesIO()
@@ -59,6 +68,12 @@ def states(api: Api, job: int) -> dict[str, str]:
         page = content(api("GET", f"/jobs/{job}/images?state={state}&size=100"))
         found |= {one["name"]: one["reason"] or state for one in page["images"]}
     return found
+
+
+def skipped(api: Api, job: int) -> dict[str, str]:
+    """Return why each file was skipped that stood among a job's images, by name."""
+    page = content(api("GET", f"/jobs/{job}/skipped?size=100"))
+    return {one["name"]: one["reason"] for one in page["files"]}
 
 
 def problem(answer: TestResponse) -> str:

@@ -270,10 +270,10 @@ class Interrupting(MemoryBlobs):
         super().__init__()
         self._kept, self._meanwhile = inner._kept, meanwhile
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
         meanwhile, self._meanwhile = self._meanwhile, lambda: None
         meanwhile()
-        super().put(key, data)
+        super().put(key, data, lasting=lasting)
 
 
 def test_a_worker_that_lost_its_lease_does_not_hand_its_explanation_over(

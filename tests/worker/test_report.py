@@ -17,14 +17,16 @@ import pytest
 from pypdf import PdfReader
 from sqlalchemy import select, update
 
-from core import jobs, reports
+from core import derivatives, jobs, reports
 from core.blobs import LocalBlobs, MemoryBlobs, image_key
 from core.cells import NOTICE, cell_type
 from core.db import clock
 from core.models import Image, Job, Report, Shard
 from core.states import ImageState, MakingState
+from ml.images import decode
 from tests.worker.conftest import Submit, Watched, counts_of, png
 from tests.worker.test_pipeline import files, work_through
+from worker.deriving import copies
 from worker.process import WorkerProcess
 from worker.report import make_report
 from worker.report.findings import THUMBNAILS_A_CLASS
@@ -154,7 +156,9 @@ def test_a_picture_that_is_gone_leaves_its_place_empty(here: WorkerProcess, subm
     job_id = submit(files(2))
     work_through(here)
     with here.database.reading() as session:
-        here.blobs.delete(image_key(session.scalars(select(Image.sha256)).first() or ""))
+        sha256 = session.scalars(select(Image.sha256)).first() or ""
+    here.blobs.delete(derivatives.key(sha256))
+    here.blobs.delete(image_key(sha256))
     assert "no picture" in text_of(make(here, job_id))
 
 
@@ -250,10 +254,12 @@ def test_a_report_of_three_thousand_images_stays_small_in_memory(
         from core.db import Database
         from core.models import Job
         from core.settings import Settings
+        from ml.bundle import Bundle, default_bundle_path
         from worker.lease import Lease
         from worker.report import findings, making
         settings = Settings.from_env()
-        here = SimpleNamespace(settings=settings, blobs=LocalBlobs(settings.blobs))
+        models = SimpleNamespace(shipped=Bundle.load(default_bundle_path()))
+        here = SimpleNamespace(settings=settings, blobs=LocalBlobs(settings.blobs), models=models)
         out = io.BytesIO()
         with Database(settings.database).reading() as session:
             found = findings.read(session, session.get_one(Job, {job_id}))
@@ -291,4 +297,4 @@ def grow(here: WorkerProcess, job_id: int, count: int, stored: LocalBlobs) -> No
             for position in range(4, count)
         )
     for number in range(PICTURES):
-        stored.put(image_key(f"{number:064x}"), png(number, 120))
+        derivatives.keep(stored, f"{number:064x}", copies(decode(png(number, 120))))

@@ -14,7 +14,7 @@ from web import exports, gallery
 from web.accounts import person
 from web.cursors import read_position
 from web.image_summaries import summarise_tiles
-from web.summaries import Summary, summarise_job
+from web.summaries import Summary, summarise_job, summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs/<id:job_id>")
@@ -53,6 +53,18 @@ def list_problems(job_id: int) -> Response:
         for _, name, state, reason, message in found[:size]
     ]
     return jsonify(files=files, next=str(found[size - 1][0]) if len(found) > size else None)
+
+
+@blueprint.get("/skipped")
+def list_skipped(job_id: int) -> Response:
+    """Return a page of the files that were skipped, and why: ``size``, ``before``."""
+    size, before = _size(), request.args.get("before", "")
+    with wired().database.reading() as session:
+        job = accounts.find_job(session, person(), job_id)
+        after = read_position(before) if before else 0
+        skips = jobs.skipped(session, job, size + 1, after)
+    files = [summarise_skip(one) for _, one in skips[:size]]
+    return jsonify(files=files, next=str(skips[size - 1][0]) if len(skips) > size else None)
 
 
 @blueprint.get("/results.csv")

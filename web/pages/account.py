@@ -22,6 +22,7 @@ from core.models import Token, User
 from core.states import TokenKind
 from web.accounts import SHORTEST_PASSWORD, Account, person, set_password
 from web.errors import BadInput, NotSignedIn
+from web.usage import summarise_usage
 from web.wiring import wired
 
 blueprint = Blueprint("account", __name__)
@@ -84,6 +85,7 @@ def _page(tokens: TokenForm, password: PasswordForm, secret: str | None = None) 
         password_form=password,
         secret=secret,
         shortest=SHORTEST_PASSWORD,
+        kept=summarise_usage(),
     )
 
 

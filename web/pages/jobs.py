@@ -9,7 +9,7 @@ from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from core import accounts, archives, intake, jobs, registry
+from core import accounts, folders, intake, jobs
 from core.jobs import Standing
 from core.models import Job
 from core.reports import PAPERS
@@ -18,11 +18,12 @@ from web import gallery, job_list
 from web.accounts import person
 from web.errors import BadInput
 from web.image_summaries import summarise_tiles
-from web.job_actions import act, submit
-from web.summaries import summarise_job
+from web.job_actions import act, models_for, submit
+from web.summaries import summarise_job, summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
+_SKIPS_SHOWN = 100
 _DONE = {
     "cancel": "The job is cancelled. What was classified is kept.",
     "retry": "The failed images are queued once more.",
@@ -68,9 +69,15 @@ def show_job(job_id: int) -> str:
         job = accounts.find_job(session, person(), job_id)
         standing = jobs.standing(session, job)
         values = _live(session, job, standing)
+        values |= _skips(session, job)
         if job.state is not JobState.RECEIVING:
             values |= _gallery(session, job, standing)
     return render_template("jobs/show.html", **values)
+
+
+def _skips(session: Session, job: Job) -> dict[str, Any]:
+    skips = [summarise_skip(one) for _, one in jobs.skipped(session, job, _SKIPS_SHOWN + 1)]
+    return {"skips": skips[:_SKIPS_SHOWN], "more_skips": len(skips) > _SKIPS_SHOWN}
 
 
 @blueprint.get("/<id:job_id>/summary")
@@ -97,11 +104,12 @@ def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
     return {
         "job": summarise_job(job, standing),
         "ended": ended,
-        "models": registry.choosable(session) if ended else [],
+        "models": models_for(session, person()) if ended else [],
         "expected": standing.counts.expected,
         "papers": PAPERS,
         "limits": wired().limits,
-        "accepts": ",".join((*intake.SUFFIXES, *archives.SUFFIXES)),
+        "rule": folders.RULE,
+        "accepts": ",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
         "may_handle": accounts.may_handle(person(), job),
     }
 

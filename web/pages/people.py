@@ -14,7 +14,7 @@ from wtforms import PasswordField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
-from core import accounts
+from core import accounts, quotas
 from core.accounts import RoleName
 from core.db import clock
 from core.errors import Conflict, NotAllowed, NotFound
@@ -22,6 +22,7 @@ from core.jobs import WORKER_SECONDS
 from core.models import Model, User, Worker
 from web.accounts import SHORTEST_PASSWORD, add_user, person
 from web.errors import BadInput
+from web.usage import summarise_usage
 from web.wiring import wired
 
 blueprint = Blueprint("people", __name__, url_prefix="/people")
@@ -53,6 +54,7 @@ def _page(form: PersonForm) -> str:
     with wired().database.reading() as session:
         people = session.scalars(select(User).order_by(User.email)).all()
         workers = _workers(session)
+        kept = quotas.bytes_by_person(session)
     return render_template(
         "people.html",
         people=people,
@@ -60,6 +62,8 @@ def _page(form: PersonForm) -> str:
         form=form,
         me=person().id,
         shortest=SHORTEST_PASSWORD,
+        kept=kept,
+        laboratory_kept=summarise_usage()["laboratory"],
     )
 
 
@@ -112,6 +116,8 @@ def set_active(user_id: int, action: str) -> Response:
         user = session.get(User, user_id)
         if user is None:
             raise NotFound("There is no such person.")
+        if user.erase_at or user.erased_at:
+            raise Conflict("This person is deleted. Restore them, if that is still possible.")
         user.active = action == "activate"
         user.fs_uniquifier = secrets.token_hex(32)
     done = "may sign in again" if action == "activate" else "can no longer sign in"

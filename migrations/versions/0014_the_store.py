@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0006"
+revision = "0014"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
