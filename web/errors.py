@@ -75,6 +75,7 @@ _STATUS: dict[type[HematoVisionError], int] = {
     Conflict: 409,
     TooManyJobs: 409,
     QuotaExceeded: 413,
+    TooManyAttempts: 429,
     TooManyRequests: 429,
     DatabaseTrouble: 503,
     QueueUnavailable: 503,
