@@ -120,5 +120,9 @@ def _by_cookie() -> Caller | None:
 
 
 def _is_asked_by_a_script() -> bool:
-    """A page that looks for news by itself does not tell that its person is still there."""
-    return request.method == "GET" and request.headers.get("Sec-Fetch-Dest") == "empty"
+    """A page that looks for news by itself does not tell that its person is still there.
+
+    A script's `fetch` takes anything; a browser that goes to a page or shows a picture says what it
+    likes best. (``Sec-Fetch-Dest`` would tell, but is sent over HTTPS alone.)
+    """
+    return request.method == "GET" and request.headers.get("Accept") == "*/*"

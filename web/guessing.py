@@ -104,14 +104,18 @@ def spend(database: Database, budgets: Sequence[Budget]) -> None:
     with database.writing() as session:
         # In one order, so that two that share keys can't wait for one another.
         keys = sorted(budget.key for budget in budgets)
-        session.execute(insert_if_new(session, Guesses), [_unused(key) for key in keys])
-        rows = _locked(session, keys)
+        rows: dict[str, Guesses] = {}
+        # Between these two statements an old row may be cleared away.
+        while len(rows) < len(keys):
+            session.execute(insert_if_new(session, Guesses), [_unused(key) for key in keys])
+            rows = _locked(session, keys)
         now = _require_open(session, keys)
         for budget in budgets:
             row = rows[budget.key]
             old = now - row.last_at > _FORGOTTEN_SECONDS
             row.failures = 1 if old else row.failures + 1
-            row.last_at, row.blocked_until = now, now + budget.wait(row.failures)
+            wait = budget.wait(row.failures)
+            row.last_at, row.blocked_until = now, now + wait if wait else 0.0
 
 
 def give_back(session: Session, budgets: Sequence[Budget]) -> None:
@@ -122,8 +126,11 @@ def give_back(session: Session, budgets: Sequence[Budget]) -> None:
         if row is not None and budget.lasting:
             row.failures = max(0, row.failures - 1)
         elif row is not None:
-            session.delete(row)
-    session.execute(delete(Guesses).where(Guesses.last_at < clock() - _FORGOTTEN_SECONDS))
+            row.failures, row.blocked_until = 0, 0.0
+    # What somebody works with just now is not waited for: they might wait for us.
+    old = select(Guesses.key).where(Guesses.last_at < clock() - _FORGOTTEN_SECONDS)
+    keys = old.with_for_update(skip_locked=True)
+    session.execute(delete(Guesses).where(Guesses.key.in_(keys)))
 
 
 def _unused(key: str) -> dict[str, object]:

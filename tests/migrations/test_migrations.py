@@ -260,3 +260,41 @@ def _fill(session: Session) -> None:
     )
     session.add(said)
     session.flush()
+
+
+def test_people_keep_their_passwords_and_tokens_and_all_sign_in_anew(
+    url: str, opened: Database
+) -> None:
+    migrations.upgrade(url, "0007")
+    now = "2026-01-01 00:00:00"
+    with opened.writing() as session:
+        for statement in (
+            f"""INSERT INTO "user" (id, email, password, active, fs_uniquifier, created_at) VALUES
+                (1, 'a@example.org', 'hash a', true, 'a', '{now}'),
+                (2, 'b@example.org', NULL, false, 'b', '{now}')""",
+            "INSERT INTO role (id, name, description) VALUES (1, 'laboratory', '')",
+            "INSERT INTO roles_users (user_id, role_id) VALUES (1, 1), (2, 1)",
+            f"""INSERT INTO token (id, user_id, kind, name, digest, hint, created_at) VALUES
+                (1, 1, 'api', 'scanner', 'd1', 'h', '{now}'),
+                (2, 1, 'api', 'this machine', 'd2', 'h', '{now}'),
+                (3, 1, 'sign_in', 'this machine', 'd3', 'h', '{now}')""",
+        ):
+            session.execute(text(statement))
+    for _ in range(2):
+        migrations.upgrade(url)
+        opened.dispose()
+        with opened.reading() as session:
+            people = session.scalars(select(User).order_by(User.id)).all()
+            found = [(one.email, one.password, one.active, len(one.roles)) for one in people]
+            names = session.scalars(text("SELECT name FROM token")).all()
+        assert found == [
+            ("a@example.org", "hash a", True, 1),
+            ("b@example.org", None, False, 1),
+        ]
+        assert names == ["scanner"]
+        opened.dispose()
+        migrations.downgrade(url, "0007")
+        opened.dispose()
+        with opened.reading() as session:
+            ends = session.scalars(text('SELECT DISTINCT fs_uniquifier FROM "user"')).all()
+        assert len(ends) == 2 and all(len(one) == 64 for one in ends)

@@ -153,7 +153,28 @@ def test_many_tries_at_once_get_no_more_than_the_budget(app: Flask, database: Da
     with database.writing() as session:
         guessing.give_back(session, [Budget("a"), Budget("b", 30, lasting=True)])
     with database.reading() as session:
-        assert {row.key: row.failures for row in session.scalars(select(Guesses))} == {"b": 4}
+        assert {row.key: row.failures for row in session.scalars(select(Guesses))} == {
+            "a": 0,
+            "b": 4,
+        }
+
+
+@on_both
+def test_tries_and_successes_at_once_are_no_fault(app: Flask, database: Database) -> None:
+    budgets = [Budget("a", 10**6), Budget("b", 10**6, lasting=True)]
+
+    def succeed(_: int) -> None:
+        guessing.spend(database, budgets)
+        with database.writing() as session:
+            guessing.give_back(session, budgets)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(succeed, range(64)))
+    with database.reading() as session:
+        assert {row.key: row.failures for row in session.scalars(select(Guesses))} == {
+            "a": 0,
+            "b": 0,
+        }
 
 
 def test_several_processes_share_the_budgets(

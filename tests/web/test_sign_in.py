@@ -293,9 +293,9 @@ def test_presence_is_noted_once_a_minute_and_not_for_what_a_page_asks_by_itself(
     assert _seen(database) == began
     _set_back(database, seen_at=dt.timedelta(minutes=2))
     idle = _seen(database)
-    browser.get("/jobs", headers={"Sec-Fetch-Dest": "empty"})
+    browser.get("/jobs", headers={"Accept": "*/*"})
     assert _seen(database) == idle
-    browser.get("/jobs", headers={"Sec-Fetch-Dest": "document"})
+    browser.get("/jobs", headers={"Accept": "text/html,*/*;q=0.8"})
     assert _seen(database) > idle
 
 
