@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from worker.packing import ModelUnusable, fetch, keep
 
 # The active one and a shadow, or the one that some older job was given to.
 MOST_LOADED = 2
+# Long enough for another worker to take the job, short enough for somebody who waits to be told.
+LACKING_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +125,22 @@ class ModelStore:
             raise ModelUnusable(
                 f"The model {bundle.digest[:12]} can't be loaded: {error}"[:300]
             ) from error
+
+
+class Lacking:
+    """The models that could not be had lately: their jobs are left to other workers for a while."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def note(self, digest: str) -> None:
+        """Note that a model could not be had."""
+        self._until[digest] = time.monotonic() + LACKING_SECONDS
+
+    def now(self) -> frozenset[str]:
+        """Return the digests of those that are not worth another try yet."""
+        now = time.monotonic()
+        return frozenset(digest for digest, until in self._until.items() if until > now)
 
 
 def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:
