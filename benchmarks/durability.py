@@ -30,7 +30,8 @@ from core.db import Database
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import TokenKind
-from hematovision.client import MANIFEST_PAGE, LocalFile, collect
+from hematovision.client import MANIFEST_PAGE
+from hematovision.collecting import LocalFile, collect
 from web import create_app
 
 _THREADS = 4
@@ -63,7 +64,7 @@ class Door:
 
     def call(self, method: str, path: str, body: bytes) -> Any:
         """Send a request; return its JSON."""
-        options = {"method": method, "data": body, "headers": self._headers}
+        options: dict[str, Any] = {"method": method, "data": body, "headers": self._headers}
         if method == "POST":
             options["content_type"] = "application/json"
         answer = self._app.test_client().open(f"/api/v1{path}", **options)

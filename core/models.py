@@ -163,7 +163,7 @@ class Shard(Base):
     recorded: ``accepted`` by class, which with ``uncertain`` and ``unfamiliar`` sum up to
     ``classified``, and so does ``judged_by``, by the model's digest. ``kept`` are those of them
     that this run could not judge, so that their earlier verdict stands. Pages add shards up instead
-    of counting images.
+    of counting images. ``passed`` is how many workers gave it back because they lack its model.
 
     ``fence`` rises with every lease: a worker that lost its lease can record nothing.
     ``lease_until``, ``published_at`` and ``done_at`` are seconds by the database's clock.
@@ -184,6 +184,7 @@ class Shard(Base):
     judged_by: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
     kept: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt: Mapped[int] = mapped_column(default=0)
+    passed: Mapped[int] = mapped_column(default=0, server_default="0")
     fence: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(120))
     published_at: Mapped[float | None] = mapped_column(Double)

@@ -59,7 +59,8 @@ def _claim(here: WorkerProcess, shard_id: int) -> Claim | None:
     while True:
         with here.database.writing() as session:
             turn = jobs.in_turn(session, shard_id, passed)
-            claim = jobs.claim(session, turn, here.name, here.settings.lease_seconds)
+            seconds, lacking = here.settings.lease_seconds, here.lacking.now()
+            claim = jobs.claim(session, turn, here.name, seconds, lacking)
         if claim or turn in passed:
             return claim
         # Another was quicker; what its own message rang for must not be left lying.
@@ -73,10 +74,8 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
         with kept(lambda: _renew(here, claim), seconds) as lease:
             digest, results = _results(here, claim, lease)
         shadows = _record(here, claim, digest, results)
-    except LeaseLost:
-        log.warning(
-            "Shard %d is another worker's now, or cancelled: results dropped.", claim.shard_id
-        )
+    except LeaseLost as error:
+        log.warning("Shard %d is dropped here. %s", claim.shard_id, error)
         return
     except (OSError, SQLAlchemyError) as error:
         reason = trouble_of(error) or type(error).__name__
@@ -92,13 +91,21 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
 def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Results]:
     """Return the digest of the job's model and what became of each image.
 
-    A model that can't be had by trying again fails the images, and says what to do.
+    A model that no worker can have fails the images, and says what to do.
+
+    Raises:
+        LeaseLost: the shard is another's now, or was given back for one that has the model.
     """
     digest = claim.model_digest
     try:
         model = here.models.get(digest)
     except ModelUnusable as error:
         log.error("Shard %d: %s", claim.shard_id, error)
+        with here.database.writing() as session:
+            passed_on = jobs.pass_on(session, claim)
+        if passed_on:
+            here.lacking.note(digest)
+            raise LeaseLost("Another worker may have its model.") from error
         failure = Failure("model", str(error)[:400])
         return digest, {work.image_id: failure for work in claim.work}
     return digest, classify(here, model, claim, lease, _between_batches(here, claim))

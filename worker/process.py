@@ -25,7 +25,7 @@ from ml.bundle import Bundle, default_bundle_path
 from ml.signing import trusted_keys
 from worker.fleet import Badge, Heartbeat, Tally
 from worker.freeing import free_the_dead, process_name
-from worker.models import Model, ModelStore, introduce, open_model
+from worker.models import Lacking, Model, ModelStore, introduce, open_model
 from worker.packing import ModelUnusable
 
 _RETRY_SECONDS = 2.0
@@ -50,6 +50,7 @@ class WorkerProcess:
     models: ModelStore
     decoders: int = 1
     tally: Tally = field(default_factory=Tally)
+    lacking: Lacking = field(default_factory=Lacking)
 
 
 def bundle_path(settings: Settings) -> Path:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.bulk import insert_new_rows, update_rows
 from core.db import clock, utcnow
 from core.errors import LeaseLost
 from core.jobs.lock import LIVE
+from core.jobs.queries import alive
 from core.jobs.tallies import Result, count_again, tally
 from core.models import Image, Job, Model, Prediction, Shard
 from core.states import LIVE_SHARDS, ImageState, JobState, Lane, ModelState, ShardState
@@ -101,19 +102,25 @@ _WORK = (
 )
 
 
-def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim | None:
+def claim(
+    session: Session,
+    shard_id: int,
+    worker: str,
+    seconds: float,
+    lacking: Collection[str] = (),
+) -> Claim | None:
     """Take the shard for ``seconds``, or return None if it is done, dropped or another's.
 
     One conditional UPDATE decides, so that of any number of deliveries one worker wins. While no
     model is known, which a job could be given to, nothing of it is taken: each worker would judge
-    by its own.
+    by its own. Nor is a job of one of the models that this worker is ``lacking``.
     """
     job = session.execute(_CLAIMED_JOB, {"shard": shard_id}).first()
     if job is None:
         return None
     job_id, state, model, lane = job
     model = model or _pin(session, job_id)
-    if model is None:
+    if model is None or model in lacking:
         return None
     # The job before the shard, as everywhere; only the first claims of a run find it queued.
     if state is JobState.QUEUED:
@@ -160,6 +167,29 @@ def renew(session: Session, claim: Claim, seconds: float) -> bool:
         .execution_options(synchronize_session=False)
     )
     return renewed is not None
+
+
+def pass_on(session: Session, claim: Claim) -> bool:
+    """Give a shard back whose model this worker can't have: in a mixed fleet another may have it.
+
+    False if as many have given it back as there are; then there is nobody to wait for.
+    """
+    workers = select(func.count()).where(alive()).scalar_subquery()
+    passed = session.scalar(
+        update(Shard)
+        .where(Shard.id == claim.shard_id, Shard.fence == claim.fence, Shard.passed < workers)
+        .where(Shard.state == ShardState.LEASED)
+        .values(
+            state=ShardState.WAITING,
+            passed=Shard.passed + 1,
+            attempt=Shard.attempt - 1,
+            fence=Shard.fence + 1,
+            lease_until=None,
+        )
+        .returning(Shard.id)
+        .execution_options(synchronize_session=False)
+    )
+    return passed is not None
 
 
 def known_verdicts(session: Session, claim: Claim, model_digest: str) -> dict[str, Verdict]:

@@ -6,12 +6,18 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.types import TypeEngine
 
 revision = "0011"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
 
+_COLUMNS: dict[str, tuple[TypeEngine[Any], str]] = {
+    "judged_by": (sa.JSON(), "{}"),
+    "kept": (sa.Integer(), "0"),
+    "passed": (sa.Integer(), "0"),
+}
 _SHARD = sa.table("shard", sa.column("id"), sa.column("judged_by", sa.JSON()))
 _JUDGED = sa.text(
     """
@@ -26,8 +32,8 @@ _MADE = ("report", "explanation", "derivative")
 def upgrade() -> None:
     """Apply. The columns keep their defaults: to lose them, SQLite would rebuild the table, which
     forgets the ids of shards that were deleted."""
-    for name, kind, default in (("judged_by", sa.JSON(), "'{}'"), ("kept", sa.Integer(), "'0'")):
-        column = sa.Column(name, kind, nullable=False, server_default=sa.text(default))
+    for name, (kind, default) in _COLUMNS.items():
+        column = sa.Column(name, kind, nullable=False, server_default=sa.text(f"'{default}'"))
         op.add_column("shard", column)
     op.add_column("shard", sa.Column("done_at", sa.Double(), nullable=True))
     for table in _MADE:
@@ -52,5 +58,5 @@ def downgrade() -> None:
     for table in _MADE:
         op.drop_index(f"ix_{table}_state", table)
         op.drop_column(table, "worker")
-    for name in ("done_at", "kept", "judged_by"):
+    for name in ("done_at", *_COLUMNS):
         op.drop_column("shard", name)

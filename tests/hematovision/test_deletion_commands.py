@@ -108,7 +108,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     with opened.writing() as session:
         accounts.ensure_roles(session)
         accounts.first_administrator(session, "chief@example.org")
-        person = User(email="anna@example.org", fs_uniquifier="anna")
+        person = User(email="anna@example.org")
         session.add(person)
         session.flush()
         jobs.create(session, person.id, "Slide 7")
