@@ -41,6 +41,7 @@ def show_form() -> str:
         limits=wired().limits,
         most=wired().settings.max_job_files,
         accepts=",".join((*intake.SUFFIXES, *archives.SUFFIXES)),
+        formats=intake.FORMATS_IN_WORDS,
         models=models,
     )
 
