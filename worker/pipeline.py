@@ -24,6 +24,7 @@ from ml.looking import predictions
 from ml.reading import Reading
 from worker.decoding import Decoder, readings
 from worker.lease import Lease, kept
+from worker.limit import OutOfTime
 from worker.models import Model
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
@@ -75,6 +76,9 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
         log.warning("Shard %d is tried again later: %s.", claim.shard_id, type(error).__name__)
         _forgive(here, claim)
         return
+    except OutOfTime:
+        _give_back(here, claim)
+        raise
     _note(here, claim, results, time.monotonic() - started)
     _go_on(here, claim)
     _follow(here, claim, results, shadows)
@@ -127,6 +131,12 @@ def _forgive(here: WorkerProcess, claim: Claim) -> None:
     """The store or the database is away; if it is the database, the attempt stays counted."""
     with suppress(SQLAlchemyError), here.database.writing() as session:
         jobs.forgive(session, claim)
+
+
+def _give_back(here: WorkerProcess, claim: Claim) -> None:
+    """End the lease now, with the attempt counted, as if the worker had died over the shard."""
+    with suppress(SQLAlchemyError), here.database.writing() as session:
+        jobs.release(session, claim.shard_id, here.name, here.settings.max_attempts)
 
 
 def classify(

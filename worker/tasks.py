@@ -15,6 +15,7 @@ from celery.signals import (
 from core.queue import CLASSIFY, EXPLAIN, REPORT
 from worker import app, explaining, pipeline, report
 from worker.hearing import watch
+from worker.limit import time_limited
 from worker.logs import quieten
 from worker.process import Held
 
@@ -48,7 +49,8 @@ def listen(**_: object) -> None:
 @shared_task(name=CLASSIFY, Request="worker.request:LeasedRequest")  # type: ignore[untyped-decorator]
 def classify_shard(shard_id: int) -> None:
     """Classify one shard's images, unless it is done or another's."""
-    pipeline.classify_shard(_held.get(), shard_id)
+    with time_limited("a shard"):
+        pipeline.classify_shard(_held.get(), shard_id)
 
 
 @shared_task(  # type: ignore[untyped-decorator]
@@ -56,10 +58,12 @@ def classify_shard(shard_id: int) -> None:
 )
 def make_report(report_id: int) -> None:
     """Make one PDF, unless it is made or another's."""
-    report.make_report(_held.get(), report_id)
+    with time_limited("a report"):
+        report.make_report(_held.get(), report_id)
 
 
 @shared_task(name=EXPLAIN)  # type: ignore[untyped-decorator]
 def explain_image(explanation_id: int) -> None:
     """Say why one image was judged as it was, unless that is said or another says it."""
-    explaining.explain_image(_held.get(), explanation_id)
+    with time_limited("an explanation"):
+        explaining.explain_image(_held.get(), explanation_id)
