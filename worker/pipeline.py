@@ -25,6 +25,7 @@ from ml.looking import predictions
 from ml.reading import Reading
 from worker.decoding import Decoder, readings
 from worker.lease import Lease, kept
+from worker.limit import OutOfTime
 from worker.models import Model
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
@@ -82,6 +83,9 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
         log.warning("Shard %d is tried again later: %s", claim.shard_id, reason)
         _forgive(here, claim)
         return
+    except OutOfTime:
+        _give_back(here, claim)
+        raise
     _note(here, claim, results, time.monotonic() - started)
     _go_on(here, claim)
     complete_copies(here, [w for w in claim.work if isinstance(results[w.image_id], Verdict)])
@@ -143,6 +147,12 @@ def _forgive(here: WorkerProcess, claim: Claim) -> None:
     """The store or the database is away; if it is the database, the attempt stays counted."""
     with suppress(SQLAlchemyError), here.database.writing() as session:
         jobs.forgive(session, claim)
+
+
+def _give_back(here: WorkerProcess, claim: Claim) -> None:
+    """End the lease now, with the attempt counted, as if the worker had died over the shard."""
+    with suppress(SQLAlchemyError), here.database.writing() as session:
+        jobs.release(session, claim.shard_id, here.name, here.settings.max_attempts)
 
 
 def classify(

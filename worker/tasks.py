@@ -15,6 +15,7 @@ from celery.signals import (
 from core.queue import CLASSIFY, DERIVE, EXPLAIN, REPORT
 from worker import app, explaining, pipeline, report, seeking, showing
 from worker.hearing import watch
+from worker.limit import time_limited
 from worker.logs import quieten
 from worker.process import Held
 
@@ -57,7 +58,8 @@ def seek() -> bool:
 @shared_task(name=CLASSIFY, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def classify_shard(shard_id: int) -> None:
     """Classify one shard's images, unless it is done or another's."""
-    pipeline.classify_shard(_held.get(), shard_id)
+    with time_limited("a shard"):
+        pipeline.classify_shard(_held.get(), shard_id)
 
 
 @shared_task(  # type: ignore[untyped-decorator]
@@ -68,16 +70,19 @@ def classify_shard(shard_id: int) -> None:
 )
 def make_report(report_id: int) -> None:
     """Make one PDF, unless it is made or another's."""
-    report.make_report(_held.get(), report_id)
+    with time_limited("a report"):
+        report.make_report(_held.get(), report_id)
 
 
 @shared_task(name=EXPLAIN, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def explain_image(explanation_id: int) -> None:
     """Say why one image was judged as it was, unless that is said or another says it."""
-    explaining.explain_image(_held.get(), explanation_id)
+    with time_limited("an explanation"):
+        explaining.explain_image(_held.get(), explanation_id)
 
 
-@shared_task(name=DERIVE)  # type: ignore[untyped-decorator]
+@shared_task(name=DERIVE, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def derive_image(derivative_id: int) -> None:
     """Make the copies of one image that a page missed, unless they are made or another's."""
-    showing.derive_image(_held.get(), derivative_id)
+    with time_limited("a picture"):
+        showing.derive_image(_held.get(), derivative_id)

@@ -87,7 +87,7 @@ TAKEN: dict[str, Callable[[], bytes]] = {
     "PNG": lambda: encoded("PNG"),
     "BMP": lambda: encoded("BMP"),
     "TIFF": lambda: encoded("TIFF"),
-    "WEBP": lambda: encoded("WEBP"),
+    "WebP": lambda: encoded("WEBP"),
     "JPEG, CMYK": lambda: encoded("JPEG", "CMYK"),
     "JPEG, grey": lambda: encoded("JPEG", "L"),
     "JPEG, turned by EXIF": rotated,
@@ -98,7 +98,7 @@ TAKEN: dict[str, Callable[[], bytes]] = {
     "PNG, 1 bit": lambda: encoded("PNG", "1"),
     "TIFF, CMYK": lambda: encoded("TIFF", "CMYK"),
     "TIFF, 1 bit": lambda: encoded("TIFF", "1"),
-    "WEBP, lossless": lambda: encoded("WEBP", lossless=True),
+    "WebP, lossless": lambda: encoded("WEBP", lossless=True),
 }
 
 
@@ -161,12 +161,6 @@ def test_real_crops_are_taken(data_folder: Path) -> None:
 )
 def test_what_is_not_taken_is_refused_by_name(data: bytes, code: str) -> None:
     assert refused(data) == code
-
-
-@pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")
-def test_a_bomb_is_refused_where_warnings_are_only_printed() -> None:
-    with pytest.warns(Image.DecompressionBombWarning):
-        assert refused(bomb(10_000)) == "too_many_pixels"
 
 
 def test_the_limits_themselves_are_still_allowed() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import time
 from typing import BinaryIO
 
@@ -25,6 +27,7 @@ from ml.reading import read
 from tests.worker.conftest import MakeBundle, Submit, Watched, counts_of, png
 from worker.fleet import Badge, beat
 from worker.lease import Lease
+from worker.limit import time_limited
 from worker.models import Lacking, Model, ModelStore, facts_of, open_model
 from worker.packing import keep
 from worker.pipeline import BATCH, classify, classify_shard
@@ -537,3 +540,31 @@ def test_a_store_that_can_not_give_the_model_now_fails_no_image(
 
 def unreachable(bundle: Bundle) -> Model:
     raise AssertionError(bundle)
+
+
+def test_a_shard_that_runs_out_of_time_is_given_back_and_no_image_is_judged(
+    here: WorkerProcess, submit: Submit, watched: Watched
+) -> None:
+    job_id = submit(files(8))
+    (shard_id,) = shards(here)
+    watched.meanwhile = lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    with time_limited("a shard"):
+        classify_shard(here, shard_id)
+    with here.database.reading() as session:
+        shard = session.get_one(Shard, shard_id)
+        assert (shard.state, shard.attempt, shard.lease_until) == (ShardState.WAITING, 1, None)
+    assert counts_of(here, job_id).failed == 0
+    watched.meanwhile = lambda: None
+    work_through(here)
+    assert counts_of(here, job_id).classified == 8
+
+
+def test_shards_that_always_run_out_of_time_end_with_the_image_that_takes_it(
+    here: WorkerProcess, submit: Submit, watched: Watched
+) -> None:
+    job_id = submit(files(1))
+    watched.meanwhile = lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    for _ in range(here.settings.max_attempts):
+        with time_limited("shards"):
+            work_through(here)
+    assert (counts_of(here, job_id).failed, watched.images) == (1, here.settings.max_attempts)

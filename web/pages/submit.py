@@ -45,6 +45,7 @@ def show_form() -> str:
         most=wired().settings.max_job_files,
         accepts=",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
         rule=folders.RULE,
+        formats=intake.FORMATS_IN_WORDS,
         models=models,
     )
 
