@@ -25,7 +25,7 @@ from flask import (
 )
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, OperationalError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from core.errors import (
@@ -83,7 +83,7 @@ def connect(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DataError, _unfit)
     app.register_error_handler(OperationalError, _database)
-    app.register_error_handler(BlockingIOError, _silent)
+    app.register_error_handler(ClientDisconnected, _broke_off)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -132,8 +132,8 @@ def _database(error: OperationalError) -> AnyResponse:
     return _answer(503, "database", _BUSY)
 
 
-def _silent(_: BlockingIOError) -> AnyResponse:
-    """Answer for a body whose sender was silent too long, if it can still hear."""
+def _broke_off(_: ClientDisconnected) -> AnyResponse:
+    """Answer for a body that never came whole, if its sender can still hear."""
     return _answer(400, "broke_off", _BROKE_OFF)
 
 

@@ -12,8 +12,9 @@ from flask import Flask, Response, g, request
 from flask_wtf.csrf import CSRFProtect
 
 from core.settings import Settings
+from web.bridge import STRANGERS
 from web.errors import BadInput
-from web.sign_in import bearer_secret
+from web.sign_in import OPEN, bearer_secret
 
 _log = logging.getLogger("web.requests")
 
@@ -67,7 +68,9 @@ def connect(app: Flask, settings: Settings) -> None:
 
 def _limit_body(settings: Settings) -> None:
     """Allow each kind of request the body it needs and no more."""
-    if request.endpoint in {"uploads.put_image", "archives.put_archive"}:
+    if request.endpoint in OPEN:
+        request.max_content_length = STRANGERS
+    elif request.endpoint in {"uploads.put_image", "archives.put_archive"}:
         if request.mimetype in {"multipart/form-data", "application/x-www-form-urlencoded"}:
             raise BadInput("Send the file's bytes as they are, as application/octet-stream.")
         # Streamed, never held: `core.intake` and `core.archives` stop at the largest they take.

@@ -20,7 +20,7 @@ from web.errors import NotSignedIn
 from web.wiring import Wiring
 
 # All else is closed to strangers, a view that is added tomorrow included.
-_OPEN = {"security.login", "account.sign_in_by_link", "health.health", "bootstrap.static", "static"}
+OPEN = {"security.login", "account.sign_in_by_link", "health.health", "bootstrap.static", "static"}
 _FAILURES = "10 per minute"
 
 
@@ -104,7 +104,7 @@ def _account_of(secret: str, wiring: Wiring) -> Account | None:
 
 
 def _require_sign_in() -> None:
-    if request.endpoint is None or request.endpoint in _OPEN:
+    if request.endpoint is None or request.endpoint in OPEN:
         return
     try:
         person()
