@@ -100,8 +100,13 @@ def for_api() -> bool:
     return request.path.startswith("/api/")
 
 
+def _for_script() -> bool:
+    """Say whether a page's script asks for a part of it: a redirect would be of no use to it."""
+    return request.headers.get("X-Requested-With") == "fetch"
+
+
 def _ours(error: HematoVisionError) -> AnyResponse:
-    if isinstance(error, NotSignedIn) and not for_api():
+    if isinstance(error, NotSignedIn) and not for_api() and not _for_script():
         return _to_sign_in(str(error))
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
     return _answer(status, code_of(error), str(error))
