@@ -70,7 +70,18 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
     web_workers: int = Field(2, ge=1, description="Web server processes.")
-    web_threads: int = Field(8, ge=1, description="Threads of each web server process.")
+    web_threads: int = Field(
+        8, ge=1, description="Threads of each web server process for pages and small files."
+    )
+    web_upload_threads: int = Field(
+        32, ge=1, description="Threads of each web server process for what takes long to send."
+    )
+    web_connections: int = Field(
+        1000, ge=8, description="Most connections of each web server process at a time."
+    )
+    web_connections_each: int = Field(
+        500, ge=8, description="Most of them from one address; not counted behind a proxy."
+    )
     allowed_hosts: str = Field(
         "",
         description="Names under which people open the pages, with commas between them; addresses "

@@ -25,7 +25,7 @@ from flask import (
 )
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, DBAPIError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from core.errors import (
@@ -106,7 +106,7 @@ def connect(app: Flask) -> None:
     app.register_error_handler(DataError, _unfit)
     app.register_error_handler(DBAPIError, _outage)
     app.register_error_handler(OSError, _outage)
-    app.register_error_handler(BlockingIOError, _silent)
+    app.register_error_handler(ClientDisconnected, _broke_off)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -125,8 +125,13 @@ def for_api() -> bool:
     return request.path.startswith("/api/")
 
 
+def _for_script() -> bool:
+    """Say whether a page's script asks for a part of it: a redirect would be of no use to it."""
+    return request.headers.get("X-Requested-With") == "fetch"
+
+
 def _ours(error: HematoVisionError) -> AnyResponse:
-    if isinstance(error, NotSignedIn) and not for_api():
+    if isinstance(error, NotSignedIn) and not for_api() and not _for_script():
         return _to_sign_in(str(error))
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
     answer = _answer(status, code_of(error), str(error))
@@ -165,8 +170,8 @@ def _outage(error: DBAPIError | OSError) -> AnyResponse:
     return _ours(trouble)
 
 
-def _silent(_: BlockingIOError) -> AnyResponse:
-    """Answer for a body whose sender was silent too long, if it can still hear."""
+def _broke_off(_: ClientDisconnected) -> AnyResponse:
+    """Answer for a body that never came whole, if its sender can still hear."""
     return _answer(400, "broke_off", _BROKE_OFF)
 
 

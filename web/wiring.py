@@ -20,6 +20,7 @@ from core.models import Made
 from core.queue import TaskQueue
 from core.settings import Settings
 from core.states import MakingState
+from web.parts import Parts
 from web.readings import Readings
 
 _log = logging.getLogger(__name__)
@@ -28,13 +29,17 @@ _KEY = "hematovision"
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """The settings, the database, the image store and the doorbell of this process."""
+    """The settings, the database, the image store and the doorbell of this process.
+
+    ``parts`` are the parts of pages that it has made lately.
+    """
 
     settings: Settings
     database: Database
     blobs: BlobStore
     queue: TaskQueue
     readings: Readings = field(default_factory=Readings)
+    parts: Parts = field(default_factory=Parts)
 
     @property
     def limits(self) -> Limits:

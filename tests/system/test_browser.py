@@ -188,6 +188,20 @@ def test_nothing_on_the_pages_comes_from_elsewhere(page: Page, stack: Stack) -> 
     assert [url for url in asked if not url.startswith((stack.url, "blob:", "data:"))] == []
 
 
+def test_a_job_page_says_why_it_stands_still(page: Page, stack: Stack) -> None:
+    job = stack.client().call("POST", "/jobs", {"name": "open"})
+    page.goto(stack.url + job["url"])
+    note = page.locator("[data-contact]")
+    page.route("**/summary", lambda route: route.abort())
+    expect(note).to_contain_text("The server does not answer", timeout=SECONDS)
+    page.unroute("**/summary")
+    expect(note).to_have_count(0, timeout=SECONDS)
+    page.context.clear_cookies()
+    expect(note).to_contain_text("You were signed out.", timeout=SECONDS)
+    note.get_by_text("Sign in again.").click()
+    expect(page).to_have_url(re.compile(rf"/sign-in\?next=.*{job['id']}$"))
+
+
 def test_signing_out_ends_the_session(page: Page, stack: Stack) -> None:
     page.get_by_text("Sign out").click()
     page.goto(f"{stack.url}/jobs")
