@@ -163,6 +163,30 @@ def test_shards_of_before_count_what_their_images_say(url: str, opened: Database
         assert found == [({"x": 2, "y": 1}, 1, 0), ({}, 0, 0)]
 
 
+def test_what_each_job_of_before_keeps_is_counted_once_for_its_owner(
+    url: str, opened: Database
+) -> None:
+    migrations.upgrade(url)
+    held = [(1, "a", 5), (1, "b", 7), (1, "b", 7), (2, "b", 7), (2, "c", 9), (3, "a", 5)]
+    with opened.writing() as session:
+        _fill(session)
+        session.add(User(id=2, email="b@example.org", fs_uniquifier="b"))
+        session.flush()
+        session.add_all(Job(id=id_, owner_id=owner, name="j") for id_, owner in ((2, 1), (3, 2)))
+        session.flush()
+        for position, (job_id, content, size) in enumerate(held, start=1):
+            one = Image(id=position + 1, job_id=job_id, position=position, name="i", size=size)
+            one.sha256, one.format = content * 64, "PNG"
+            session.add(one)
+    for _ in range(2):
+        opened.dispose()
+        migrations.downgrade(url, "0007")
+        migrations.upgrade(url)
+        with opened.reading() as session:
+            counted = session.execute(select(Job.id, Job.bytes).order_by(Job.id)).all()
+        assert [tuple(one) for one in counted] == [(1, 12), (2, 9), (3, 5)]
+
+
 def _before_the_registry(session: Session) -> None:
     """Three models of which the middle one spoke last, and jobs that have ended and have not."""
     at = {"now": "2026-01-01 00:00:00"}
