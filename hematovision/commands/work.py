@@ -97,7 +97,9 @@ def _print_skipped(skips: Iterable[Skip], count: int) -> None:
     for reason, group in groupby(named, key=lambda skip: skip.reason):
         names = [skip.name for skip in group]
         more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-        click.echo(f"Skipped, {SKIPS[reason]}: {', '.join(names[:_NAMED])}{more}.", err=True)
+        click.echo(
+            f"Skipped, {SKIPS.get(reason, reason)}: {', '.join(names[:_NAMED])}{more}.", err=True
+        )
     if unnamed := count - len(named):
         click.echo(f"Skipped: {unnamed:,} more, listed on the job's page.", err=True)
 
