@@ -26,6 +26,7 @@ _LAST_SECONDS = 0.5
 # A round takes some milliseconds. A statement of it that takes this long is given up, and a round
 # that does, whatever it hangs in, ends the process, which is started afresh.
 _STATEMENT_SECONDS, ROUND_SECONDS = 15.0, 90.0
+_UNHEARD = "The queue does not answer. Workers find in the database what waits."
 
 log = logging.getLogger(__name__)
 
@@ -57,31 +58,40 @@ def run(
     stop: threading.Event,
     round_seconds: float = ROUND_SECONDS,
 ) -> None:
-    """Sweep until ``stop``; the pause doubles while the database or the queue is away."""
-    pause = settings.sweep_seconds
+    """Sweep until ``stop``; the pause doubles while the database is away.
+
+    Without the queue all is mended but its messages: then the sweep goes on as ever.
+    """
+    pause, heard, said = settings.sweep_seconds, True, None
     while not stop.is_set():
-        with guarded(round_seconds):
-            troubles = (
-                sweep_once(database, queue, settings),
-                purge_once(database, blobs, settings),
-            )
-        trouble = " ".join(filter(None, troubles))
-        if trouble:
-            pause = min(pause * 2, _LONGEST_PAUSE)
-            log.warning("%s Trying again in %.0f s.", trouble, pause)
-        else:
+        try:
+            with guarded(round_seconds):
+                hears = sweep_once(database, queue, settings)
+                trouble = purge_once(database, blobs, settings)
             pause = settings.sweep_seconds
+            if hears != heard:
+                heard = hears
+                log.warning("The queue answers again." if heard else _UNHEARD)
+            if trouble != said:
+                said = trouble
+                log.warning(said or "What is deleted can be removed again.")
+        except SQLAlchemyError as error:
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            sentence = trouble_of(error) or f"The database fails ({type(error).__name__})."
+            log.warning("%s Trying again in %.0f s.", sentence, pause)
         stop.wait(pause)
 
 
-def sweep_once(database: Database, queue: TaskQueue, settings: Settings) -> str | None:
-    """Sweep, and return a sentence about what was in the way, if anything."""
+def sweep_once(database: Database, queue: TaskQueue, settings: Settings) -> bool:
+    """Sweep; False if the queue does not answer.
+
+    Raises:
+        SQLAlchemyError: the database does not answer.
+    """
     try:
         swept = jobs.sweep(database, queue, settings)
-    except QueueUnavailable as error:
-        return str(error)
-    except SQLAlchemyError as error:
-        return str(trouble_of(error) or f"The database fails ({type(error).__name__}).")
+    except QueueUnavailable:
+        return False
     if swept.lost or swept.ended:
         log.info(
             "Took back %d lost leases, rang %d times, ended %d jobs.",
@@ -89,4 +99,4 @@ def sweep_once(database: Database, queue: TaskQueue, settings: Settings) -> str 
             swept.rung,
             swept.ended,
         )
-    return None
+    return True

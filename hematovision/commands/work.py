@@ -182,6 +182,8 @@ def _print_summary(job: dict[str, Any]) -> None:
         + (f" + {counts['waiting']:,} waiting" if counts["waiting"] else ""),
         soft_wrap=True,
     )
+    if job.get("standstill"):
+        console.print(job["standstill"], soft_wrap=True)
     console.print(_differential(job))
     if job["to_check"]:
         console.print(

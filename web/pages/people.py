@@ -13,7 +13,7 @@ from wtforms import SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
-from core import accounts, membership, quotas
+from core import accounts, membership, quotas, registry
 from core.accounts import RoleName
 from core.db import clock
 from core.errors import BadInput, Conflict, NotAllowed
@@ -80,7 +80,7 @@ def _workers(session: Session) -> list[dict[str, Any]]:
     """Return the workers that are kept; ages go by the database's clock, as heartbeats do."""
     age = clock() - Worker.seen_at
     rows = session.execute(select(Worker, age).order_by(Worker.name))
-    names = {one.digest: f"{one.name} {one.version}" for one in session.scalars(select(Model))}
+    names = {one.digest: registry.title(one) for one in session.scalars(select(Model))}
     return [
         {
             "worker": worker,
