@@ -127,7 +127,7 @@ function receive(box) {
   listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), rule, async (chosen, skips) => {
     const unread = skips.filter(({ reason }) => reason === "unreadable");
     if (busy || (unread.length && !confirm(`${skipWords(unread, rule)} Go on without them?`))) return;
-    if (!chosen.length) return view.fail(skipWords(skips, rule));
+    if (!chosen.length) return skips.length && view.fail(skipWords(skips, rule));
     const { archive, problem } = archiveIn(chosen, rule);
     if (problem) return view.fail(problem);
     busy = true;
