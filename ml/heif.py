@@ -40,7 +40,11 @@ def decode_heif(data: bytes, max_pixels: int) -> Pixels:
         raise too_many_pixels(max_pixels)
     if file.info.get("nclx_profile", {}).get("transfer_characteristics") in _BEYOND_WHITE:
         raise unsupported("A picture of high dynamic range")
-    return shrunk_samples(np.asarray(file), file.info.get("icc_profile"), white=255, mode=file.mode)
+    samples, profile = np.asarray(file), file.info.get("icc_profile")
+    if samples.dtype == np.uint16:
+        # Grey of more than 8 bits is brought to 16 by the library, and not to 8 as colours are.
+        return shrunk_samples(samples, profile, white=2**16 - 1)
+    return shrunk_samples(samples, profile, white=255, mode=file.mode)
 
 
 def _require_readable_words(data: bytes) -> None:

@@ -159,6 +159,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _loaded(image: Image.Image) -> Pixels:
     image.load()
+    if image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getbbox():
+        # Most programs write a fourth byte without meaning an opacity.
+        image = image.convert("RGB")
     profile = image.info.get("icc_profile")
     # Pillow takes the inks of every JPEG for inverted, which only Adobe's are.
     negative = (

@@ -15,7 +15,7 @@ from ml.shrinking import Pixels
 _FILE, _CODESTREAM = b"jP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 # Its decoder holds every sample in four bytes.
 _MOST_PIXELS = 16_000_000
-_BY_NUMBER, _BY_PROFILE = b"\1", (b"\2", b"\3")
+_BY_NUMBER, _BY_PROFILE = b"\1", b"\2"
 _YCC, _CHANNELS = 18, {16: (3, 4), 17: (1, 2)}
 _FULL = 15  # one less than the bits of a sample, as the codestream counts them
 
@@ -52,12 +52,12 @@ def _colours(head: bytes, channels: int) -> tuple[bytes | None, str | None]:
     Raises:
         UnreadableImage: unsupported, if it can't be told what the channels are.
     """
-    place = head.find(b"colr")
-    size = int.from_bytes(head[place - 4 : place]) if place > 0 else 0
-    body = head[place + 4 : place - 4 + size] if size else b""
+    body = _box(head, b"colr")
+    if not _is_in_order(_box(head, b"cdef")):
+        raise unsupported("A JPEG 2000 whose channels stand in an order of their own")
     if not body and channels in (1, 3):
         return None, None
-    if body[:1] in _BY_PROFILE and channels in (1, 2, 3, 4):
+    if body[:1] == _BY_PROFILE and channels in (1, 2, 3, 4):
         return body[3:], "CMYK" if body[19:23] == b"CMYK" else None
     number = int.from_bytes(body[3:7])
     if body[:1] == _BY_NUMBER and number == _YCC and channels == 3:
@@ -65,3 +65,21 @@ def _colours(head: bytes, channels: int) -> tuple[bytes | None, str | None]:
     if body[:1] == _BY_NUMBER and channels in _CHANNELS.get(number, ()):
         return None, None
     raise unsupported(f"A JPEG 2000 of {channels} channels in unknown colours")
+
+
+def _is_in_order(definitions: bytes) -> bool:
+    """Whether the channels, where they are described, are the colours and then the opacity.
+
+    After their number, each has its own, its kind (0 is a colour) and the colour that it is.
+    """
+    words = [int.from_bytes(definitions[at : at + 2]) for at in range(2, len(definitions), 2)]
+    described = zip(words[::3], words[1::3], words[2::3], strict=False)
+    return all(kind or number + 1 == colour for number, kind, colour in described)
+
+
+def _box(head: bytes, name: bytes) -> bytes:
+    """The contents of the first box of that name; nothing if there is none."""
+    place = head.find(name)
+    if place < 0:
+        return b""
+    return head[place + 4 : place - 4 + int.from_bytes(head[place - 4 : place])]

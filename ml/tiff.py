@@ -129,7 +129,8 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
     for index, (offset, count) in enumerate(_places(page)):
         _, place, shape = page.decode(None, index)
         if page.compression == _UNCOMPRESSED:
-            count = shape[1] * -(-shape[2] * shape[3] * int(page.bitspersample) // 8)
+            needed = shape[1] * -(-shape[2] * shape[3] * int(page.bitspersample) // 8)
+            count = needed if count > needed else count
         if offset + count > len(data):
             raise truncated()
         packed = data[offset : offset + count]
