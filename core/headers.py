@@ -49,11 +49,10 @@ class _File:
         self.size = file.seek(0, 2)
 
     def read(self, place: int, count: int) -> bytes:
-        self._file.seek(place)
-        data = self._file.read(count)
-        if len(data) < count:
+        if place + count > self.size:
             raise EOFError
-        return data
+        self._file.seek(place)
+        return self._file.read(count)
 
     def unpack(self, place: int, layout: str) -> tuple[int, ...]:
         return struct.unpack(layout, self.read(place, struct.calcsize(layout)))

@@ -6,11 +6,10 @@ import io
 
 import numpy as np
 from pi_heif import HeifFile, open_heif
-from PIL import Image
 
-from ml.colour import to_rgb
-from ml.refusals import several_pictures, too_many_pixels, unsupported
-from ml.shrinking import Pixels, shrunk
+from ml.refusals import damaged, several_pictures, too_many_pixels, unsupported
+from ml.samples import shrunk_samples
+from ml.shrinking import Pixels
 
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 # Transfer characteristics of high dynamic range, PQ and HLG: their white is no paper's white.
@@ -32,6 +31,7 @@ def decode_heif(data: bytes, max_pixels: int) -> Pixels:
     Raises:
         UnreadableImage, or one of `ml.refusals.FAULTS` if the file is damaged.
     """
+    _require_readable_words(data)
     file: HeifFile = open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
     if len(file) > 1:
         raise several_pictures()
@@ -40,10 +40,24 @@ def decode_heif(data: bytes, max_pixels: int) -> Pixels:
         raise too_many_pixels(max_pixels)
     if file.info.get("nclx_profile", {}).get("transfer_characteristics") in _BEYOND_WHITE:
         raise unsupported("A picture of high dynamic range")
-    pixels, mode, profile = np.asarray(file), file.mode, file.info.get("icc_profile")
+    samples, profile = np.asarray(file), file.info.get("icc_profile")
+    if samples.dtype == np.uint16:
+        # Grey of more than 8 bits is brought to 16 by the library, and not to 8 as colours are.
+        return shrunk_samples(samples, profile, white=2**16 - 1)
+    return shrunk_samples(samples, profile, white=255, mode=file.mode)
 
-    def strip(top: int, bottom: int) -> Image.Image:
-        rows = np.ascontiguousarray(pixels[top:bottom])
-        return to_rgb(Image.frombytes(mode, (width, bottom - top), rows.tobytes()), profile)
 
-    return shrunk((pixels.shape[1], pixels.shape[0]), strip)
+def _require_readable_words(data: bytes) -> None:
+    """Refuse a list of contents with words in it that are no text: the library falls over them.
+
+    An entry has version, flags and numbers first, then its kind in four letters and its name.
+    """
+    start = data.find(b"iinf")
+    listed = data[start : start - 4 + int.from_bytes(data[start - 4 : start])]
+    place = listed.find(b"infe")
+    while place >= 0:
+        size, version = int.from_bytes(listed[place - 4 : place]), listed[place + 4]
+        words = listed[place + (14 if version > 2 else 12) : place - 4 + size]
+        if not words[:4].isascii() or "\ufffd" in words.decode(errors="replace"):
+            raise damaged()
+        place = listed.find(b"infe", place + 4)

@@ -18,10 +18,11 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from ml import refusals
 from ml.colour import to_rgb
 from ml.heif import decode_heif, is_heif
-from ml.jpeg import END, frame_of, is_jpeg, lacks_only_its_end
-from ml.levels import Samples, to_eight, white_of
-from ml.png import bits_of, is_png, without_text
+from ml.jpeg import END, LOSSLESS, frame_of, is_jpeg, lacks_only_its_end
+from ml.jpeg2000 import decode_jpeg_2000, is_jpeg_2000
+from ml.png import bare, bits_of, is_png
 from ml.refusals import FAULTS, UnreadableImage
+from ml.samples import shrunk_samples
 from ml.shrinking import LONGEST_SIDE, UPRIGHT, Pixels, shrunk
 from ml.tiff import decode_tiff, is_tiff
 
@@ -44,11 +45,10 @@ SUFFIXES = (
     *(".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
 )
 MAX_PIXELS = 50_000_000
-_PILLOW_S = ("JPEG", "PNG", "BMP", "WEBP", "AVIF", "JPEG2000")
-# Their decoders hold the whole picture several times over, or in four bytes a sample.
-_COSTLY, _MOST_COSTLY_PIXELS = ("WEBP", "AVIF", "JPEG2000"), 16_000_000
+_PILLOW_S = ("JPEG", "PNG", "BMP", "WEBP", "AVIF")
+# Their decoders hold the whole picture several times over.
+_COSTLY, _MOST_COSTLY_PIXELS = ("WEBP", "AVIF"), 16_000_000
 _ORIENTATION = 0x0112
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,21 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
             return decode_tiff(data, max_pixels)
         if is_heif(data):
             return decode_heif(data, max_pixels)
+        if is_jpeg_2000(data):
+            return decode_jpeg_2000(data, max_pixels)
         if is_jpeg(data):
             return _jpeg(data, max_pixels)
-        return _other(without_text(data) if is_png(data) else data, max_pixels)
+        return _other(bare(data) if is_png(data) else data, max_pixels)
     except FAULTS as error:
         raise refusals.broken(error) from None
 
 
 def _jpeg(data: bytes, max_pixels: int) -> Pixels:
     frame = frame_of(data)
-    if frame and frame.bits > 8:
+    if frame and (frame.bits > 8 or frame.marker == LOSSLESS):
         if frame.width * frame.height > max_pixels:
             raise refusals.too_many_pixels(max_pixels)
-        return _from_deep(imagecodecs.jpeg_decode(data), white=2**frame.bits - 1)
+        return shrunk_samples(imagecodecs.jpeg_decode(data), white=2**frame.bits - 1)
     with _open(data, max_pixels) as image:
         if _is_plain(image):
             # The same pixels in half the time. What has any fault is left to Pillow to judge.
@@ -113,11 +115,9 @@ def _jpeg(data: bytes, max_pixels: int) -> Pixels:
 
 def _other(data: bytes, max_pixels: int) -> Pixels:
     with _open(data, max_pixels) as image:
-        profile = image.info.get("icc_profile")
         if is_png(data) and bits_of(data) > 8:
-            return _from_deep(imagecodecs.png_decode(data), profile=profile)
-        if image.mode.startswith("I"):
-            return _from_deep(np.asarray(image), profile=profile)
+            profile = image.info.get("icc_profile")
+            return shrunk_samples(imagecodecs.png_decode(data), profile)
         return _loaded(image)
 
 
@@ -159,6 +159,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _loaded(image: Image.Image) -> Pixels:
     image.load()
+    if image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getbbox():
+        # Most programs write a fourth byte without meaning an opacity.
+        image = image.convert("RGB")
     profile = image.info.get("icc_profile")
     # Pillow takes the inks of every JPEG for inverted, which only Adobe's are.
     negative = (
@@ -170,27 +173,6 @@ def _loaded(image: Image.Image) -> Pixels:
         return to_rgb(ImageChops.invert(part) if negative else part, profile)
 
     return shrunk(image.size, strip, _orientation(image))
-
-
-def _from_deep(
-    samples: Samples, white: float | None = None, profile: bytes | None = None
-) -> Pixels:
-    """A picture from samples of more than 8 bits; ``white`` is looked for unless it is known."""
-    samples = samples.reshape(*samples.shape[:2], -1)
-    height, width, channels = samples.shape
-    colours = channels - (channels in (2, 4))
-    rows = max(1, 1_000_000 // width)
-    if white is None:
-        white = white_of(samples[top : top + rows, :, :colours] for top in range(0, height, rows))
-    eight, opaque = to_eight(white), to_eight(np.iinfo(samples.dtype).max)
-
-    def strip(top: int, bottom: int) -> Image.Image:
-        part = samples[top:bottom]
-        shown = np.concatenate([eight(part[..., :colours]), opaque(part[..., colours:])], axis=-1)
-        size = (width, bottom - top)
-        return to_rgb(Image.frombytes(_MODES[channels], size, shown.tobytes()), profile)
-
-    return shrunk((width, height), strip)
 
 
 def _not_an_image() -> UnreadableImage:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import simplejpeg
 
 END = b"\xff\xd9"
+LOSSLESS = 0xC3
 _START_OF_SCAN, _PROGRESSIVE = 0xDA, 0xC2
 # All frames but those of 0xC4, 0xC8 and 0xCC, which are tables.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}

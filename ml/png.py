@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_TEXTS, _LAST = (b"tEXt", b"zTXt", b"iTXt"), b"IEND"
+_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _BITS_AT = 24  # in the first chunk, which is always the same
 _AROUND = 12  # length, name and checksum of a chunk
 
@@ -20,21 +21,24 @@ def bits_of(data: bytes) -> int:
     return data[_BITS_AT] if len(data) > _BITS_AT else 0
 
 
-def without_text(data: bytes) -> bytes:
-    """The same picture without what is written in it.
+def bare(data: bytes) -> bytes:
+    """The same picture without what is written in it, and with its end where only that is missing.
 
-    Programs keep their whole state in there, and readers take files with more than so much of it
+    Programs keep their whole state in texts, and readers take files with more than so much of it
     for bombs, which packed texts can be.
     """
     chunks = list(_chunks(data))
-    if not any(name in _TEXTS for name, _ in chunks):
-        return data
-    return _SIGNATURE + b"".join(chunk for name, chunk in chunks if name not in _TEXTS)
+    kept = [chunk for name, chunk in chunks if name not in (*_TEXTS, _LAST)]
+    return b"".join((_SIGNATURE, *kept, _END))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every chunk's name, and the whole of it; one that breaks off is given as far as it goes."""
     place = len(_SIGNATURE)
     while place < len(data):
         end = place + _AROUND + int.from_bytes(data[place : place + 4])
-        yield data[place + 4 : place + 8], data[place:end]
+        name = data[place + 4 : place + 8]
+        yield name, data[place:end]
+        if name == _LAST:
+            return
         place = end

@@ -59,6 +59,6 @@ def damaged() -> UnreadableImage:
 
 def broken(error: Exception) -> UnreadableImage:
     """The refusal for one of `FAULTS`."""
-    if isinstance(error, NotImplementedError):
+    if isinstance(error, NotImplementedError) or "unsupported" in str(error).lower():
         return unsupported("This way of storing an image")
     return truncated() if "truncated" in str(error).lower() else damaged()

@@ -30,7 +30,7 @@ _MOST_PAGES = 64
 # One strip or tile when unpacked: no less than the whole of the largest image in RGB.
 _MOST_BYTES = 150_000_000
 _ROWS_AT_ONCE = 256
-_SEPARATE_PLANES = 2
+_UNCOMPRESSED, _SEPARATE_PLANES = 1, 2
 _ORIENTATION, _PROFILE, _SUB_DIRECTORIES = 274, 34675, 330
 _JPEG = (6, 7, 33007, 34892)
 _WEBP = (34927, 50001)
@@ -114,10 +114,10 @@ def _canvas(data: bytes, layout: Layout) -> NDArray[np.uint8]:
         for row in range(0, len(part), _ROWS_AT_ONCE):
             rows = eight[channel](part[row : row + _ROWS_AT_ONCE])
             place = canvas[top + row :, left:][: rows.shape[0], : rows.shape[1]]
-            if layout.is_palette:
-                place[:] = rows
+            if layout.is_palette and channel == 0:
+                place[..., :3] = rows
             else:
-                place[..., channel] = rows
+                place[..., channel - len(layout.samples)] = rows
     return canvas
 
 
@@ -126,8 +126,13 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
     page = layout.page
     is_jpeg = page.compression in _JPEG
     tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
-    for index, (offset, count) in enumerate(_places(data, page)):
+    for index, (offset, count) in enumerate(_places(page)):
         _, place, shape = page.decode(None, index)
+        if page.compression == _UNCOMPRESSED:
+            needed = shape[1] * -(-shape[2] * shape[3] * int(page.bitspersample) // 8)
+            count = needed if count > needed else count
+        if offset + count > len(data):
+            raise truncated()
         packed = data[offset : offset + count]
         if prod(shape) * layout.dtype.itemsize > _MOST_BYTES:
             raise unsupported("A TIFF whose picture is packed in too large a piece")
@@ -148,7 +153,7 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
                 yield cut[..., sample], channel, top, left
 
 
-def _places(data: bytes, page: TiffPage) -> Iterator[tuple[int, int]]:
+def _places(page: TiffPage) -> Iterator[tuple[int, int]]:
     """Where in the file the strips or tiles lie, and how many bytes each has.
 
     Raises:
@@ -158,7 +163,7 @@ def _places(data: bytes, page: TiffPage) -> Iterator[tuple[int, int]]:
     if min(len(page.dataoffsets), len(page.databytecounts)) < wanted:
         raise truncated()
     for offset, count in zip(page.dataoffsets[:wanted], page.databytecounts[:wanted], strict=True):
-        if not offset or not count or offset + count > len(data):
+        if not offset or not count:
             raise truncated()
         yield offset, count
 

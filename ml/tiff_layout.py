@@ -90,7 +90,7 @@ class Layout:
 
         Numbers of a palette become all three colours, (rows, columns, 3).
         """
-        if self.is_palette:
+        if self.is_palette and channel == 0:
             table = _colour_map(self.page)
             return lambda samples: table.take(samples, axis=0, mode="clip")
         if self.mode == "LAB":
@@ -187,7 +187,7 @@ def _opacity(page: TiffPage, mode: str, extra: int) -> tuple[int, int] | None:
         kinds = [_UNASSOCIATED]
     for place, kind in enumerate(kinds):
         if kind in (_ASSOCIATED, _UNASSOCIATED):
-            if mode in ("L", "RGB"):
+            if mode in ("L", "RGB", "P"):
                 return place, kind
             raise unsupported("A transparent TIFF in other colours than RGB or grey")
     if extra and mode in ("L", "P"):
@@ -197,11 +197,10 @@ def _opacity(page: TiffPage, mode: str, extra: int) -> tuple[int, int] | None:
 
 def _shown(mode: str, opacity: tuple[int, int] | None) -> str:
     """Pillow's word for the converted samples."""
-    if mode == "P":
-        return "RGB"
+    shown = "RGB" if mode == "P" else mode
     if opacity is None:
-        return mode
-    return mode + ("a" if opacity[1] == _ASSOCIATED else "A")
+        return shown
+    return shown + ("a" if opacity[1] == _ASSOCIATED else "A")
 
 
 def _colour_map(page: TiffPage) -> NDArray[np.uint8]:
