@@ -9,6 +9,7 @@ Run from two versions of the product in turn, it compares them.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -31,7 +32,6 @@ from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import TokenKind
 from hematovision.client import MANIFEST_PAGE
-from hematovision.collecting import LocalFile, collect
 from web import create_app
 
 _THREADS = 4
@@ -43,6 +43,19 @@ class Speed:
 
     rate: float
     milliseconds: float
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to send."""
+
+    name: str
+    data: bytes
+
+    def entry(self) -> dict[str, Any]:
+        """Its line of the manifest."""
+        digest = hashlib.sha256(self.data).hexdigest()
+        return {"name": self.name, "size": len(self.data), "sha256": digest}
 
 
 class Door:
@@ -64,10 +77,10 @@ class Door:
 
     def call(self, method: str, path: str, body: bytes) -> Any:
         """Send a request; return its JSON."""
-        options: dict[str, Any] = {"method": method, "data": body, "headers": self._headers}
-        if method == "POST":
-            options["content_type"] = "application/json"
-        answer = self._app.test_client().open(f"/api/v1{path}", **options)
+        kind = "application/json" if method == "POST" else "application/octet-stream"
+        answer = self._app.test_client().open(
+            f"/api/v1{path}", method=method, data=body, headers=self._headers, content_type=kind
+        )
         assert answer.status_code < 300, answer.text
         return answer.json
 
@@ -76,7 +89,7 @@ class Door:
         return int(self.call("POST", "/jobs", b'{"name": "benchmark"}')["id"])
 
 
-def send_bodies(door: Door, job_id: int, files: list[LocalFile]) -> None:
+def send_bodies(door: Door, job_id: int, files: list[File]) -> None:
     """Send each file by itself, some at a time."""
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(files), MANIFEST_PAGE):
@@ -87,26 +100,28 @@ def send_bodies(door: Door, job_id: int, files: list[LocalFile]) -> None:
             list(pool.map(lambda pair: _send_body(door, job_id, *pair), pairs))
 
 
-def _send_body(door: Door, job_id: int, file: LocalFile, image_id: int) -> None:
-    door.call("PUT", f"/jobs/{job_id}/images/{image_id}", file.path.read_bytes())
+def _send_body(door: Door, job_id: int, file: File, image_id: int) -> None:
+    door.call("PUT", f"/jobs/{job_id}/images/{image_id}", file.data)
 
 
-def send_tar(door: Door, job_id: int, files: list[LocalFile]) -> None:
+def send_tar(door: Door, job_id: int, files: list[File]) -> None:
     """Send all files as one tar."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for file in files:
-            archive.add(file.path, file.name)
+            member = tarfile.TarInfo(file.name)
+            member.size = len(file.data)
+            archive.addfile(member, io.BytesIO(file.data))
     door.call("PUT", f"/jobs/{job_id}/archive", out.getvalue())
 
 
-WAYS: dict[str, Callable[[Door, int, list[LocalFile]], None]] = {
+WAYS: dict[str, Callable[[Door, int, list[File]], None]] = {
     "single bodies": send_bodies,
     "one tar": send_tar,
 }
 
 
-def measure(way: str, files: list[LocalFile], place: Path | None) -> Speed:
+def measure(way: str, files: list[File], place: Path | None) -> Speed:
     """Send the files to a new application."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
         door = Door(Path(folder))
@@ -124,7 +139,8 @@ def measure(way: str, files: list[LocalFile], place: Path | None) -> Speed:
 @click.option("--place", type=click.Path(path_type=Path), help="Folder on the disk to measure.")
 def main(folder: Path, count: int, place: Path | None) -> None:
     """Print how fast FOLDER's images are taken in, in each way."""
-    files = collect([folder])[0][:count]
+    paths = sorted(folder.rglob("*.jp*g"))[:count]
+    files = [File(path.name, path.read_bytes()) for path in paths]
     for way in WAYS:
         speed = measure(way, files, place)
         click.echo(f"{way:14}{speed.rate:8,.0f} files/s{speed.milliseconds:8.3f} ms a file")
