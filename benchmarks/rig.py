@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -156,6 +157,7 @@ def running(
     parts: Sequence[str] = PARTS,
     worker: Sequence[str] = (),
     port: int = 8765,
+    restarting: bool = False,
     **changes: object,
 ) -> Iterator[Rig]:
     """Run a system in a folder of its own until the body ends.
@@ -166,6 +168,7 @@ def running(
         parts: which of `PARTS` to run.
         worker: the command that takes the place of the worker, if any.
         port: of the web server.
+        restarting: start a program again that ends, as `up` does.
         changes: other settings.
     """
     folder = Path(tempfile.mkdtemp(prefix="hv-bench-"))
@@ -181,7 +184,7 @@ def running(
                 port=port,
                 **changes,
             )
-            with _programs(settings, socket, parts, worker):
+            with _programs(settings, socket, parts, worker, restarting):
                 yield _rig(settings, first)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -205,9 +208,13 @@ def _rig(settings: Settings, database_server: list[int]) -> Rig:
 
 @contextmanager
 def _programs(
-    settings: Settings, socket: Path, parts: Sequence[str], worker: Sequence[str]
+    settings: Settings,
+    socket: Path,
+    parts: Sequence[str],
+    worker: Sequence[str],
+    restarting: bool,
 ) -> Iterator[None]:
-    """Migrate and run the programs until the body ends; one that dies is not started again."""
+    """Migrate and run the programs until the body ends."""
     install(settings)
     logs = settings.data / "logs"
     logs.mkdir()
@@ -215,11 +222,17 @@ def _programs(
     if worker:
         wanted = [replace(one, argv=worker) if one.name == "worker" else one for one in wanted]
     supervisor = Supervisor(wanted, logs, lambda _: None)
+    watching = threading.Thread(target=supervisor.watch)
     try:
         supervisor.start()
+        if restarting:
+            watching.start()
         _wait_for_broker(socket)
         yield
     finally:
+        supervisor.request_stop()
+        if restarting:
+            watching.join()
         supervisor.stop()
 
 

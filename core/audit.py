@@ -39,7 +39,6 @@ class Action(StrEnum):
 
     SIGN_IN = "sign_in"
     SIGN_IN_FAILED = "sign_in_failed"
-    SIGN_IN_BLOCKED = "sign_in_blocked"
     SIGN_OUT = "sign_out"
     SESSION_ENDED = "session_ended"
     LINK_MADE = "link_made"
@@ -48,6 +47,7 @@ class Action(StrEnum):
     TOTP_ENABLED = "totp_enabled"
     TOTP_DISABLED = "totp_disabled"
     TOTP_RECOVERED = "totp_recovered"
+    RECOVERY_CODES_MADE = "recovery_codes_made"
     PERSON_ADDED = "person_added"
     PERSON_DEACTIVATED = "person_deactivated"
     PERSON_REACTIVATED = "person_reactivated"

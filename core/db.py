@@ -36,6 +36,20 @@ from core.outages import SENTENCES
 BUSY_SECONDS = 30
 _LOOK_SECONDS = 1
 Result = TypeVar("Result")
+# Limits for a PostgreSQL that does not answer, all in seconds. The server ends a statement that
+# takes too long; a connection that fell silent is given up by its own side a little later.
+CONNECT_SECONDS, POOL_SECONDS = 5, 10
+STATEMENT_SECONDS, _LATER_SECONDS = 60.0, 5.0
+# A process that was frozen within a transaction keeps its locks no longer than this.
+_IDLE_SECONDS = 300
+_LIMITS = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 
 
 class Database:
@@ -43,11 +57,19 @@ class Database:
 
     ``kept`` connections stay open; more are opened when they are needed, and closed again. A SQLite
     file that is missing is an error, and made only with ``create``: an empty one in its place would
-    take what is written while the disk is not mounted.
+    take what is written while the disk is not mounted. ``statement_seconds`` is the longest a
+    statement may take on PostgreSQL; None sets no limit.
     """
 
-    def __init__(self, url: str, kept: int = 5, *, create: bool = False) -> None:
-        self.engine = _engine(url, kept, create)
+    def __init__(
+        self,
+        url: str,
+        kept: int = 5,
+        *,
+        create: bool = False,
+        statement_seconds: float | None = STATEMENT_SECONDS,
+    ) -> None:
+        self.engine = _engine(url, kept, create, statement_seconds)
         self._writing = self.engine.execution_options(hematovision_writing=True)
         self._readers = sessionmaker(self.engine, expire_on_commit=False)
         self._writers = sessionmaker(self._writing, expire_on_commit=False)
@@ -129,7 +151,7 @@ class Database:
         self.engine.dispose(close=not inherited)
 
 
-def _engine(url: str, kept: int, create: bool) -> Engine:
+def _engine(url: str, kept: int, create: bool, statement_seconds: float | None) -> Engine:
     try:
         if url.startswith("sqlite"):
             engine = create_engine(
@@ -139,7 +161,15 @@ def _engine(url: str, kept: int, create: bool) -> Engine:
             if not create:
                 _require_file(engine)
         else:
-            engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=kept)
+            engine = create_engine(
+                url,
+                hide_parameters=True,
+                pool_pre_ping=True,
+                pool_size=kept,
+                pool_timeout=POOL_SECONDS,
+                connect_args=_LIMITS,
+            )
+            _limit(engine, statement_seconds)
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(f"The database URL can't be used: {error}") from error
     return engine
@@ -155,6 +185,23 @@ def _require_file(engine: Engine) -> None:
         if words[0] != ":memory:":
             words[0] = f"file:{quote(words[0])}?mode=rw"
             options["uri"] = True
+
+
+def _limit(engine: Engine, statement_seconds: float | None) -> None:
+    """Let no statement, and no wait for an answer, go on for ever."""
+    from core.postgresql import PatientConnection
+
+    options = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
+    if statement_seconds is not None:
+        options += f" -c statement_timeout={round(statement_seconds * 1000)}"
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Dialect, _record: object, args: Any, named: dict[str, Any]) -> Any:
+        given = f"{named.get('options', '')} {options}".strip()
+        opened = PatientConnection.connect(*args, **named | {"options": given})
+        if statement_seconds is not None:
+            opened.patience = statement_seconds + _LATER_SECONDS
+        return opened
 
 
 def _prepare_sqlite(engine: Engine) -> None:

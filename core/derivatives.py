@@ -111,9 +111,11 @@ def order(session: Session, image: Image) -> Derivative:
     return wanted
 
 
-def claim(session: Session, derivative_id: int, seconds: float) -> DerivativeClaim | None:
+def claim(
+    session: Session, derivative_id: int, worker: str, seconds: float
+) -> DerivativeClaim | None:
     """Take the wish for ``seconds``, or return None if it is met or another's."""
-    taken = making.claim(session, Derivative, derivative_id, seconds)
+    taken = making.claim(session, Derivative, derivative_id, worker, seconds)
     if taken is None:
         return None
     wanted = session.get_one(Derivative, derivative_id)

@@ -7,18 +7,18 @@ what was noted of what that person did.
 from __future__ import annotations
 
 import datetime as dt
-import secrets
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from core import audit
+from core import audit, sign_ins
 from core.accounts import RoleName, has_role
 from core.audit import Action, Actor
 from core.db import Database, utcnow
 from core.errors import Conflict
 from core.jobs import deletion
-from core.models import Job, Role, Token, User
+from core.membership import end_trust
+from core.models import Job, RecoveryCode, Role, User
 from core.settings import Settings
 
 # No mail ever goes there (RFC 2606), and nobody else can have it.
@@ -41,7 +41,8 @@ def delete_person(
     if heir is not None and (heir.id == user.id or not heir.active):
         raise Conflict("Choose somebody else to get the jobs, who may sign in.")
     _require_another_administrator(session, user)
-    user.active, user.fs_uniquifier = False, secrets.token_hex(32)
+    user.active = False
+    end_trust(session, user)
     user.erase_at = utcnow() + dt.timedelta(days=settings.delete_grace_days)
     user.heir_id = heir.id if heir else None
     jobs = f"to person {heir.id}" if heir else "deleted"
@@ -93,10 +94,12 @@ def _erase(session: Session, user_id: int, settings: Settings) -> None:
     if user is None:
         return
     _leave_jobs(session, user, settings)
-    session.execute(delete(Token).where(Token.user_id == user.id))
+    end_trust(session, user)
+    sign_ins.forget(session, user.id)
+    session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
     user.email = _NOBODY.format(id=user.id)
-    user.password, user.roles = None, []
-    user.fs_uniquifier = secrets.token_hex(32)
+    user.password = user.totp_secret = user.first_password_until = None
+    user.roles = []
     user.erase_at, user.erased_at = None, utcnow()
     audit.note(session, Action.PERSON_ERASED, audit.SYSTEM, f"person {user.id}")
 

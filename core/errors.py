@@ -2,6 +2,8 @@
 
 HematoVisionError                 message is a sentence for the person, safe to show
 ├── ConfigurationError            a setting can't be used
+├── BadInput                      what a person or a program gave can't be used
+├── TooManyAttempts               something secret was guessed wrong too often; wait
 ├── NotFound                      no such thing, or not for the one who asks
 ├── NotAllowed                    this person may not do that
 ├── Conflict                      not in this state
@@ -27,6 +29,18 @@ class HematoVisionError(Exception):
 
 class ConfigurationError(HematoVisionError):
     """A setting is missing, malformed or contradicts another."""
+
+
+class BadInput(HematoVisionError):
+    """What was given can't be used; the sentence says what to give instead."""
+
+
+class TooManyAttempts(HematoVisionError):
+    """Something secret was guessed wrong too often; ``seconds`` must pass before the next try."""
+
+    def __init__(self, seconds: int, message: str) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class NotFound(HematoVisionError):

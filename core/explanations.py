@@ -126,9 +126,11 @@ def order(session: Session, image: Image) -> Explanation:
     return wanted
 
 
-def claim(session: Session, explanation_id: int, seconds: float) -> ExplanationClaim | None:
+def claim(
+    session: Session, explanation_id: int, worker: str, seconds: float
+) -> ExplanationClaim | None:
     """Take the explanation for ``seconds``, or return None if it is made or another's."""
-    taken = making.claim(session, Explanation, explanation_id, seconds)
+    taken = making.claim(session, Explanation, explanation_id, worker, seconds)
     if taken is None:
         return None
     wanted = session.get_one(Explanation, explanation_id)

@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
-
 from core.blobs import BlobStore, image_key
 from core.errors import Refused
+from core.headers import header_of
 
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WebP", "HEIC", "AVIF", "JPEG2000")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"),
+    *(".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+)
+FORMATS_IN_WORDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 SMALLEST_SIDE = 16
 LONGEST_NAME = 255
 _CHUNK = 256 * 1024
@@ -28,7 +31,7 @@ _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 REASONS = {
     "empty": "The file is empty.",
     "too_large": "The file is larger than {limit} MB. Send the crop, not the whole scan.",
-    "not_an_image": "This is not an image that can be read here: JPEG, PNG, BMP, TIFF or WebP.",
+    "not_an_image": f"This is not an image that can be read here: {FORMATS_IN_WORDS}.",
     "too_many_pixels": "The image has more than {limit} million pixels. Send single-cell crops.",
     "too_small": "The image is smaller than {limit} pixels on a side. Send it at full resolution.",
     "truncated": "The image can't be shown: its data is damaged. Export the file again.",
@@ -119,27 +122,16 @@ def _chunks(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
 
 
 def _examine(file: BinaryIO, sha256: str, size: int, limits: Limits) -> Accepted:
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            width, height = image.size
-            # Phones store a JPEG with a preview behind it, which Pillow calls MPO.
-            # Counting the pictures of a TIFF would walk all of them, for minutes if it is made so.
-            several = image.format != "MPO" and getattr(image, "is_animated", False)
-            kind = "JPEG" if image.format == "MPO" else str(image.format)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise refusal("too_many_pixels", limits.max_pixels / 10**6) from error
-    except UnidentifiedImageError as error:
-        raise refusal("not_an_image") from error
-    except Exception as error:
-        # Pillow's header parsers raise whatever a malformed header makes them raise.
-        raise refusal("not_an_image") from error
-    if width * height > limits.max_pixels:
+    header = header_of(file)
+    if header is None:
+        raise refusal("not_an_image")
+    if header.width * header.height > limits.max_pixels:
         raise refusal("too_many_pixels", limits.max_pixels / 10**6)
-    if min(width, height) < SMALLEST_SIDE:
+    if min(header.width, header.height) < SMALLEST_SIDE:
         raise refusal("too_small", SMALLEST_SIDE)
-    if several:
+    if header.several:
         raise refusal("animated")
-    return Accepted(sha256, size, kind, width, height)
+    return Accepted(sha256, size, header.format, header.width, header.height)
 
 
 def one_line(text: str) -> str:

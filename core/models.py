@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.db import utcnow
-from core.people import Role, Token, User
+from core.people import Guesses, RecoveryCode, Role, SignIn, Token, User
 from core.states import ImageState, JobState, Lane, MakingState, ModelState, ShardState
 from core.tables import Base, enum_of
 from core.trail import AuditEntry, AuditHead
@@ -31,15 +31,18 @@ __all__ = [
     "Base",
     "Derivative",
     "Explanation",
+    "Guesses",
     "Image",
     "Job",
     "LooseBlob",
     "Made",
     "Model",
     "Prediction",
+    "RecoveryCode",
     "Report",
     "Role",
     "Shard",
+    "SignIn",
     "Store",
     "Token",
     "User",
@@ -102,9 +105,11 @@ def _partial(rows: TextClause, *columns: str) -> Index:
 class Job(Base):
     """What a person submitted at once. Its intake counts are fixed when it is submitted.
 
-    ``settled_before`` is how many images had their verdict before the present run began.
-    ``model_digest`` is the model that judges it, pinned when it is submitted; None where no model
-    was known then, until a worker takes its first shard.
+    ``settled_before`` is how many accepted images are no part of the present run, of which
+    ``started_at`` and ``finished_at`` tell. ``model_digest`` is the model that judges in this run,
+    pinned when it is submitted; None where no model was known then, until a worker takes its first
+    shard. Verdicts of an earlier run, perhaps under another model, stand until this one replaces
+    them.
 
     ``bytes`` is what its owner keeps on its account: see `core.quotas`. The rest is the business of
     `core.jobs.deletion`: a job that was deleted stays until ``purge_at``, then its files go, and
@@ -154,11 +159,14 @@ class Job(Base):
 class Shard(Base):
     """Up to some hundred of a job's images, done by one worker in one transaction.
 
-    It counts its own results: ``accepted`` by class, which with ``uncertain`` and ``unfamiliar``
-    sum up to ``classified``. Pages add shards up instead of counting images.
+    It counts the results of its images that stand, those of an earlier run until its own are
+    recorded: ``accepted`` by class, which with ``uncertain`` and ``unfamiliar`` sum up to
+    ``classified``, and so does ``judged_by``, by the model's digest. ``kept`` are those of them
+    that this run could not judge, so that their earlier verdict stands. Pages add shards up instead
+    of counting images. ``passed`` is how many workers gave it back because they lack its model.
 
     ``fence`` rises with every lease: a worker that lost its lease can record nothing.
-    ``lease_until`` and ``published_at`` are seconds by the database's clock.
+    ``lease_until``, ``published_at`` and ``done_at`` are seconds by the database's clock.
     """
 
     __tablename__ = "shard"
@@ -173,11 +181,15 @@ class Shard(Base):
     accepted: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
     uncertain: Mapped[int] = mapped_column(default=0, server_default="0")
     unfamiliar: Mapped[int] = mapped_column(default=0, server_default="0")
+    judged_by: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
+    kept: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt: Mapped[int] = mapped_column(default=0)
+    passed: Mapped[int] = mapped_column(default=0, server_default="0")
     fence: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(120))
     published_at: Mapped[float | None] = mapped_column(Double)
     lease_until: Mapped[float | None] = mapped_column(Double)
+    done_at: Mapped[float | None] = mapped_column(Double)
 
     # A worker holds on to the id of a shard that may be deleted under it: no other shard may ever
     # go by that id. PostgreSQL promises that, SQLite only if asked.
@@ -195,7 +207,8 @@ class Image(Base):
     the job, never logged. ``format`` is known while the store keeps the file's bytes for this row:
     not before they are accepted, nor after they are deleted. ``label``, ``confidence``, ``outcome``
     and ``model_digest`` repeat the prediction that counts, so that the gallery reads one table by
-    one index; ``reason`` is why it was not accepted, or why there is none.
+    one index; ``reason`` is why it was not accepted, or why there is none. A classified image has a
+    ``message`` if a later run could not judge it anew: why.
     """
 
     __tablename__ = "image"
@@ -284,9 +297,12 @@ class Made(Base):
     __abstract__ = True
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    state: Mapped[MakingState] = mapped_column(enum_of(MakingState), default=MakingState.WAITING)
+    state: Mapped[MakingState] = mapped_column(
+        enum_of(MakingState), default=MakingState.WAITING, index=True
+    )
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(String(120))
     lease_until: Mapped[float | None] = mapped_column(Double)
     published_at: Mapped[float | None] = mapped_column(Double)
     blob_key: Mapped[str | None] = mapped_column(String(200))

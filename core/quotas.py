@@ -64,12 +64,6 @@ def bytes_by_person(session: Session) -> dict[int, int]:
     return {owner_id: int(total) for owner_id, total in session.execute(sums)}
 
 
-def room(session: Session, user_id: int, settings: Settings) -> int | None:
-    """Return how many bytes this person may still add; None if nothing limits them."""
-    found = (of_person(session, user_id, settings).room, of_laboratory(session, settings).room)
-    return min((one for one in found if one is not None), default=None)
-
-
 @contextmanager
 def bounded(session: Session, job: Job, settings: Settings) -> Iterator[None]:
     """Let the body add files to a job, and refuse all it did if there is no room for them.

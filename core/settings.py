@@ -30,6 +30,14 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
+class TotpRule(StrEnum):
+    """Who must have a second factor to sign in with a password; everybody else may."""
+
+    NONE = "none"
+    ADMINISTRATORS = "administrators"
+    ALL = "all"
+
+
 class Settings(BaseSettings):
     """All that can be set. Frozen: a process reads it once, where it is wired."""
 
@@ -62,13 +70,34 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
     web_workers: int = Field(2, ge=1, description="Web server processes.")
-    web_threads: int = Field(8, ge=1, description="Threads of each web server process.")
+    web_threads: int = Field(
+        8, ge=1, description="Threads of each web server process for pages and small files."
+    )
+    web_upload_threads: int = Field(
+        32, ge=1, description="Threads of each web server process for what takes long to send."
+    )
+    web_connections: int = Field(
+        1000, ge=8, description="Most connections of each web server process at a time."
+    )
+    web_connections_each: int = Field(
+        500, ge=8, description="Most of them from one address; not counted behind a proxy."
+    )
     allowed_hosts: str = Field(
         "",
         description="Names under which people open the pages, with commas between them; addresses "
         "in digits, localhost and the machine's own name need not be listed.",
     )
     secure_cookies: bool = Field(False, description="Send cookies over HTTPS only; on behind TLS.")
+    session_hours: float = Field(
+        12, gt=0, description="A person signs in anew after so many hours."
+    )
+    session_idle_minutes: float = Field(
+        60, gt=0, description="A person who did nothing for so many minutes signs in anew."
+    )
+    require_totp: TotpRule = Field(
+        TotpRule.NONE,
+        description="Who must have a second factor: none, administrators or all.",
+    )
     trusted_proxies: int = Field(0, ge=0, description="Reverse proxies in front of the web server.")
     workers: int = Field(0, ge=0, description="Worker processes on this machine; 0: one a core.")
     threads: int = Field(0, ge=0, description="Cores of one worker process; 0: shared out evenly.")

@@ -31,7 +31,7 @@ COMMANDS = {
     "adapt": ("adapt", "Adapt a model bundle to a laboratory by its own crops."),
     "model": ("models", "List, add, activate and roll back models."),
     "plan": ("planning", "Say how many workers a batch needs by a certain time."),
-    "user": ("people", "Add and list people, and make their API tokens."),
+    "user": ("people", "Add, change and list people, and make their links and tokens."),
     "audit": ("audit", "Check the audit trail, and list what was done."),
     "web": ("service", "Run the web server alone."),
     "worker": ("service", "Run classifying workers alone."),

@@ -75,10 +75,10 @@ class _Given:
         self._inside: list[tuple[Path, str]] = []
         self._skips: list[Skip] = []
         below = _below(self._path) if path.is_dir() else [(self._path, _skipped_for_its_kind(path))]
-        for file, reason in below:
-            self._add(file, file.relative_to(self._folder).as_posix(), reason, path.is_dir())
-        decoded = decode_names([name for _, name in self._inside])
-        self._inside = [(path, name) for (path, _), name in zip(self._inside, decoded, strict=True)]
+        found = list(below)
+        names = decode_names([file.relative_to(self._folder).as_posix() for file, _ in found])
+        for (file, reason), name in zip(found, names, strict=True):
+            self._add(file, name, reason, path.is_dir())
 
     def _add(self, path: Path, name: str, reason: str | None, in_folder: bool) -> None:
         by_name = skipped_for(name)
@@ -92,7 +92,7 @@ class _Given:
 
     @property
     def _prefix(self) -> str:
-        folders = self._folder.parts[1:]
+        folders = decode_names(self._folder.parts[1:])
         return "".join(f"{folder}/" for folder in folders[len(folders) - self._depth :])
 
     def names(self) -> Iterator[tuple[Path, str]]:
@@ -118,10 +118,10 @@ def _tell_apart(given: list[_Given]) -> None:
         for one in given:
             for path, name in one.names():
                 by_name.setdefault(name, {})[path] = one
-        alike = {
-            id(one): one for files in by_name.values() if len(files) > 1 for one in files.values()
-        }
-        if not any([one.say_more() for one in alike.values()]):
+        # Two files of one folder have the same path before them, whatever its length.
+        alike = (set(files.values()) for files in by_name.values())
+        unclear = {one for several in alike if len(several) > 1 for one in several}
+        if not any([one.say_more() for one in unclear]):
             return
 
 

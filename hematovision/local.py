@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 
@@ -26,9 +26,15 @@ from core.errors import ConfigurationError
 from core.settings import PREFIX, Settings
 from hematovision.supervisor import Program, Supervisor
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from core.models import User
+
 ADMINISTRATOR = "admin@localhost"
 _READY_SECONDS = 60.0
-_LINK_LIFETIME = dt.timedelta(days=7)
+# Long enough to copy it from a terminal.
+LINK_LIFETIME = dt.timedelta(minutes=15)
 # The kernel's limit for the path of a Unix socket is 108 bytes, on macOS 104.
 _LONGEST_SOCKET = 100
 
@@ -182,27 +188,37 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {PREFIX + name.upper(): str(value) for name, value in values.items()}
 
 
-def _prepare(settings: Settings) -> str:
-    """Migrate, make sure that somebody can sign in, and return the path of the sign-in link."""
+def _prepare(settings: Settings) -> str | None:
+    """Migrate, make sure that somebody can sign in, and return the path of the sign-in link.
+
+    There is none if this machine's administrator was deactivated: others manage it then.
+    """
     from core import accounts
     from core.db import Database
-    from core.states import TokenKind
     from hematovision.installing import install
 
     install(settings)
     database = Database(settings.database)
-    with database.writing() as session:
-        person = accounts.first_administrator(session, ADMINISTRATOR)
-        accounts.revoke_tokens(session, person, "this machine")
-        link = accounts.issue_token(
-            session, person, TokenKind.SIGN_IN, "this machine", _LINK_LIFETIME
-        )
-        token = accounts.issue_token(session, person, TokenKind.API, "this machine")
-    database.dispose()
+    try:
+        with database.writing() as session:
+            person = accounts.first_administrator(session, ADMINISTRATOR)
+            return _let_in(session, person, settings) if person.active else None
+    finally:
+        database.dispose()
+
+
+def _let_in(session: Session, person: User, settings: Settings) -> str:
+    """Make a link for a browser and a token for this machine's command line; the old ones end."""
+    from core import accounts, membership
+    from core.audit import SYSTEM
+    from core.states import TokenKind
+
+    accounts.revoke_tokens(session, person, TokenKind.MACHINE)
+    token = accounts.issue_token(session, person, TokenKind.MACHINE, "this machine")
     # What this machine's own command line signs in with; its owner alone may read it.
     note = {"server": address(settings), "token": token}
     durable.write_file(settings.data / "client.json", json.dumps(note))
-    return f"/sign-in/{link}"
+    return membership.make_link(session, SYSTEM, person, LINK_LIFETIME)
 
 
 def address(settings: Settings) -> str:
@@ -212,15 +228,26 @@ def address(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
+def _ready(url: str, link: str | None) -> str:
+    if link is None:
+        return f"HematoVision is ready: {url}\n{ADMINISTRATOR} is deactivated, so there is no link."
+    minutes = round(LINK_LIFETIME.total_seconds() / 60)
+    return (
+        f"HematoVision is ready. Open this link to sign in:\n\n    {url}{link}\n\n"
+        f"It works once, within {minutes} minutes. A new one: "
+        f"hematovision user link {ADMINISTRATOR}\n"
+    )
+
+
 def _announce(
-    settings: Settings, link: str, supervisor: Supervisor, say: Callable[[str], None]
+    settings: Settings, link: str | None, supervisor: Supervisor, say: Callable[[str], None]
 ) -> None:
     """Wait until the pages answer, then say where they are."""
     url, deadline = address(settings), time.monotonic() + _READY_SECONDS
     while not supervisor.stopping and time.monotonic() < deadline:
         with suppress(httpx.HTTPError):
             if httpx.get(f"{url}/healthz", timeout=2).status_code == 200:
-                say(f"HematoVision is ready. Open this link to sign in:\n\n    {url}{link}\n")
+                say(_ready(url, link))
                 say("Ctrl-C stops everything.")
                 return
         time.sleep(0.2)

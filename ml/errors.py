@@ -1,7 +1,7 @@
 """What can go wrong in this room. Every message is a sentence for the person, safe to show.
 
 MlError
-├── UnreadableImage         a file that can't be used as an image; carries a code    (ml.images)
+├── UnreadableImage         a file that can't be used as an image; carries a code  (ml.refusals)
 ├── UnknownCell             a label that names no cell type                          (ml.cells)
 ├── UnknownRecipe           a name that is no recipe's                             (ml.recipes)
 ├── BundleError                                                                    (ml.bundle)

@@ -165,7 +165,7 @@ def person(database: Database) -> MakePerson:
     def add(name: str = "anna", *roles: RoleName, active: bool = True) -> User:
         wanted = [role.value for role in roles or (RoleName.LABORATORY,)]
         with database.writing() as session:
-            one = User(email=f"{name}@example.org", fs_uniquifier=name, active=active)
+            one = User(email=f"{name}@example.org", active=active)
             one.roles = [r for r in session.query(Role) if r.name in wanted]
             session.add(one)
         return one

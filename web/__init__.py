@@ -26,7 +26,6 @@ from web.cursors import LARGEST, LARGEST_BIG
 from web.wiring import Wiring, attach
 
 _SHORTEST_SECRET = 32
-_SESSION = dt.timedelta(hours=12)
 
 
 class Identifier(IntegerConverter):
@@ -57,7 +56,7 @@ def create_app(
     errors.connect(app)
     transport.connect(app, settings)
     flask_bootstrap.Bootstrap5(app)
-    sign_in.connect(app, wiring)
+    sign_in.connect(app)
     rates.connect(app, settings)
     protection.connect(app, settings)
     formatting.connect(app, settings)
@@ -85,7 +84,7 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.secure_cookies,
-        "PERMANENT_SESSION_LIFETIME": _SESSION,
+        "PERMANENT_SESSION_LIFETIME": dt.timedelta(hours=settings.session_hours),
         # A cookie that changed with every answer would spoil the browser's cache of pictures.
         "SESSION_REFRESH_EACH_REQUEST": False,
     }

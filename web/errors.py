@@ -3,7 +3,6 @@
 web adds two leaves to the tree of `core.errors`:
 
 HematoVisionError
-├── BadInput         a request that can't be understood or completed as it stands
 ├── TooManyRequests  more in a minute than one person, or all together, may make
 └── NotSignedIn      nobody is signed in, or the token is unknown
 """
@@ -26,11 +25,12 @@ from flask import (
 )
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, DBAPIError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from core.errors import (
     BadArchive,
+    BadInput,
     BlobDamaged,
     BlobMissing,
     Conflict,
@@ -43,15 +43,12 @@ from core.errors import (
     QuotaExceeded,
     Refused,
     StoreAway,
+    TooManyAttempts,
     TooManyJobs,
 )
 from core.outages import trouble_of
 
 _log = logging.getLogger(__name__)
-
-
-class BadInput(HematoVisionError):
-    """What was sent can't be used; the sentence says what to send instead."""
 
 
 class TooManyRequests(HematoVisionError):
@@ -78,6 +75,7 @@ _STATUS: dict[type[HematoVisionError], int] = {
     Conflict: 409,
     TooManyJobs: 409,
     QuotaExceeded: 413,
+    TooManyAttempts: 429,
     TooManyRequests: 429,
     DatabaseTrouble: 503,
     QueueUnavailable: 503,
@@ -108,7 +106,7 @@ def connect(app: Flask) -> None:
     app.register_error_handler(DataError, _unfit)
     app.register_error_handler(DBAPIError, _outage)
     app.register_error_handler(OSError, _outage)
-    app.register_error_handler(BlockingIOError, _silent)
+    app.register_error_handler(ClientDisconnected, _broke_off)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -127,12 +125,17 @@ def for_api() -> bool:
     return request.path.startswith("/api/")
 
 
+def _for_script() -> bool:
+    """Say whether a page's script asks for a part of it: a redirect would be of no use to it."""
+    return request.headers.get("X-Requested-With") == "fetch"
+
+
 def _ours(error: HematoVisionError) -> AnyResponse:
-    if isinstance(error, NotSignedIn) and not for_api():
+    if isinstance(error, NotSignedIn) and not for_api() and not _for_script():
         return _to_sign_in(str(error))
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
     answer = _answer(status, code_of(error), str(error))
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, TooManyAttempts | TooManyRequests):
         answer.headers["Retry-After"] = str(error.seconds)
     return answer
 
@@ -141,7 +144,7 @@ def _to_sign_in(message: str) -> AnyResponse:
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     if wanted != "/":
         flash(message, "info")
-    return redirect(url_for("security.login", next=None if wanted == "/" else wanted))
+    return redirect(url_for("sign_in.show_form", next=None if wanted == "/" else wanted))
 
 
 def _stale_form(_: CSRFError) -> AnyResponse:
@@ -167,8 +170,8 @@ def _outage(error: DBAPIError | OSError) -> AnyResponse:
     return _ours(trouble)
 
 
-def _silent(_: BlockingIOError) -> AnyResponse:
-    """Answer for a body whose sender was silent too long, if it can still hear."""
+def _broke_off(_: ClientDisconnected) -> AnyResponse:
+    """Answer for a body that never came whole, if its sender can still hear."""
     return _answer(400, "broke_off", _BROKE_OFF)
 
 

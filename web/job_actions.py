@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from core import accounts, jobs, quotas, registry
+from core import accounts, audit, jobs, quotas, registry
 from core.accounts import RoleName
+from core.audit import Action
 from core.errors import Conflict, NotAllowed
 from core.models import Job, Model, User
 from core.settings import Settings
 from core.states import ModelState
+from web.audit import actor
 from web.wiring import wired
 
 RUN_AGAIN = "run-again"
@@ -69,6 +71,7 @@ def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -
         require_choice(session, user, model)
         try:
             jobs.submit(session, job, wiring.settings, without_missing=without_missing, model=model)
+            audit.note(session, Action.JOB_SUBMITTED, actor(), f"job {job_id}")
         except Conflict:
             if job.submitted_at is None:
                 raise
@@ -90,6 +93,8 @@ def act(user: User, job_id: int, action: str, model: str = "") -> None:
             _ACTIONS[action](session, job, wiring.settings)
         if job.state in quotas.OPEN:
             quotas.require_turn(session, job.owner_id, wiring.settings)
+        deed = Action.JOB_CANCELLED if action == "cancel" else Action.JOB_RETRIED
+        audit.note(session, deed, actor(), f"job {job_id}", {"action": action})
     wiring.ring_for_work()
 
 

@@ -14,9 +14,10 @@ from flask import Flask, Response, request
 from flask.sessions import SecureCookieSessionInterface
 
 from core.accounts import RoleName, has_role
+from core.errors import BadInput
 from core.settings import Settings
 from web.accounts import person
-from web.errors import BadInput, NotSignedIn
+from web.errors import NotSignedIn
 
 # One year, as browsers' preload lists ask for.
 _HSTS = "max-age=31536000"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import current_app
 from sqlalchemy.exc import OperationalError
@@ -20,6 +20,8 @@ from core.models import Made
 from core.queue import TaskQueue
 from core.settings import Settings
 from core.states import MakingState
+from web.parts import Parts
+from web.readings import Readings
 
 _log = logging.getLogger(__name__)
 _KEY = "hematovision"
@@ -27,12 +29,17 @@ _KEY = "hematovision"
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """The settings, the database, the image store and the doorbell of this process."""
+    """The settings, the database, the image store and the doorbell of this process.
+
+    ``parts`` are the parts of pages that it has made lately.
+    """
 
     settings: Settings
     database: Database
     blobs: BlobStore
     queue: TaskQueue
+    readings: Readings = field(default_factory=Readings)
+    parts: Parts = field(default_factory=Parts)
 
     @property
     def limits(self) -> Limits:

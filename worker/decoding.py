@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import cv2
+
 from core.blobs import BlobStore, sound_image
 from core.errors import BlobDamaged, BlobMissing
 from core.jobs import Failure, Work
@@ -15,6 +17,7 @@ from core.memory import give_back
 from ml.bundle import Metadata
 from ml.images import UnreadableImage, decode
 from ml.reading import Reading, see
+from ml.refusals import FAULTS
 from worker.deriving import keep_copies
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
@@ -76,8 +79,9 @@ class Decoder:
             return see(image, self._metadata.shape, self._metadata.preprocessing)
         except UnreadableImage as error:
             return Failure(error.code[:40], str(error)[:400])
-        except Exception as error:
-            # No image, whatever it does to a decoder, may take its shard down with it.
+        except (cv2.error, *FAULTS) as error:
+            # No image, whatever it does to a decoder, may take its shard down with it. A full
+            # memory and a time that is over are not its doing, and go on upwards.
             log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
             return _DAMAGED
 
@@ -91,12 +95,16 @@ def readings(
     with the network, which costs some per cent; it fetches a batch's bytes, and they are decoded
     here.
     """
-    with ThreadPoolExecutor(cores, thread_name_prefix="decode") as pool:
+    pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+    try:
         if cores > 1:
             yield from ahead(pool, decoder, work, size)
             return
         for batch in ahead(pool, decoder.fetch, work, size, together=size):
             yield [(one, decoder.decode(one, data)) for one, data in batch]
+    finally:
+        # When the work is broken off, what has not begun is not begun any more.
+        pool.shutdown(cancel_futures=True)
 
 
 def ahead(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +19,13 @@ from ml.signing import require_trusted, trusted_keys
 from ml.trial import try_apart
 from worker import logs
 from worker.app import Shape, create_app
+from worker.pool import TaskPool
 from worker.process import bundle_path
+
+_LOADING_SECONDS = 120.0
+_ASK_FOR_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
+
+log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, *, processes: int, threads: int) -> None:
@@ -32,7 +41,7 @@ def serve(settings: Settings, *, processes: int, threads: int) -> None:
     app = create_app(settings, shape(processes, threads))
     worker = app.Worker(
         loglevel=settings.log_level.upper(),
-        pool_cls="prefork",
+        pool_cls=TaskPool,
         quiet=True,
         without_gossip=True,
         without_mingle=True,
@@ -65,10 +74,23 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def gpu_expected() -> bool:
-    """Whether the processes will compute on a GPU, found out without loading TensorFlow here."""
+def gpu_expected(devices: Path = Path("/dev"), seconds: float = _LOADING_SECONDS) -> bool:
+    """Whether the processes will compute on a GPU.
+
+    Where there is a device file, TensorFlow itself is asked, in a process of its own, since it must
+    not be loaded here: it may be made for the CPU, or be unable to use the driver.
+    """
     installed = importlib.util.find_spec("tensorflow") is not None
-    return installed and gpu_possible(os.environ, Path("/dev"))
+    if not installed or not gpu_possible(os.environ, devices):
+        return False
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-c", _ASK_FOR_GPUS], capture_output=True, timeout=seconds, check=True
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        log.warning("TensorFlow does not say whether it sees a GPU: %s.", type(error).__name__)
+        return False
+    return answer.stdout.split()[-1:] not in ([], [b"0"])
 
 
 def _require_bundle(settings: Settings) -> None:

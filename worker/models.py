@@ -28,6 +28,8 @@ from worker.packing import ModelUnusable, fetch, keep
 MOST_LOADED = 2
 _UNPACKING = ".unpacking-"
 _LEFT_OVER_SECONDS = 3600
+# Long enough for another worker to take the job, short enough for somebody who waits to be told.
+LACKING_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +51,14 @@ class Model:
         return self.bundle.digest
 
 
-def open_model(bundle: Bundle, threads: int) -> Model:
-    """Load a bundle's network, ready to run on the best device there is.
+def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
+    """Load a bundle's network, ready to run on a device as `ml.inference` names it.
 
     Raises:
         BundleUnfit: it does not give what is asked of it.
     """
     check_metadata(bundle.metadata)
-    classifier = load_classifier(bundle, threads=threads)
+    classifier = load_classifier(bundle, threads=threads, device=device)
     check_answers(classifier)
     return Model(classifier)
 
@@ -158,6 +160,22 @@ def _remove_left_over(cache: Path) -> None:
         with suppress(FileNotFoundError):
             if time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+class Lacking:
+    """The models that could not be had lately: their jobs are left to other workers for a while."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def note(self, digest: str) -> None:
+        """Note that a model could not be had."""
+        self._until[digest] = time.monotonic() + LACKING_SECONDS
+
+    def now(self) -> frozenset[str]:
+        """Return the digests of those that are not worth another try yet."""
+        now = time.monotonic()
+        return frozenset(digest for digest, until in self._until.items() if until > now)
 
 
 def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:

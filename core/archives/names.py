@@ -13,7 +13,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from core.archives import letters
 
@@ -21,6 +21,10 @@ _ASCII_BITS = 5.0
 _SIGN, _LATIN, _RARE, _ALIEN = 9.0, 11.0, 15.0, 20.0
 _CAPITAL, _CAPITAL_AMID = 1.5, 9.0
 _BESIDE_ANOTHER_WRITING = 3.0
+# What may be spent on names: so many say how all are encoded, and none that is too long to be one.
+NAMES_ASKED = 200
+_LONG = 255
+_LETTERS_KNOWN = 2048
 # Signs that people put into names.
 _SIGNS = frozenset("–—’‘“”«»°µ№×²³±§·…¿¡ºª、。・（）【】「」《》：，～　ー々〇！？＋－＆")  # noqa: RUF001
 Bits = Callable[[str], float]
@@ -35,11 +39,14 @@ class Encoding:
 
     def decode(self, raw: bytes) -> str:
         """Return a name. No byte of it is lost: what is no letter shows as its number."""
-        text, other = _as_utf8(raw), raw.decode(self.codec, "backslashreplace")
-        if text is None or text.isascii():
-            return other if text is None else text
+        text = _as_utf8(raw)
+        if text is not None and (text.isascii() or self.letter is None or len(text) > _LONG):
+            return text
+        other = raw.decode(self.codec, "backslashreplace")
+        if text is None or self.letter is None:
+            return other
         # Two letters of GBK or of Shift-JIS may be UTF-8 by chance.
-        by_chance = self.letter and _text_bits(other, self.letter) < _least_bits(text)
+        by_chance = _text_bits(other, self.letter) < _text_bits(text, _least_bits)
         return other if by_chance else text
 
     def restore(self, name: str) -> str:
@@ -56,7 +63,7 @@ def decode_names(names: Sequence[str]) -> list[str]:
 
 def is_undecoded(name: str) -> bool:
     """Say whether bytes stand in a name as surrogates, as Python keeps what is not UTF-8."""
-    return any("\udc80" <= character <= "\udcff" for character in name)
+    return not name.isascii() and any("\udc80" <= character <= "\udcff" for character in name)
 
 
 def guess(names: Sequence[bytes], *, dos: bool) -> Encoding:
@@ -65,9 +72,10 @@ def guess(names: Sequence[bytes], *, dos: bool) -> Encoding:
     ``dos`` prefers the encodings that .zip programs of DOS and Windows use where nothing else
     decides; else those of Windows and Unix are preferred.
     """
-    others = [raw for raw in names if _as_utf8(raw) is None]
+    others = [raw for raw in names if _as_utf8(raw) is None and len(raw) <= _LONG]
     if not others:
         return Encoding("cp437" if dos else "latin-1")
+    others = others[:NAMES_ASKED]
     best = min(
         _candidates(),
         key=lambda candidate: (
@@ -84,8 +92,9 @@ def _as_utf8(raw: bytes) -> str | None:
         return None
 
 
-def _least_bits(text: str) -> float:
-    return min(_text_bits(text, candidate.letter) for candidate in _candidates())
+@lru_cache(_LETTERS_KNOWN)
+def _least_bits(character: str) -> float:
+    return min(candidate.letter(character) for candidate in _candidates())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ def _case_bits(before: str, character: str) -> float:
     return _CAPITAL_AMID if before.islower() else _CAPITAL
 
 
-@cache
+@lru_cache(_LETTERS_KNOWN)
 def _is_latin(character: str) -> bool:
     return not character.isalpha() or unicodedata.name(character, "").startswith("LATIN")
 
@@ -137,7 +146,7 @@ def _alphabet(alphabet: str) -> Bits:
     """Return the bits of the letters of an alphabet, which stand in order of frequency."""
     costs = {letter: 3.5 + math.log2(1 + rank / 5) for rank, letter in enumerate(alphabet)}
 
-    @cache
+    @lru_cache(_LETTERS_KNOWN)
     def bits(character: str) -> float:
         return costs[character] if character in costs else _other_bits(character)
 
@@ -165,7 +174,7 @@ def _ideographs(
     """
     known = frozenset(common)
 
-    @cache
+    @lru_cache(_LETTERS_KNOWN)
     def bits(character: str) -> float:
         if character in known:
             return 8.0

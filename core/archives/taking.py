@@ -17,7 +17,7 @@ from functools import partial
 from typing import BinaryIO
 
 from core.archives.member import Member
-from core.archives.names import Encoding, guess, is_undecoded
+from core.archives.names import NAMES_ASKED, Encoding, guess, is_undecoded
 from core.blobs import BlobStore
 from core.errors import HematoVisionError, Refused
 from core.folders import Skip, leads_outside, refused_by_name, skipped_for
@@ -31,8 +31,7 @@ _BATCH_BYTES = 64 * 2**20
 SHOWN = 100
 _SIDE_BY_SIDE = 4
 _SMALL = 512 * 1024
-# So many names that are not UTF-8 say how they are encoded; so many files wait for them to.
-_NAMES_ASKED = 300
+# So many files wait until enough names say how those are encoded that are not UTF-8.
 _MOST_HELD = 2000
 
 Take = Callable[[BinaryIO], Accepted]
@@ -164,7 +163,7 @@ def _named(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
             yield _renamed(outcome, encoding)
             continue
         held.append(outcome)
-        if len(unknown) == _NAMES_ASKED or len(held) == _MOST_HELD:
+        if len(unknown) == NAMES_ASKED or len(held) == _MOST_HELD:
             encoding = guess(unknown, dos=False)
             yield from (_renamed(one, encoding) for one in held)
             held.clear()

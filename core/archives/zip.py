@@ -19,7 +19,7 @@ from functools import partial
 from typing import BinaryIO, cast
 
 from core.archives.member import CHUNK, DAMAGED, MOST_RATIO, NOT_READ, Caps, Member
-from core.archives.names import Encoding, guess
+from core.archives.names import NAMES_ASKED, Encoding, guess
 from core.errors import BadArchive, Refused
 from core.intake import refusal
 
@@ -40,8 +40,6 @@ _STORED, _DEFLATED = 0, 8
 _DOS_FOLDER = 0x10
 # By so much all files together may unpack beyond what images do.
 _MOST_EXCESS = 64 * 2**20
-# Names that are not UTF-8 are decoded alike; so many of them say how.
-_NAMES_ASKED = 300
 
 
 def members_of_zip(file: BinaryIO, caps: Caps) -> Iterator[Member]:
@@ -111,7 +109,7 @@ class _Archive:
         unknown: list[bytes] = []
         for count, line in enumerate(self.lines(), start=1):
             self._caps.check_count(count)
-            if not line.is_utf8 and not line.raw.isascii() and len(unknown) < _NAMES_ASKED:
+            if len(unknown) < NAMES_ASKED and not line.is_utf8 and not _is_utf8(line.raw):
                 unknown.append(line.raw)
         return guess(unknown, dos=True)
 

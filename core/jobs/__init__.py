@@ -2,11 +2,11 @@
 
 `arrival` takes a job's files in and `skipping` names what is not taken, `submission` cuts it into
 shards, cancels and retries it, `shards` is what a worker does under its lease, `recovery` takes it
-from a dead one, `dispatch` decides what is rung for next and sweeps up what crashes left, `queries`
-and `differential` read, `lock` says in which order rows are locked. `deletion` deletes and
-restores, `purging` then removes rows, and bytes that no row needs, `cleaning` looks for bytes that
-never had one; `holdings` and `keeping` say whose bytes are, and how deleting them is safe. No
-Celery and no pages here.
+from a dead one, `tallies` counts what stands, `dispatch` decides what is rung for next and sweeps
+up what crashes left, `queries` and `differential` read, `lock` says in which order rows are locked.
+`deletion` deletes and restores, `purging` then removes rows, and bytes that no row needs,
+`cleaning` looks for bytes that never had one; `holdings` and `keeping` say whose bytes are, and how
+deleting them is safe. No Celery and no pages here.
 """
 
 from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open, take
@@ -21,29 +21,45 @@ from core.jobs.deletion import (
 from core.jobs.differential import (
     ClassCount,
     Differential,
+    Judge,
     calibrated,
     differential,
     few_shot,
-    models_of,
+    judges,
     to_check,
 )
-from core.jobs.dispatch import Swept, dispatch, go_on, in_turn, sweep, waiting_interactive
+from core.jobs.dispatch import (
+    Swept,
+    dispatch,
+    go_on,
+    in_turn,
+    next_waiting,
+    sweep,
+    waiting_interactive,
+)
+from core.jobs.lock import LIVE
 from core.jobs.purging import Purged, note_loose, purge
 from core.jobs.queries import (
+    LATELY_SECONDS,
     WORKER_SECONDS,
     Counts,
+    Fleet,
+    Progress,
     Row,
     Standing,
     alive,
     counts,
     export_rows,
+    fleet,
     images_per_second,
     live_workers,
     page_of_jobs,
+    progress,
     seconds_left,
+    share_done,
     standing,
 )
-from core.jobs.recovery import forgive, release
+from core.jobs.recovery import forgive, held_by, holders, release
 from core.jobs.shards import (
     Claim,
     Failure,
@@ -51,6 +67,7 @@ from core.jobs.shards import (
     Work,
     claim,
     known_verdicts,
+    pass_on,
     record,
     record_shadow,
     renew,
@@ -60,6 +77,8 @@ from core.jobs.skipping import skip, skipped
 from core.jobs.submission import cancel, retry_failed, run_again, submit
 
 __all__ = [
+    "LATELY_SECONDS",
+    "LIVE",
     "WORKER_SECONDS",
     "Claim",
     "ClassCount",
@@ -67,6 +86,9 @@ __all__ = [
     "Differential",
     "Entry",
     "Failure",
+    "Fleet",
+    "Judge",
+    "Progress",
     "Purged",
     "Row",
     "Standing",
@@ -87,16 +109,23 @@ __all__ = [
     "end_of_retention",
     "export_rows",
     "few_shot",
+    "fleet",
     "forgive",
     "go_on",
+    "held_by",
+    "holders",
     "images_per_second",
     "in_turn",
+    "judges",
     "keep_pictures",
     "known_verdicts",
     "live_workers",
     "models_of",
+    "next_waiting",
     "note_loose",
     "page_of_jobs",
+    "pass_on",
+    "progress",
     "purge",
     "receive",
     "record",
@@ -111,6 +140,7 @@ __all__ = [
     "run_again",
     "seconds_left",
     "settle",
+    "share_done",
     "skip",
     "skipped",
     "standing",

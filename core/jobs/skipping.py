@@ -24,7 +24,7 @@ def skip(session: Session, job: Job, skips: Sequence[Skip], most: int) -> None:
     """
     if not skips:
         return
-    require_receiving(session, job, _TOO_LATE, shared=True)
+    require_receiving(session, job, _TOO_LATE)
     held = select(func.count()).select_from(Skipped).where(Skipped.job_id == job.id)
     room = max(0, most - (session.scalar(held) or 0))
     rows = [{"job_id": job.id, "name": clean_name(one.name), "reason": one.reason} for one in skips]

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from core.audit import Action
 from core.cells import cell_type
 from core.scores import read_scores
 from core.settings import Settings

@@ -97,7 +97,9 @@ def _print_skipped(skips: Iterable[Skip], count: int) -> None:
     for reason, group in groupby(named, key=lambda skip: skip.reason):
         names = [skip.name for skip in group]
         more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-        click.echo(f"Skipped, {SKIPS[reason]}: {', '.join(names[:_NAMED])}{more}.", err=True)
+        click.echo(
+            f"Skipped, {SKIPS.get(reason, reason)}: {', '.join(names[:_NAMED])}{more}.", err=True
+        )
     if unnamed := count - len(named):
         click.echo(f"Skipped: {unnamed:,} more, listed on the job's page.", err=True)
 
@@ -162,9 +164,8 @@ def _follow(client: http.Client, job_id: int) -> dict[str, Any]:
         task = bar.add_task("Classifying", total=None)
 
         def show(job: dict[str, Any]) -> None:
-            counts = job["counts"]
-            done = counts["received"] - counts["waiting"]
-            bar.update(task, total=counts["received"], completed=done)
+            received = job["counts"]["received"]
+            bar.update(task, total=received, completed=received * job["share_done"])
 
         job: dict[str, Any] = http.follow(client, job_id, show)
     return job
@@ -181,6 +182,8 @@ def _print_summary(job: dict[str, Any]) -> None:
         + (f" + {counts['waiting']:,} waiting" if counts["waiting"] else ""),
         soft_wrap=True,
     )
+    if job.get("standstill"):
+        console.print(job["standstill"], soft_wrap=True)
     console.print(_differential(job))
     if job["to_check"]:
         console.print(
@@ -292,4 +295,4 @@ def retry(job: int, everything: bool, model: str, **where: Any) -> None:
         raise click.UsageError("Failed images are retried with the job's own model. Add --all.")
     verb, body = ("run-again", {"model": model}) if everything else ("retry", None)
     answer = connect(**where).call("POST", f"/jobs/{job}/{verb}", body)
-    click.echo(f"Job {job} is {answer['state']}: {answer['counts']['waiting']:,} images wait.")
+    click.echo(f"Job {job} is {answer['state']}: {answer['left']:,} images wait.")

@@ -3,11 +3,20 @@
 # ruff: noqa: RUF001
 from __future__ import annotations
 
+import io
+import random
+import tarfile
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.archives import Taken, members, take_in
 from core.archives.names import decode_names, guess
+from core.blobs import MemoryBlobs
+from core.intake import Limits
+from tests.core.archiving import CAPS, tar_of
 
 WORDS = {
     "cp932": "細胞 血液 好中球 リンパ球 新しいフォルダー 検体 症例十 ソフト 表 能力 予定",
@@ -77,3 +86,39 @@ def test_any_bytes_are_a_name_and_those_of_ascii_stay(names: list[bytes], dos: b
 def test_a_suffix_is_found_whatever_the_encoding(stem: bytes) -> None:
     raw = stem + b".png"
     assert guess([raw], dos=True).decode(raw).endswith((".png", ".png\ufffd"))
+
+
+def test_many_long_or_odd_names_are_read_in_a_moment() -> None:
+    noise = random.Random(1)
+    names = [noise.randbytes(60_000) for _ in range(50)] + [noise.randbytes(20)] * 5000
+    encoding = guess(names, dos=True)
+    began = time.process_time()
+    assert all(map(encoding.decode, names))
+    assert time.process_time() - began < 20
+
+
+def taken_names(names: list[str]) -> list[str]:
+    """Return the names under which the files of a tar in Latin-1 are written down, in order."""
+    files = {name.encode("latin-1").decode("utf-8", "surrogateescape"): b"x" for name in names}
+    written: list[str] = []
+    take_in(
+        members(io.BytesIO(tar_of(tarfile.GNU_FORMAT, files)), MemoryBlobs(), CAPS),
+        MemoryBlobs(),
+        Limits(1000, 1000),
+        lambda arrivals, _: written.extend(one.name for one in arrivals),
+        Taken(),
+    )
+    return written
+
+
+def test_a_tar_whose_names_are_decoded_late_is_taken_in_its_order() -> None:
+    names = [f"{i}.png" for i in range(3)] + ["ß.png", "ü/größe.png", "last.png"]
+    assert taken_names(names) == names
+
+
+def test_so_many_names_decide_and_the_rest_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.archives.taking._MOST_HELD", 4)
+    names = ["größe.png", *(f"{i}.png" for i in range(10)), "weiß.png"]
+    assert taken_names(names) == names

@@ -54,7 +54,6 @@ def test_a_deleted_person_is_out_at_once_and_may_come_back(life: Life) -> None:
     delete(life, life.owner)
     gone = read(life, life.owner)
     assert not gone.active
-    assert gone.fs_uniquifier != life.owner.fs_uniquifier
     with life.database.reading() as session:
         assert accounts.find_token(session, secret, TokenKind.API) is None
     assert erasure.erase_due(life.database, life.settings) == 0

@@ -186,10 +186,8 @@ def test_all_together_have_a_limit_too(life: Life, person: MakePerson) -> None:
         with quotas.bounded(session, job, settings):
             jobs.announce(session, job, [Entry("b.png", 100, sha("b"))], 1000)
     with life.database.reading() as session:
-        assert quotas.room(session, life.owner.id, settings) == 50
-        assert quotas.room(session, life.owner.id, life.settings) is not None
-        none = limited(life, quota_person_bytes=0)
-        assert quotas.room(session, life.owner.id, none) is None
+        assert quotas.of_laboratory(session, settings).room == 50
+        assert quotas.of_laboratory(session, life.settings).room is None
 
 
 def test_an_archive_that_can_not_fit_is_refused_before_it_is_sent(life: Life) -> None:

@@ -189,3 +189,11 @@ def test_there_is_a_most_of_files_folders_among_them() -> None:
     folders = b"".join(header(b"%d/" % i, 0, b"5") for i in range(30))
     assert "more than 20 files" in read(folders + GOOD + END, Caps(20, 2**30)).problem
     assert CAPS.entries > 30 and not read(folders + GOOD + END).problem
+
+
+def test_a_checksum_of_signed_bytes_is_one_too() -> None:
+    block = bytearray(header("grün.png".encode("latin-1"), 4))
+    signed = sum(byte - 256 * (byte > 127) for byte in block[:148] + block[156:]) + 8 * 32
+    block[148:156] = b"%06o\0 " % signed
+    found = read(bytes(block) + stored(b"cell") + END)
+    assert list(found.files.values()) == [b"cell"]

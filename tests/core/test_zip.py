@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
 import zlib
 
 import pytest
@@ -82,6 +84,41 @@ def test_sizes_of_eight_bytes_are_read_and_false_ones_cost_their_own_file() -> N
     found = read(zip_of(true, *false, B))
     assert found.files == {"1.png": A.data, "b.png": B.data}
     assert found.refused == {one.raw.decode(): "corrupt" for one in false}
+
+
+class Unseekable(io.BytesIO):
+    """A file that a program writes to without going back, as to a pipe."""
+
+    def seekable(self) -> bool:
+        """Return that it is not."""
+        return False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go nowhere."""
+        raise OSError
+
+    def tell(self) -> int:
+        """Know nothing."""
+        raise OSError
+
+
+@pytest.mark.parametrize("out", [io.BytesIO, Unseekable])
+@pytest.mark.parametrize("limit", [3, 0xFFFF])
+def test_what_the_standard_library_writes_is_read(
+    out: type[io.BytesIO], limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Beyond the limit the end has the wide form; sizes and checksums follow the bytes in a pipe.
+    monkeypatch.setattr("zipfile.ZIP_FILECOUNT_LIMIT", limit)
+    files = {f"slide é/{i}.png": bytes([i]) * i * 5000 for i in range(20)}
+    made = out()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("slide é/", b"")
+        for name, data in files.items():
+            with archive.open(name, "w", force_zip64=True) as file:
+                file.write(data)
+    found = read(made.getvalue())
+    assert (found.files, found.refused, found.problem) == (files, {}, "")
+    assert read(b"MZ" * 999 + made.getvalue()).files == files
 
 
 def test_files_that_lie_on_each_other_unpack_once_at_most() -> None:

@@ -92,6 +92,13 @@ def test_names_that_differ_in_what_is_not_shown_are_told_apart(tmp_path: Path) -
     ]
 
 
+def test_two_files_of_one_folder_whose_names_look_alike_are_left_to_the_server(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "A", "a\u200b.png", "a.png")
+    assert names(tmp_path / "A") == ["a.png", "a.png"]
+
+
 def test_a_file_that_is_given_twice_is_sent_once(tmp_path: Path) -> None:
     fill(tmp_path, "A/a.png", "A/sub/b.png")
     folder = tmp_path / "A"
@@ -133,3 +140,8 @@ def test_names_of_an_older_encoding_can_be_sent(tmp_path: Path) -> None:
         with open(os.path.join(folder, name.encode("latin-1")), "wb") as file:  # noqa: PTH118, PTH123
             file.write(name.encode())
     assert names(tmp_path) == ["Müller-ä.png", "grün.png", "ß.png"]
+    os.mkdir(os.path.join(folder, "für".encode("latin-1")))  # noqa: PTH102, PTH118
+    other = os.path.join(folder, "für/größe.txt".encode("latin-1"))  # noqa: PTH118
+    with open(other, "wb") as file:  # noqa: PTH123
+        file.write(b"x")
+    assert [skip.name for skip in collect([tmp_path])[1]] == ["für/größe.txt"]

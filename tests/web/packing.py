@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from tests.core.archiving import tar_of
 from tests.web.conftest import Api, content
 
 A = "a@laboratory.test"
@@ -38,14 +39,7 @@ def twice_zipped(files: Files) -> bytes:
 
 def tarred(files: Files, mode: str = "w", kind: int = tarfile.PAX_FORMAT) -> bytes:
     """Return a .tar, or a .tar.gz where ``mode`` says so."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode, format=kind) as archive:  # type: ignore[call-overload]
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    found: bytes = out.getvalue()
-    return found
+    return tar_of(kind, files, mode)
 
 
 def tar_gz(files: Files) -> bytes:

@@ -8,11 +8,12 @@ import pytest
 
 from core.cells import CELL_TYPES
 from core.db import utcnow
+from core.durations import duration
 from core.intake import refusal
 from core.quotas import amount
 from core.settings import Settings
 from tests.web.conftest import Browser
-from web.formatting import ago, duration, ink
+from web.formatting import ago, ink
 
 
 @pytest.mark.parametrize(

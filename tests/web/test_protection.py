@@ -21,7 +21,7 @@ from core.settings import Settings
 from tests.web.conftest import Api, Browser, content, csrf_of, open_job
 from web import create_app
 
-IDS = ("job_id", "image_id", "token_id", "user_id")
+IDS = ("job_id", "image_id", "token_id", "user_id", "sign_in_id")
 HEAVY = ("tensorflow", "onnxruntime", "numpy", "reportlab", "keras", "ml", "worker")
 
 
@@ -41,7 +41,7 @@ def test_every_form_is_refused_without_its_token(app: Flask, laboratory: Browser
         if not writing:
             continue
         action = "cancel" if "cancel" in rule.rule else "activate"
-        values = {"action": action, "digest": "0" * 64} | dict.fromkeys(IDS, 1)
+        values = {"action": action, "digest": "0" * 64, "secret": "no-such"} | dict.fromkeys(IDS, 1)
         with app.test_request_context():
             _, path = rule.build({k: values[k] for k in rule.arguments}) or ("", "")
         for method in writing:

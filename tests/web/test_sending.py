@@ -19,7 +19,7 @@ from core.db import Database
 from core.folders import RULE, skipped_for
 from core.states import TokenKind
 from tests.core.test_folders import FATES
-from tests.system.browser import chromium, open_page
+from tests.system.browser import chromium, open_page, sign_in
 from tests.web.conftest import Api, Png, content, open_job
 from tests.web.packing import skipped
 
@@ -49,7 +49,7 @@ def page(server: str, database: Database) -> Iterator[Page]:
         user = accounts.find_person(session, A)
         link = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
     with open_page() as opened:
-        opened.goto(f"{server}/sign-in/{link}")
+        sign_in(opened, f"{server}/sign-in/{link}")
         yield opened
 
 

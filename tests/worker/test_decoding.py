@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
+from PIL import Image
 
 from core.blobs import MemoryBlobs, image_key
 from core.jobs import Failure, Work
@@ -17,6 +22,7 @@ from ml.images import InputShape
 from ml.reading import Reading
 from tests.worker.conftest import png
 from worker.decoding import LARGE_PIXELS, Decoder, ahead, readings
+from worker.limit import OutOfTime, time_limited
 
 NETWORK = Metadata("tiny", "1", ("a", "b"), InputShape(height=32, width=48), Architecture())
 
@@ -139,3 +145,56 @@ def test_with_one_core_or_several_the_same_is_read(cores: int) -> None:
     assert isinstance(read[3], Failure)
     assert isinstance(read[1], Reading) and isinstance(read[4], Reading)
     np.testing.assert_array_equal(read[1].pixels, read[4].pixels)
+
+
+class Alarmed(MemoryBlobs):
+    """A store after whose answer, while the image is being decoded, the time is over."""
+
+    def get(self, key: str) -> bytes:
+        data = super().get(key)
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        return data
+
+
+@pytest.fixture
+def slow() -> Alarmed:
+    """A store with an image that takes far longer to decode than its alarm does."""
+    out = io.BytesIO()
+    Image.new("L", (7000, 7000), 200).save(out, "PNG", compress_level=1)
+    blobs = Alarmed()
+    blobs.put(image_key("aa"), out.getvalue())
+    return blobs
+
+
+def test_an_image_is_not_called_damaged_because_the_time_is_over(slow: Alarmed) -> None:
+    done: list[Reading | Failure] = []
+    with time_limited("a shard"):
+        done.append(Decoder(slow, NETWORK, 10**8)(Work(1, "aa")))
+    assert done == []
+
+
+def test_celery_s_own_limit_passes_the_decoder_too(slow: Alarmed) -> None:
+    def end(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    before = signal.signal(signal.SIGUSR1, end)
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            Decoder(slow, NETWORK, 10**8)(Work(1, "aa"))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("error", [MemoryError, SoftTimeLimitExceeded, OutOfTime])
+@pytest.mark.parametrize("cores", [1, 3])
+def test_what_is_no_image_s_doing_is_no_image_s_failure(
+    error: type[BaseException], cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.Image.Image.crop", fail)
+    blobs = MemoryBlobs()
+    blobs.put(image_key("aa"), png(1))
+    with pytest.raises(error):
+        list(readings(Decoder(blobs, NETWORK, 10**6), [Work(1, "aa")], 2, cores))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from flask import Flask, request
 from werkzeug.exceptions import ClientDisconnected
 
-from web.errors import BadInput
+from core.errors import BadInput
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -8,10 +8,12 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import select
 
 from core import accounts, jobs
+from core.audit import Action
 from core.models import Image
 from core.states import ImageState
 from web import exports, gallery
 from web.accounts import person
+from web.audit import record, record_reading
 from web.cursors import read_position
 from web.image_summaries import summarise_tiles
 from web.summaries import Summary, summarise_job, summarise_skip
@@ -31,7 +33,9 @@ def list_images(job_id: int) -> Response:
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
         found, next_ = gallery.page(session, job.id, bin_, request.args.get("before", ""), size)
-        return jsonify(images=summarise_tiles(session, found), next=next_)
+        tiles = summarise_tiles(session, found)
+    record_reading(job_id)
+    return jsonify(images=tiles, next=next_)
 
 
 @blueprint.get("/problems")
@@ -48,6 +52,7 @@ def list_problems(job_id: int) -> Response:
             .order_by(Image.position)
             .limit(size + 1)
         ).all()
+    record_reading(job_id)
     files = [
         {"name": name, "state": state.value, "reason": reason, "message": message}
         for _, name, state, reason, message in found[:size]
@@ -71,6 +76,7 @@ def list_skipped(job_id: int) -> Response:
 def get_csv(job_id: int) -> Response:
     """Stream the results as CSV, UTF-8."""
     job = _job(job_id)
+    record(Action.EXPORTED, f"job {job_id}", format="csv")
     return _file(exports.csv_lines(wired().database, job["id"]), "text/csv", f"job-{job_id}.csv")
 
 
@@ -78,6 +84,7 @@ def get_csv(job_id: int) -> Response:
 def get_json(job_id: int) -> Response:
     """Stream the results as JSON."""
     pieces = exports.json_lines(wired().database, _job(job_id))
+    record(Action.EXPORTED, f"job {job_id}", format="json")
     return _file(pieces, "application/json", f"job-{job_id}.json")
 
 

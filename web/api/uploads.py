@@ -61,11 +61,11 @@ def manifest(job_id: int) -> Response:
     wiring.require_room()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, person(), job_id)
-        jobs.skip(session, job, skips, wiring.settings.max_job_files)
         with quotas.bounded(session, job, wiring.settings):
             known = jobs.announce(
                 session, job, entries, wiring.settings.max_job_files, wiring.keeps
             )
+        jobs.skip(session, job, skips, wiring.settings.max_job_files)
         return jsonify(files=[_line(session, job, *pair, wiring.limits) for pair in known])
 
 

@@ -16,9 +16,24 @@ def blueprints() -> list[Blueprint]:
         models,
         people,
         reports,
+        second_factor,
+        sign_in,
         submit,
         why,
     )
 
-    modules = (account, deletion, erasure, images, jobs, models, people, reports, submit, why)
+    modules = (
+        sign_in,
+        account,
+        second_factor,
+        deletion,
+        erasure,
+        images,
+        jobs,
+        models,
+        people,
+        reports,
+        submit,
+        why,
+    )
     return [module.blueprint for module in modules]

@@ -9,11 +9,10 @@ from werkzeug.wrappers import Response
 
 from core import accounts, erasure, quotas
 from core.accounts import RoleName
-from core.errors import Conflict, NotAllowed, NotFound
+from core.errors import BadInput, Conflict, NotAllowed, NotFound
 from core.models import User
 from web.accounts import person
 from web.audit import actor
-from web.errors import BadInput
 from web.wiring import wired
 
 blueprint = Blueprint("erasure", __name__, url_prefix="/people")

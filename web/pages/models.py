@@ -74,7 +74,7 @@ _ACTIONS: dict[str, Callable[[Session, str], Model]] = {
     "candidate": registry.make_candidate,
     "retire": registry.retire,
 }
-_NOTED = {
+_DEEDS = {
     "activate": Action.MODEL_ACTIVATED,
     "roll back": Action.MODEL_ROLLED_BACK,
     "shadow": Action.MODEL_STATE_CHANGED,
@@ -99,7 +99,8 @@ def roll_back() -> Response:
 def _done(action: str, move: Callable[[Session], Model]) -> Response:
     with wired().database.writing() as session:
         model = move(session)
-        audit.note(session, _NOTED[action], actor(), f"model {model.digest}")
+        detail = {"state": model.state.value}
+        audit.note(session, _DEEDS[action], actor(), f"model {model.digest}", detail)
     _log.info("Models: %s %s, by person %d.", action, model.digest[:12], person().id)
     flash(f"{registry.title(model)} {_SAID[action]}", "success")
     return redirect(url_for("models.show_models"))

@@ -9,12 +9,14 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from core import accounts, folders, intake, jobs, quotas
+from core import accounts, audit, folders, intake, jobs, quotas
+from core.audit import Action
 from core.errors import HematoVisionError, Refused
 from core.intake import Accepted
 from core.models import Job
 from core.states import JobState
 from web.accounts import person
+from web.audit import actor
 from web.job_actions import models_for, require_choice
 from web.wiring import wired
 
@@ -43,6 +45,7 @@ def show_form() -> str:
         most=wired().settings.max_job_files,
         accepts=",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
         rule=folders.RULE,
+        formats=intake.FORMATS_IN_WORDS,
         models=models,
     )
 
@@ -80,4 +83,5 @@ def _submit_one(name: str, accepted: Accepted, model: str) -> int:
             ((image, _),) = jobs.announce(session, job, [entry], 1, wiring.keeps)
         jobs.receive(session, job, image, accepted, wiring.keeps)
         jobs.submit(session, job, wiring.settings, without_missing=False, model=model)
+        audit.note(session, Action.JOB_SUBMITTED, actor(), f"job {job.id}")
         return image.id

@@ -3,7 +3,7 @@
 import { archiveIn, sendArchive } from "./archive.js";
 import { listen, skipWords } from "./files.js";
 import { localTimes } from "./page.js";
-import { call, fragment, pause, replaceRegions } from "./requests.js";
+import { call, fragment, look, pause, pauseUnseen, replaceRegions } from "./requests.js";
 import { SendingView, submitSent, Upload } from "./upload.js";
 
 const root = document.querySelector("[data-job]");
@@ -16,21 +16,31 @@ const announcer = root.querySelector("[data-announcer]");
 let shown = Number(region("status").querySelector("progress")?.value ?? 0);
 let scrolled = false;
 
+// The gallery is much to fetch and to draw: of a job that runs it is fetched anew now and then.
+const GALLERY_PAUSE = 5000;
+const MOST_QUIET = 5;
+
 async function follow() {
-  let state = root.dataset.state;
-  for (let beat = 0; !ENDED.has(state); beat++) {
-    await pause(document.hidden ? 5000 : beat < 60 ? 1000 : 2000);
-    const parsed = await fragment(`/jobs/${job}/summary`);
-    const status = parsed?.querySelector("[data-region=status]");
+  let [state, tag, quiet, wait, drawn] = [root.dataset.state, null, 0, 1000, -GALLERY_PAUSE];
+  while (!ENDED.has(state)) {
+    await pauseUnseen(wait);
+    const seen = await look(`/jobs/${job}/summary`, tag);
+    if (seen.over) return;
+    tag = seen.tag;
+    const status = seen.parsed?.querySelector("[data-region=status]");
+    quiet = status ? 0 : Math.min(MOST_QUIET, quiet + 1);
+    wait = seen.wait * (1 + quiet);
     if (!status) continue;
     const share = Number(status.querySelector("progress")?.value ?? 1);
     if (share < shown && status.dataset.state === state) continue;
     if (state === "receiving" && status.dataset.state !== state) return location.reload();
     announce(share, state, status);
     [shown, state] = [share, status.dataset.state];
-    replaceRegions(parsed);
+    replaceRegions(seen.parsed);
     localTimes(root);
-    if (!scrolled) await showBin();
+    if (scrolled || (!ENDED.has(state) && performance.now() - drawn < GALLERY_PAUSE)) continue;
+    drawn = performance.now();
+    await showBin();
   }
 }
 
@@ -117,7 +127,7 @@ function receive(box) {
   listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), rule, async (chosen, skips) => {
     const unread = skips.filter(({ reason }) => reason === "unreadable");
     if (busy || (unread.length && !confirm(`${skipWords(unread, rule)} Go on without them?`))) return;
-    if (!chosen.length) return view.fail(skipWords(skips, rule));
+    if (!chosen.length) return skips.length && view.fail(skipWords(skips, rule));
     const { archive, problem } = archiveIn(chosen, rule);
     if (problem) return view.fail(problem);
     busy = true;
