@@ -147,17 +147,17 @@ class Client:
                 return response if response.is_success else _raise(response)
             sentence = _sentence(response)
             if sentence and response.status_code != 429:
-                self._tell(sentence)
+                self.tell(sentence)
                 longest = _PATIENCE_SECONDS if method == "GET" else _OUT_OF_ORDER_SECONDS
                 patience.wait(sentence, longest, _asked_pause(response))
             else:
                 problem = f"The server answered {response.status_code}."
                 patience.wait(problem, asked=_asked_pause(response))
 
-    def _tell(self, sentence: str) -> None:
-        """Say what is waited for, not once for each of the files that wait."""
+    def tell(self, sentence: str) -> None:
+        """Say what is waited for, if anything; not once for each of the files that wait."""
         now = time.monotonic()
-        if now - self._told.get(sentence, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
+        if sentence and now - self._told.get(sentence, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
             self._told[sentence] = now
             self.waiting(sentence)
 
@@ -284,6 +284,7 @@ def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
     """
     report = client.call("POST", f"/jobs/{job_id}/reports", {"paper": paper})
     while report["state"] not in {"ready", "failed"}:
+        client.tell(report["message"] or "")
         time.sleep(0.3)
         report = client.call("GET", f"/reports/{report['id']}")
     if report["state"] == "failed":

@@ -301,7 +301,8 @@ def test_a_disk_that_may_only_be_read_is_an_outage(small_disk: SmallDisk) -> Non
     blobs = LocalBlobs(small_disk.root / "blobs")
     blobs.put("a", b"before")
     small_disk.protect()
-    for call in (lambda: blobs.put("b", b"x"), blobs.check_writable):
+    calls: list[Callable[[], None]] = [lambda: blobs.put("b", b"x"), blobs.check_writable]
+    for call in calls:
         with pytest.raises(StoreAway, match="can't be written to"):
             call()
     assert blobs.get("a") == b"before"
