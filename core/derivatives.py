@@ -21,8 +21,8 @@ from core.errors import BlobMissing
 from core.models import Derivative, Image
 from core.states import ImageState, MakingState
 
-# The longer side of the copy for galleries, in pixels. The large copy is as large as the decoder
-# lets an image be.
+# The longer side of a copy that is made for galleries, in pixels. The large copy is as large as the
+# decoder lets an image be.
 TILE_SIDE = 192
 # A checksum of what follows, and the length of the tile in bytes: 0 if it is the large copy.
 _HEAD = Struct(">II")

@@ -16,7 +16,7 @@ from core.states import ImageState
 from web.summaries import Summary, named
 from web.wiring import wired
 
-# How long the copies of an image are at most, which is how they are asked for.
+# What copies are called in addresses, which programs may have noted; not quite their sides.
 TILE, LARGE = TILE_SIDE, 1024
 
 

@@ -14,6 +14,9 @@ from core.derivatives import TILE_SIDE, Derivatives
 from ml.images import Pixels
 
 _QUALITY = 88
+# A crop no longer than this is its own tile: a gallery's page is twice as heavy for it, and the
+# worker is spared a third of the work.
+_OWN_TILE_SIDE = 2 * TILE_SIDE
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ def keep_copies(blobs: BlobStore, sha256: str, image: Pixels) -> None:
 def copies(image: Pixels) -> Derivatives:
     """Return the copies of an image, uint8 (height, width, 3), as JPEG files of nothing else."""
     large = _jpeg(image)
-    if max(image.shape) <= TILE_SIDE:
+    if max(image.shape) <= _OWN_TILE_SIDE:
         return Derivatives(large, large)
     return Derivatives(_jpeg(shrink(image, TILE_SIDE)), large)
 

@@ -11,6 +11,8 @@ from core.db import Database
 from worker.app import settings_of
 from worker.freeing import free, process_name
 
+_PATIENCE_SECONDS = 5.0
+
 
 class LeasedRequest(Request):  # type: ignore[misc]  # Celery is not typed
     """A message. Without this, what its process held waits until the dead one's leases end."""
@@ -37,6 +39,7 @@ class LeasedRequest(Request):  # type: ignore[misc]  # Celery is not typed
         """
         if self.worker_pid:
             settings = settings_of(self.app)
-            database = Database(settings.database)
+            # This process feeds the others: it may not wait long for a database that is away.
+            database = Database(settings.database, statement_seconds=_PATIENCE_SECONDS)
             free(database, process_name(self.worker_pid), settings.max_attempts)
             database.dispose()

@@ -49,12 +49,12 @@ def wish(here: WorkerProcess, derivative_id: int) -> Derivative:
 
 
 def test_copies_come_with_the_verdict(here: WorkerProcess, submit: Submit) -> None:
-    submit({"sound.png": png(1, 300), "cut.png": png(2)[:300], "strange.png": png(3, 20)})
+    submit({"sound.png": png(1, 400), "cut.png": png(2)[:300], "strange.png": png(3, 20)})
     work_through(here)
     sound, cut, strange = images(here)
     assert (cut.state, strange.outcome) == (ImageState.FAILED, "unfamiliar")
     made = derivatives.read(here.blobs, sound.sha256 or "")
-    assert Picture.open(io.BytesIO(made.large)).size == (300, 300)
+    assert Picture.open(io.BytesIO(made.large)).size == (400, 400)
     assert Picture.open(io.BytesIO(made.tile)).size == (192, 192)
     assert derivatives.exist(here.blobs, strange.sha256 or "")
     assert not derivatives.exist(here.blobs, cut.sha256 or "")
