@@ -136,3 +136,18 @@ def test_what_the_system_says_of_a_full_disk(number: int) -> None:
 def test_other_errors_are_not_explained_away() -> None:
     assert trouble_of(ValueError("x")) is None
     assert trouble_of(OSError(errno.ECONNRESET, "x")) is None
+
+
+def test_a_file_that_is_deleted_while_it_is_open_takes_no_more(
+    migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "hematovision.db"
+    shutil.copy(migrated_sqlite, file)
+    database = Database(f"sqlite:///{file}")
+    write(database)
+    file.rename(tmp_path / "elsewhere.db")
+    assert code(lambda: write(database)) == "missing"
+    assert code(database.check_writable) == "missing"
+    (tmp_path / "elsewhere.db").rename(file)
+    write(database)
+    database.dispose()

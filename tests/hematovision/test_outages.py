@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
+from core.db import Database
 from core.settings import Settings
 from hematovision.cli import main
 from hematovision.installing import install
@@ -69,10 +71,6 @@ def test_a_database_that_is_missing_is_not_made(runner: CliRunner, words: tuple[
 
 @pytest.mark.parametrize("words", [*COMMANDS, ("web",), ("worker",), ("sweep",)])
 def test_a_database_of_a_newer_version(runner: CliRunner, words: tuple[str, ...]) -> None:
-    from sqlalchemy import text
-
-    from core.db import Database
-
     database = Database(Settings.from_env().database)
     with database.writing() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
