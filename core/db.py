@@ -109,8 +109,13 @@ class Database:
     def _write_all(self, parts: Sequence[Part[Session]]) -> None:
         """Write what several want. An error of the database's own is everybody's.
 
-        SQLite may have ended the transaction with it: then the savepoints are gone, too.
+        SQLite may have ended the transaction with it: then the savepoints are gone, too. One alone
+        needs no savepoint.
         """
+        if len(parts) == 1:
+            with self.writing() as session:
+                parts[0].do(session)
+            return
         with self._writing.begin() as connection:
             for part in parts:
                 try:
