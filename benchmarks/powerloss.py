@@ -111,7 +111,7 @@ def system(data: Path, port: int) -> Iterator[psutil.Process]:
         for process in [top, *top.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        up.wait()
+        up.communicate()
 
 
 def cut(top: psutil.Process, image: Path, copy: Path) -> float:

@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from sqlalchemy import (
-    Connection,
     DateTime,
     Dialect,
     Double,
@@ -22,13 +20,19 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
+from core import sqlite_files
 from core.errors import ConfigurationError, DatabaseTrouble
 from core.group import Group, Part
 from core.outages import SENTENCES
@@ -105,8 +109,13 @@ class Database:
     def _write_all(self, parts: Sequence[Part[Session]]) -> None:
         """Write what several want. An error of the database's own is everybody's.
 
-        SQLite may have ended the transaction with it: then the savepoints are gone, too.
+        SQLite may have ended the transaction with it: then the savepoints are gone, too. One alone
+        needs no savepoint.
         """
+        if len(parts) == 1:
+            with self.writing() as session:
+                parts[0].do(session)
+            return
         with self._writing.begin() as connection:
             for part in parts:
                 try:
@@ -157,9 +166,9 @@ def _engine(url: str, kept: int, create: bool, statement_seconds: float | None) 
             engine = create_engine(
                 url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS}
             )
-            _prepare_sqlite(engine)
+            sqlite_files.prepare(engine)
             if not create:
-                _require_file(engine)
+                sqlite_files.require_file(engine)
         else:
             engine = create_engine(
                 url,
@@ -173,18 +182,6 @@ def _engine(url: str, kept: int, create: bool, statement_seconds: float | None) 
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(f"The database URL can't be used: {error}") from error
     return engine
-
-
-def _require_file(engine: Engine) -> None:
-    """Have SQLite open files that are there, and make none."""
-
-    @event.listens_for(engine, "do_connect")
-    def connect(
-        _dialect: Dialect, _record: object, words: list[Any], options: dict[str, Any]
-    ) -> None:
-        if words[0] != ":memory:":
-            words[0] = f"file:{quote(words[0])}?mode=rw"
-            options["uri"] = True
 
 
 def _limit(engine: Engine, statement_seconds: float | None) -> None:
@@ -202,26 +199,6 @@ def _limit(engine: Engine, statement_seconds: float | None) -> None:
         if statement_seconds is not None:
             opened.patience = statement_seconds + _LATER_SECONDS
         return opened
-
-
-def _prepare_sqlite(engine: Engine) -> None:
-    """Hand the transactions to us, in WAL mode, each on the disk when it is committed.
-
-    The driver's own BEGIN is deferred: two writers that both read first then fail or lose updates
-    whatever the timeout. A writing session therefore begins with BEGIN IMMEDIATE. With less than
-    synchronous=FULL the last commits are gone after a power failure; fullfsync is macOS's.
-    """
-
-    @event.listens_for(engine, "connect")
-    def connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("hematovision_writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 def close_to_others(url: str) -> None:

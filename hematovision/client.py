@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import httpx
 
+from core import durable
 from core.errors import ConfigurationError, HematoVisionError
 from core.folders import Skip
 from hematovision.collecting import LocalFile
@@ -23,7 +24,11 @@ from hematovision.collecting import LocalFile
 MANIFEST_PAGE = 500
 _PARALLEL = 4
 _PATIENCE_SECONDS = 120.0
+# What is to be sent waits longer where the server says what is out of order: people mend a disk.
+_OUT_OF_ORDER_SECONDS = 3600.0
+_TELL_AGAIN_SECONDS = 60.0
 _TAKING_IN_SECONDS = 3600.0
+_AWAY = {429, 502, 503, 504, 507}
 _LONGEST_PAUSE = 5.0
 # As long as a server may ask for, whatever it says.
 _LONGEST_ASKED_PAUSE = 60.0
@@ -68,10 +73,12 @@ def connection(data: Path, server: str | None, token: str | None) -> Client:
 
 
 class Client:
-    """Speaks to one server as one person."""
+    """Speaks to one server as one person; ``waiting`` is told what it waits for."""
 
     def __init__(self, server: str, token: str) -> None:
         self.server = server.rstrip("/")
+        self.waiting: Callable[[str], None] = lambda _sentence: None
+        self._told: dict[str, float] = {}
         self._http = httpx.Client(
             base_url=f"{self.server}/api/v1",
             headers={"Authorization": f"Bearer {token}"},
@@ -112,7 +119,7 @@ class Client:
         aside = target.with_name(f"{target.name}.part")
         try:
             self._stream(path, aside)
-            aside.replace(target)
+            durable.replace(aside, target)
         except httpx.TransportError as error:
             raise ServerError(f"The download broke off ({error}). Try again.") from error
         finally:
@@ -125,24 +132,55 @@ class Client:
                 _raise(response)
             for chunk in response.iter_bytes():
                 file.write(chunk)
+            file.flush()
+            durable.flush(file.fileno())
 
     def _patiently(self, method: str, path: str, **content: Any) -> httpx.Response:
-        deadline, pause = 0.0, 0.2
+        patience = _Patience()
         while True:
             try:
                 response = self._http.request(method, path, **content)
             except httpx.TransportError as error:
-                problem = f"{self._http.base_url.host} does not answer ({error})."
+                patience.wait(f"{self._http.base_url.host} does not answer ({error}).")
+                continue
+            if response.status_code not in _AWAY:
+                return response if response.is_success else _raise(response)
+            sentence = _sentence(response)
+            if sentence and response.status_code != 429:
+                self.tell(sentence)
+                longest = _PATIENCE_SECONDS if method == "GET" else _OUT_OF_ORDER_SECONDS
+                patience.wait(sentence, longest, _asked_pause(response))
             else:
-                if response.status_code not in {429, 502, 503, 504}:
-                    return response if response.is_success else _raise(response)
                 problem = f"The server answered {response.status_code}."
-                pause = max(pause, _asked_pause(response))
-            deadline = deadline or time.monotonic() + _PATIENCE_SECONDS
-            if time.monotonic() > deadline:
-                raise ServerError(f"{problem} Is it running? What was sent is kept; try again.")
-            time.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+                patience.wait(problem, asked=_asked_pause(response))
+
+    def tell(self, sentence: str) -> None:
+        """Say what is waited for, if anything; not once for each of the files that wait."""
+        now = time.monotonic()
+        if sentence and now - self._told.get(sentence, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
+            self._told[sentence] = now
+            self.waiting(sentence)
+
+
+class _Patience:
+    """How long one call is repeated."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._waited = False
+        self._pause = 0.2
+
+    def wait(self, problem: str, seconds: float | None = None, asked: float = 0.0) -> None:
+        """Pause before the next try. Raises `ServerError` after ``seconds`` of trying."""
+        now = time.monotonic()
+        if not self._waited:
+            # What a long upload took before it broke off is not waiting.
+            self._began, self._waited = now, True
+        if now - self._began > (_PATIENCE_SECONDS if seconds is None else seconds):
+            raise ServerError(f"{problem} Is it running? What was sent is kept; try again.")
+        self._pause = max(self._pause, asked)
+        time.sleep(self._pause)
+        self._pause = min(_LONGEST_PAUSE, self._pause * 2)
 
 
 def _asked_pause(response: httpx.Response) -> float:
@@ -170,13 +208,19 @@ class Rejected(ServerError):
 
 
 def _raise(response: httpx.Response) -> httpx.Response:
-    try:
-        message = str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = f"The server answered {response.status_code} {response.reason_phrase}."
+    message = _sentence(response)
     if response.status_code == 401:
         message = "The token is not accepted. Make a new one on the account page."
-    raise Rejected(message)
+    answered = f"The server answered {response.status_code} {response.reason_phrase}."
+    raise Rejected(message or answered)
+
+
+def _sentence(response: httpx.Response) -> str:
+    """Return the server's own words, "" where it has none."""
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def upload(
@@ -240,6 +284,7 @@ def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
     """
     report = client.call("POST", f"/jobs/{job_id}/reports", {"paper": paper})
     while report["state"] not in {"ready", "failed"}:
+        client.tell(report["message"] or "")
         time.sleep(0.3)
         report = client.call("GET", f"/reports/{report['id']}")
     if report["state"] == "failed":

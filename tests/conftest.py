@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -191,6 +193,44 @@ def model_digest(database: Database) -> str:
             )
         )
     return digest
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A file system of its own, of a few megabytes."""
+
+    root: Path
+
+    def fill(self) -> None:
+        """Leave no byte free."""
+        with (self.root / "ballast").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    def free(self) -> None:
+        """Take the ballast away."""
+        (self.root / "ballast").unlink()
+
+    def protect(self, *, on: bool = True) -> None:
+        """Let it be read only, or be written again."""
+        _mount("-o", "remount,ro" if on else "remount,rw", str(self.root))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Yield a disk of 12 MB that can be filled and write-protected, or skip without root."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    if problem := _mount("-t", "tmpfs", "-o", "size=12m,mode=0777", "tmpfs", str(root)):
+        pytest.skip(f"no small disk can be mounted here: {problem}")
+    yield SmallDisk(root)
+    subprocess.run(["umount", "--lazy", str(root)], check=True)
+
+
+def _mount(*words: str) -> str:
+    return subprocess.run(["mount", *words], capture_output=True, text=True, check=False).stderr
 
 
 __all__ = ["MakePerson", "wipe", "without_triggers"]

@@ -47,7 +47,9 @@ def with_server(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def connect(server: str | None, token: str | None, data: Path | None) -> http.Client:
     """Return a client for the server that those options name."""
-    return http.connection(data or Settings.from_env().data, server, token)
+    client = http.connection(data or Settings.from_env().data, server, token)
+    client.waiting = lambda sentence: click.echo(f"Waiting. {sentence}", err=True)
+    return client
 
 
 @click.command()
@@ -131,7 +133,10 @@ def _send(client: http.Client, job_id: int, files: list[LocalFile]) -> bool:
     """Send the files, name those left out, and say whether any of them could not be read here."""
     with _bar() as bar:
         task = bar.add_task("Sending", total=len(files))
-        left_out = list(http.upload(client, job_id, files, lambda _: bar.advance(task)))
+        try:
+            left_out = list(http.upload(client, job_id, files, lambda _: bar.advance(task)))
+        except http.ServerError as error:
+            raise click.ClickException(f"{error} Go on with --job {job_id}.") from error
     for sent in left_out:
         click.echo(f"{sent.state.capitalize()}: {sent.file.name}: {sent.message}", err=True)
     return any(sent.state == "missing" for sent in left_out)

@@ -80,6 +80,7 @@ MODULES = {
     "settings",
     "sign_ins",
     "space",
+    "sqlite_files",
     "states",
     "tables",
     "trail",

@@ -144,6 +144,7 @@ def test_the_web_alone_is_reached_from_outside(services: dict[str, str], compose
 
 def test_web_and_workers_share_the_images(services: dict[str, str], compose: str) -> None:
     shared = '"blobs:/data/blobs"'
+    assert shared in services["migrate"], "It gives the store its mark."
     assert shared in services["web"]
     assert shared in compose.split("x-worker:")[1].split("\nservices:")[0]
     assert "HEMATOVISION_BLOB_ROOT: /data/blobs" in compose

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 import migrations
 from core.db import Database, utcnow
+from core.errors import DatabaseTrouble
 from core.models import Base, Image, Job, Model, Prediction, Shard, User, Worker
 from core.states import ImageState, Lane
 
@@ -322,3 +323,27 @@ def test_people_keep_their_passwords_and_tokens_and_all_sign_in_anew(
         with opened.reading() as session:
             ends = session.scalars(text('SELECT DISTINCT fs_uniquifier FROM "user"')).all()
         assert len(ends) == 2 and all(len(one) == 64 for one in ends)
+
+
+def test_tables_of_a_newer_program_are_left_alone(url: str, opened: Database) -> None:
+    migrations.upgrade(url)
+    migrations.require_current(url)
+    with opened.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for call in (migrations.upgrade, migrations.require_current):
+        with pytest.raises(DatabaseTrouble, match="made by a newer version"):
+            call(url)
+
+
+def test_tables_of_an_older_program_are_not_served(url: str) -> None:
+    migrations.upgrade(url, "0005")
+    with pytest.raises(DatabaseTrouble, match="hematovision db upgrade"):
+        migrations.require_current(url)
+    migrations.upgrade(url)
+    migrations.require_current(url)
+
+
+def test_whether_tables_are_current_waits_for_no_database(tmp_path: Path) -> None:
+    migrations.require_current(f"sqlite:///{tmp_path / 'none.db'}")
+    migrations.require_current("postgresql+psycopg://nobody@127.0.0.1:9/nothing")
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from core import jobs, registry
 from core.blobs import MemoryBlobs, image_key
 from core.db import clock
 from core.errors import LeaseLost
+from core.installation import adopt_store, open_store
 from core.models import Image, Job, Prediction, Shard
 from core.models import Model as KnownModel
 from core.queue import MemoryQueue
@@ -218,6 +220,56 @@ def test_an_image_whose_bytes_are_gone_fails_and_the_others_are_classified(
     work_through(here)
     counts = counts_of(here, job_id)
     assert (counts.classified, counts.failed) == (2, 1)
+
+
+def test_an_image_whose_stored_bytes_are_damaged_gets_no_verdict_and_heals(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    given = files(3)
+    job_id = submit(given)
+    sound = given["cell-1.png"]
+    key = image_key(hashlib.sha256(sound).hexdigest())
+    here.blobs.put(key, sound[:-1] + bytes([sound[-1] ^ 1]))
+    work_through(here)
+    assert (counts_of(here, job_id).classified, counts_of(here, job_id).failed) == (2, 1)
+    with here.database.reading() as session:
+        failed = session.scalars(select(Image).where(Image.state == ImageState.FAILED)).one()
+    assert failed.reason == "corrupt_store"
+    assert failed.message and "Send the same file again" in failed.message
+    assert not here.blobs.exists(key)
+    here.blobs.put(key, sound)
+    with here.database.writing() as session:
+        jobs.retry_failed(session, session.get_one(Job, job_id), here.settings)
+    jobs.dispatch(here.database, here.queue, here.settings)
+    work_through(here)
+    assert (counts_of(here, job_id).classified, counts_of(here, job_id).failed) == (3, 0)
+
+
+def test_a_store_that_is_not_mounted_fails_no_image_and_work_goes_on_when_it_is_back(
+    here: WorkerProcess, submit: Submit, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("disks")
+    root = tmp_path / "mount"
+    adopt_store(here.database, root)
+    settings = here.settings.model_copy(update={"blob_root": str(root)})
+    stored = dataclasses.replace(here, blobs=open_store(settings, here.database))
+    given = files(3)
+    for data in given.values():
+        stored.blobs.put(image_key(hashlib.sha256(data).hexdigest()), data)
+    job_id = submit(given)
+    (shard_id,) = shards(here)
+    root.rename(tmp_path / "elsewhere")
+    root.mkdir()
+    for _ in range(here.settings.max_attempts + 1):
+        classify_shard(stored, shard_id)
+        expire(here)
+        jobs.sweep(here.database, MemoryQueue(), here.settings)
+    assert (counts_of(here, job_id).failed, counts_of(here, job_id).waiting) == (0, 3)
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    (tmp_path / "elsewhere").rename(root)
+    classify_shard(stored, shard_id)
+    assert counts_of(here, job_id).classified == 3
 
 
 def test_a_job_without_one_readable_image_fails(here: WorkerProcess, submit: Submit) -> None:

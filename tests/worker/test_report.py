@@ -22,8 +22,10 @@ from core.blobs import LocalBlobs, MemoryBlobs, image_key
 from core.cells import NOTICE, cell_type
 from core.db import clock
 from core.models import Image, Job, Report, Shard
+from core.queue import MemoryQueue
 from core.states import ImageState, MakingState
 from ml.images import decode
+from tests.conftest import SmallDisk
 from tests.worker.conftest import Submit, Watched, counts_of, png
 from tests.worker.test_pipeline import files, work_through
 from worker.deriving import copies
@@ -235,6 +237,32 @@ def test_a_job_that_runs_again_has_its_report_refused_in_words(
     report = report_of(here, report_id)
     assert report.state is MakingState.FAILED
     assert report.message and "running again" in report.message
+
+
+def test_on_a_full_disk_a_report_is_put_off_and_made_once_there_is_room(
+    here: WorkerProcess, submit: Submit, small_disk: SmallDisk
+) -> None:
+    job_id = submit(files(2))
+    work_through(here)
+    report_id = order(here, job_id)
+    full = dataclasses.replace(here, blobs=LocalBlobs(small_disk.root))
+    full.blobs.put("a", b"x")
+    small_disk.fill()
+    for _ in range(here.settings.max_attempts + 1):
+        make_report(full, report_id)
+        report = report_of(here, report_id)
+        assert report.state is MakingState.MAKING
+        assert report.message == (
+            "The server's disk is full. This is made by itself once there is room."
+        )
+        with here.database.writing() as session:
+            session.execute(update(Report).values(lease_until=0))
+        jobs.sweep(here.database, MemoryQueue(), here.settings)
+        assert report_of(here, report_id).state is MakingState.WAITING
+    small_disk.free()
+    make_report(full, report_id)
+    report = report_of(here, report_id)
+    assert (report.state, report.message) == (MakingState.READY, None)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory by /proc")

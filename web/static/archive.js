@@ -29,7 +29,7 @@ export async function sendArchive(job, file, view) {
   tell();
   try {
     await call("PUT", `/api/v1/jobs/${job}/archive`, file, (waiting) => {
-      if (waiting) view.tell("No connection, trying again…");
+      if (waiting) view.tell(`Waiting: ${waiting}`);
     });
   } finally {
     over = true;

@@ -173,7 +173,7 @@ export class SendingView {
     const count = `${done.toLocaleString("en")} of ${files.length.toLocaleString("en")} files`;
     const pace = done > 3 ? ` · ${perSecond.toFixed(perSecond < 10 ? 1 : 0)} files/s` : "";
     const left = done > 3 && done < files.length ? ` · about ${duration(secondsLeft)} left` : "";
-    this.figures.textContent = waiting ? `${count} · no connection, trying again…` : count + pace + left;
+    this.figures.textContent = waiting ? `${count} · ${waiting}` : count + pace + left;
     this.#announce(done / files.length, count);
     this.#list();
   }
