@@ -44,7 +44,6 @@ class DerivativeClaim(making.Claim):
 
     image_id: int
     sha256: str
-    pixels: int
 
 
 def key(sha256: str) -> str:
@@ -110,14 +109,8 @@ def claim(session: Session, derivative_id: int, seconds: float) -> DerivativeCla
         return None
     wanted = session.get_one(Derivative, derivative_id)
     image = session.get_one(Image, wanted.image_id)
-    pixels = (image.width or 0) * (image.height or 0)
     return DerivativeClaim(
-        Derivative,
-        derivative_id,
-        taken.fence,
-        image_id=image.id,
-        sha256=image.sha256 or "",
-        pixels=pixels,
+        Derivative, derivative_id, taken.fence, image_id=image.id, sha256=image.sha256 or ""
     )
 
 

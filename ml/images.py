@@ -74,7 +74,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         rgb = _as_rgb(image)
         rgb.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR)
         return np.array(rgb, dtype=np.uint8)
-    except UnreadableImage:
+    except (UnreadableImage, MemoryError):
         raise
     except Exception as error:
         # Pillow's readers raise more than OSError on damaged files (SyntaxError, struct.error,

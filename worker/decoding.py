@@ -11,17 +11,25 @@ from typing import TypeVar
 from core.blobs import BlobStore, image_key
 from core.errors import BlobMissing
 from core.jobs import Failure, Work
-from core.memory import give_back
+from core.memory import give_back, limited
 from ml.bundle import Metadata
 from ml.images import UnreadableImage, decode
 from ml.reading import Reading, see
 from worker.deriving import keep_copies
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
-# take some 20 MB while they are decoded, 50 million some 600 MB.
+# take some 20 MB while they are decoded.
 LARGE_PIXELS = 2_000_000
 # One for the whole process: between two batches it may take a small job's shard aside.
 _one_large = threading.Lock()
+# What one of them may take besides. Fifty million pixels are 200 MB as Pillow keeps them; with what
+# a worker holds anyway it then stays below 500 MB.
+_MOST_MEMORY = 256 * 2**20
+_TOO_MUCH = Failure(
+    "too_much_memory",
+    "The image takes too much memory in the form it is stored in. Send the crop, or save it as an "
+    "8-bit RGB PNG.",
+)
 _MISSING = Failure("missing", "The stored image is gone. Send the file again in a new job.")
 _DAMAGED = Failure("damaged", "The image data can't be read. Export the file again.")
 
@@ -47,14 +55,16 @@ class Decoder:
 
     def fetch(self, work: Work) -> bytes | Failure | None:
         """The stored bytes of an image; None of a large one, which waits in the store."""
-        return None if work.pixels > LARGE_PIXELS else self._get(work)
+        return None if _may_be_large(work) else self._get(work)
 
     def decode(self, work: Work, data: bytes | Failure | None) -> Reading | Failure:
         """What the network sees of the image whose bytes `fetch` gave."""
         if data is not None:
             return self._read(work, data)
         with _one_large:
-            reading = self._read(work, self._get(work))
+            data = self._get(work)
+            with limited(_MOST_MEMORY):
+                reading = self._read(work, data)
             give_back()
         return reading
 
@@ -71,12 +81,19 @@ class Decoder:
             image = decode(data, self._max_pixels)
             keep_copies(self._blobs, work.sha256, image)
             return see(image, self._metadata.shape, self._metadata.preprocessing)
+        except MemoryError:
+            return _TOO_MUCH
         except UnreadableImage as error:
             return Failure(error.code[:40], str(error)[:400])
         except Exception as error:
             # No image, whatever it does to a decoder, may take its shard down with it.
             log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
             return _DAMAGED
+
+
+def _may_be_large(work: Work) -> bool:
+    """An image whose size nobody noted may be."""
+    return not work.pixels or work.pixels > LARGE_PIXELS
 
 
 def readings(

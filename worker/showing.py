@@ -22,7 +22,7 @@ def derive_image(here: WorkerProcess, derivative_id: int) -> None:
     with under(here, claim):
         # What lies there could not be read.
         here.blobs.delete(derivatives.key(claim.sha256))
-        make_copies(here, Work(claim.image_id, claim.sha256, claim.pixels))
+        make_copies(here, Work(claim.image_id, claim.sha256))
         with here.database.writing() as session:
             derivatives.finish(session, claim)
 

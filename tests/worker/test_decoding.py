@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 
 from core.blobs import MemoryBlobs, image_key
 from core.jobs import Failure, Work
@@ -70,6 +73,16 @@ def test_what_cannot_be_read_is_a_failure_with_a_sentence(data: bytes) -> None:
     failure = Decoder(blobs, NETWORK, 10**6)(Work(1, "aa"))
     assert isinstance(failure, Failure)
     assert failure.code and failure.message.endswith(".")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone limits a process's data")
+def test_an_image_that_takes_too_much_memory_is_a_failure_with_a_name() -> None:
+    blobs, out = MemoryBlobs(), io.BytesIO()
+    Picture.new("RGBA", (9000, 9000), (200, 150, 190, 128)).save(out, "PNG")
+    blobs.put(image_key("aa"), out.getvalue())
+    failure = Decoder(blobs, NETWORK, 10**9)(Work(1, "aa", 9000 * 9000))
+    assert isinstance(failure, Failure)
+    assert failure.code == "too_much_memory"
 
 
 def test_an_image_over_the_limit_is_a_failure() -> None:
