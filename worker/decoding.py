@@ -22,9 +22,9 @@ from worker.deriving import keep_copies
 LARGE_PIXELS = 2_000_000
 # One for the whole process: between two batches it may take a small job's shard aside.
 _one_large = threading.Lock()
-# What one of them may take besides. Fifty million pixels are 200 MB as Pillow keeps them; with what
-# a worker holds anyway it then stays below 500 MB.
-_MOST_MEMORY = 256 * 2**20
+# A backstop, so that no file of a kind that nobody thought of ends the process. WebP's decoder asks
+# for 550 MB, of which it uses less than half.
+_MOST_MEMORY = 640 * 2**20
 _TOO_MUCH = Failure(
     "too_much_memory",
     "The image takes too much memory in the form it is stored in. Send the crop, or save it as an "

@@ -18,6 +18,7 @@ from ml.bundle import Architecture, Metadata
 from ml.images import InputShape
 from ml.reading import Reading
 from tests.worker.conftest import png
+from worker import decoding
 from worker.decoding import LARGE_PIXELS, Decoder, ahead, readings
 
 NETWORK = Metadata("tiny", "1", ("a", "b"), InputShape(height=32, width=48), Architecture())
@@ -76,11 +77,16 @@ def test_what_cannot_be_read_is_a_failure_with_a_sentence(data: bytes) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone limits a process's data")
-def test_an_image_that_takes_too_much_memory_is_a_failure_with_a_name() -> None:
+def test_an_image_that_takes_too_much_memory_is_a_failure_with_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     blobs, out = MemoryBlobs(), io.BytesIO()
-    Picture.new("RGBA", (9000, 9000), (200, 150, 190, 128)).save(out, "PNG")
+    Picture.new("RGB", (4000, 3000), (200, 150, 190)).save(out, "PNG")
     blobs.put(image_key("aa"), out.getvalue())
-    failure = Decoder(blobs, NETWORK, 10**9)(Work(1, "aa", 9000 * 9000))
+    decoder, large = Decoder(blobs, NETWORK, 10**9), Work(1, "aa", 4000 * 3000)
+    assert isinstance(decoder(large), Reading)
+    monkeypatch.setattr(decoding, "_MOST_MEMORY", 2**20)
+    failure = decoder(large)
     assert isinstance(failure, Failure)
     assert failure.code == "too_much_memory"
 
