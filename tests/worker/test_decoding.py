@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from ml.bundle import Architecture, Metadata
 from ml.images import InputShape
 from ml.reading import Reading
 from tests.worker.conftest import png
+from worker import decoding
 from worker.decoding import LARGE_PIXELS, Decoder, ahead, readings
 from worker.limit import OutOfTime, time_limited
 
@@ -93,6 +95,21 @@ def test_an_image_whose_stored_bytes_are_damaged_says_how_to_heal_it() -> None:
     assert failure.code == "corrupt_store"
     assert "Send the same file again" in failure.message
     assert not blobs.exists(image_key(sha256))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone limits a process's data")
+def test_an_image_that_takes_too_much_memory_is_a_failure_with_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blobs, out = MemoryBlobs(), io.BytesIO()
+    Image.new("RGB", (4000, 3000), (200, 150, 190)).save(out, "PNG")
+    sha256 = kept(blobs, out.getvalue())
+    decoder, large = Decoder(blobs, NETWORK, 10**9), Work(1, sha256, 4000 * 3000)
+    assert isinstance(decoder(large), Reading)
+    monkeypatch.setattr(decoding, "_MOST_MEMORY", 2**20)
+    failure = decoder(large)
+    assert isinstance(failure, Failure)
+    assert failure.code == "too_much_memory"
 
 
 def test_an_image_over_the_limit_is_a_failure() -> None:
