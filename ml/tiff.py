@@ -20,7 +20,7 @@ from tifffile import TiffFile, TiffPage
 from ml.colour import to_rgb
 from ml.jpeg import frame_of
 from ml.levels import Samples, white_of
-from ml.refusals import damaged, several_pictures, too_many_pixels, truncated, unsupported
+from ml.refusals import damaged, require_pixels, several_pictures, truncated, unsupported
 from ml.shrinking import Pixels, shrunk
 from ml.tiff_layout import Layout, layout_of
 
@@ -62,8 +62,7 @@ def decode_tiff(data: bytes, max_pixels: int) -> Pixels:
     with TiffFile(io.BytesIO(data), is_scanimage=False) as file:
         page = _the_picture(file)
         size = (page.imagewidth, page.imagelength)
-        if size[0] * size[1] > max_pixels:
-            raise too_many_pixels(max_pixels)
+        require_pixels(size[0] * size[1], max_pixels)
         layout = layout_of(page)
         canvas = _canvas(data, layout)
     profile = page.tags.valueof(_PROFILE)
