@@ -6,6 +6,7 @@ import io
 import struct
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import tifffile
@@ -67,7 +68,9 @@ def test_other_ways_of_writing_it_are_read_too(data: bytes) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("big", [False, True])
-def test_a_tiff_of_any_order_and_size_is_read(order: str, big: bool, tmp_path: Path) -> None:
+def test_a_tiff_of_any_order_and_size_is_read(
+    order: Literal["<", ">"], big: bool, tmp_path: Path
+) -> None:
     file = tmp_path / "a.tif"
     picture = tifffile.imread(CASES / "tif-thumbpage.tif", key=0)
     tifffile.imwrite(file, picture, byteorder=order, bigtiff=big, photometric="rgb")
