@@ -6,6 +6,7 @@ import hashlib
 import io
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from zlib import crc32
 
 import pytest
@@ -50,6 +51,7 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(b"".join(part) for part in parts)
 
 
+CASES = Path(__file__).parent.parent / "cases" / "images"
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.png": (lambda: b"", "empty"),
     "header.png": (lambda: saved(drawn(), "PNG")[:20], "not_an_image"),
@@ -153,3 +155,10 @@ def test_who_knows_a_thumbnails_tag_still_needs_to_see_its_job(
     tag = {"If-None-Match": laboratory.get(path).headers["ETag"]}
     answer = sign_in("b@laboratory.test").get(path, headers=tag)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (404, "no-store")
+
+
+@pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
+def test_what_microscopes_and_telephones_write_passes_the_door(api: Api, case: Path) -> None:
+    job = open_job(api)
+    (line,) = send(api, job, {case.name: case.read_bytes()})
+    assert line["state"] == "received", line
