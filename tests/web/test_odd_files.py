@@ -157,8 +157,8 @@ def test_who_knows_a_thumbnails_tag_still_needs_to_see_its_job(
     assert (answer.status_code, answer.headers["Cache-Control"]) == (404, "no-store")
 
 
-@pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
-def test_what_microscopes_and_telephones_write_passes_the_door(api: Api, case: Path) -> None:
+@pytest.mark.parametrize("name", ["heic.heic", "png-ztxt-1.2MB.png", "tif-8b-contig-webp.tif"])
+def test_what_microscopes_and_telephones_write_passes_the_door(api: Api, name: str) -> None:
     job = open_job(api)
-    (line,) = send(api, job, {case.name: case.read_bytes()})
+    (line,) = send(api, job, {name: (CASES / name).read_bytes()})
     assert line["state"] == "received", line
