@@ -40,7 +40,7 @@ def decode_heif(data: bytes, max_pixels: int) -> Pixels:
     width, height = file.size
     most = max_pixels if file.info.get("bit_depth", 8) <= 8 else _MOST_DEEP_PIXELS
     require_pixels(width * height, max_pixels, most)
-    if file.info.get("nclx_profile", {}).get("transfer_characteristics") in _BEYOND_WHITE:
+    if (file.info.get("nclx_profile") or {}).get("transfer_characteristics") in _BEYOND_WHITE:
         raise unsupported("A picture of high dynamic range")
     samples, profile = np.asarray(file), file.info.get("icc_profile")
     if samples.dtype == np.uint16:

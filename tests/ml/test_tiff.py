@@ -284,6 +284,22 @@ def test_other_colours_become_rgb(mode: str) -> None:
     assert off(data, plain) <= 12
 
 
+def test_chroma_in_planes_of_its_own_is_not_taken_for_red_green_and_blue() -> None:
+    ycbcr = np.asarray(Image.fromarray(CELL).convert("YCbCr"))
+    planes = np.ascontiguousarray(np.moveaxis(ycbcr, -1, 0))
+    jpegs = [bytes(imagecodecs.jpeg_encode(plane, level=100)) for plane in planes]
+    tags: dict[int, tuple[str, Any]] = {
+        258: ("H", (8, 8, 8)),
+        259: ("H", 7),
+        262: ("H", 6),
+        277: ("H", 3),
+        278: ("H", 40),
+        284: ("H", 2),
+    }
+    assert off(by_hand(tags | {530: ("H", (1, 1))}, jpegs, (50, 40)), CELL) <= 6
+    assert refused(by_hand(tags, jpegs, (50, 40))).code == "unsupported"
+
+
 REFUSED: dict[str, dict[int, tuple[str, Any]]] = {
     "colour filters": {262: ("H", 32803), 258: ("H", 8)},
     "linear raw": {262: ("H", 34892), 258: ("H", (8, 8, 8)), 277: ("H", 3)},
@@ -333,6 +349,15 @@ def test_reduced_copies_and_masks_are_no_pictures(marks: tuple[int, ...]) -> Non
 @pytest.mark.parametrize("marks", [(0, 0), (0, 1, 0), (2, 2), (1, 1)])
 def test_several_pictures_are_refused_by_name(marks: tuple[int, ...]) -> None:
     assert refused(pages(*marks)).code == "animated"
+
+
+def test_a_page_that_leads_back_to_itself_is_one_picture() -> None:
+    content = bytearray(pages(0))
+    (place,) = struct.unpack("<I", content[4:8])
+    (entries,) = struct.unpack("<H", content[place : place + 2])
+    following = place + 2 + 12 * entries
+    content[following : following + 4] = struct.pack("<I", place)
+    assert off(bytes(content), CELL) == 0
 
 
 def test_a_stack_behind_one_page_is_refused_by_name() -> None:
