@@ -25,6 +25,7 @@ from tests.worker.conftest import png
 from worker import decoding
 from worker.decoding import LARGE_PIXELS, Decoder, ahead, readings
 from worker.limit import OutOfTime, time_limited
+from worker.logs import quieten
 
 NETWORK = Metadata("tiny", "1", ("a", "b"), InputShape(height=32, width=48), Architecture())
 
@@ -215,3 +216,20 @@ def test_what_is_no_image_s_doing_is_no_image_s_failure(
     blobs.put(image_key("aa"), png(1))
     with pytest.raises(error):
         list(readings(Decoder(blobs, NETWORK, 10**6), [Work(1, "aa")], 2, cores))
+
+
+def test_what_is_written_in_a_file_does_not_reach_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    quieten()
+    out = io.BytesIO()
+    Image.new("RGB", (40, 40)).save(out, "TIFF", tiffinfo={270: "Jane Doe", 305: "Jane Doe"})
+    data = bytearray(out.getvalue())
+    blobs = MemoryBlobs()
+    for place in range(8, len(data), 3):
+        data[place] ^= 0x55
+        blobs.put(image_key("aa"), bytes(data))
+        Decoder(blobs, NETWORK, 10**6)(Work(1, "aa"))
+        data[place] ^= 0x55
+    assert "Jane" not in caplog.text
+    assert "tifffile" not in caplog.text
