@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.db import utcnow
+from core.intentions import Intention
 from core.people import Role, Token, User
 from core.states import ImageState, JobState, Lane, MakingState, ModelState, ShardState
 from core.tables import Base, enum_of
@@ -27,6 +28,7 @@ __all__ = [
     "Base",
     "Explanation",
     "Image",
+    "Intention",
     "Job",
     "Made",
     "Model",

@@ -38,6 +38,7 @@ from core.errors import (
     QueueUnavailable,
     Refused,
 )
+from core.intentions import KeyTaken
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ _STATUS: dict[type[HematoVisionError], int] = {
     NotFound: 404,
     BlobMissing: 404,
     Conflict: 409,
+    KeyTaken: 422,
     QueueUnavailable: 503,
 }
 _SENTENCES = {

@@ -1,7 +1,7 @@
 """What a person does to a job, in one transaction each, and the bell after it.
 
-Pages and API call these; who may do what is decided by `core.accounts`, what is possible by
-`core.jobs`.
+Pages and API call these; a request that is repeated does nothing again. Who may do what is decided
+by `core.accounts`, what is possible by `core.jobs`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from core import accounts, jobs
 from core.errors import Conflict
 from core.models import Job, User
 from core.settings import Settings
+from web.repeats import once
 from web.wiring import wired
 
 RUN_AGAIN = "run-again"
@@ -23,7 +24,11 @@ def create(user: User, name: str, reference: str, model: str = "") -> int:
     Raises `NotFound` or `Conflict`.
     """
     with wired().database.writing() as session:
-        return jobs.create(session, user.id, name, reference, model).id
+
+        def make() -> int:
+            return jobs.create(session, user.id, name, reference, model).id
+
+        return once(session, user, make, name, reference, model)
 
 
 def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -> None:
@@ -52,10 +57,15 @@ def act(user: User, job_id: int, action: str, model: str = "") -> None:
     wiring = wired()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
-        if action == RUN_AGAIN:
-            jobs.run_again(session, job, wiring.settings, model)
-        else:
-            _ACTIONS[action](session, job, wiring.settings)
+
+        def do() -> int:
+            if action == RUN_AGAIN:
+                jobs.run_again(session, job, wiring.settings, model)
+            else:
+                _ACTIONS[action](session, job, wiring.settings)
+            return job_id
+
+        once(session, user, do, model)
     wiring.ring_for_work()
 
 

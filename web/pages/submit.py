@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import PurePath
 from typing import BinaryIO, cast
 
@@ -15,6 +16,7 @@ from core.intake import Accepted
 from core.models import Job
 from core.states import JobState
 from web.accounts import person
+from web.repeats import once
 from web.wiring import wired
 
 blueprint = Blueprint("submit", __name__)
@@ -42,6 +44,7 @@ def show_form() -> str:
         most=wired().settings.max_job_files,
         accepts=",".join((*intake.SUFFIXES, *archives.SUFFIXES)),
         models=models,
+        once=secrets.token_urlsafe(16),
     )
 
 
@@ -67,8 +70,12 @@ def _submit_one(name: str, accepted: Accepted, model: str) -> int:
     wiring, user = wired(), person()
     entry = jobs.Entry(name, accepted.size, accepted.sha256)
     with wiring.database.writing() as session:
-        job = jobs.create(session, user.id, PurePath(intake.clean_name(name)).name)
-        ((image, _),) = jobs.announce(session, job, [entry], 1)
-        jobs.receive(session, job, image, accepted)
-        jobs.submit(session, job, wiring.settings, without_missing=False, model=model)
-        return image.id
+
+        def make() -> int:
+            job = jobs.create(session, user.id, PurePath(intake.clean_name(name)).name)
+            ((image, _),) = jobs.announce(session, job, [entry], 1)
+            jobs.receive(session, job, image, accepted)
+            jobs.submit(session, job, wiring.settings, without_missing=False, model=model)
+            return image.id
+
+        return once(session, user, make, name, accepted.sha256, model)
