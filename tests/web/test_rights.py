@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +14,16 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from core.blobs import MemoryBlobs
-from core.db import Database
-from core.models import Report
+from core.db import Database, utcnow
+from core.models import Job, Report, User
 from core.states import MakingState, TokenKind
 from tests.web.conftest import DIGEST, Api, Classify, Png, SignIn, Submitted, csrf_of
 from tests.web.test_sign_in import token_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "rights.md"
 A, B = "a@laboratory.test", "b@laboratory.test"
+# The person whom administrators act upon.
+ANOTHER = 99
 # A column of the table → who asks. Everything that has an owner is laboratory A's.
 COLUMNS = {
     "stranger": None,
@@ -65,6 +68,7 @@ def job(
     api("POST", f"/jobs/{made}/reports", json={"paper": "A4"})
     api("POST", "/images/1/explanation")
     with database.writing() as session:
+        session.add(User(id=ANOTHER, email="another@laboratory.test"))
         session.execute(update(Report).values(state=MakingState.READY, blob_key="report"))
     sign_in(A)
     return made
@@ -81,10 +85,11 @@ def ask(app: Flask, database: Database, sign_in: SignIn, job: int) -> Callable[.
         else:
             browser = sign_in(email)
             client, csrf = browser.client, browser.csrf
+        stage(database, deleted="restore" in rule.rule or "for-good" in rule.rule)
         values = {"side": 96, "name": "heat", "index": 1, "digest": DIGEST}
         values["filename"] = "app.css" if rule.endpoint == "static" else "css/bootstrap.min.css"
         values |= dict.fromkeys(("job_id", "image_id", "report_id", "token_id", "sign_in_id"), 1)
-        values |= {"user_id": 2, "secret": token_for(database, A, TokenKind.SIGN_IN)}
+        values |= {"user_id": ANOTHER, "secret": token_for(database, A, TokenKind.SIGN_IN)}
         values["action"] = "retire" if "digest" in rule.arguments else "cancel"
         values["action"] = "deactivate" if "user_id" in rule.arguments else values["action"]
         with app.test_request_context():
@@ -94,6 +99,17 @@ def ask(app: Flask, database: Database, sign_in: SignIn, job: int) -> Callable[.
         return client.open(path, method=method, headers=headers, json=body, buffered=True)
 
     return send
+
+
+def stage(database: Database, *, deleted: bool) -> None:
+    """Undo what was asked for before, and have job and person deleted where that can be undone."""
+    now = utcnow()
+    until = now + dt.timedelta(days=1) if deleted else None
+    kept = {"deleted_at": now if deleted else None, "purge_at": until, "pictures_until": None}
+    with database.writing() as session:
+        session.execute(update(Job).values(**kept, pictures_gone_at=None))
+        gone = update(User).where(User.id == ANOTHER)
+        session.execute(gone.values(erase_at=until, active=not deleted, heir_id=None))
 
 
 def outcome(answer: TestResponse) -> str:
