@@ -22,12 +22,14 @@ import httpx
 from sqlalchemy import select
 
 from benchmarks import worst_images
+from benchmarks.entering import sign_in
 from benchmarks.rig import Rig, running
 from core import accounts, derivatives
 from core.models import Image
 from core.states import ImageState, TokenKind
 from hematovision import local
-from hematovision.client import LEFT_OUT, LocalFile, follow, upload
+from hematovision.client import LEFT_OUT, follow, upload
+from hematovision.collecting import LocalFile
 from web.image_summaries import LARGE, TILE
 from worker.main import available_cores
 
@@ -66,7 +68,7 @@ def look(rig: Rig, job_id: int) -> Counter[int]:
         httpx.Client(base_url=local.address(rig.settings), limits=limits, timeout=120) as browser,
         ThreadPoolExecutor(_READERS) as readers,
     ):
-        browser.get(f"/sign-in/{link}")
+        sign_in(browser, f"/sign-in/{link}")
         return Counter(readers.map(lambda path: _patiently(browser, path), paths))
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core import making
-from core.blobs import BlobStore
+from core.blobs import BlobStore, image_key
 from core.db import insert_if_new, utcnow
 from core.errors import BlobMissing
 from core.models import Derivative, Image
@@ -26,6 +26,8 @@ from core.states import ImageState, MakingState
 TILE_SIDE = 192
 # A checksum of what follows, and the length of the tile in bytes: 0 if it is the large copy.
 _HEAD = Struct(">II")
+# Copies that earlier versions made, which go with their image.
+_FORMER_SIDES = (96, 192, 1024)
 # The one failure that says nothing about the image: its model could not be had.
 _NO_FAULT_OF_ITS_OWN = "model"
 
@@ -49,6 +51,12 @@ class DerivativeClaim(making.Claim):
 def key(sha256: str) -> str:
     """Return where the copies of an image are kept: in one file, for files cost more than bytes."""
     return f"derivatives/{sha256[:2]}/{sha256}"
+
+
+def keys_of_image(sha256: str) -> tuple[str, ...]:
+    """Return every key that belongs to an image's bytes: their own, and what is made of them."""
+    former = (f"thumbnails/{side}/{sha256[:2]}/{sha256}.jpg" for side in _FORMER_SIDES)
+    return (image_key(sha256), key(sha256), *former)
 
 
 def exist(blobs: BlobStore, sha256: str) -> bool:
@@ -102,9 +110,11 @@ def order(session: Session, image: Image) -> Derivative:
     return wanted
 
 
-def claim(session: Session, derivative_id: int, seconds: float) -> DerivativeClaim | None:
+def claim(
+    session: Session, derivative_id: int, worker: str, seconds: float
+) -> DerivativeClaim | None:
     """Take the wish for ``seconds``, or return None if it is met or another's."""
-    taken = making.claim(session, Derivative, derivative_id, seconds)
+    taken = making.claim(session, Derivative, derivative_id, worker, seconds)
     if taken is None:
         return None
     wanted = session.get_one(Derivative, derivative_id)

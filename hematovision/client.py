@@ -5,26 +5,28 @@ Every call is repeated while the server is away, so a restart in the middle cost
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import httpx
 
 from core.errors import ConfigurationError, HematoVisionError
-from core.intake import is_image_name
+from core.folders import Skip
+from hematovision.collecting import LocalFile
 
 MANIFEST_PAGE = 500
 _PARALLEL = 4
 _PATIENCE_SECONDS = 120.0
 _TAKING_IN_SECONDS = 3600.0
+_LONGEST_PAUSE = 5.0
+# As long as a server may ask for, whatever it says.
+_LONGEST_ASKED_PAUSE = 60.0
 _CHUNK = 256 * 1024
 _ENDED = {"finished", "failed", "cancelled"}
 # What became of a file that is not part of the job: the server refused it, or it can't be read.
@@ -33,20 +35,6 @@ LEFT_OUT = {"refused", "missing"}
 
 class ServerError(HematoVisionError):
     """The server refused, or could not be reached for too long; the message says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A file to send: where it is, and the name it is sent under."""
-
-    path: Path
-    name: str
-
-    def entry(self) -> dict[str, Any]:
-        """Return its line of the manifest."""
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"name": self.name, "size": self.path.stat().st_size, "sha256": digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +134,21 @@ class Client:
             except httpx.TransportError as error:
                 problem = f"{self._http.base_url.host} does not answer ({error})."
             else:
-                if response.status_code not in {502, 503, 504}:
+                if response.status_code not in {429, 502, 503, 504}:
                     return response if response.is_success else _raise(response)
                 problem = f"The server answered {response.status_code}."
+                pause = max(pause, _asked_pause(response))
             deadline = deadline or time.monotonic() + _PATIENCE_SECONDS
             if time.monotonic() > deadline:
                 raise ServerError(f"{problem} Is it running? What was sent is kept; try again.")
             time.sleep(pause)
-            pause = min(5.0, pause * 2)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _asked_pause(response: httpx.Response) -> float:
+    """Return for how many seconds the server asks to be left alone."""
+    said = response.headers.get("Retry-After", "")
+    return min(float(said), _LONGEST_ASKED_PAUSE) if said.isascii() and said.isdigit() else 0.0
 
 
 class _Whole:
@@ -202,6 +197,13 @@ def upload(
                     yield one
 
 
+def tell_skipped(client: Client, job_id: int, skips: list[Skip]) -> None:
+    """Have the job name the files that were skipped."""
+    for start in range(0, len(skips), MANIFEST_PAGE):
+        page = [asdict(skip) for skip in skips[start : start + MANIFEST_PAGE]]
+        client.call("POST", f"/jobs/{job_id}/manifest", {"files": [], "skipped": page})
+
+
 def _describe(file: LocalFile) -> tuple[LocalFile, dict[str, Any]] | Sent:
     try:
         return file, file.entry()
@@ -243,31 +245,3 @@ def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
     if report["state"] == "failed":
         raise ServerError(f"The report could not be made: {report['message']}")
     client.download(f"/reports/{report['id']}/pdf", target)
-
-
-def collect(paths: list[Path]) -> tuple[list[LocalFile], int]:
-    """Return the files to send, sorted by name, and how many of the folders' files are left out.
-
-    A file is sent whatever its name; of a folder, the images in it and below are.
-
-    Raises:
-        ConfigurationError: nothing is there to send.
-    """
-    found: list[LocalFile] = []
-    others = 0
-    for path in paths:
-        if path.is_file():
-            found.append(LocalFile(path, path.name))
-            continue
-        inside = [LocalFile(one, one.relative_to(path).as_posix()) for one in _files_below(path)]
-        images = [one for one in inside if is_image_name(one.name)]
-        found += images
-        others += len(inside) - len(images)
-    if not found:
-        raise ConfigurationError("There is no image in what you gave. Name files or folders.")
-    return sorted(found, key=lambda one: (one.name, str(one.path))), others
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder):
-        yield from (Path(root) / name for name in names)

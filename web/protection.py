@@ -11,9 +11,11 @@ import time
 from flask import Flask, Response, g, request
 from flask_wtf.csrf import CSRFProtect
 
+from core.errors import BadInput
 from core.settings import Settings
-from web.errors import BadInput
-from web.sign_in import bearer_secret
+from web.accounts import bearer_secret
+from web.bridge import STRANGERS
+from web.sign_in import OPEN
 
 _log = logging.getLogger("web.requests")
 
@@ -67,7 +69,9 @@ def connect(app: Flask, settings: Settings) -> None:
 
 def _limit_body(settings: Settings) -> None:
     """Allow each kind of request the body it needs and no more."""
-    if request.endpoint in {"uploads.put_image", "archives.put_archive"}:
+    if request.endpoint in OPEN:
+        request.max_content_length = STRANGERS
+    elif request.endpoint in {"uploads.put_image", "archives.put_archive"}:
         if request.mimetype in {"multipart/form-data", "application/x-www-form-urlencoded"}:
             raise BadInput("Send the file's bytes as they are, as application/octet-stream.")
         # Streamed, never held: `core.intake` and `core.archives` stop at the largest they take.
@@ -83,9 +87,6 @@ def _add_headers(response: Response) -> Response:
         response.headers.setdefault(name, value)
     # What a person sees must not stay in a shared computer's cache after signing out.
     response.headers.setdefault("Cache-Control", "no-store")
-    if request.endpoint == "security.logout":
-        # Pictures are kept, to be shown again only after asking. Browsers heed this over HTTPS.
-        response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
 

@@ -1,31 +1,48 @@
-"""The web server: gunicorn with threads, in the foreground, until a signal ends it."""
+"""The web server, in the foreground, until a signal ends it.
+
+gunicorn keeps the processes: it starts them again when they die or hang, and ends them in time.
+Within each, uvicorn speaks HTTP in an event loop, so that a slow connection costs a socket and
+some kilobytes, and `web.bridge` gives Flask a thread when there is something to do.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import resource
+import signal
 import socket
-import struct
-import sys
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
+import uvicorn
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.base import Worker
 
-from core.blobs import LocalBlobs
 from core.db import Database
 from core.errors import ConfigurationError
+from core.installation import open_store
 from core.memory import share_heaps
 from core.queue import CeleryQueue
 from core.settings import Settings
 from web import create_app, require_secret
+from web.arriving import Patience
+from web.bridge import Bridge
+from web.connections import Connection, Door
 
-_BACKLOG = 512
-# A sender that is silent for so long is taken to be gone.
-RECEIVE_SECONDS = 30
+_BACKLOG = 1024
+# Files that a process has open besides its connections.
+_OWN_FILES = 256
+_MOST_FILES = 65_536
+# Those who stop the server wait no longer: `hematovision up` for 8 seconds, Docker for 10.
+_STOP_SECONDS = 6
+_FINISH_SECONDS = 4
+_HEARTBEAT_SECONDS = 5
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, patience: Patience | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
@@ -36,38 +53,29 @@ def serve(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    _Server(settings, listening).run()
+    # It would say of every request what `web.protection` says, and of every broken one a line.
+    logging.getLogger("uvicorn").setLevel(max(logging.ERROR, logging.getLogger().level))
+    _Server(settings, listening, patience or Patience()).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
     """Bind before gunicorn does, which would try for seconds and then end with a bare exit."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigurationError(
             f"Port {port} of {host} can't be used: {os.strerror(error.errno or 0)}. "
             "Stop what uses it, or choose another with HEMATOVISION_PORT."
         ) from error
-    _limit_silence(listening)
-    return listening
-
-
-def _limit_silence(listening: socket.socket) -> None:
-    """Let reads of half a request end: gunicorn's threads would wait for the rest for ever.
-
-    Accepted sockets take the limit over; a read that exceeds it raises `BlockingIOError`.
-    """
-    if sys.platform == "linux":
-        limit = struct.pack("ll", RECEIVE_SECONDS, 0)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
     """gunicorn told what to serve by objects, not by a command line."""
 
-    def __init__(self, settings: Settings, listening: socket.socket) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, listening: socket.socket, patience: Patience) -> None:
+        self.settings = settings
+        self.patience = patience
         # gunicorn takes the socket over; asked again on a reload, it must hear the same number.
         self._descriptor = listening.detach()
         super().__init__()
@@ -80,28 +88,88 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def _options(self) -> dict[str, Any]:
         return {
             "bind": f"fd://{self._descriptor}",
-            "worker_class": "gthread",
-            "workers": self._settings.web_workers,
-            "threads": self._settings.web_threads,
+            "worker_class": _Process,
+            "workers": self.settings.web_workers,
             # Each process opens its own database and broker connections.
             "preload_app": False,
             "timeout": 60,
-            "graceful_timeout": 10,
-            "keepalive": 15,
-            "loglevel": self._settings.log_level.lower(),
-            # `web.protection` logs requests, by route: gunicorn's log would show secret links.
-            "accesslog": None,
-            "forwarded_allow_ips": "",
+            "graceful_timeout": _STOP_SECONDS,
+            "loglevel": self.settings.log_level.lower(),
             "control_socket_disable": True,
         }
 
     def load(self) -> Flask:
         """Wire one process."""
         share_heaps()
-        settings = self._settings
+        settings = self.settings
+        database = Database(settings.database)
         return create_app(
             settings,
-            database=Database(settings.database),
-            blobs=LocalBlobs(settings.blobs),
+            database=database,
+            blobs=open_store(settings, database, intake=True),
             queue=CeleryQueue(settings.redis_url),
         )
+
+
+class _Process(Worker):  # type: ignore[misc]
+    """One of gunicorn's processes, in which uvicorn serves."""
+
+    def init_signals(self) -> None:
+        """Leave the signals to uvicorn, which takes them when it serves."""
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        signal.signal(signal.SIGUSR1, self.handle_usr1)
+
+    def run(self) -> None:
+        """Serve until a signal, or until the parent is gone."""
+        if self.alive:
+            asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        server = uvicorn.Server(self._config())
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None
+        )
+        self._uvicorn = server
+        await server.serve(sockets=[listener.sock for listener in self.sockets])
+
+    def _config(self) -> uvicorn.Config:
+        served = cast(_Server, self.app)
+        settings, patience = served.settings, served.patience
+        # Behind a proxy all connections come from one address, and the proxy counts those behind.
+        each = (
+            settings.web_connections if settings.trusted_proxies else settings.web_connections_each
+        )
+        door = Door(_room(settings.web_connections), each, patience)
+        return uvicorn.Config(
+            Bridge(self.wsgi, settings.web_threads, settings.web_upload_threads, patience),
+            http=cast(type[asyncio.Protocol], partial(Connection, door)),
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            # Which proxies are believed is a matter of `create_app`.
+            proxy_headers=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=_FINISH_SECONDS,
+            timeout_notify=_HEARTBEAT_SECONDS,
+            callback_notify=self._beat,
+        )
+
+    async def _beat(self) -> None:
+        self.notify()
+        if os.getppid() != self.ppid:
+            self._uvicorn.should_exit = True
+
+
+def _room(wanted: int) -> int:
+    """Return how many connections there are files for, after asking the kernel for more files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(1, min(wanted, files - _OWN_FILES))

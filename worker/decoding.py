@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from core.blobs import BlobStore, image_key
-from core.errors import BlobMissing
+import cv2
+
+from core.blobs import BlobStore, sound_image
+from core.errors import BlobDamaged, BlobMissing
 from core.jobs import Failure, Work
 from core.memory import give_back, limited
 from ml.bundle import Metadata
 from ml.images import UnreadableImage, decode
 from ml.reading import Reading, see
+from ml.refusals import FAULTS
 from worker.deriving import keep_copies
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
@@ -63,16 +66,22 @@ class Decoder:
             return self._read(work, data)
         with _one_large:
             data = self._get(work)
-            with limited(_MOST_MEMORY):
-                reading = self._read(work, data)
-            give_back()
-        return reading
+            try:
+                with limited(_MOST_MEMORY):
+                    return self._read(work, data)
+            except MemoryError:
+                return _TOO_MUCH
+            finally:
+                give_back()
 
     def _get(self, work: Work) -> bytes | Failure:
         try:
-            return self._blobs.get(image_key(work.sha256))
+            return sound_image(self._blobs, work.sha256)
         except BlobMissing:
             return _MISSING
+        except BlobDamaged as error:
+            log.error("Image %d: its stored copy is damaged, and was set aside.", work.image_id)
+            return Failure("corrupt_store", str(error))
 
     def _read(self, work: Work, data: bytes | Failure) -> Reading | Failure:
         if isinstance(data, Failure):
@@ -81,12 +90,11 @@ class Decoder:
             image = decode(data, self._max_pixels)
             keep_copies(self._blobs, work.sha256, image)
             return see(image, self._metadata.shape, self._metadata.preprocessing)
-        except MemoryError:
-            return _TOO_MUCH
         except UnreadableImage as error:
             return Failure(error.code[:40], str(error)[:400])
-        except Exception as error:
-            # No image, whatever it does to a decoder, may take its shard down with it.
+        except (cv2.error, *FAULTS) as error:
+            # No image, whatever it does to a decoder, may take its shard down with it. A full
+            # memory and a time that is over are not its doing, and go on upwards.
             log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
             return _DAMAGED
 
@@ -105,12 +113,16 @@ def readings(
     with the network, which costs some per cent; it fetches a batch's bytes, and they are decoded
     here.
     """
-    with ThreadPoolExecutor(cores, thread_name_prefix="decode") as pool:
+    pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+    try:
         if cores > 1:
             yield from ahead(pool, decoder, work, size)
             return
         for batch in ahead(pool, decoder.fetch, work, size, together=size):
             yield [(one, decoder.decode(one, data)) for one, data in batch]
+    finally:
+        # When the work is broken off, what has not begun is not begun any more.
+        pool.shutdown(cancel_futures=True)
 
 
 def ahead(

@@ -28,16 +28,17 @@ ENLARGED = 3
 NEAREST = 6
 
 
-def explain_image(here: WorkerProcess, explanation_id: int) -> None:
-    """Make one explanation and keep it, unless it is made or another's."""
+def explain_image(here: WorkerProcess, explanation_id: int) -> bool:
+    """Make one explanation and keep it; False if it is made or another's."""
     with here.database.writing() as session:
-        claim = explanations.claim(session, explanation_id, here.settings.lease_seconds)
+        claim = explanations.claim(session, explanation_id, here.name, here.settings.lease_seconds)
     if claim is None:
-        return
+        return False
     with under(here, claim):
         key, findings = _make(here, claim)
         with here.database.writing() as session:
             explanations.finish(session, claim, key, findings)
+    return True
 
 
 def _make(here: WorkerProcess, claim: ExplanationClaim) -> tuple[str, Findings]:

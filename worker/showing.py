@@ -13,18 +13,19 @@ from worker.making import under
 from worker.process import WorkerProcess
 
 
-def derive_image(here: WorkerProcess, derivative_id: int) -> None:
-    """Make the copies of one image and keep them, unless they are made or another's."""
+def derive_image(here: WorkerProcess, derivative_id: int) -> bool:
+    """Make the copies of one image and keep them; False if they are made or another's."""
     with here.database.writing() as session:
-        claim = derivatives.claim(session, derivative_id, here.settings.lease_seconds)
+        claim = derivatives.claim(session, derivative_id, here.name, here.settings.lease_seconds)
     if claim is None:
-        return
+        return False
     with under(here, claim):
         if not _readable(here, claim.sha256):
             here.blobs.delete(derivatives.key(claim.sha256))
             make_copies(here, Work(claim.image_id, claim.sha256))
         with here.database.writing() as session:
             derivatives.finish(session, claim)
+    return True
 
 
 def _readable(here: WorkerProcess, sha256: str) -> bool:

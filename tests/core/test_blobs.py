@@ -43,13 +43,24 @@ def test_what_is_deleted_is_gone_and_deleting_nothing_is_no_error(blobs: BlobSto
     assert not blobs.exists(KEY)
 
 
-def test_writing_a_key_again_changes_nothing(blobs: BlobStore) -> None:
-    blobs.put(KEY, b"first")
-    blobs.put(KEY, b"second")
+@pytest.mark.parametrize("damaged", [b"", b"soun", b"sOund"])
+def test_writing_a_key_again_heals_what_is_damaged(blobs: BlobStore, damaged: bytes) -> None:
+    blobs.put(KEY, damaged)
+    blobs.put(KEY, b"sound")
+    assert blobs.get(KEY) == b"sound"
+    blobs.put(KEY, damaged)
     with blobs.stage() as staging:
-        staging.file.write(b"third")
+        staging.file.write(b"sound")
         staging.keep(KEY)
-    assert blobs.get(KEY) == b"first"
+    assert (blobs.get(KEY), blobs.size(KEY)) == (b"sound", 5)
+
+
+def test_writing_the_same_bytes_again_writes_nothing(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    blobs.put(KEY, b"sound")
+    before = (tmp_path / KEY).stat()
+    blobs.put(KEY, b"sound")
+    assert (tmp_path / KEY).stat().st_ino == before.st_ino
 
 
 def test_what_is_staged_is_seen_only_once_it_is_kept(blobs: BlobStore) -> None:

@@ -41,7 +41,7 @@ def _order(life: Life, image: Image) -> Derivative:
 
 def _claim(life: Life, wanted: Derivative) -> DerivativeClaim | None:
     with life.database.writing() as session:
-        return derivatives.claim(session, wanted.id, 60.0)
+        return derivatives.claim(session, wanted.id, "worker", 60.0)
 
 
 def _claimed(life: Life, wanted: Derivative) -> DerivativeClaim:

@@ -153,8 +153,16 @@ def test_grey_becomes_three_equal_channels() -> None:
     assert (pixels == 77).all()
 
 
-def test_floating_point_pictures_are_refused_by_name() -> None:
-    image = Image.fromarray(np.ones((8, 8), np.float32))
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_fractions_are_read_by_the_usual_range_that_holds_them(white: float) -> None:
+    ramp = np.repeat(np.linspace(0, white, 48, dtype=np.float32)[np.newaxis], 32, axis=0)
+    row = decode(encoded(Image.fromarray(ramp), "TIFF"))[0, :, 0].astype(int)
+    assert np.abs(row - np.linspace(0, 255, 48)).max() <= 1
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.5, 300.0, 1e9, np.nan, np.inf])
+def test_fractions_of_no_usual_range_are_refused_by_name(value: float) -> None:
+    image = Image.fromarray(np.full((8, 8), value, np.float32))
     assert refused(encoded(image, "TIFF")).code == "unsupported"
 
 
@@ -218,7 +226,7 @@ def _outcome(data: bytes, *, pillow: bool = False) -> str | bytes:
     """The pixels, or what the refusal is called; by Pillow alone, if asked."""
     with pytest.MonkeyPatch.context() as patch:
         if pillow:
-            patch.setattr("ml.images._is_plain_jpeg", lambda _: False)
+            patch.setattr("ml.images._is_plain", lambda _: False)
         try:
             return decode(data).tobytes()
         except UnreadableImage as error:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, Response, Route, expect
 from pypdf import PdfReader
 
-from tests.system.browser import chromium, drop, open_page
+from tests.system.browser import chromium, drop, open_page, sign_in
 from tests.system.stack import Stack
 
 CLASSES = ("EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL")
@@ -66,7 +66,7 @@ def page(stack: Stack, tmp_path: Path) -> Iterator[Page]:
     problems: list[str] = []
     with open_page(downloads=tmp_path) as opened:
         opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.goto(stack.link())
+        sign_in(opened, stack.new_link())
         yield opened
     assert problems == []
 
@@ -172,7 +172,7 @@ def test_an_upload_that_broke_off_goes_on_with_the_missing_files_only(
 @pytest.mark.parametrize("narrow", [False, True])
 def test_no_page_is_wider_than_its_window(stack: Stack, narrow: bool) -> None:
     with open_page(narrow=narrow) as page:
-        page.goto(stack.link())
+        sign_in(page, stack.new_link())
         for path in ("/", "/jobs", "/jobs/1", "/images/1", "/account", "/people"):
             answer = page.goto(stack.url + path)
             assert answer is not None and answer.status == 200, path
@@ -186,6 +186,20 @@ def test_nothing_on_the_pages_comes_from_elsewhere(page: Page, stack: Stack) -> 
     for path in ("/", "/jobs", "/account", "/people"):
         page.goto(stack.url + path)
     assert [url for url in asked if not url.startswith((stack.url, "blob:", "data:"))] == []
+
+
+def test_a_job_page_says_why_it_stands_still(page: Page, stack: Stack) -> None:
+    job = stack.client().call("POST", "/jobs", {"name": "open"})
+    page.goto(stack.url + job["url"])
+    note = page.locator("[data-contact]")
+    page.route("**/summary", lambda route: route.abort())
+    expect(note).to_contain_text("The server does not answer", timeout=SECONDS)
+    page.unroute("**/summary")
+    expect(note).to_have_count(0, timeout=SECONDS)
+    page.context.clear_cookies()
+    expect(note).to_contain_text("You were signed out.", timeout=SECONDS)
+    note.get_by_text("Sign in again.").click()
+    expect(page).to_have_url(re.compile(rf"/sign-in\?next=.*{job['id']}$"))
 
 
 def test_signing_out_ends_the_session(page: Page, stack: Stack) -> None:

@@ -178,7 +178,7 @@ def test_what_no_decoder_could_read_has_a_reason_and_no_picture(
 def test_what_a_worker_could_not_draw_says_why(laboratory: Browser, database: Database) -> None:
     laboratory.get(TILE)
     with database.writing() as session:
-        claim = derivatives.claim(session, wishes(database)[0].id, 60)
+        claim = derivatives.claim(session, wishes(database)[0].id, "worker", 60)
         assert claim is not None
         making.fail(session, claim, "The stored image is gone.")
     answer = laboratory.get(TILE)

@@ -18,6 +18,7 @@ READS = (
     "/jobs/{job}",
     "/jobs/{job}/images",
     "/jobs/{job}/problems",
+    "/jobs/{job}/skipped",
     "/jobs/{job}/results.csv",
     "/jobs/{job}/results.json",
     "/images/1",

@@ -300,7 +300,7 @@ def test_one_that_kills_its_worker_each_time_is_given_up(
     explanation_id = ask(here, image_id)
     for _ in range(here.settings.max_attempts):
         with here.database.writing() as session:
-            assert explanations.claim(session, explanation_id, -1)
+            assert explanations.claim(session, explanation_id, "w:1", -1)
         with here.database.writing() as session:
             assert making.take_back(session, Explanation, here.settings.max_attempts) == 1
     failed = read(here, explanation_id)

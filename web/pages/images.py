@@ -10,6 +10,7 @@ from core.models import Image
 from core.states import ImageState
 from web import gallery
 from web.accounts import person
+from web.audit import record_reading
 from web.explanations import summarise_explanation
 from web.image_summaries import LARGE, TILE, summarise_image
 from web.placeholders import placeholder
@@ -24,6 +25,7 @@ def show_image(image_id: int) -> str:
     """Show an image between its neighbours in the bin the query parameters name."""
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
+        record_reading(image.job_id)
         named = {"state", "class", "outcome"} & request.args.keys()
         bin_ = gallery.read_bin(request.args)
         if not named and image.state is not ImageState.CLASSIFIED:
@@ -55,6 +57,7 @@ def show_thumbnail(image_id: int, side: int) -> Response:
         abort(404)
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
+    record_reading(image.job_id)
     if image.format is None or image.sha256 is None:
         raise NotFound("This file was not accepted; there is no picture of it.")
     response = make_response()

@@ -4,49 +4,71 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    flash,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Response as AnyResponse
 
-from core import accounts, archives, intake, jobs, registry
+from core import accounts, folders, intake, jobs
+from core.accounts import RoleName
+from core.errors import BadInput
 from core.jobs import Standing
 from core.models import Job
 from core.reports import PAPERS
 from core.states import ENDED, JobState
-from web import gallery, job_list
+from web import gallery, job_list, parts
 from web.accounts import person
-from web.errors import BadInput
+from web.audit import record_reading
 from web.image_summaries import summarise_tiles
-from web.job_actions import act, submit
-from web.summaries import summarise_job
+from web.job_actions import act, models_for, submit
+from web.summaries import summarise_job, summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
+_SKIPS_SHOWN = 100
+# Seconds between two looks at a job and at the list; at a job of ten thousand files, two.
+_LEAST_PAUSE, _LIST_PAUSE = 1.0, 2.0
+_FILES_A_SECOND_OF_PAUSE = 5000
+_MANAGER = RoleName.ADMINISTRATOR
 _DONE = {
     "cancel": "The job is cancelled. What was classified is kept.",
     "retry": "The failed images are queued once more.",
-    "run-again": "All images are queued once more.",
+    "run-again": "All images are queued once more. Each result stands until there is a new one.",
 }
 
 
 @blueprint.get("")
-def list_jobs() -> str:
+def list_jobs() -> Response:
     """Show a page of jobs, newest first, filtered by state and text."""
     state, text = request.args.get("state", ""), intake.one_line(request.args.get("q", ""))[:200]
     before = request.args.get("before", "")
     with wired().database.reading() as session:
         query = _filtered(accounts.visible_jobs(person()), state, text)
         rows, next_ = job_list.page(session, query, before)
-    return render_template(
-        "jobs/list.html",
-        rows=rows,
-        state_value=state,
-        text=text,
-        first_page=not before,
-        next_=next_,
-        live=any(row["state"] not in ENDED for row in rows),
+    response = make_response(
+        render_template(
+            "jobs/list.html",
+            rows=rows,
+            state_value=state,
+            text=text,
+            first_page=not before,
+            next_=next_,
+            live=any(row["state"] not in ENDED for row in rows),
+        )
     )
+    pause = wired().parts.pause((person().id, "list"), _LIST_PAUSE)
+    response.headers[parts.PAUSE_HEADER] = f"{pause:.1f}"
+    return response
 
 
 def _filtered(query: Select[Job], state: str, text: str) -> Select[Job]:
@@ -68,27 +90,78 @@ def show_job(job_id: int) -> str:
         job = accounts.find_job(session, person(), job_id)
         standing = jobs.standing(session, job)
         values = _live(session, job, standing)
+        values |= _skips(session, job)
         if job.state is not JobState.RECEIVING:
             values |= _gallery(session, job, standing)
+    record_reading(job_id)
     return render_template("jobs/show.html", **values)
 
 
+def _skips(session: Session, job: Job) -> dict[str, Any]:
+    skips = [summarise_skip(one) for _, one in jobs.skipped(session, job, _SKIPS_SHOWN + 1)]
+    return {"skips": skips[:_SKIPS_SHOWN], "more_skips": len(skips) > _SKIPS_SHOWN}
+
+
 @blueprint.get("/<id:job_id>/summary")
-def show_summary(job_id: int) -> str:
-    """Return the part of a job's page that changes while it runs."""
+def show_summary(job_id: int) -> Response:
+    """Return the part of a job's page that changes while it runs, if it has changed."""
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        values = _live(session, job, jobs.standing(session, job))
-    return render_template("jobs/_live.html", **values)
+        user = person()
+        handles, manages = accounts.may_handle(user, job), accounts.has_role(user, _MANAGER)
+        html, tag = wired().parts.get(
+            ("summary", job_id, handles, manages),
+            lambda: _version(session, job),
+            lambda: _render("jobs/_live.html", **_live(session, job, jobs.standing(session, job))),
+        )
+        least = _least_pause(job)
+    record_reading(job_id)
+    return parts.answer(html, tag, wired().parts.pause((user.id, job_id), least))
 
 
 @blueprint.get("/<id:job_id>/gallery")
-def show_gallery(job_id: int) -> str:
+def show_gallery(job_id: int) -> Response:
     """Return the bins and a page of tiles, for scrolling and for another bin."""
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        values = _gallery(session, job, jobs.standing(session, job))
-    return render_template("jobs/_gallery.html", job=job, **values)
+        html, tag = wired().parts.get(
+            ("gallery", job_id, request.query_string),
+            lambda: _version(session, job),
+            lambda: _render(
+                "jobs/_gallery.html",
+                job=job,
+                **_gallery(session, job, jobs.standing(session, job)),
+            ),
+        )
+    record_reading(job_id)
+    return parts.answer(html, tag, 0)
+
+
+def _version(session: Session, job: Job) -> tuple[object, ...]:
+    """Return what changes whenever a job's page does, and costs little to read."""
+    run = jobs.progress(session, [job])[job.id]
+    return (
+        job.state,
+        job.submitted_at,
+        job.finished_at,
+        job.model_digest,
+        job.pictures_until,
+        job.pictures_gone_at,
+        jobs.counts(session, [job])[job.id],
+        run.left,
+        run.kept,
+    )
+
+
+def _render(template: str, **values: Any) -> str:
+    """Render a part for all who may see it; the page's script puts its own token into forms."""
+    g.csrf_token = ""
+    return render_template(template, **values)
+
+
+def _least_pause(job: Job) -> float:
+    """Return how soon it is worth looking again: a large job moves on slowly."""
+    return max(_LEAST_PAUSE, job.received / _FILES_A_SECOND_OF_PAUSE)
 
 
 def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
@@ -97,17 +170,18 @@ def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
     return {
         "job": summarise_job(job, standing),
         "ended": ended,
-        "models": registry.choosable(session) if ended else [],
+        "models": models_for(session, person()) if ended else [],
         "expected": standing.counts.expected,
         "papers": PAPERS,
         "limits": wired().limits,
-        "accepts": ",".join((*intake.SUFFIXES, *archives.SUFFIXES)),
+        "rule": folders.RULE,
+        "accepts": ",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
         "may_handle": accounts.may_handle(person(), job),
     }
 
 
 def _gallery(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
-    choices = gallery.choices(job, standing)
+    choices = gallery.choices(standing)
     chosen = _chosen(choices)
     tiles, next_ = gallery.page(session, job.id, chosen, request.args.get("before", ""))
     return {
@@ -129,7 +203,7 @@ def _chosen(choices: list[gallery.Choice]) -> gallery.Bin:
 
 
 @blueprint.post("/<id:job_id>/<any(cancel, retry, 'run-again'):action>")
-def act_on_job(job_id: int, action: str) -> Response:
+def act_on_job(job_id: int, action: str) -> AnyResponse:
     """Cancel, retry or run again."""
     act(person(), job_id, action, request.form.get("model", ""))
     flash(_DONE[action], "success")
@@ -137,7 +211,7 @@ def act_on_job(job_id: int, action: str) -> Response:
 
 
 @blueprint.post("/<id:job_id>/submit")
-def submit_job(job_id: int) -> Response:
+def submit_job(job_id: int) -> AnyResponse:
     """Queue what has arrived, without the files that are missing."""
     submit(person(), job_id, without_missing=True)
     flash("The job is queued with the files that have arrived.", "success")

@@ -1,7 +1,7 @@
 // An image's page: arrow keys go on, a verdict that is awaited appears by itself, and the box round
 // the cell is shown or not, as it was chosen last.
 
-import { call, pause } from "./requests.js";
+import { call, pauseUnseen, say, signInAddress } from "./requests.js";
 
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea")) return;
@@ -24,14 +24,23 @@ if (shows) {
 }
 
 const waiting = document.querySelector("[data-waiting]");
-while (waiting) {
-  await pause(500);
-  const image = await call("GET", `/api/v1/images/${waiting.dataset.image}`);
-  if (image.state !== "received") {
-    location.reload();
-    break;
+
+async function follow() {
+  for (let wait = 500; ; wait = Math.min(5000, wait * 1.2)) {
+    await pauseUnseen(wait);
+    const image = await call("GET", `/api/v1/images/${waiting.dataset.image}`, undefined, away);
+    if (image.state !== "received") return location.reload();
   }
 }
+
+const away = (still) => say(still ? "The server does not answer. This page goes on by itself as soon as it does." : null);
+
+function stop(error) {
+  if (error.status === 401) say("You were signed out.", "Sign in again.", signInAddress());
+  else say(error.message);
+}
+
+if (waiting) follow().catch(stop);
 
 // The next picture is fetched ahead, so that going on shows it at once.
 for (const link of document.querySelectorAll("[data-key]")) {

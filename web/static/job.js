@@ -1,9 +1,9 @@
 // A job's page: live while it runs, a gallery that loads as it is scrolled, reports, resuming.
 
 import { archiveIn, sendArchive } from "./archive.js";
-import { listen, unreadWords } from "./files.js";
+import { listen, skipWords } from "./files.js";
 import { localTimes } from "./page.js";
-import { call, fragment, pause, replaceRegions } from "./requests.js";
+import { call, fragment, look, pause, pauseUnseen, replaceRegions } from "./requests.js";
 import { SendingView, submitSent, Upload } from "./upload.js";
 
 const root = document.querySelector("[data-job]");
@@ -16,21 +16,31 @@ const announcer = root.querySelector("[data-announcer]");
 let shown = Number(region("status").querySelector("progress")?.value ?? 0);
 let scrolled = false;
 
+// The gallery is much to fetch and to draw: of a job that runs it is fetched anew now and then.
+const GALLERY_PAUSE = 5000;
+const MOST_QUIET = 5;
+
 async function follow() {
-  let state = root.dataset.state;
-  for (let beat = 0; !ENDED.has(state); beat++) {
-    await pause(document.hidden ? 5000 : beat < 60 ? 1000 : 2000);
-    const parsed = await fragment(`/jobs/${job}/summary`);
-    const status = parsed?.querySelector("[data-region=status]");
+  let [state, tag, quiet, wait, drawn] = [root.dataset.state, null, 0, 1000, -GALLERY_PAUSE];
+  while (!ENDED.has(state)) {
+    await pauseUnseen(wait);
+    const seen = await look(`/jobs/${job}/summary`, tag);
+    if (seen.over) return;
+    tag = seen.tag;
+    const status = seen.parsed?.querySelector("[data-region=status]");
+    quiet = status ? 0 : Math.min(MOST_QUIET, quiet + 1);
+    wait = seen.wait * (1 + quiet);
     if (!status) continue;
     const share = Number(status.querySelector("progress")?.value ?? 1);
     if (share < shown && status.dataset.state === state) continue;
     if (state === "receiving" && status.dataset.state !== state) return location.reload();
     announce(share, state, status);
     [shown, state] = [share, status.dataset.state];
-    replaceRegions(parsed);
+    replaceRegions(seen.parsed);
     localTimes(root);
-    if (!scrolled) await showBin();
+    if (scrolled || (!ENDED.has(state) && performance.now() - drawn < GALLERY_PAUSE)) continue;
+    drawn = performance.now();
+    await showBin();
   }
 }
 
@@ -111,11 +121,14 @@ document.addEventListener("submit", async (event) => {
 function receive(box) {
   const view = new SendingView(box);
   const [files, folder] = [box.querySelector("#files"), box.querySelector("#folder")];
+  const rule = JSON.parse(box.dataset.rule);
   let busy = false;
   folder.hidden = false;
-  listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), async (chosen, unread) => {
-    if (busy || (unread && !confirm(unreadWords(unread))) || !chosen.length) return;
-    const { archive, problem } = archiveIn(chosen);
+  listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), rule, async (chosen, skips) => {
+    const unread = skips.filter(({ reason }) => reason === "unreadable");
+    if (busy || (unread.length && !confirm(`${skipWords(unread, rule)} Go on without them?`))) return;
+    if (!chosen.length) return skips.length && view.fail(skipWords(skips, rule));
+    const { archive, problem } = archiveIn(chosen, rule);
     if (problem) return view.fail(problem);
     busy = true;
     try {
@@ -123,7 +136,7 @@ function receive(box) {
         await sendArchive(job, archive, view);
         return location.reload();
       }
-      const upload = new Upload(job, chosen, Number(box.dataset.maxBytes), (now) => view.show(now));
+      const upload = new Upload(job, { files: chosen, skips }, Number(box.dataset.maxBytes), (now) => view.show(now));
       view.show(upload);
       await upload.run();
       await submitSent(job, upload);

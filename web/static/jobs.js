@@ -1,11 +1,14 @@
-// The list of jobs: fresh every two seconds while one of them runs.
+// The list of jobs: fresh every few seconds while one of them runs.
 
 import { localTimes } from "./page.js";
-import { fragment, pause, replaceRegions } from "./requests.js";
+import { look, pauseUnseen, replaceRegions } from "./requests.js";
 
+let wait = 2000;
 while (document.querySelector("[data-region=jobs][data-live]")) {
-  await pause(document.hidden ? 10000 : 2000);
-  const parsed = await fragment(location.href);
-  if (parsed?.querySelector("[data-region=jobs]")) replaceRegions(parsed);
+  await pauseUnseen(wait);
+  const seen = await look(location.href);
+  if (seen.over) break;
+  wait = seen.wait;
+  if (seen.parsed?.querySelector("[data-region=jobs]")) replaceRegions(seen.parsed);
   localTimes();
 }

@@ -61,13 +61,74 @@ async function readable(blob) {
 
 // A part of a page as the server renders it, or null if it can't be had just now.
 export async function fragment(path) {
-  try {
-    const response = await fetch(path);
-    if (!response.ok || response.redirected) return null;
-    return new DOMParser().parseFromString(await response.text(), "text/html");
-  } catch {
-    return null;
+  return (await look(path)).parsed;
+}
+
+const QUIET_FAILURES = 1;
+const HIDDEN_PAUSE = 30000;
+let failures = 0;
+
+// Looks at a part of a page, for pages that look again and again. `parsed` is null if there is
+// nothing new since `tag`, or no answer; `over` says that looking again is no use, and the page has
+// said why; `wait` is when to look again, in milliseconds.
+export async function look(path, tag = null) {
+  const headers = { "X-Requested-With": "fetch" };
+  if (tag) headers["If-None-Match"] = tag;
+  const response = await fetch(path, { headers }).catch(() => null);
+  if (!response || response.status === 429 || response.status >= 500) return away(tag);
+  failures = 0;
+  if (response.status === 401) return over("You were signed out.", "Sign in again.", signInAddress());
+  if (response.status >= 400) return over("This is not there any more.", "Go to the jobs.", "/jobs");
+  say(null);
+  const parsed = response.status === 304 ? null : new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const field of parsed?.querySelectorAll("[data-region] input[name=csrf_token]") ?? []) field.setAttribute("value", csrf);
+  const wait = 1000 * Number(response.headers.get("X-Look-Again"));
+  return { parsed, tag: response.headers.get("ETag") ?? tag, wait, over: false };
+}
+
+function away(tag) {
+  failures++;
+  if (failures > QUIET_FAILURES) say("The server does not answer. This page goes on by itself as soon as it does.");
+  return { parsed: null, tag, wait: Math.min(LONGEST_PAUSE, 500 * 2 ** failures), over: false };
+}
+
+function over(words, link, address) {
+  say(words, link, address);
+  return { parsed: null, tag: null, wait: 0, over: true };
+}
+
+export const signInAddress = () => `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
+
+// One line at the head of the page on why it stands still; null takes it away.
+export function say(words, link, address) {
+  const main = document.getElementById("main");
+  let note = main.querySelector("[data-contact]");
+  if (!words) return note?.remove();
+  if (!note) {
+    note = document.createElement("p");
+    note.className = "note error";
+    note.dataset.contact = "";
+    note.setAttribute("role", "alert");
+    main.prepend(note);
   }
+  const anchor = document.createElement("a");
+  [anchor.href, anchor.textContent] = [address ?? "", link ?? ""];
+  note.replaceChildren(words, ...(link ? [" ", anchor] : []));
+}
+
+// Waits, and much longer while nobody sees the page; whoever comes back to it sees it fresh at once.
+export async function pauseUnseen(milliseconds) {
+  if (!document.hidden) await pause(milliseconds);
+  if (!document.hidden) return;
+  await new Promise((done) => {
+    const timer = setTimeout(go, HIDDEN_PAUSE);
+    function go() {
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", go);
+      done();
+    }
+    document.addEventListener("visibilitychange", go);
+  });
 }
 
 // Put each region of a fragment in the place of its namesake, unless nothing in it changed.

@@ -1,7 +1,7 @@
 // What the network looked at: asked for without leaving the image's page, and laid over the crop as
 // strongly as one likes.
 
-import { call, fragment, pause, replaceRegions } from "./requests.js";
+import { call, fragment, pauseUnseen, replaceRegions, say } from "./requests.js";
 
 const region = () => document.querySelector("[data-region=why]");
 const OPEN = new Set(["waiting", "making"]);
@@ -17,8 +17,8 @@ async function showAnswer() {
 }
 
 async function follow(state) {
-  while (OPEN.has(state)) {
-    await pause(document.hidden ? 3000 : 300);
+  for (let wait = 300; OPEN.has(state); wait = Math.min(3000, wait * 1.2)) {
+    await pauseUnseen(wait);
     ({ state } = await call("GET", region().dataset.explanation));
   }
   await showAnswer();
@@ -63,4 +63,4 @@ function offerStrength() {
 }
 
 offerStrength();
-if (OPEN.has(region()?.dataset.state)) follow(region().dataset.state).catch(() => {});
+if (OPEN.has(region()?.dataset.state)) follow(region().dataset.state).catch((error) => say(error.message));

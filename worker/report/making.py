@@ -27,15 +27,16 @@ from worker.showing import make_copies
 THUMBNAIL_SIDE = 96
 
 
-def make_report(here: WorkerProcess, report_id: int) -> None:
-    """Make one PDF and keep it, unless it is made or another's."""
+def make_report(here: WorkerProcess, report_id: int) -> bool:
+    """Make one PDF and keep it; False if it is made or another's."""
     with here.database.writing() as session:
-        claim = reports.claim(session, report_id, here.settings.lease_seconds)
+        claim = reports.claim(session, report_id, here.name, here.settings.lease_seconds)
     if claim is None:
-        return
+        return False
     with under(here, claim) as lease:
         key, found = _make(here, claim, lease)
         _finish(here, claim, key, found)
+    return True
 
 
 def _make(here: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, Findings]:

@@ -1,0 +1,237 @@
+"""From the event loop to Flask and back: which requests are given a thread, which one, and when.
+
+Flask runs in threads, which are few. A sender or reader that takes its time must not hold one:
+
+- A small body is gathered before a thread is given; the answer is taken from the thread whole.
+- A large body goes to the patient threads, which are more and serve nothing else. Who sends it is
+  known by its headers, so strangers are refused before a byte of it is read.
+- Of a long answer a patient thread makes the next piece when the last one was taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from web.arriving import Body, BrokeOff, Message, Patience, Receive
+
+# A body up to so many bytes is gathered: most crops, and all forms.
+GATHERED = 64 * 1024
+# The same for those who show neither a cookie nor a token: their forms are a few lines.
+STRANGERS = 8 * 1024
+_PIECE = 256 * 1024
+_MOST_HEADERS = 100
+# Long answers at once. Some hold a connection to the database, of which a process has fifteen.
+_LONG_ANSWERS = 8
+_TOO_SLOW = b"The request took too long to arrive. Check your connection, then send it again.\n"
+_MALFORMED = b"The request could not be understood.\n"
+
+Scope = Message
+Send = Callable[[Message], Awaitable[None]]
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Malformed(ValueError):
+    """Headers that no well-meaning client sends."""
+
+
+class Bridge:
+    """An ASGI application that runs a WSGI application in threads."""
+
+    def __init__(self, app: Wsgi, quick: int, patient: int, patience: Patience) -> None:
+        self._app = app
+        self._quick = ThreadPoolExecutor(quick, "quick")
+        self._patient = ThreadPoolExecutor(patient, "patient")
+        self._long_answers = asyncio.Semaphore(_LONG_ANSWERS)
+        self._patience = patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        body = Body(receive, self._patience)
+        try:
+            environ = environ_of(scope, body)
+            small = await self._gather(scope, environ, body)
+        except Malformed:
+            await _refuse(send, 400, _MALFORMED)
+            return
+        except BrokeOff:
+            # Where the connection has ended, nothing of this is sent.
+            await _refuse(send, 408, _TOO_SLOW)
+            return
+        answer = _Answer(self._app, environ)
+        try:
+            await _in(self._quick if small else self._patient, answer.begin)
+            await self._send(scope, answer, body, receive, send)
+        finally:
+            if not answer.complete:
+                await _in(self._patient, answer.close)
+
+    async def _gather(self, scope: Scope, environ: dict[str, Any], body: Body) -> bool:
+        """Gather a small body; say whether it was one."""
+        known = "HTTP_COOKIE" in environ or "HTTP_AUTHORIZATION" in environ
+        most = GATHERED if known else STRANGERS
+        if int(environ.get("CONTENT_LENGTH") or 0) > most:
+            return False
+        with _spare(scope):
+            return await body.gather(most)
+
+    async def _send(
+        self, scope: Scope, answer: _Answer, body: Body, receive: Receive, send: Send
+    ) -> None:
+        headers = answer.headers
+        if not body.whole and not body.begun and answer.environ.get("HTTP_EXPECT"):
+            # It waits to be asked for the body, and is not: nothing may follow on this connection.
+            headers = [*headers, (b"connection", b"close")]
+            body.broken = True
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if not answer.complete:
+            with _spare(scope):
+                await body.discard()
+            async with self._long_answers:
+                await self._send_long(answer, receive, send)
+        over = body.whole or body.broken
+        await send({"type": "http.response.body", "body": answer.piece, "more_body": not over})
+        if not over:
+            # The answer is out, but its end is held back while the sender is heard out.
+            with _spare(scope):
+                await body.discard()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_long(self, answer: _Answer, receive: Receive, send: Send) -> None:
+        """Send all but the last piece, each when the one before was taken; stop if nobody takes."""
+        gone = asyncio.ensure_future(_end_of(receive))
+        try:
+            while not answer.complete and not gone.done():
+                await send({"type": "http.response.body", "body": answer.piece, "more_body": True})
+                await _in(self._patient, answer.go_on)
+        finally:
+            gone.cancel()
+
+
+class _Answer:
+    """What the application answers, made piece by piece in threads, in one context.
+
+    ``complete`` says that ``piece`` is the last one.
+    """
+
+    def __init__(self, app: Wsgi, environ: dict[str, Any]) -> None:
+        self._app = app
+        self.environ = environ
+        self.context = contextvars.copy_context()
+        self.status = 500
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.piece = b""
+        self.complete = False
+        self._made: Iterable[bytes] = ()
+
+    def begin(self) -> None:
+        """Have the application answer, and take the first piece."""
+        self._made = self._app(self.environ, self._start)
+        self._pieces = iter(self._made)
+        self.go_on()
+
+    def _start(self, status: str, headers: list[tuple[str, str]], _: object = None) -> None:
+        self.status = int(status.split(" ", 1)[0])
+        self.headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
+        ]
+
+    def go_on(self) -> None:
+        """Take the next piece."""
+        taken, size = [], 0
+        for piece in self._pieces:
+            taken.append(piece)
+            size += len(piece)
+            if size >= _PIECE:
+                break
+        else:
+            self.close()
+        self.piece = b"".join(taken)
+
+    def close(self) -> None:
+        """End the application's work on this request."""
+        self.complete = True
+        if close := getattr(self._made, "close", None):
+            close()
+
+
+@contextmanager
+def _spare(scope: Scope) -> Iterator[None]:
+    """Let `web.connections` give this connection up for another's sake: no thread works for it."""
+    scope["state"]["spare"] = True
+    try:
+        yield
+    finally:
+        scope["state"]["spare"] = False
+
+
+async def _in(pool: ThreadPoolExecutor, step: Callable[[], None]) -> None:
+    """Run a step of an answer in a thread, in the answer's own context."""
+    answer: _Answer = step.__self__  # type: ignore[attr-defined]
+    await asyncio.get_running_loop().run_in_executor(pool, answer.context.run, step)
+
+
+async def _end_of(receive: Receive) -> None:
+    """Wait until the connection ends."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(send: Send, status: int, sentence: bytes) -> None:
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(sentence)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": sentence, "more_body": False})
+
+
+def environ_of(scope: Scope, body: Body) -> dict[str, Any]:
+    """Return WSGI's view of a request. Raises `Malformed`.
+
+    Header names with an underscore are left out: in WSGI they would pass for others with a hyphen.
+    """
+    server, client = scope["server"] or ("", 0), scope["client"] or ("", 0)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1]),
+        "REMOTE_ADDR": client[0],
+        "REMOTE_PORT": str(client[1]),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": body,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    names = [name for name, _ in scope["headers"]]
+    hosts = names.count(b"host")
+    if len(names) > _MOST_HEADERS or hosts > 1 or (not hosts and scope["http_version"] == "1.1"):
+        raise Malformed
+    for name, value in scope["headers"]:
+        if b"_" not in name:
+            _add_header(environ, name.decode("latin-1"), value.decode("latin-1"))
+    return environ
+
+
+def _add_header(environ: dict[str, Any], name: str, value: str) -> None:
+    key = name.upper().replace("-", "_")
+    if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        key = f"HTTP_{key}"
+    if key in environ:
+        value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
+    environ[key] = value

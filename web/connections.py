@@ -1,0 +1,180 @@
+"""Connections to the web server: how many there are, and how long each may take its time.
+
+uvicorn parses and frames HTTP. What it leaves open is closed here: headers that never end, answers
+that nobody takes, and more connections than there are files for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from web.arriving import Patience
+
+_MOST_HEAD = 32 * 1024
+# As much is read at once; what was read and not asked for yet stays in memory.
+_READ = 64 * 1024
+_BUSY = (503, "Too many connections. Try again in a moment.")
+_SLOW = (408, "The request took too long to arrive.")
+_LONG = (431, "The address or the headers of the request are too long.")
+
+
+class Door:
+    """The connections of one process, at most ``most``, and ``most_each`` from one address.
+
+    Who comes when the house is full is let in, and who has held a connection longest without having
+    a request worked on goes: idle ones first, then those that are still sending what no
+    thread waits for, then those that do not take their answer.
+    """
+
+    def __init__(self, most: int, most_each: int, patience: Patience) -> None:
+        self.patience = patience
+        self._most, self._most_each = most, most_each
+        self._inside: set[Connection] = set()
+        self._by_address: Counter[str] = Counter()
+
+    def enter(self, newcomer: Connection) -> bool:
+        """Let a connection in, or return False if there is no room and nobody who could go."""
+        address = newcomer.address
+        if self._by_address[address] >= self._most_each and not self._make_room(address):
+            return False
+        if len(self._inside) >= self._most and not self._make_room(None):
+            return False
+        self._inside.add(newcomer)
+        self._by_address[address] += 1
+        return True
+
+    def leave(self, connection: Connection) -> None:
+        """Note that a connection has ended; one that was not let in is passed over."""
+        if connection in self._inside:
+            self._inside.remove(connection)
+            self._by_address[connection.address] -= 1
+            if not self._by_address[connection.address]:
+                del self._by_address[connection.address]
+
+    def _make_room(self, address: str | None) -> bool:
+        expendable = [
+            (rank, one.since, id(one), one)
+            for one in self._inside
+            if address in (None, one.address) and (rank := one.rank) is not None
+        ]
+        if not expendable:
+            return False
+        *_, longest = min(expendable)
+        self.leave(longest)
+        longest.transport.abort()
+        return True
+
+
+class Connection(HttpToolsProtocol):
+    """One connection with its deadlines.
+
+    ``since`` is when it last became idle or began a request, by the monotonic clock.
+    """
+
+    def __init__(self, door: Door, **options: Any) -> None:
+        super().__init__(**options)
+        self._door = door
+        self._in_head = True
+        self._head_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
+        self.since = time.monotonic()
+        self.address = ""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, if there is room; the headers of the first request are due."""
+        transport.max_size = _READ  # type: ignore[attr-defined]
+        super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
+        self._give(self._door.patience.head)
+        if not self._door.enter(self):
+            self._refuse(*_BUSY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._door.leave(self)
+        for timer in (self._deadline, self._taking):
+            if timer:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    @property
+    def rank(self) -> int | None:
+        """How soon it may be given up, the lowest first; None while a thread works for it."""
+        if self.cycle is None or self.cycle.response_complete:
+            return 0
+        if cast(dict[str, Any], self.cycle.scope)["state"].get("spare"):
+            return 1
+        return 2 if self.flow.write_paused else None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, unless it is more of a head than anybody needs."""
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > _MOST_HEAD and not self.transport.is_closing():
+            self._refuse(*_LONG)
+
+    def on_message_begin(self) -> None:
+        """Begin a request: its headers are due."""
+        super().on_message_begin()
+        self._in_head = True
+        self.since = time.monotonic()
+        self._give(self._door.patience.head)
+
+    def on_headers_complete(self) -> None:
+        """Hand the request on; from here the bridge has its own patience."""
+        self._in_head, self._head_bytes = False, 0
+        self._give(None)
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, unless this one's body never ended."""
+        unended = not self.pipeline and self.cycle.more_body
+        super().on_response_complete()
+        self.since = time.monotonic()
+        if self.transport.get_write_buffer_size():
+            self._expect_taking()
+        if unended:
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Have more to write than the other side takes."""
+        super().pause_writing()
+        self._expect_taking()
+
+    def resume_writing(self) -> None:
+        """Go on writing: enough was taken."""
+        super().resume_writing()
+        if self._taking:
+            self._taking.cancel()
+            self._taking = None
+
+    def _give(self, seconds: float | None) -> None:
+        """Set the time within which the headers are due, or none."""
+        if self._deadline:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self._too_slow) if seconds else None
+
+    def _too_slow(self) -> None:
+        self._refuse(*_SLOW)
+
+    def _expect_taking(self) -> None:
+        if self._taking is None:
+            self._taking = self.loop.call_later(self._door.patience.answer, self._not_taken)
+
+    def _not_taken(self) -> None:
+        self._taking = None
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        head = f"HTTP/1.1 {status} Refused\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        head += f"Content-Length: {len(sentence)}\r\nConnection: close\r\n\r\n"
+        self.transport.write(f"{head}{sentence}".encode())
+        self.transport.close()

@@ -1,0 +1,91 @@
+"""Parts of pages that many people look at at once: made once for all of them, and told apart.
+
+A job that runs is looked at by whoever waits for it, each page asking every few seconds whether
+there is anything new. Here a part is made once for a process and kept for a moment; whoever has it
+already is told so in a few bytes, and everybody is told when to ask again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+from flask import Response, make_response, request
+
+# A part whose version stays is made anew after so long: it also shows estimates and ages.
+_KEPT_SECONDS = 10.0
+_MOST_PARTS = 128
+# Looks that a process answers a second, whoever looks: with more viewers, each looks less often.
+_LOOKS_A_SECOND = 50
+_VIEWER_SECONDS = 30.0
+_LONGEST_PAUSE = 30.0
+PAUSE_HEADER = "X-Look-Again"
+
+
+@dataclass(slots=True)
+class _Part:
+    html: str = ""
+    tag: str = ""
+    version: object = None
+    made: float = float("-inf")
+    making: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Parts:
+    """The parts that were asked for last, and who asks."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._parts: OrderedDict[Hashable, _Part] = OrderedDict()
+        self._viewers: OrderedDict[Hashable, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(
+        self, key: Hashable, version: Callable[[], object], make: Callable[[], str]
+    ) -> tuple[str, str]:
+        """Return a part and its tag, which changes with it.
+
+        ``key`` names all that the part depends on besides what changes with ``version``. Several
+        who ask at once wait for one to make it.
+        """
+        part = self._find(key)
+        with part.making:
+            now, found = self._clock(), version()
+            if found != part.version or now - part.made >= _KEPT_SECONDS:
+                part.html, part.version, part.made = make(), found, now
+                part.tag = hashlib.sha256(part.html.encode()).hexdigest()[:32]
+            return part.html, part.tag
+
+    def _find(self, key: Hashable) -> _Part:
+        with self._lock:
+            part = self._parts.setdefault(key, _Part())
+            self._parts.move_to_end(key)
+            while len(self._parts) > _MOST_PARTS:
+                self._parts.popitem(last=False)
+            return part
+
+    def pause(self, viewer: Hashable, least: float) -> float:
+        """Note that somebody looks; return the seconds until they should look again."""
+        now = self._clock()
+        with self._lock:
+            self._viewers[viewer] = now
+            self._viewers.move_to_end(viewer)
+            while now - next(iter(self._viewers.values())) > _VIEWER_SECONDS:
+                self._viewers.popitem(last=False)
+            return min(_LONGEST_PAUSE, max(least, len(self._viewers) / _LOOKS_A_SECOND))
+
+
+def answer(html: str, tag: str, pause: float) -> Response:
+    """Answer a look: with nothing to those who have this part already, and when to look again."""
+    response = make_response()
+    response.set_etag(tag)
+    response.headers[PAUSE_HEADER] = f"{pause:.1f}"
+    if request.if_none_match.contains(tag):
+        response.status_code = 304
+    else:
+        response.set_data(html)
+    return response
