@@ -175,30 +175,33 @@ class Alarmed(MemoryBlobs):
 
 
 @pytest.fixture
-def slow() -> Alarmed:
-    """A store with an image that takes far longer to decode than its alarm does."""
+def slow() -> tuple[Alarmed, Work]:
+    """A store with an image that takes far longer to decode than its alarm does, and the image."""
     out = io.BytesIO()
     Image.new("L", (7000, 7000), 200).save(out, "PNG", compress_level=1)
     blobs = Alarmed()
-    blobs.put(image_key("aa"), out.getvalue())
-    return blobs
+    return blobs, Work(1, kept(blobs, out.getvalue()))
 
 
-def test_an_image_is_not_called_damaged_because_the_time_is_over(slow: Alarmed) -> None:
+def test_an_image_is_not_called_damaged_because_the_time_is_over(
+    slow: tuple[Alarmed, Work],
+) -> None:
     done: list[Reading | Failure] = []
     with time_limited("a shard"):
-        done.append(Decoder(slow, NETWORK, 10**8)(Work(1, "aa")))
+        blobs, work = slow
+        done.append(Decoder(blobs, NETWORK, 10**8)(work))
     assert done == []
 
 
-def test_celery_s_own_limit_passes_the_decoder_too(slow: Alarmed) -> None:
+def test_celery_s_own_limit_passes_the_decoder_too(slow: tuple[Alarmed, Work]) -> None:
     def end(*_: object) -> None:
         raise SoftTimeLimitExceeded
 
+    blobs, work = slow
     before = signal.signal(signal.SIGUSR1, end)
     try:
         with pytest.raises(SoftTimeLimitExceeded):
-            Decoder(slow, NETWORK, 10**8)(Work(1, "aa"))
+            Decoder(blobs, NETWORK, 10**8)(work)
     finally:
         signal.signal(signal.SIGUSR1, before)
 
@@ -213,9 +216,9 @@ def test_what_is_no_image_s_doing_is_no_image_s_failure(
 
     monkeypatch.setattr("PIL.Image.Image.crop", fail)
     blobs = MemoryBlobs()
-    blobs.put(image_key("aa"), png(1))
+    work = Work(1, kept(blobs, png(1)), 40 * 40)
     with pytest.raises(error):
-        list(readings(Decoder(blobs, NETWORK, 10**6), [Work(1, "aa")], 2, cores))
+        list(readings(Decoder(blobs, NETWORK, 10**6), [work], 2, cores))
 
 
 def test_what_is_written_in_a_file_does_not_reach_the_log(
@@ -228,8 +231,7 @@ def test_what_is_written_in_a_file_does_not_reach_the_log(
     blobs = MemoryBlobs()
     for place in range(8, len(data), 3):
         data[place] ^= 0x55
-        blobs.put(image_key("aa"), bytes(data))
-        Decoder(blobs, NETWORK, 10**6)(Work(1, "aa"))
+        Decoder(blobs, NETWORK, 10**6)(Work(1, kept(blobs, bytes(data))))
         data[place] ^= 0x55
     assert "Jane" not in caplog.text
     assert "tifffile" not in caplog.text
