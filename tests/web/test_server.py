@@ -281,7 +281,7 @@ def test_strangers_send_short_forms(server: int) -> None:
 def test_a_job_whose_answer_was_lost_is_not_opened_again(settings: Settings, token: str) -> None:
     port = free_port()
     call = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    call["Idempotency-Key"] = "the one"
+    call["Idempotency-Key"] = "the-one"
     head = "".join(f"{name}: {value}\r\n" for name, value in call.items())
     asked = f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\n{head}Content-Length: 2\r\n\r\n{{}}"
 
@@ -291,7 +291,8 @@ def test_a_job_whose_answer_was_lost_is_not_opened_again(settings: Settings, tok
 
     with running(settings, port=port):
         with connections(port, 1, asked.encode()):
-            while not opened():
+            deadline = time.monotonic() + 20
+            while not opened() and time.monotonic() < deadline:
                 time.sleep(0.1)
         again = ask(port, "POST", "/api/v1/jobs", body=b"{}", headers=call)
         assert again.status == 201
