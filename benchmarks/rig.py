@@ -135,8 +135,10 @@ class Rig:
         found: dict[str, list[tuple[int, int]]] = {}
         for process in self.processes():
             with suppress(psutil.NoSuchProcess, FileNotFoundError):
-                sizes = process.memory_info().rss, _most_resident(process.pid)
-                found.setdefault(_kind(process), []).append(sizes)
+                # One that has ended and was not waited for yet holds nothing.
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    sizes = process.memory_info().rss, _most_resident(process.pid)
+                    found.setdefault(_kind(process), []).append(sizes)
         return found
 
     def processes(self) -> list[psutil.Process]:

@@ -46,7 +46,6 @@ class DerivativeClaim(making.Claim):
 
     image_id: int
     sha256: str
-    pixels: int
 
 
 def key(sha256: str) -> str:
@@ -120,14 +119,8 @@ def claim(
         return None
     wanted = session.get_one(Derivative, derivative_id)
     image = session.get_one(Image, wanted.image_id)
-    pixels = (image.width or 0) * (image.height or 0)
     return DerivativeClaim(
-        Derivative,
-        derivative_id,
-        taken.fence,
-        image_id=image.id,
-        sha256=image.sha256 or "",
-        pixels=pixels,
+        Derivative, derivative_id, taken.fence, image_id=image.id, sha256=image.sha256 or ""
     )
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.db import utcnow
+from core.intentions import Intention
 from core.people import Guesses, RecoveryCode, Role, SignIn, Token, User
 from core.states import ImageState, JobState, Lane, MakingState, ModelState, ShardState
 from core.tables import Base, enum_of
@@ -33,6 +34,7 @@ __all__ = [
     "Explanation",
     "Guesses",
     "Image",
+    "Intention",
     "Job",
     "LooseBlob",
     "Made",

@@ -71,8 +71,10 @@ class CeleryQueue:
         """
         try:
             with self._celery.connection_for_write() as connection:
-                client: Any = connection.default_channel.client
-                client.set(_CHECK_KEY, 1, ex=60)
+                # Kombu's broker in memory has no client, and is never full.
+                client = getattr(connection.default_channel, "client", None)
+                if client:
+                    client.set(_CHECK_KEY, 1, ex=60)
         except (OperationalError, RedisError, OSError) as error:
             raise QueueUnavailable(_AWAY) from error
         self._rests_until = 0.0

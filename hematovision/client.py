@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -92,7 +93,9 @@ class Client:
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send JSON and return JSON. Raises `ServerError` with the server's own sentence."""
-        answer: dict[str, Any] = self._patiently(method, path, json=body).json()
+        # All repeats carry the same key: an answer that gets lost makes nothing twice.
+        headers = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
+        answer: dict[str, Any] = self._patiently(method, path, json=body, headers=headers).json()
         return answer
 
     def send(self, job_id: int, image_id: int, file: LocalFile) -> Sent:

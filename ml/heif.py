@@ -7,11 +7,13 @@ import io
 import numpy as np
 from pi_heif import HeifFile, open_heif
 
-from ml.refusals import damaged, several_pictures, too_many_pixels, unsupported
+from ml.refusals import damaged, require_pixels, several_pictures, unsupported
 from ml.samples import shrunk_samples
 from ml.shrinking import Pixels
 
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+# Of more than 8 bits a sample, whose planes take twice the memory.
+_MOST_DEEP_PIXELS = 25_000_000
 # Transfer characteristics of high dynamic range, PQ and HLG: their white is no paper's white.
 _BEYOND_WHITE = (16, 18)
 
@@ -36,9 +38,9 @@ def decode_heif(data: bytes, max_pixels: int) -> Pixels:
     if len(file) > 1:
         raise several_pictures()
     width, height = file.size
-    if width * height > max_pixels:
-        raise too_many_pixels(max_pixels)
-    if file.info.get("nclx_profile", {}).get("transfer_characteristics") in _BEYOND_WHITE:
+    most = max_pixels if file.info.get("bit_depth", 8) <= 8 else _MOST_DEEP_PIXELS
+    require_pixels(width * height, max_pixels, most)
+    if (file.info.get("nclx_profile") or {}).get("transfer_characteristics") in _BEYOND_WHITE:
         raise unsupported("A picture of high dynamic range")
     samples, profile = np.asarray(file), file.info.get("icc_profile")
     if samples.dtype == np.uint16:

@@ -46,8 +46,8 @@ SUFFIXES = (
 )
 MAX_PIXELS = 50_000_000
 _PILLOW_S = ("JPEG", "PNG", "BMP", "WEBP", "AVIF")
-# Their decoders hold the whole picture several times over.
-_COSTLY, _MOST_COSTLY_PIXELS = ("WEBP", "AVIF"), 16_000_000
+# What decoders hold of a whole picture grows with its channels, or is several times the picture.
+_MOST_SAMPLES, _MOST_DEEP_SAMPLES, _MOST_AVIF_PIXELS = 150_000_000, 120_000_000, 25_000_000
 _ORIENTATION = 0x0112
 
 
@@ -94,9 +94,11 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
 
 def _jpeg(data: bytes, max_pixels: int) -> Pixels:
     frame = frame_of(data)
+    if frame is not None:
+        refusals.require_pixels(
+            frame.width * frame.height, max_pixels, _MOST_SAMPLES // len(frame.components)
+        )
     if frame and (frame.bits > 8 or frame.marker == LOSSLESS):
-        if frame.width * frame.height > max_pixels:
-            raise refusals.too_many_pixels(max_pixels)
         return shrunk_samples(imagecodecs.jpeg_decode(data), white=2**frame.bits - 1)
     with _open(data, max_pixels) as image:
         if _is_plain(image):
@@ -115,9 +117,16 @@ def _jpeg(data: bytes, max_pixels: int) -> Pixels:
 
 def _other(data: bytes, max_pixels: int) -> Pixels:
     with _open(data, max_pixels) as image:
-        if is_png(data) and bits_of(data) > 8:
-            profile = image.info.get("icc_profile")
+        pixels, profile = image.width * image.height, image.info.get("icc_profile")
+        if image.format == "PNG" and bits_of(data) > 8:
+            refusals.require_pixels(pixels, _MOST_DEEP_SAMPLES // len(image.getbands()))
             return shrunk_samples(imagecodecs.png_decode(data), profile)
+        if image.format == "WEBP":
+            # Pillow would keep four copies of it, for its next frames.
+            samples = imagecodecs.webp_decode(data)
+            return shrunk_samples(samples, profile, 255, orientation=_orientation(image))
+        if image.format == "AVIF":
+            refusals.require_pixels(pixels, _MOST_AVIF_PIXELS)
         return _loaded(image)
 
 
@@ -129,9 +138,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         raise _not_an_image() from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise refusals.too_many_pixels(max_pixels) from None
-    most = min(max_pixels, _MOST_COSTLY_PIXELS) if image.format in _COSTLY else max_pixels
-    if image.width * image.height > most:
-        raise refusals.too_many_pixels(most)
+    refusals.require_pixels(image.width * image.height, max_pixels)
     # A phone's MPO only adds a preview to its JPEG.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise refusals.several_pictures()

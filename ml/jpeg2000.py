@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import imagecodecs
 
-from ml.refusals import damaged, too_many_pixels, unsupported
+from ml.refusals import damaged, require_pixels, unsupported
 from ml.samples import shrunk_samples
 from ml.shrinking import Pixels
 
@@ -36,8 +36,7 @@ def decode_jpeg_2000(data: bytes, max_pixels: int) -> Pixels:
     bits = data[start + 42 : start + 43]
     if start < 0 or not bits:
         raise damaged()
-    if (sides[0] - sides[2]) * (sides[1] - sides[3]) > min(max_pixels, _MOST_PIXELS):
-        raise too_many_pixels(min(max_pixels, _MOST_PIXELS))
+    require_pixels((sides[0] - sides[2]) * (sides[1] - sides[3]), max_pixels, _MOST_PIXELS)
     if bits[0] > _FULL:
         raise unsupported("A JPEG 2000 with numbers below zero or of more than 16 bits")
     samples = imagecodecs.jpeg2k_decode(data)

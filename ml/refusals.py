@@ -35,6 +35,16 @@ def too_many_pixels(most: int) -> UnreadableImage:
     return UnreadableImage("too_many_pixels", message)
 
 
+def require_pixels(pixels: int, *most: int) -> None:
+    """Refuse an image with more pixels than the least of the limits.
+
+    Raises:
+        UnreadableImage: too_many_pixels.
+    """
+    if pixels > min(most):
+        raise too_many_pixels(min(most))
+
+
 def several_pictures() -> UnreadableImage:
     """It is an animation, a stack or a multi-page file."""
     message = "The file holds several pictures; only files with one can be classified."

@@ -7,7 +7,7 @@ from PIL import Image
 
 from ml.colour import to_rgb
 from ml.levels import Samples, to_eight, white_of
-from ml.shrinking import Pixels, shrunk
+from ml.shrinking import UPRIGHT, Pixels, shrunk
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _ROWS_AT_ONCE = 256
@@ -18,6 +18,7 @@ def shrunk_samples(
     profile: bytes | None = None,
     white: float | None = None,
     mode: str | None = None,
+    orientation: int = UPRIGHT,
 ) -> Pixels:
     """The picture that the samples are, of the size that is worked with.
 
@@ -26,6 +27,7 @@ def shrunk_samples(
         profile: what the colours are, where the file says so.
         white: the number that is white; it is looked for unless it is known.
         mode: Pillow's word for the channels, unless they are grey or RGB.
+        orientation: 1 to 8, as in EXIF.
 
     Raises:
         UnreadableImage: unsupported, if it can't be told what is white.
@@ -45,4 +47,4 @@ def shrunk_samples(
         shown = np.concatenate([eight(part[..., :colours]), opacity(part[..., colours:])], axis=-1)
         return to_rgb(Image.frombytes(mode, (width, bottom - top), shown.tobytes()), profile)
 
-    return shrunk((width, height), strip)
+    return shrunk((width, height), strip, orientation)

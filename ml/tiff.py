@@ -20,9 +20,9 @@ from tifffile import TiffFile, TiffPage
 from ml.colour import to_rgb
 from ml.jpeg import frame_of
 from ml.levels import Samples, white_of
-from ml.refusals import damaged, several_pictures, too_many_pixels, truncated, unsupported
+from ml.refusals import damaged, require_pixels, several_pictures, truncated, unsupported
 from ml.shrinking import Pixels, shrunk
-from ml.tiff_layout import Layout, layout_of
+from ml.tiff_layout import SEPARATE_PLANES, Layout, layout_of
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NOT_THE_PICTURE = 0b101  # NewSubfileType: a reduced copy, or a mask
@@ -30,7 +30,7 @@ _MOST_PAGES = 64
 # One strip or tile when unpacked: no less than the whole of the largest image in RGB.
 _MOST_BYTES = 150_000_000
 _ROWS_AT_ONCE = 256
-_UNCOMPRESSED, _SEPARATE_PLANES = 1, 2
+_UNCOMPRESSED = 1
 _ORIENTATION, _PROFILE, _SUB_DIRECTORIES = 274, 34675, 330
 _JPEG = (6, 7, 33007, 34892)
 _WEBP = (34927, 50001)
@@ -62,8 +62,7 @@ def decode_tiff(data: bytes, max_pixels: int) -> Pixels:
     with TiffFile(io.BytesIO(data), is_scanimage=False) as file:
         page = _the_picture(file)
         size = (page.imagewidth, page.imagelength)
-        if size[0] * size[1] > max_pixels:
-            raise too_many_pixels(max_pixels)
+        require_pixels(size[0] * size[1], max_pixels)
         layout = layout_of(page)
         canvas = _canvas(data, layout)
     profile = page.tags.valueof(_PROFILE)
@@ -79,8 +78,12 @@ def _the_picture(file: TiffFile) -> TiffPage:
     """The page at full resolution: reduced copies and masks beside it are no pictures."""
     pictures: list[TiffPage] = []
     others: list[TiffPage] = []
+    seen: set[int] = set()
     for page in file.pages:
         assert isinstance(page, TiffPage)
+        if page.offset in seen:
+            break  # the chain of pages leads back to one of them
+        seen.add(page.offset)
         (others if page.subfiletype & _NOT_THE_PICTURE else pictures).append(page)
         if len(pictures) > 1 or len(others) > _MOST_PAGES:
             raise several_pictures()
@@ -145,7 +148,7 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
         assert samples is not None  # only of a piece without bytes
         plane, _, top, left, _ = place
         cut = samples[0, : page.imagelength - top, : page.imagewidth - left]
-        if page.planarconfig == _SEPARATE_PLANES:
+        if page.planarconfig == SEPARATE_PLANES:
             if plane in layout.samples:
                 yield cut[..., 0], layout.samples.index(plane), top, left
         else:

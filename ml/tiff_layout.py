@@ -31,6 +31,7 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2
 _PHOTOMETRIC, _MAX_SAMPLE, _COLOUR_MAP, _INK_SET, _DOT_RANGE = 262, 281, 320, 332, 336
 _EXTRA_SAMPLES, _S_MAX_SAMPLE, _COEFFICIENTS, _REFERENCE = 338, 341, 529, 532
 _DNG_VERSION, _CMYK_INKS = 50706, 1
+SEPARATE_PLANES = 2
 # Decoders that give RGB or grey, whatever colours the data are packed in; the last one gives YCbCr
 # though it is called RGB.
 _GIVE_RGB = {6, 7, 33007, 34892, 34927, 34933, 50001, 50002, 52546}
@@ -39,6 +40,7 @@ _COMPRESSIONS = _GIVE_RGB | {
     *(1, 2, 3, 4, 5, 8, 22610, 32773, 32946, 33003, 33004, 33005),
     *(34712, 34887, 34925, 34926, 34934, 50000),
 }
+_OTHER_COLOURS = ("CMYK", "YCbCr", "LAB")
 _REC_601, _FULL_RANGE = (0.299, 0.587, 0.114), (0, 255, 128, 255, 128, 255)
 
 Converter = Callable[[Samples], NDArray[np.uint8]]
@@ -75,7 +77,7 @@ class Layout:
         kind, bits = self.dtype.kind, int(self.page.bitspersample)
         if kind == "b" or self.photometric == _PALETTE:
             return 1
-        seen = kind != "u" or (bits >= 16 and self.mode in ("L", "LA", "RGB", "RGBA", "RGBa"))
+        seen = kind != "u" or (bits >= 16 and self.mode not in _OTHER_COLOURS)
         return None if seen else 2**bits - 1
 
     @property
@@ -117,7 +119,7 @@ def layout_of(page: TiffPage) -> Layout:
     dtype = _dtype(page)
     photometric = _photometric(page)
     mode, colours = _COLOURS[photometric]
-    if photometric == _YCBCR and page.compression in _GIVE_RGB:
+    if photometric == _YCBCR and _is_given_as_rgb(page):
         mode, photometric = "RGB", _RGB
     extra = page.samplesperpixel - colours
     if extra < 0:
@@ -152,7 +154,7 @@ def _photometric(page: TiffPage) -> int:
         return _YCBCR
     if photometric == _INKS and not _are_ordinary_inks(page):
         raise unsupported("A TIFF with inks other than cyan, magenta, yellow and black")
-    if photometric == _YCBCR and page.compression not in _GIVE_RGB and not _is_plain_ycbcr(page):
+    if photometric == _YCBCR and not (_is_given_as_rgb(page) or _is_plain_ycbcr(page)):
         raise unsupported("A TIFF with YCbCr colours of an unusual range or sampling")
     return photometric
 
@@ -160,6 +162,11 @@ def _photometric(page: TiffPage) -> int:
 def _are_ordinary_inks(page: TiffPage) -> bool:
     full = tuple(page.tags.valueof(_DOT_RANGE, (0, 1))[:2])
     return bool(page.tags.valueof(_INK_SET, _CMYK_INKS) == _CMYK_INKS and full[0] < full[1])
+
+
+def _is_given_as_rgb(page: TiffPage) -> bool:
+    """Whether unpacking turns YCbCr into RGB; planes by themselves stay what they are."""
+    return page.compression in _GIVE_RGB and page.planarconfig != SEPARATE_PLANES
 
 
 def _is_plain_ycbcr(page: TiffPage) -> bool:

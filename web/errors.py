@@ -46,6 +46,7 @@ from core.errors import (
     TooManyAttempts,
     TooManyJobs,
 )
+from core.intentions import KeyTaken
 from core.outages import trouble_of
 
 _log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ _STATUS: dict[type[HematoVisionError], int] = {
     TooManyAttempts: 429,
     TooManyRequests: 429,
     DatabaseTrouble: 503,
+    KeyTaken: 422,
     QueueUnavailable: 503,
     StoreAway: 503,
     NoSpace: 507,

@@ -1,7 +1,7 @@
 """What a person does to a job, in one transaction each, and the bell after it.
 
-Pages and API call these; who may do what is decided by `core.accounts`, what is possible by
-`core.jobs`.
+Pages and API call these; a request that is repeated does nothing again. Who may do what is decided
+by `core.accounts`, what is possible by `core.jobs`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from core.models import Job, Model, User
 from core.settings import Settings
 from core.states import ModelState
 from web.audit import actor
+from web.repeats import once
 from web.wiring import wired
 
 RUN_AGAIN = "run-again"
@@ -31,9 +32,13 @@ def create(user: User, name: str, reference: str, model: str = "") -> int:
     wiring = wired()
     with wiring.database.writing() as session:
         require_choice(session, user, model)
-        job_id = jobs.create(session, user.id, name, reference, model).id
-        quotas.require_turn(session, user.id, wiring.settings)
-        return job_id
+
+        def make() -> int:
+            job_id = jobs.create(session, user.id, name, reference, model).id
+            quotas.require_turn(session, user.id, wiring.settings)
+            return job_id
+
+        return once(session, user, make, name, reference, model)
 
 
 def models_for(session: Session, user: User) -> Sequence[Model]:
@@ -86,15 +91,20 @@ def act(user: User, job_id: int, action: str, model: str = "") -> None:
     wiring = wired()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
-        if action == RUN_AGAIN:
-            require_choice(session, user, model)
-            jobs.run_again(session, job, wiring.settings, model)
-        else:
-            _ACTIONS[action](session, job, wiring.settings)
-        if job.state in quotas.OPEN:
-            quotas.require_turn(session, job.owner_id, wiring.settings)
-        deed = Action.JOB_CANCELLED if action == "cancel" else Action.JOB_RETRIED
-        audit.note(session, deed, actor(), f"job {job_id}", {"action": action})
+        require_choice(session, user, model)
+
+        def do() -> int:
+            if action == RUN_AGAIN:
+                jobs.run_again(session, job, wiring.settings, model)
+            else:
+                _ACTIONS[action](session, job, wiring.settings)
+            if job.state in quotas.OPEN:
+                quotas.require_turn(session, job.owner_id, wiring.settings)
+            deed = Action.JOB_CANCELLED if action == "cancel" else Action.JOB_RETRIED
+            audit.note(session, deed, actor(), f"job {job_id}", {"action": action})
+            return job_id
+
+        once(session, user, do, model)
     wiring.ring_for_work()
 
 

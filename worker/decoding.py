@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 import cv2
@@ -13,7 +14,7 @@ import cv2
 from core.blobs import BlobStore, sound_image
 from core.errors import BlobDamaged, BlobMissing
 from core.jobs import Failure, Work
-from core.memory import give_back
+from core.memory import give_back, limited
 from ml.bundle import Metadata
 from ml.images import UnreadableImage, decode
 from ml.reading import Reading, see
@@ -21,10 +22,18 @@ from ml.refusals import FAULTS
 from worker.deriving import keep_copies
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
-# take some 20 MB while they are decoded, 50 million some 600 MB.
+# take some 20 MB while they are decoded.
 LARGE_PIXELS = 2_000_000
 # One for the whole process: between two batches it may take a small job's shard aside.
 _one_large = threading.Lock()
+# A backstop, so that no file of a kind that nobody thought of ends the process. WebP's decoder asks
+# for 550 MB, of which it uses less than half.
+_MOST_MEMORY = 640 * 2**20
+_TOO_MUCH = Failure(
+    "too_much_memory",
+    "The image takes too much memory in the form it is stored in. Send the crop, or save it as an "
+    "8-bit RGB PNG.",
+)
 _MISSING = Failure("missing", "The stored image is gone. Send the file again in a new job.")
 _DAMAGED = Failure("damaged", "The image data can't be read. Export the file again.")
 
@@ -50,16 +59,23 @@ class Decoder:
 
     def fetch(self, work: Work) -> bytes | Failure | None:
         """The stored bytes of an image; None of a large one, which waits in the store."""
-        return None if work.pixels > LARGE_PIXELS else self._get(work)
+        return None if _may_be_large(work) else self._get(work)
 
     def decode(self, work: Work, data: bytes | Failure | None) -> Reading | Failure:
         """What the network sees of the image whose bytes `fetch` gave."""
         if data is not None:
-            return self._read(work, data)
+            # A large one that is decoded beside it may take the memory: then once more, alone.
+            with suppress(MemoryError):
+                return self._read(work, data)
         with _one_large:
-            reading = self._read(work, self._get(work))
-            give_back()
-        return reading
+            data = self._get(work)
+            try:
+                with limited(_MOST_MEMORY):
+                    return self._read(work, data)
+            except MemoryError:
+                return _TOO_MUCH
+            finally:
+                give_back()
 
     def _get(self, work: Work) -> bytes | Failure:
         try:
@@ -84,6 +100,11 @@ class Decoder:
             # memory and a time that is over are not its doing, and go on upwards.
             log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
             return _DAMAGED
+
+
+def _may_be_large(work: Work) -> bool:
+    """An image whose size nobody noted may be."""
+    return not work.pixels or work.pixels > LARGE_PIXELS
 
 
 def readings(

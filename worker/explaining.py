@@ -10,15 +10,15 @@ from dataclasses import replace
 from PIL import Image
 
 from core import explanations
-from core.blobs import sound_image
-from core.errors import BlobDamaged, BlobMissing, Conflict
+from core.errors import Conflict
 from core.explanations import CONTRAST, CROP, HEAT, ExplanationClaim, Findings, Neighbour
+from core.jobs import Failure, Work
 from ml import neighbours
 from ml.explain import Head, Look, Map, heat_map, look
-from ml.images import InputShape, Pixels, UnreadableImage
+from ml.images import InputShape, Pixels
 from ml.inference import Classifier
 from ml.neighbours import References
-from ml.reading import read
+from worker.decoding import Decoder
 from worker.making import under
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
@@ -63,14 +63,11 @@ def _classifier(here: WorkerProcess, digest: str) -> Classifier:
 
 def _crop(here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier) -> Pixels:
     """Return what the network sees of the image."""
-    metadata, most = classifier.bundle.metadata, here.settings.max_pixels
-    try:
-        data = sound_image(here.blobs, claim.sha256)
-        return read(data, metadata.shape, metadata.preprocessing, most).pixels
-    except BlobMissing as error:
-        raise Conflict("The stored image is gone. Send the file again in a new job.") from error
-    except (BlobDamaged, UnreadableImage) as error:
-        raise Conflict(str(error)) from error
+    decoder = Decoder(here.blobs, classifier.bundle.metadata, here.settings.max_pixels)
+    reading = decoder(Work(claim.image_id, claim.sha256))
+    if isinstance(reading, Failure):
+        raise Conflict(reading.message)
+    return reading.pixels
 
 
 def _maps(seen: Look) -> dict[str, Map]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from core import derivatives
-from core.errors import Conflict
+from core.errors import BlobMissing, Conflict
 from core.jobs import Failure, Work
 from worker.decoding import Decoder
 from worker.making import under
@@ -20,11 +20,19 @@ def derive_image(here: WorkerProcess, derivative_id: int) -> bool:
     if claim is None:
         return False
     with under(here, claim):
-        # What lies there could not be read.
-        here.blobs.delete(derivatives.key(claim.sha256))
-        make_copies(here, Work(claim.image_id, claim.sha256, claim.pixels))
+        if not _readable(here, claim.sha256):
+            here.blobs.delete(derivatives.key(claim.sha256))
+            make_copies(here, Work(claim.image_id, claim.sha256))
         with here.database.writing() as session:
             derivatives.finish(session, claim)
+    return True
+
+
+def _readable(here: WorkerProcess, sha256: str) -> bool:
+    try:
+        derivatives.read(here.blobs, sha256)
+    except BlobMissing:
+        return False
     return True
 
 

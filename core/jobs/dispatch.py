@@ -13,7 +13,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, ScalarSelect, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from core import making
+from core import intentions, making
 from core.db import Database, clock
 from core.jobs.lock import LIVE
 from core.jobs.queries import alive, live_workers
@@ -245,6 +245,7 @@ def sweep(database: Database, queue: TaskQueue, settings: Settings) -> Swept:
         lost = take_back_lost(session, settings.max_attempts)
         for kind in making.BELLS:
             lost += making.take_back(session, kind, settings.max_attempts)
+        intentions.forget_old(session)
     ended = _end_jobs(database)
     again = _ring_again(database, queue)
     return Swept(lost=lost, rung=again + dispatch(database, queue, settings), ended=ended)

@@ -88,6 +88,8 @@ TAKEN: dict[str, Callable[[], bytes]] = {
     "BMP": lambda: encoded("BMP"),
     "TIFF": lambda: encoded("TIFF"),
     "WebP": lambda: encoded("WEBP"),
+    "AVIF": lambda: encoded("AVIF"),
+    "JPEG2000": lambda: encoded("JPEG2000"),
     "JPEG, CMYK": lambda: encoded("JPEG", "CMYK"),
     "JPEG, grey": lambda: encoded("JPEG", "L"),
     "JPEG, turned by EXIF": rotated,

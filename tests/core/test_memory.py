@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from core.memory import limited
 
 _THREADS = """
 from concurrent.futures import ThreadPoolExecutor
@@ -41,3 +44,19 @@ def _megabytes(before: str, after: str) -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory by /proc")
 def test_what_sixteen_threads_used_is_given_back() -> None:
     assert _megabytes("share_heaps()", "give_back()") < 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone limits a process's data")
+def test_beyond_a_limit_an_allocation_fails_and_the_process_lives() -> None:
+    with limited(50_000_000):
+        assert len(bytearray(20_000_000)) == 20_000_000
+        with pytest.raises(MemoryError):
+            bytearray(200_000_000)
+    assert len(bytearray(200_000_000)) == 200_000_000
+
+
+def test_a_limit_is_lifted_whatever_happens_under_it() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(KeyError), limited(10**9):
+        raise KeyError
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before

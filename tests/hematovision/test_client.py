@@ -55,6 +55,23 @@ def test_the_servers_own_sentence_is_shown(
         client.call("POST", "/jobs/1/cancel")
 
 
+def test_all_repeats_of_a_request_carry_one_key(
+    serve: Callable[[Answer], str], connect: Connect
+) -> None:
+    keys: list[str | None] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> tuple[int, bytes]:
+        keys.append(handler.headers["Idempotency-Key"])
+        return (503 if len(keys) < 3 else 200), b"{}"
+
+    client = connect(serve(answer), "hv_x")
+    client.call("POST", "/jobs", {})
+    client.call("POST", "/jobs", {})
+    client.call("GET", "/jobs")
+    assert keys[0] and keys[0] == keys[1] == keys[2] != keys[3]
+    assert keys[4] is None
+
+
 def test_a_token_that_is_not_accepted_is_named(
     serve: Callable[[Answer], str], connect: Connect
 ) -> None:

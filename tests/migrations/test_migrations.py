@@ -171,7 +171,7 @@ def test_what_each_job_of_before_keeps_is_counted_once_for_its_owner(
     held = [(1, "a", 5), (1, "b", 7), (1, "b", 7), (2, "b", 7), (2, "c", 9), (3, "a", 5)]
     with opened.writing() as session:
         _fill(session)
-        session.add(User(id=2, email="b@example.org", fs_uniquifier="b"))
+        session.add(User(id=2, email="b@example.org"))
         session.flush()
         session.add_all(Job(id=id_, owner_id=owner, name="j") for id_, owner in ((2, 1), (3, 2)))
         session.flush()

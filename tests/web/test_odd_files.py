@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from zlib import crc32
 
 import pytest
@@ -48,6 +49,7 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(b"".join(part) for part in parts)
 
 
+CASES = Path(__file__).parent.parent / "cases" / "images"
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.png": (lambda: b"", "empty"),
     "header.png": (lambda: saved(drawn(), "PNG")[:20], "not_an_image"),
@@ -104,4 +106,11 @@ def test_what_passes_the_manifest_unhashed_is_refused_at_the_door(api: Api, name
 @pytest.mark.parametrize("name", TAKEN)
 def test_what_is_taken_is_taken_whatever_its_kind(api: Api, name: str) -> None:
     (line,) = send(api, open_job(api), {name: TAKEN[name]()})
+    assert line["state"] == "received", line
+
+
+@pytest.mark.parametrize("name", ["heic.heic", "png-ztxt-1.2MB.png", "tif-8b-contig-webp.tif"])
+def test_what_microscopes_and_telephones_write_passes_the_door(api: Api, name: str) -> None:
+    job = open_job(api)
+    (line,) = send(api, job, {name: (CASES / name).read_bytes()})
     assert line["state"] == "received", line

@@ -278,6 +278,26 @@ def test_strangers_send_short_forms(server: int) -> None:
         assert sender.recv(65536).startswith(b"HTTP/1.1 4")
 
 
+def test_a_job_whose_answer_was_lost_is_not_opened_again(settings: Settings, token: str) -> None:
+    port = free_port()
+    call = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    call["Idempotency-Key"] = "the one"
+    head = "".join(f"{name}: {value}\r\n" for name, value in call.items())
+    asked = f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\n{head}Content-Length: 2\r\n\r\n{{}}"
+
+    def opened() -> list[int]:
+        found = json.loads(ask(port, "GET", "/api/v1/jobs", headers=call).text)["jobs"]
+        return [job["id"] for job in found]
+
+    with running(settings, port=port):
+        with connections(port, 1, asked.encode()):
+            while not opened():
+                time.sleep(0.1)
+        again = ask(port, "POST", "/api/v1/jobs", body=b"{}", headers=call)
+        assert again.status == 201
+        assert opened() == [json.loads(again.text)["id"]]
+
+
 async def _nothing() -> MutableMapping[str, Any]:
     return {"type": "http.disconnect"}
 

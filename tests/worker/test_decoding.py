@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,10 @@ from ml.bundle import Architecture, Metadata
 from ml.images import InputShape
 from ml.reading import Reading
 from tests.worker.conftest import png
+from worker import decoding
 from worker.decoding import LARGE_PIXELS, Decoder, ahead, readings
 from worker.limit import OutOfTime, time_limited
+from worker.logs import quieten
 
 NETWORK = Metadata("tiny", "1", ("a", "b"), InputShape(height=32, width=48), Architecture())
 
@@ -93,6 +96,21 @@ def test_an_image_whose_stored_bytes_are_damaged_says_how_to_heal_it() -> None:
     assert failure.code == "corrupt_store"
     assert "Send the same file again" in failure.message
     assert not blobs.exists(image_key(sha256))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone limits a process's data")
+def test_an_image_that_takes_too_much_memory_is_a_failure_with_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blobs, out = MemoryBlobs(), io.BytesIO()
+    Image.new("RGB", (4000, 3000), (200, 150, 190)).save(out, "PNG")
+    sha256 = kept(blobs, out.getvalue())
+    decoder, large = Decoder(blobs, NETWORK, 10**9), Work(1, sha256, 4000 * 3000)
+    assert isinstance(decoder(large), Reading)
+    monkeypatch.setattr(decoding, "_MOST_MEMORY", 2**20)
+    failure = decoder(large)
+    assert isinstance(failure, Failure)
+    assert failure.code == "too_much_memory"
 
 
 def test_an_image_over_the_limit_is_a_failure() -> None:
@@ -198,3 +216,20 @@ def test_what_is_no_image_s_doing_is_no_image_s_failure(
     blobs.put(image_key("aa"), png(1))
     with pytest.raises(error):
         list(readings(Decoder(blobs, NETWORK, 10**6), [Work(1, "aa")], 2, cores))
+
+
+def test_what_is_written_in_a_file_does_not_reach_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    quieten()
+    out = io.BytesIO()
+    Image.new("RGB", (40, 40)).save(out, "TIFF", tiffinfo={270: "Jane Doe", 305: "Jane Doe"})
+    data = bytearray(out.getvalue())
+    blobs = MemoryBlobs()
+    for place in range(8, len(data), 3):
+        data[place] ^= 0x55
+        blobs.put(image_key("aa"), bytes(data))
+        Decoder(blobs, NETWORK, 10**6)(Work(1, "aa"))
+        data[place] ^= 0x55
+    assert "Jane" not in caplog.text
+    assert "tifffile" not in caplog.text

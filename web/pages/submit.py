@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import PurePath
 from typing import BinaryIO, cast
 
@@ -18,6 +19,7 @@ from core.states import JobState
 from web.accounts import person
 from web.audit import actor
 from web.job_actions import models_for, require_choice
+from web.repeats import once
 from web.wiring import wired
 
 blueprint = Blueprint("submit", __name__)
@@ -47,6 +49,7 @@ def show_form() -> str:
         rule=folders.RULE,
         formats=intake.FORMATS_IN_WORDS,
         models=models,
+        once=secrets.token_urlsafe(16),
     )
 
 
@@ -77,11 +80,15 @@ def _submit_one(name: str, accepted: Accepted, model: str) -> int:
     entry = jobs.Entry(name, accepted.size, accepted.sha256)
     with wiring.database.writing() as session:
         require_choice(session, user, model)
-        job = jobs.create(session, user.id, PurePath(intake.clean_name(name)).name)
-        quotas.require_turn(session, user.id, wiring.settings)
-        with quotas.bounded(session, job, wiring.settings):
-            ((image, _),) = jobs.announce(session, job, [entry], 1, wiring.keeps)
-        jobs.receive(session, job, image, accepted, wiring.keeps)
-        jobs.submit(session, job, wiring.settings, without_missing=False, model=model)
-        audit.note(session, Action.JOB_SUBMITTED, actor(), f"job {job.id}")
-        return image.id
+
+        def make() -> int:
+            job = jobs.create(session, user.id, PurePath(intake.clean_name(name)).name)
+            quotas.require_turn(session, user.id, wiring.settings)
+            with quotas.bounded(session, job, wiring.settings):
+                ((image, _),) = jobs.announce(session, job, [entry], 1, wiring.keeps)
+            jobs.receive(session, job, image, accepted, wiring.keeps)
+            jobs.submit(session, job, wiring.settings, without_missing=False, model=model)
+            audit.note(session, Action.JOB_SUBMITTED, actor(), f"job {job.id}")
+            return image.id
+
+        return once(session, user, make, name, accepted.sha256, model)

@@ -14,9 +14,10 @@ export class Rejected extends Error {
   }
 }
 
-async function once(method, path, body) {
+async function once(method, path, body, key) {
   const json = body !== undefined && !(body instanceof Blob);
   const headers = { "X-CSRFToken": csrf };
+  if (method === "POST") headers["Idempotency-Key"] = key;
   if (body !== undefined) headers["Content-Type"] = json ? "application/json" : "application/octet-stream";
   return fetch(path, { method, headers, body: json ? JSON.stringify(body) : body });
 }
@@ -40,12 +41,14 @@ async function reason(response) {
 }
 
 // Repeats while the server or the network is away, or its disk is full; `waiting` is told what for at
-// each pause, and false at its end.
+// each pause, and false at its end. All repeats carry the same key: an answer that gets lost makes
+// nothing twice.
 export async function call(method, path, body, waiting = () => {}) {
+  const key = newKey();
   for (let attempt = 0; ; attempt++) {
     let response;
     try {
-      response = await once(method, path, body);
+      response = await once(method, path, body, key);
     } catch (error) {
       if (body instanceof Blob && !(await readable(body))) {
         throw new Rejected(0, "The file changed or vanished while it was being sent.");
@@ -59,6 +62,11 @@ export async function call(method, path, body, waiting = () => {}) {
     waiting(response ? await reason(response) : NO_CONNECTION);
     await pause(Math.min(LONGEST_PAUSE, 500 * 2 ** attempt) * (0.75 + Math.random() / 2));
   }
+}
+
+// Outside a secure context there is no crypto.randomUUID.
+function newKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function readable(blob) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
+revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
@@ -29,6 +29,10 @@ _INDEXES = {
         "pictures_gone_at IS NULL",
     ),
 }
+_INDEXES_OF = sa.text(
+    "SELECT name, sql FROM sqlite_master "
+    "WHERE type = 'index' AND tbl_name = :table AND sql IS NOT NULL ORDER BY rowid"
+)
 # Rows of these are deleted, and their numbers must never be given again.
 _NUMBERED = ("image", "report", "explanation")
 # Equal bytes count once for each owner, for the job that was the first to hold them.
@@ -87,8 +91,13 @@ def _number(*, again: bool) -> None:
     if op.get_bind().dialect.name != "sqlite":
         return
     for name in _NUMBERED:
+        indexes = op.get_bind().execute(_INDEXES_OF, {"table": name}).all()
         # The copy has every constraint and index of the table as it stands.
         with op.batch_alter_table(
             name, recreate="always", table_kwargs={"sqlite_autoincrement": not again}
         ):
             pass
+        # SQLite takes the older of two indexes that serve alike, so they keep their order.
+        for index, statement in indexes:
+            op.execute(f"DROP INDEX {index}")
+            op.execute(statement)
