@@ -140,14 +140,11 @@ class LocalBlobs:
         self.check()
         if error.errno not in _UNREADABLE:
             return error
-        handle, path = self._staging_file()
         try:
-            durable.flush(handle)
+            with LocalBlobs(self._root).stage() as probe:
+                durable.flush(probe.file.fileno())
         except OSError as failure:
-            return StoreAway(f"The image store's disk fails: {failure.strerror}.")
-        finally:
-            os.close(handle)
-            path.unlink(missing_ok=True)
+            return StoreAway(f"The image store's disk fails: {failure.strerror or failure}")
         return BlobDamaged(f"The stored file {key} can't be read: {error.strerror}.")
 
     def size(self, key: str) -> int | None:
@@ -167,8 +164,8 @@ class LocalBlobs:
         """Move the file to the folder of damaged ones; back again if it turns out to be sound."""
         self.check()
         aside = self._aside(key)
-        durable.make_folder(aside.parent)
         try:
+            durable.make_folder(aside.parent)
             (self._root / key).replace(aside)
         except OSError:
             # Another reader was quicker; or it can't be moved, and stays where it is.

@@ -321,3 +321,21 @@ def test_below_the_reserve_nothing_is_taken_in_and_work_goes_on(small_disk: Smal
     with pytest.raises(NoSpace):
         intake.put("b", b"x")
     LocalBlobs(root).put("report", b"made while intake waits")
+
+
+def test_damage_on_a_disk_that_may_only_be_read_is_an_outage_until_it_can_be_healed(
+    small_disk: SmallDisk,
+) -> None:
+    blobs = LocalBlobs(small_disk.root / "blobs")
+    blobs.put(image_key(SHA256), b"damaged")
+    (small_disk.root / "blobs" / "images" / "cd").mkdir(parents=True)
+    (small_disk.root / "blobs" / "images" / "cd" / "cd").mkdir()
+    small_disk.protect()
+    with pytest.raises(BlobDamaged):
+        sound_image(blobs, SHA256)
+    with pytest.raises(StoreAway):
+        blobs.get(image_key("cd"))
+    small_disk.protect(on=False)
+    with pytest.raises(BlobDamaged):
+        sound_image(blobs, SHA256)
+    assert not blobs.exists(image_key(SHA256))

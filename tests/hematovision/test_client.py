@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -130,3 +132,34 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_sent(
     assert [(one.file.name, one.state) for one in left_out] == [("b.png", "missing")]
     assert "No such file" in (left_out[0].message or "")
     assert len(told) == 2
+
+
+def test_a_server_whose_disk_is_full_is_waited_for_and_what_is_waited_for_is_told_once(
+    serve: Callable[[Answer], str],
+    tmp_path: Path,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A full disk outlasts what is enough for a restart.
+    monkeypatch.setattr(http, "_PATIENCE_SECONDS", 0.0)
+    full = json.dumps({"error": {"code": "no_space", "message": "The disk is full."}}).encode()
+    room, tries = threading.Event(), itertools.count(1)
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
+        request.rfile.read(int(request.headers["Content-Length"]))
+        if request.path.endswith("/manifest"):
+            lines = [{"id": n, "needed": True, "state": "expected"} for n in range(3)]
+            return 200, json.dumps({"files": lines}).encode()
+        if next(tries) > 5:
+            room.set()
+        return (200, b'{"state": "received"}') if room.is_set() else (507, full)
+
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+    told: list[str] = []
+    client = connect(serve(answer), "hv_x")
+    client.waiting = told.append
+    sent: list[http.Sent] = []
+    assert list(http.upload(client, 1, collect([tmp_path])[0], sent.append)) == []
+    assert [one.state for one in sent] == ["received"] * 3
+    assert set(told) == {"The disk is full."}
