@@ -27,8 +27,8 @@ from ml.tiff_layout import SEPARATE_PLANES, Layout, layout_of
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NOT_THE_PICTURE = 0b101  # NewSubfileType: a reduced copy, or a mask
 _MOST_PAGES = 64
-# One strip or tile when unpacked: no less than the whole of the largest image in RGB.
-_MOST_BYTES = 150_000_000
+# One strip or tile when unpacked, which is held whole beside the picture it becomes.
+_MOST_BYTES = 125_000_000
 _ROWS_AT_ONCE = 256
 _UNCOMPRESSED = 1
 _ORIENTATION, _PROFILE, _SUB_DIRECTORIES = 274, 34675, 330
