@@ -18,7 +18,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from ml import refusals
 from ml.colour import to_rgb
 from ml.heif import decode_heif, is_heif
-from ml.jpeg import END, LOSSLESS, frame_of, is_jpeg, lacks_only_its_end
+from ml.jpeg import END, LOSSLESS, frame_of, is_held_whole, is_jpeg, lacks_only_its_end
 from ml.jpeg2000 import decode_jpeg_2000, is_jpeg_2000
 from ml.png import bare, bits_of, is_png
 from ml.refusals import FAULTS, UnreadableImage
@@ -95,8 +95,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
 def _jpeg(data: bytes, max_pixels: int) -> Pixels:
     frame = frame_of(data)
     if frame is not None:
+        most = _MOST_DEEP_SAMPLES if is_held_whole(data, frame) else _MOST_SAMPLES
         refusals.require_pixels(
-            frame.width * frame.height, max_pixels, _MOST_SAMPLES // len(frame.components)
+            frame.width * frame.height, max_pixels, most // len(frame.components)
         )
     if frame and (frame.bits > 8 or frame.marker == LOSSLESS):
         return shrunk_samples(imagecodecs.jpeg_decode(data), white=2**frame.bits - 1)
