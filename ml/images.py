@@ -18,7 +18,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from ml import refusals
 from ml.colour import to_rgb
 from ml.heif import decode_heif, is_heif
-from ml.jpeg import END, LOSSLESS, PROGRESSIVE, frame_of, is_jpeg, lacks_only_its_end
+from ml.jpeg import END, LOSSLESS, frame_of, is_held_whole, is_jpeg, lacks_only_its_end
 from ml.jpeg2000 import decode_jpeg_2000, is_jpeg_2000
 from ml.png import bare, bits_of, is_png
 from ml.refusals import FAULTS, UnreadableImage
@@ -47,9 +47,8 @@ SUFFIXES = (
 MAX_PIXELS = 50_000_000
 _PILLOW_S = ("JPEG", "PNG", "BMP", "WEBP", "AVIF")
 # What decoders hold of a whole picture grows with its channels, or is several times the picture: of
-# a progressive JPEG all coefficients, two bytes each, beside the pixels.
-_MOST_SAMPLES, _MOST_PROGRESSIVE_SAMPLES = 150_000_000, 125_000_000
-_MOST_DEEP_SAMPLES, _MOST_AVIF_PIXELS = 120_000_000, 25_000_000
+# a JPEG in several scans all coefficients, two bytes each, beside the pixels.
+_MOST_SAMPLES, _MOST_DEEP_SAMPLES, _MOST_AVIF_PIXELS = 150_000_000, 120_000_000, 25_000_000
 _ORIENTATION = 0x0112
 
 
@@ -97,8 +96,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
 def _jpeg(data: bytes, max_pixels: int) -> Pixels:
     frame = frame_of(data)
     if frame is not None:
-        progressive = frame.marker == PROGRESSIVE
-        most = _MOST_PROGRESSIVE_SAMPLES if progressive else _MOST_SAMPLES
+        most = _MOST_DEEP_SAMPLES if is_held_whole(data, frame) else _MOST_SAMPLES
         refusals.require_pixels(
             frame.width * frame.height, max_pixels, most // len(frame.components)
         )

@@ -42,6 +42,11 @@ def frame_of(data: bytes) -> Frame | None:
     return None
 
 
+def is_held_whole(data: bytes, frame: Frame) -> bool:
+    """Whether a decoder keeps all coefficients, two bytes each: the picture is in several scans."""
+    return frame.marker == _PROGRESSIVE or data.count(bytes((0xFF, _START_OF_SCAN))) > 1
+
+
 def lacks_only_its_end(data: bytes) -> bool:
     """Whether all of the picture is there, though the file has no end-of-image marker."""
     frame = frame_of(data)

@@ -27,8 +27,8 @@ from ml.tiff_layout import SEPARATE_PLANES, Layout, layout_of
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NOT_THE_PICTURE = 0b101  # NewSubfileType: a reduced copy, or a mask
 _MOST_PAGES = 64
-# One strip or tile when unpacked, which is held whole beside the picture it becomes.
-_MOST_BYTES = 125_000_000
+# One strip or tile when unpacked, beside the whole picture in 8 bits.
+_MOST_BYTES = 240_000_000
 _ROWS_AT_ONCE = 256
 _UNCOMPRESSED = 1
 _ORIENTATION, _PROFILE, _SUB_DIRECTORIES = 274, 34675, 330
@@ -121,12 +121,14 @@ def _canvas(data: bytes, layout: Layout) -> NDArray[np.uint8]:
                 place[..., :3] = rows
             else:
                 place[..., channel - len(layout.samples)] = rows
+        del part
     return canvas
 
 
 def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
     """All strips or tiles, channel by channel, cut at the picture's edges."""
     page = layout.page
+    whole = page.imagelength * page.imagewidth * len(layout.bands)
     is_jpeg = page.compression in _JPEG
     tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
     for index, (offset, count) in enumerate(_places(page)):
@@ -137,7 +139,7 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
         if offset + count > len(data):
             raise truncated()
         packed = data[offset : offset + count]
-        if prod(shape) * layout.dtype.itemsize > _MOST_BYTES:
+        if prod(shape) * layout.dtype.itemsize + whole > _MOST_BYTES:
             raise unsupported("A TIFF whose picture is packed in too large a piece")
         _require_fitting(packed, page, shape)
         samples = (
@@ -154,6 +156,8 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
         else:
             for channel, sample in enumerate(layout.samples):
                 yield cut[..., sample], channel, top, left
+        # Two of them at once may be two hundred megabytes.
+        del samples, cut
 
 
 def _places(page: TiffPage) -> Iterator[tuple[int, int]]:

@@ -238,6 +238,17 @@ def _outcome(data: bytes, *, pillow: bool = False) -> str | bytes:
             return error.code
 
 
+def test_a_jpeg_that_is_held_whole_may_be_less_large() -> None:
+    """What the header says is what counts; a decoder fills up what is not there."""
+
+    def enlarged(**options: Any) -> bytes:
+        data = encoded(halves(), "JPEG", **options)
+        return data.replace(struct.pack(">HH", 64, 96), struct.pack(">HH", 7000, 7000))
+
+    assert decode(enlarged()).shape == (LONGEST_SIDE, LONGEST_SIDE, 3)
+    assert refused(enlarged(progressive=True)).code == "too_many_pixels"
+
+
 def test_too_many_pixels_are_refused_before_they_are_read() -> None:
     error = refused(encoded(halves(), "PNG"), max_pixels=6143)
     assert error.code == "too_many_pixels"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Response, expect
 
-from tests.system.browser import chromium, open_page
+from tests.system.browser import chromium, open_page, sign_in
 from tests.system.stack import Stack
 
 SECONDS = 60_000
@@ -52,7 +52,7 @@ def page(stack: Stack) -> Iterator[Page]:
     problems: list[str] = []
     with open_page() as opened:
         opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.goto(stack.link())
+        sign_in(opened, stack.new_link())
         yield opened
     assert problems == []
 
