@@ -201,13 +201,15 @@ def test_who_takes_no_answer_is_let_go(settings: Settings) -> None:
         running(settings, port=port, patience={"answer": 1}),
         closing(socket.socket()) as reader,
     ):
-        # What the kernel takes in nobody's place is little then.
+        # The kernel takes up to some megabytes in nobody's place.
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.connect(("127.0.0.1", port))
-        reader.sendall(style * 8)
-        time.sleep(3)
+        with suppress(ConnectionError):
+            for _ in range(10):
+                reader.sendall(style * 8)
+                time.sleep(0.5)
         reader.settimeout(20)
-        assert 0 < answer_on(reader).count(b"HTTP/1.1 200") < 8
+        assert 0 < answer_on(reader).count(b"HTTP/1.1 200") < 80
 
 
 def test_requests_sent_ahead_in_great_number_are_refused(server: int) -> None:
