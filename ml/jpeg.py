@@ -9,8 +9,7 @@ import simplejpeg
 
 END = b"\xff\xd9"
 LOSSLESS = 0xC3
-PROGRESSIVE = 0xC2
-_START_OF_SCAN = 0xDA
+_START_OF_SCAN, _PROGRESSIVE = 0xDA, 0xC2
 # All frames but those of 0xC4, 0xC8 and 0xCC, which are tables.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9), 0xFF})
@@ -50,7 +49,7 @@ def is_held_whole(data: bytes, frame: Frame) -> bool:
 def lacks_only_its_end(data: bytes) -> bool:
     """Whether all of the picture is there, though the file has no end-of-image marker."""
     frame = frame_of(data)
-    if frame is None or (frame.marker == PROGRESSIVE and not _is_complete(data, frame)):
+    if frame is None or (frame.marker == _PROGRESSIVE and not _is_complete(data, frame)):
         return False
     space = {1: "GRAY", 4: "CMYK"}.get(len(frame.components), "RGB")
     try:
