@@ -79,7 +79,8 @@ def test_a_refused_body_leaves_its_connection_fit_for_the_next_request(
 
 def test_a_body_in_chunks_that_is_refused_is_read_to_its_end(serving: tuple[int, str, int]) -> None:
     port, token, job = serving
-    head = f"PUT /api/v1/jobs/{job}/archive HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    head = f"PUT /api/v1/jobs/{job}/archive HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Authorization: Bearer {token}\r\n"
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
     with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as sender:
         for _ in range(2):
