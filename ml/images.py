@@ -46,7 +46,8 @@ SUFFIXES = (
 )
 MAX_PIXELS = 50_000_000
 _PILLOW_S = ("JPEG", "PNG", "BMP", "WEBP", "AVIF")
-# What decoders hold of a whole picture grows with its channels, or is several times the picture.
+# What decoders hold of a whole picture grows with its channels, or is several times the picture: of
+# a JPEG in several scans all coefficients, two bytes each, beside the pixels.
 _MOST_SAMPLES, _MOST_DEEP_SAMPLES, _MOST_AVIF_PIXELS = 150_000_000, 120_000_000, 25_000_000
 _ORIENTATION = 0x0112
 

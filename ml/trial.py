@@ -15,7 +15,7 @@ import resource
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,9 @@ from ml.images import Pixels
 from ml.inference import Classifier
 from ml.locate import Location, Sight
 from ml.neighbours import References
-from ml.onnxruntime_backend import OnnxClassifier
+
+if TYPE_CHECKING:
+    from ml.onnxruntime_backend import OnnxClassifier
 
 _CLASS = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,39}")
@@ -91,6 +93,9 @@ def try_out(bundle: Bundle) -> None:
         BundleUnfit: a network can't be loaded, or does not give what is asked of it; or a file
             can't be read. The sentence says what.
     """
+    # Whoever only starts processes must not load it, and imports this module too.
+    from ml.onnxruntime_backend import OnnxClassifier
+
     check_metadata(bundle.metadata)
     try:
         networks = [OnnxClassifier(bundle, threads=1, exact=True)]

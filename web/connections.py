@@ -18,6 +18,8 @@ from web.arriving import Patience
 _MOST_HEAD = 32 * 1024
 # As much is read at once; what was read and not asked for yet stays in memory.
 _READ = 64 * 1024
+# Requests that may wait behind one on a connection. Browsers send none ahead.
+_MOST_AHEAD = 8
 _BUSY = (503, "Too many connections. Try again in a moment.")
 _SLOW = (408, "The request took too long to arrive.")
 _LONG = (431, "The address or the headers of the request are too long.")
@@ -131,6 +133,9 @@ class Connection(HttpToolsProtocol):
         """Hand the request on; from here the bridge has its own patience."""
         self._in_head, self._head_bytes = False, 0
         self._give(None)
+        if len(self.pipeline) >= _MOST_AHEAD:
+            # uvicorn answers what a callback raises by 400, and parses no further.
+            raise ValueError("Too many requests were sent ahead.")
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:

@@ -63,6 +63,7 @@ class Decoder:
 
     def decode(self, work: Work, data: bytes | Failure | None) -> Reading | Failure:
         """What the network sees of the image whose bytes `fetch` gave."""
+        large = data is None
         if data is not None:
             # A large one that is decoded beside it may take the memory: then once more, alone.
             with suppress(MemoryError):
@@ -73,6 +74,8 @@ class Decoder:
                 with limited(_MOST_MEMORY):
                     return self._read(work, data)
             except MemoryError:
+                if not large:
+                    raise
                 return _TOO_MUCH
             finally:
                 give_back()

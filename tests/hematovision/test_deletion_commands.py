@@ -15,6 +15,7 @@ import migrations
 from core import accounts, jobs
 from core.blobs import LocalBlobs, image_key
 from core.db import Database
+from core.installation import adopt_store
 from core.intake import Accepted
 from core.models import Job, User
 from core.settings import Settings
@@ -129,6 +130,7 @@ def test_a_person_is_deleted_and_restored(database: Database) -> None:
 
 
 def test_strays_are_removed_after_a_yes_and_what_is_needed_stays(database: Database) -> None:
+    adopt_store(database, Settings.from_env().blobs)
     blobs = LocalBlobs(Settings.from_env().blobs)
     needed, stray = image_key("a" * 64), image_key("b" * 64)
     for key in (needed, stray):
