@@ -123,7 +123,10 @@ class _Answer:
     def __init__(self, app: Wsgi, environ: dict[str, Any]) -> None:
         self._app = app
         self.environ = environ
-        self.context = contextvars.copy_context()
+        # Empty, not a copy: a thread that asks for more of a body takes its context to the event
+        # loop, whose later calls for this connection inherit it. A copy would then hold who made
+        # the request before, and answer the next one in that person's name.
+        self.context = contextvars.Context()
         self.status = 500
         self.headers: list[tuple[bytes, bytes]] = []
         self.piece = b""
