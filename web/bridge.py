@@ -27,10 +27,13 @@ GATHERED = 64 * 1024
 STRANGERS = 8 * 1024
 _PIECE = 256 * 1024
 _MOST_HEADERS = 100
+# Large bodies that wait for a patient thread, for each there is; what came of them is in memory.
+_WAITING_EACH = 3
 # Long answers at once. Some hold a connection to the database, of which a process has fifteen.
 _LONG_ANSWERS = 8
 _TOO_SLOW = b"The request took too long to arrive. Check your connection, then send it again.\n"
 _MALFORMED = b"The request could not be understood.\n"
+_FULL = b"As much is being sent already as can be taken in. Try again in a moment.\n"
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]
@@ -48,6 +51,8 @@ class Bridge:
         self._app = app
         self._quick = ThreadPoolExecutor(quick, "quick")
         self._patient = ThreadPoolExecutor(patient, "patient")
+        self._most_waiting = _WAITING_EACH * patient
+        self._waiting = 0
         self._long_answers = asyncio.Semaphore(_LONG_ANSWERS)
         self._patience = patience
 
@@ -64,9 +69,15 @@ class Bridge:
             # Where the connection has ended, nothing of this is sent.
             await _refuse(send, 408, _TOO_SLOW)
             return
+        if not small and self._waiting >= self._most_waiting:
+            await _refuse(send, 503, _FULL)
+            return
         answer = _Answer(self._app, environ)
         try:
-            await _in(self._quick if small else self._patient, answer.begin)
+            if small:
+                await _in(self._quick, answer.begin)
+            else:
+                await self._begin_patiently(scope, answer)
             await self._send(scope, answer, body, receive, send)
         finally:
             if not answer.complete:
@@ -80,6 +91,19 @@ class Bridge:
             return False
         with _spare(scope):
             return await body.gather(most)
+
+    async def _begin_patiently(self, scope: Scope, answer: _Answer) -> None:
+        """Have a patient thread begin; until one takes it up, the connection is spare."""
+
+        def begun() -> None:
+            self._waiting -= 1
+            scope["state"]["spare"] = False
+
+        loop = asyncio.get_running_loop()
+        self._waiting += 1
+        scope["state"]["spare"] = True
+        answer.when_begun = lambda: loop.call_soon_threadsafe(begun)
+        await _in(self._patient, answer.begin)
 
     async def _send(
         self, scope: Scope, answer: _Answer, body: Body, receive: Receive, send: Send
@@ -117,7 +141,7 @@ class Bridge:
 class _Answer:
     """What the application answers, made piece by piece in threads, in one context.
 
-    ``complete`` says that ``piece`` is the last one.
+    ``complete`` says that ``piece`` is the last one; ``when_begun`` is called in the thread first.
     """
 
     def __init__(self, app: Wsgi, environ: dict[str, Any]) -> None:
@@ -128,10 +152,12 @@ class _Answer:
         self.headers: list[tuple[bytes, bytes]] = []
         self.piece = b""
         self.complete = False
+        self.when_begun: Callable[[], object] = lambda: None
         self._made: Iterable[bytes] = ()
 
     def begin(self) -> None:
         """Have the application answer, and take the first piece."""
+        self.when_begun()
         self._made = self._app(self.environ, self._start)
         self._pieces = iter(self._made)
         self.go_on()
@@ -188,6 +214,7 @@ async def _refuse(send: Send, status: int, sentence: bytes) -> None:
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(sentence)).encode()),
         (b"connection", b"close"),
+        (b"retry-after", b"5"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": sentence, "more_body": False})
