@@ -5,7 +5,7 @@ Flask runs in threads, which are few. A sender or reader that takes its time mus
 - A small body is gathered before a thread is given; the answer is taken from the thread whole.
 - A large body goes to the patient threads, which are more and serve nothing else. Who sends it is
   known by its headers, so strangers are refused before a byte of it is read.
-- Of a long answer a patient thread makes the next piece when the last one was taken.
+- The next piece of a long answer is made when the last one was taken; no thread waits for that.
 """
 
 from __future__ import annotations
@@ -72,16 +72,15 @@ class Bridge:
         if not small and self._waiting >= self._most_waiting:
             await _refuse(send, 503, _FULL)
             return
-        answer = _Answer(self._app, environ)
+        answer = _Answer(self._app, environ, self._quick if small else self._patient)
         try:
-            if small:
-                await _in(self._quick, answer.begin)
-            else:
-                await self._begin_patiently(scope, answer)
+            if not small:
+                self._wait_for_thread(scope, answer)
+            await answer.do(answer.begin)
             await self._send(scope, answer, body, receive, send)
         finally:
             if not answer.complete:
-                await _in(self._patient, answer.close)
+                await answer.do(answer.close)
 
     async def _gather(self, scope: Scope, environ: dict[str, Any], body: Body) -> bool:
         """Gather a small body; say whether it was one."""
@@ -92,8 +91,8 @@ class Bridge:
         with _spare(scope):
             return await body.gather(most)
 
-    async def _begin_patiently(self, scope: Scope, answer: _Answer) -> None:
-        """Have a patient thread begin; until one takes it up, the connection is spare."""
+    def _wait_for_thread(self, scope: Scope, answer: _Answer) -> None:
+        """Count it among those that wait for a thread, its connection spare, until one begins."""
 
         def begun() -> None:
             self._waiting -= 1
@@ -103,7 +102,6 @@ class Bridge:
         self._waiting += 1
         scope["state"]["spare"] = True
         answer.when_begun = lambda: loop.call_soon_threadsafe(begun)
-        await _in(self._patient, answer.begin)
 
     async def _send(
         self, scope: Scope, answer: _Answer, body: Body, receive: Receive, send: Send
@@ -133,27 +131,32 @@ class Bridge:
         try:
             while not answer.complete and not gone.done():
                 await send({"type": "http.response.body", "body": answer.piece, "more_body": True})
-                await _in(self._patient, answer.go_on)
+                await answer.do(answer.go_on)
         finally:
             gone.cancel()
 
 
 class _Answer:
-    """What the application answers, made piece by piece in threads, in one context.
+    """What the application answers, made piece by piece in threads of a pool, in one context.
 
     ``complete`` says that ``piece`` is the last one; ``when_begun`` is called in the thread first.
     """
 
-    def __init__(self, app: Wsgi, environ: dict[str, Any]) -> None:
+    def __init__(self, app: Wsgi, environ: dict[str, Any], pool: ThreadPoolExecutor) -> None:
         self._app = app
+        self._pool = pool
         self.environ = environ
-        self.context = contextvars.copy_context()
+        self._context = contextvars.copy_context()
         self.status = 500
         self.headers: list[tuple[bytes, bytes]] = []
         self.piece = b""
         self.complete = False
         self.when_begun: Callable[[], object] = lambda: None
         self._made: Iterable[bytes] = ()
+
+    async def do(self, step: Callable[[], None]) -> None:
+        """Run a step in a thread and wait for it."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._context.run, step)
 
     def begin(self) -> None:
         """Have the application answer, and take the first piece."""
@@ -195,12 +198,6 @@ def _spare(scope: Scope) -> Iterator[None]:
         yield
     finally:
         scope["state"]["spare"] = False
-
-
-async def _in(pool: ThreadPoolExecutor, step: Callable[[], None]) -> None:
-    """Run a step of an answer in a thread, in the answer's own context."""
-    answer: _Answer = step.__self__  # type: ignore[attr-defined]
-    await asyncio.get_running_loop().run_in_executor(pool, answer.context.run, step)
 
 
 async def _end_of(receive: Receive) -> None:
