@@ -1,9 +1,8 @@
 # syntax=docker/dockerfile:1
 # Three images of one product, by --target: web, worker-cpu, worker-gpu. Each installs its own lock
 # file, so that the web carries no network and a CPU worker no TensorFlow.
-ARG PYTHON=3.12
-
-FROM python:${PYTHON}-slim AS base
+# The tag is for people; Docker takes the image by its digest.
+FROM python:3.12.14-slim-trixie@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea AS base
 ENV PATH=/opt/hematovision/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \

@@ -18,7 +18,7 @@ import click
 from benchmarks import intake, limit, main_job, orchestration, others, pages, waiting
 from benchmarks.bare import BareLoop
 from benchmarks.table import Row, show, write
-from hematovision.client import collect
+from hematovision.collecting import collect
 from ml.bundle import Bundle, default_bundle_path
 from worker.main import available_cores
 

@@ -32,13 +32,15 @@ from pathlib import Path
 import click
 import httpx
 
+from benchmarks.entering import sign_in
 from benchmarks.table import Row, row_of
-from core import accounts
+from core import accounts, membership
+from core.audit import SYSTEM
 from core.db import Database
 from core.states import TokenKind
 from hematovision.archive import send
-from hematovision.client import Client, LocalFile, collect, connection, upload
-from web.accounts import add_user
+from hematovision.client import Client, connection, upload
+from hematovision.collecting import LocalFile, collect
 
 VISITOR = "visitor@laboratory.test"
 _QUIET_SECONDS = 3.0
@@ -96,13 +98,15 @@ def system(port: int, folder: Path) -> Iterator[Path]:
 def visitor(data: Path, port: int) -> httpx.Client:
     """Return the browser of somebody else, signed in."""
     database = Database(f"sqlite:///{data / 'hematovision.db'}")
-    add_user(database, VISITOR, "a password of the benchmark", accounts.RoleName.LABORATORY)
+    membership.add_person(
+        database, SYSTEM, VISITOR, accounts.RoleName.LABORATORY, "a password of the benchmark"
+    )
     with database.writing() as session:
         person = accounts.find_person(session, VISITOR)
         link = accounts.issue_token(session, person, TokenKind.SIGN_IN, "benchmark")
     database.dispose()
     browser = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-    browser.get(f"/sign-in/{link}")
+    sign_in(browser, f"/sign-in/{link}")
     return browser
 
 

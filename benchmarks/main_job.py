@@ -21,7 +21,7 @@ from benchmarks.rig import Rig, running
 from benchmarks.table import Row, row_of, show
 from core import jobs
 from core.models import Job, Prediction
-from hematovision.client import collect
+from hematovision.collecting import collect
 from ml.bundle import Bundle, default_bundle_path
 from worker.main import available_cores
 

@@ -26,6 +26,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, select
 
 from benchmarks.databases import KINDS, opened
+from benchmarks.entering import sign_in
 from benchmarks.population import fill
 from benchmarks.table import Row
 from benchmarks.visits import Visit, Visits
@@ -82,7 +83,7 @@ class People:
                 person = accounts.find_person(session, email)
                 link = accounts.issue_token(session, person, TokenKind.SIGN_IN, "benchmark")
             self._browsers[email] = self._app.test_client()
-            self._browsers[email].get(f"/sign-in/{link}")
+            sign_in(self._browsers[email], f"/sign-in/{link}")
         return self._browsers[email]
 
     def visit(self, visit: Visit) -> float:

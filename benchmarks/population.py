@@ -33,7 +33,7 @@ from core.accounts import RoleName
 from core.db import Database
 from core.explanations import Findings
 from core.intake import REASONS
-from core.jobs.differential import tally
+from core.jobs.tallies import Result, tally
 from core.models import Base, Explanation, Image, Job, Model, Prediction, Report, Shard
 from core.people import roles_users
 from core.states import ImageState, JobState, ModelState, ShardState
@@ -80,7 +80,7 @@ def _write_people(loader: Loader) -> None:
     people = Base.metadata.tables["user"]
     laboratory = [f"laboratory-{n}@example.org" for n in range(LABORATORY)]
     for id_, email in enumerate([*laboratory, CLINICIAN, ADMINISTRATOR], start=1):
-        row = {"id": id_, "email": email, "active": True, "fs_uniquifier": email}
+        row = {"id": id_, "email": email, "active": True}
         loader.add(people, row | {"password": None, "created_at": BEGAN})
         role = list(RoleName).index(RoleName(email.split("@")[0].split("-")[0])) + 1
         loader.add(roles_users, {"user_id": id_, "role_id": role})
@@ -186,8 +186,10 @@ class _History:
             else:
                 verdicts.append(draw(self._rng))
                 self._record(job, image, verdicts[-1])
-        shard["classified"], shard["failed"] = len(verdicts), len(piece) - len(verdicts)
-        shard |= tally((said.outcome, said.label) for said in verdicts)
+        judged, failed = ImageState.CLASSIFIED, len(piece) - len(verdicts)
+        digest = job["model_digest"]
+        results = [Result(judged, said.outcome, said.label, digest) for said in verdicts]
+        shard |= tally([*results, Result(ImageState.FAILED, count=failed)])
 
     def _record(self, job: Row, image: Row, said: Said) -> None:
         image["state"] = ImageState.CLASSIFIED

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +21,6 @@ import psutil
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
 
-import migrations
 from benchmarks.databases import server
 from core import accounts, intake, jobs
 from core.blobs import LocalBlobs
@@ -31,6 +31,7 @@ from core.settings import Settings
 from core.states import ENDED, TokenKind
 from hematovision import local
 from hematovision.client import Client
+from hematovision.installing import install
 from hematovision.supervisor import Supervisor
 
 PARTS = ("redis", "worker", "sweep", "web")
@@ -134,8 +135,10 @@ class Rig:
         found: dict[str, list[tuple[int, int]]] = {}
         for process in self.processes():
             with suppress(psutil.NoSuchProcess, FileNotFoundError):
-                sizes = process.memory_info().rss, _most_resident(process.pid)
-                found.setdefault(_kind(process), []).append(sizes)
+                # One that has ended and was not waited for yet holds nothing.
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    sizes = process.memory_info().rss, _most_resident(process.pid)
+                    found.setdefault(_kind(process), []).append(sizes)
         return found
 
     def processes(self) -> list[psutil.Process]:
@@ -156,6 +159,7 @@ def running(
     parts: Sequence[str] = PARTS,
     worker: Sequence[str] = (),
     port: int = 8765,
+    restarting: bool = False,
     **changes: object,
 ) -> Iterator[Rig]:
     """Run a system in a folder of its own until the body ends.
@@ -166,6 +170,7 @@ def running(
         parts: which of `PARTS` to run.
         worker: the command that takes the place of the worker, if any.
         port: of the web server.
+        restarting: start a program again that ends, as `up` does.
         changes: other settings.
     """
     folder = Path(tempfile.mkdtemp(prefix="hv-bench-"))
@@ -181,7 +186,7 @@ def running(
                 port=port,
                 **changes,
             )
-            with _programs(settings, socket, parts, worker):
+            with _programs(settings, socket, parts, worker, restarting):
                 yield _rig(settings, first)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -205,22 +210,31 @@ def _rig(settings: Settings, database_server: list[int]) -> Rig:
 
 @contextmanager
 def _programs(
-    settings: Settings, socket: Path, parts: Sequence[str], worker: Sequence[str]
+    settings: Settings,
+    socket: Path,
+    parts: Sequence[str],
+    worker: Sequence[str],
+    restarting: bool,
 ) -> Iterator[None]:
-    """Migrate and run the programs until the body ends; one that dies is not started again."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    migrations.upgrade(settings.database)
+    """Migrate and run the programs until the body ends."""
+    install(settings)
     logs = settings.data / "logs"
     logs.mkdir()
     wanted = [one for one in local.programs(settings, socket) if one.name in parts]
     if worker:
         wanted = [replace(one, argv=worker) if one.name == "worker" else one for one in wanted]
     supervisor = Supervisor(wanted, logs, lambda _: None)
+    watching = threading.Thread(target=supervisor.watch)
     try:
         supervisor.start()
+        if restarting:
+            watching.start()
         _wait_for_broker(socket)
         yield
     finally:
+        supervisor.request_stop()
+        if restarting:
+            watching.join()
         supervisor.stop()
 
 

@@ -9,6 +9,7 @@ from random import Random
 
 from benchmarks.loading import Row
 from core.intake import REASONS
+from core.jobs.tallies import tally
 from core.states import ImageState, JobState, Lane, MakingState, ShardState
 
 BEGAN = dt.datetime(2025, 1, 1, 8, tzinfo=dt.UTC)
@@ -108,16 +109,13 @@ def shard_row(id_: int, job: Row, size: int, state: ShardState) -> Row:
         "lane": job["lane"],
         "state": state,
         "size": size,
-        "classified": 0,
-        "failed": 0,
-        "accepted": {},
-        "uncertain": 0,
-        "unfamiliar": 0,
+        **tally(()),
         "attempt": int(state is not ShardState.WAITING),
         "fence": int(state is not ShardState.WAITING),
         "worker": None if state is ShardState.WAITING else "worker-1",
         "published_at": None,
         "lease_until": 4e9 if state is ShardState.LEASED else None,
+        "done_at": 1.0 if state is ShardState.DONE else None,
     }
 
 

@@ -26,7 +26,8 @@ from benchmarks.table import Row, show
 from core import jobs
 from core.models import Job, Prediction
 from core.states import ENDED
-from hematovision.client import Client, LocalFile, upload
+from hematovision.client import Client, upload
+from hematovision.collecting import LocalFile
 from worker.main import available_cores
 
 _ASK_SECONDS, _REST_SECONDS, _SMALL = 0.02, 2.0, 50

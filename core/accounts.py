@@ -11,9 +11,9 @@ from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from core.db import insert_if_new, utcnow
-from core.errors import NotAllowed, NotFound
+from core.errors import Conflict, NotAllowed, NotFound
 from core.models import Image, Job, Role, Token, User
-from core.states import TokenKind
+from core.states import API_TOKENS, TokenKind
 
 
 class RoleName(StrEnum):
@@ -45,8 +45,23 @@ def has_role(user: User, *roles: RoleName) -> bool:
 
 def visible_jobs(user: User) -> Select[Job]:
     """Return the query for the jobs this person may see; every page starts from it."""
-    query = select(Job)
+    query = select(Job).where(Job.deleted_at.is_(None))
     return query if has_role(user, *_SEES_ALL) else query.where(Job.owner_id == user.id)
+
+
+def deleted_jobs(user: User) -> Select[Job]:
+    """Return the query for the deleted jobs that this person may restore."""
+    query = select(Job).where(Job.deleted_at.is_not(None), Job.purge_at.is_not(None))
+    everything = has_role(user, RoleName.ADMINISTRATOR)
+    return query if everything else query.where(Job.owner_id == user.id)
+
+
+def find_deleted_job(session: Session, user: User, job_id: int) -> Job:
+    """Return a deleted job that this person may restore. Raises `NotFound`."""
+    job = session.scalars(deleted_jobs(user).where(Job.id == job_id)).first()
+    if job is None:
+        raise NotFound("There is no such deleted job, or it is not yours to restore.")
+    return job
 
 
 def find_job(session: Session, user: User, job_id: int) -> Job:
@@ -84,15 +99,21 @@ def find_job_to_handle(session: Session, user: User, job_id: int) -> Job:
 def issue_token(
     session: Session, user: User, kind: TokenKind, name: str, lifetime: dt.timedelta | None = None
 ) -> str:
-    """Make a token and return it: the only time it can be read, since its hash alone is kept."""
-    prefix = "hv_" if kind is TokenKind.API else ""
+    """Make a token and return it: the only time it can be read, since its hash alone is kept.
+
+    Raises:
+        Conflict: the person is deactivated; what is made now would open the door once they return.
+    """
+    if not user.active:
+        raise Conflict(f"{user.email} is deactivated. Let them in again first.")
+    prefix = "hv_" if kind in API_TOKENS else ""
     secret = prefix + secrets.token_urlsafe(32)
     session.add(
         Token(
             user_id=user.id,
             kind=kind,
             name=name[:120],
-            digest=_digest(secret),
+            digest=digest_of(secret),
             hint=secret[:8],
             expires_at=utcnow() + lifetime if lifetime else None,
         )
@@ -101,15 +122,24 @@ def issue_token(
     return secret
 
 
-def find_token(session: Session, secret: str, kind: TokenKind) -> Token | None:
+def find_token(session: Session, secret: str, *kinds: TokenKind) -> Token | None:
     """Return the token, its active person loaded, or None if it is unknown or has run out."""
     # One query, since every request of a program comes this way.
     with_person = joinedload(Token.user).joinedload(User.roles)
-    known = select(Token).where(Token.digest == _digest(secret), Token.kind == kind)
+    known = select(Token).where(Token.digest == digest_of(secret), Token.kind.in_(kinds))
     token = session.scalars(known.options(with_person)).unique().first()
     if token is None or (token.expires_at and token.expires_at < utcnow()):
         return None
     return token if token.user.active else None
+
+
+def use_up_token(session: Session, secret: str, kind: TokenKind) -> User | None:
+    """Return whom a token stands for, this once: it opens nothing afterwards. None as above."""
+    token = find_token(session, secret, kind)
+    if token is None:
+        return None
+    gone = session.scalar(delete(Token).where(Token.id == token.id).returning(Token.id))
+    return token.user if gone is not None else None
 
 
 def note_use(session: Session, token: Token) -> None:
@@ -127,8 +157,8 @@ def is_stale(token: Token) -> bool:
     return token.used_at is None or utcnow() - token.used_at > dt.timedelta(minutes=1)
 
 
-def _digest(secret: str) -> str:
-    """A plain SHA-256 is enough: the secret has 256 bits of chance, no dictionary holds it."""
+def digest_of(secret: str) -> str:
+    """Return what is kept of a secret of ours. SHA-256 is enough: chance made it, no person did."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -143,15 +173,15 @@ def first_administrator(session: Session, email: str) -> User:
     person = person_or_none(session, email)
     if person is None:
         role = session.scalars(select(Role).where(Role.name == RoleName.ADMINISTRATOR)).one()
-        person = User(email=email, fs_uniquifier=secrets.token_hex(32), roles=[role])
+        person = User(email=email, roles=[role])
         session.add(person)
         session.flush()
     return person
 
 
-def revoke_tokens(session: Session, user: User, name: str) -> None:
-    """Forget a person's tokens of this name; they open nothing from now on."""
-    session.execute(delete(Token).where(Token.user_id == user.id, Token.name == name))
+def revoke_tokens(session: Session, user: User, *kinds: TokenKind) -> None:
+    """Forget a person's tokens of these kinds; they open nothing from now on."""
+    session.execute(delete(Token).where(Token.user_id == user.id, Token.kind.in_(kinds)))
 
 
 def find_person(session: Session, email: str) -> User:

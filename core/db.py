@@ -3,35 +3,81 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, DateTime, Dialect, Double, Engine, create_engine, event
+from sqlalchemy import (
+    DateTime,
+    Dialect,
+    Double,
+    Engine,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-from core.errors import ConfigurationError
+from core import sqlite_files
+from core.errors import ConfigurationError, DatabaseTrouble
+from core.group import Group, Part
+from core.outages import SENTENCES
 
 BUSY_SECONDS = 30
+_LOOK_SECONDS = 1
+Result = TypeVar("Result")
+# Limits for a PostgreSQL that does not answer, all in seconds. The server ends a statement that
+# takes too long; a connection that fell silent is given up by its own side a little later.
+CONNECT_SECONDS, POOL_SECONDS = 5, 10
+STATEMENT_SECONDS, _LATER_SECONDS = 60.0, 5.0
+# A process that was frozen within a transaction keeps its locks no longer than this.
+_IDLE_SECONDS = 300
+_LIMITS = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 
 
 class Database:
     """One engine and its sessions. Opened once a process; `dispose` after a fork.
 
-    ``kept`` connections stay open; more are opened when they are needed, and closed again.
+    ``kept`` connections stay open; more are opened when they are needed, and closed again. A SQLite
+    file that is missing is an error, and made only with ``create``: an empty one in its place would
+    take what is written while the disk is not mounted. ``statement_seconds`` is the longest a
+    statement may take on PostgreSQL; None sets no limit.
     """
 
-    def __init__(self, url: str, kept: int = 5) -> None:
-        self.engine = _engine(url, kept)
+    def __init__(
+        self,
+        url: str,
+        kept: int = 5,
+        *,
+        create: bool = False,
+        statement_seconds: float | None = STATEMENT_SECONDS,
+    ) -> None:
+        self.engine = _engine(url, kept, create, statement_seconds)
+        self._writing = self.engine.execution_options(hematovision_writing=True)
         self._readers = sessionmaker(self.engine, expire_on_commit=False)
-        writing = self.engine.execution_options(hematovision_writing=True)
-        self._writers = sessionmaker(writing, expire_on_commit=False)
+        self._writers = sessionmaker(self._writing, expire_on_commit=False)
+        self._group: Group[Session] = Group(self._write_all)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -41,46 +87,130 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Yield a session that commits at the end, or rolls back if the body raises."""
+        """Yield a session that commits at the end, or rolls back if the body raises.
+
+        What is committed is on the disk.
+        """
         with self._writers.begin() as session:
             yield session
+
+    def together(self, work: Callable[[Session], Result]) -> Result:
+        """Do ``work`` in a writing session; return what it returned once that is on the disk.
+
+        SQLite lets one write at a time and waits for the disk at each commit: what several threads
+        want to write at a moment becomes one transaction, each in a savepoint of its own.
+        PostgreSQL commits side by side and flushes together by itself.
+        """
+        if self.engine.dialect.name == "sqlite":
+            return self._group.do(work)
+        with self.writing() as session:
+            return work(session)
+
+    def _write_all(self, parts: Sequence[Part[Session]]) -> None:
+        """Write what several want. An error of the database's own is everybody's.
+
+        SQLite may have ended the transaction with it: then the savepoints are gone, too. One alone
+        needs no savepoint.
+        """
+        if len(parts) == 1:
+            with self.writing() as session:
+                parts[0].do(session)
+            return
+        with self._writing.begin() as connection:
+            for part in parts:
+                try:
+                    with (
+                        Session(
+                            connection,
+                            expire_on_commit=False,
+                            join_transaction_mode="create_savepoint",
+                        ) as session,
+                        session.begin(),
+                    ):
+                        part.do(session)
+                except DBAPIError as error:
+                    if not isinstance(error, (IntegrityError, DataError)):
+                        raise
+                    part.error = error
+                except Exception as error:
+                    part.error = error
+
+    def check_writable(self) -> None:
+        """Return if the database could be written to; nothing is written.
+
+        Raises:
+            DatabaseTrouble: it is read-only.
+            DBAPIError: whatever else is wrong, in the driver's words; SQLite's is asked to wait
+                for a second only.
+        """
+        with self._writing.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                if connection.scalar(text("SHOW transaction_read_only")) == "on":
+                    raise DatabaseTrouble("read_only", SENTENCES["read_only"])
+                return
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"PRAGMA busy_timeout={_LOOK_SECONDS * 1000}")
+            try:
+                connection.begin().rollback()
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
     def dispose(self, *, inherited: bool = False) -> None:
         """Close the pool. ``inherited``: the sockets are the parent's; leave them open."""
         self.engine.dispose(close=not inherited)
 
 
-def _engine(url: str, kept: int) -> Engine:
+def _engine(url: str, kept: int, create: bool, statement_seconds: float | None) -> Engine:
     try:
         if url.startswith("sqlite"):
             engine = create_engine(
                 url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS}
             )
-            _prepare_sqlite(engine)
+            sqlite_files.prepare(engine)
+            if not create:
+                sqlite_files.require_file(engine)
         else:
-            engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=kept)
+            engine = create_engine(
+                url,
+                hide_parameters=True,
+                pool_pre_ping=True,
+                pool_size=kept,
+                pool_timeout=POOL_SECONDS,
+                connect_args=_LIMITS,
+            )
+            _limit(engine, statement_seconds)
     except (ArgumentError, ImportError) as error:
         raise ConfigurationError(f"The database URL can't be used: {error}") from error
     return engine
 
 
-def _prepare_sqlite(engine: Engine) -> None:
-    """Hand the transactions to us, in WAL mode.
+def _limit(engine: Engine, statement_seconds: float | None) -> None:
+    """Let no statement, and no wait for an answer, go on for ever."""
+    from core.postgresql import PatientConnection
 
-    The driver's own BEGIN is deferred: two writers that both read first then fail or lose updates
-    whatever the timeout. A writing session therefore begins with BEGIN IMMEDIATE.
+    options = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
+    if statement_seconds is not None:
+        options += f" -c statement_timeout={round(statement_seconds * 1000)}"
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Dialect, _record: object, args: Any, named: dict[str, Any]) -> Any:
+        given = f"{named.get('options', '')} {options}".strip()
+        opened = PatientConnection.connect(*args, **named | {"options": given})
+        if statement_seconds is not None:
+            opened.patience = statement_seconds + _LATER_SECONDS
+        return opened
+
+
+def close_to_others(url: str) -> None:
+    """Let nobody but its owner read a SQLite file, which may have been made without that care.
+
+    A group that may write keeps what it has: somebody meant it to.
     """
-
-    @event.listens_for(engine, "connect")
-    def connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("hematovision_writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    file = make_url(url).database if url.startswith("sqlite") else None
+    for path in (Path(f"{file}{end}") for end in ("", "-wal", "-shm") if file):
+        with suppress(FileNotFoundError, PermissionError):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            path.chmod(mode & (0o770 if mode & stat.S_IWGRP else 0o700))
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):

@@ -108,11 +108,13 @@ def order(session: Session, image: Image) -> Explanation:
     Commit, then ring for it if its state is waiting.
 
     Raises:
-        Conflict: the image has no verdict.
+        Conflict: the image has no verdict, or its picture was deleted.
     """
     judged = subject(session, image)
     if judged.state is not ImageState.CLASSIFIED or judged.model_digest is None:
         raise Conflict("There is nothing to explain until the image is classified.")
+    if judged.format is None:
+        raise Conflict("The picture of this image was deleted; the network can't look again.")
     # Two clicks at once make one explanation.
     row = {"image_id": judged.id, "model_digest": judged.model_digest}
     session.execute(insert_if_new(session, Explanation).values(**row))
@@ -124,9 +126,11 @@ def order(session: Session, image: Image) -> Explanation:
     return wanted
 
 
-def claim(session: Session, explanation_id: int, seconds: float) -> ExplanationClaim | None:
+def claim(
+    session: Session, explanation_id: int, worker: str, seconds: float
+) -> ExplanationClaim | None:
     """Take the explanation for ``seconds``, or return None if it is made or another's."""
-    taken = making.claim(session, Explanation, explanation_id, seconds)
+    taken = making.claim(session, Explanation, explanation_id, worker, seconds)
     if taken is None:
         return None
     wanted = session.get_one(Explanation, explanation_id)

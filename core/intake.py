@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
-
 from core.blobs import BlobStore, image_key
 from core.errors import Refused
+from core.headers import header_of
 
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WebP", "HEIC", "AVIF", "JPEG2000")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"),
+    *(".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+)
+FORMATS_IN_WORDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 SMALLEST_SIDE = 16
 LONGEST_NAME = 255
 _CHUNK = 256 * 1024
@@ -28,19 +31,21 @@ _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 REASONS = {
     "empty": "The file is empty.",
     "too_large": "The file is larger than {limit} MB. Send the crop, not the whole scan.",
-    "not_an_image": "This is not an image that can be read here: JPEG, PNG, BMP, TIFF or WebP.",
+    "not_an_image": f"This is not an image that can be read here: {FORMATS_IN_WORDS}.",
     "too_many_pixels": "The image has more than {limit} million pixels. Send single-cell crops.",
     "too_small": "The image is smaller than {limit} pixels on a side. Send it at full resolution.",
     "truncated": "The image can't be shown: its data is damaged. Export the file again.",
     "animated": "The file holds several pictures. Send each picture as a file of its own.",
     "changed": "The bytes that arrived are not those that were announced. Send the file again.",
+    "let_go": "Equal bytes were deleted while the file arrived. Send the file again.",
     "not_received": "The file never arrived. Send it in a new job.",
     "outside": "Its name leads out of the archive. Pack the folder itself.",
     "special": "This is a link or a special file. Put the file itself into the archive.",
     "encrypted": "The file is locked by a password. Pack the archive without one.",
     "packed": "The file is packed in a way that is not read here. Pack an ordinary .zip.",
     "corrupt": "The archive is damaged at this file. Pack it again and send it to the same job.",
-    "nested": "This is an archive within the archive. Send it by itself.",
+    "bomb": "The file unpacks to more than {limit} times its size. Send it by itself.",
+    "nested": "This is an archive. Send it by itself.",
 }
 
 
@@ -117,37 +122,16 @@ def _chunks(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
 
 
 def _examine(file: BinaryIO, sha256: str, size: int, limits: Limits) -> Accepted:
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            width, height = image.size
-            # Phones store a JPEG with a preview behind it, which Pillow calls MPO.
-            # Counting the pictures of a TIFF would walk all of them, for minutes if it is made so.
-            several = image.format != "MPO" and getattr(image, "is_animated", False)
-            kind = "JPEG" if image.format == "MPO" else str(image.format)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise refusal("too_many_pixels", limits.max_pixels / 10**6) from error
-    except UnidentifiedImageError as error:
-        raise refusal("not_an_image") from error
-    except Exception as error:
-        # Pillow's header parsers raise whatever a malformed header makes them raise.
-        raise refusal("not_an_image") from error
-    if width * height > limits.max_pixels:
+    header = header_of(file)
+    if header is None:
+        raise refusal("not_an_image")
+    if header.width * header.height > limits.max_pixels:
         raise refusal("too_many_pixels", limits.max_pixels / 10**6)
-    if min(width, height) < SMALLEST_SIDE:
+    if min(header.width, header.height) < SMALLEST_SIDE:
         raise refusal("too_small", SMALLEST_SIDE)
-    if several:
+    if header.several:
         raise refusal("animated")
-    return Accepted(sha256, size, kind, width, height)
-
-
-def is_image_name(name: str) -> bool:
-    """Say whether a file of a folder or an archive is meant to be sent, by its path in there.
-
-    Hidden files are the desktop's own, also those that are named like images.
-    """
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in {"", "."}]
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return name.lower().endswith(SUFFIXES) and not hidden
+    return Accepted(sha256, size, header.format, header.width, header.height)
 
 
 def one_line(text: str) -> str:
@@ -162,11 +146,22 @@ def one_line(text: str) -> str:
 def clean_name(name: str) -> str:
     """Return a file's name fit for showing and for exports: relative, one line, not too long.
 
-    Path steps upwards are dropped. A name that is too long loses its middle.
+    Path steps upwards are dropped. A name that is too long has its middle replaced by a digest of
+    the whole, so that two of them stay two. Letters and their accents are joined.
     """
     parts = [part.strip() for part in one_line(name).replace("\\", "/").split("/")]
     cleaned = "/".join(p for p in parts if p not in {"", ".", ".."}) or "unnamed"
+    cleaned = unicodedata.normalize("NFC", cleaned)
     if len(cleaned) > LONGEST_NAME:
-        half = (LONGEST_NAME - 1) // 2
-        cleaned = cleaned[:half] + "…" + cleaned[-half:]
+        digest = hashlib.blake2s(cleaned.encode(), digest_size=4).hexdigest()
+        ends = LONGEST_NAME - len(digest) - 2
+        cleaned = f"{cleaned[: ends // 2]}…{digest}…{cleaned[-(ends - ends // 2) :]}"
     return cleaned
+
+
+def name_apart(name: str, mark: str) -> str:
+    """Return a cleaned name with a mark before its suffix, to tell its file from a namesake."""
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or "/" in suffix:
+        stem, dot, suffix = name, "", ""
+    return clean_name(f"{stem} ({mark}){dot}{suffix}")

@@ -1,26 +1,28 @@
-"""What is made when somebody asks for it, a report or an explanation: from the wish to its bytes.
+"""What is made when somebody asks for it, such as a report: from the wish to its bytes.
 
 It has the same lease and fence as a shard. What can be wished for, and what comes of it, is said in
-`core.reports` and `core.explanations`.
+`core.reports`, `core.explanations` and `core.derivatives`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.db import clock, utcnow
 from core.errors import LeaseLost
-from core.models import Explanation, Made, Report
-from core.queue import EXPLAIN, REPORT, TaskQueue
+from core.models import Derivative, Explanation, Made, Report
+from core.queue import DERIVE, EXPLAIN, REPORT, TaskQueue
 from core.states import Lane, MakingState
 
-# Of each kind the task that makes it, and its lane: somebody sits and waits for an explanation.
+# The task that makes each kind, and its lane: nobody watches the page while a report is made.
 BELLS: dict[type[Made], tuple[str, Lane]] = {
     Report: (REPORT, Lane.REPORTS),
     Explanation: (EXPLAIN, Lane.INTERACTIVE),
+    Derivative: (DERIVE, Lane.INTERACTIVE),
 }
 
 
@@ -42,7 +44,9 @@ def ring(queue: TaskQueue, kind: type[Made], id_: int) -> None:
     queue.ring(task, id_, lane)
 
 
-def claim(session: Session, kind: type[Made], id_: int, seconds: float) -> Claim | None:
+def claim(
+    session: Session, kind: type[Made], id_: int, worker: str, seconds: float
+) -> Claim | None:
     """Take it for ``seconds``, or return None if it is made or another's."""
     fence = session.scalar(
         update(kind)
@@ -55,6 +59,7 @@ def claim(session: Session, kind: type[Made], id_: int, seconds: float) -> Claim
         )
         .values(
             state=MakingState.MAKING,
+            worker=worker,
             attempt=kind.attempt + 1,
             fence=kind.fence + 1,
             lease_until=clock() + seconds,
@@ -83,6 +88,7 @@ def finish(session: Session, claim: Claim, blob_key: str, **found: object) -> No
         blob_key=blob_key,
         finished_at=utcnow(),
         lease_until=None,
+        message=None,
         **found,
     )
     if not done:
@@ -92,6 +98,20 @@ def finish(session: Session, claim: Claim, blob_key: str, **found: object) -> No
 def fail(session: Session, claim: Claim, message: str) -> None:
     """Note that it can't be made, and why."""
     _update(session, claim, state=MakingState.FAILED, message=message[:400], lease_until=None)
+
+
+def put_off(session: Session, claim: Claim, message: str, seconds: float) -> None:
+    """Let it be made after a pause: an outage is not its fault, so the attempt is not counted.
+
+    ``message`` says to who waits for it what is out of order.
+    """
+    _update(
+        session,
+        claim,
+        attempt=claim.kind.attempt - 1,
+        message=message[:400],
+        lease_until=clock() + seconds,
+    )
 
 
 def _update(session: Session, claim: Claim, **values: object) -> bool:
@@ -108,14 +128,30 @@ def _update(session: Session, claim: Claim, **values: object) -> bool:
 
 def take_back(session: Session, kind: type[Made], max_attempts: int) -> int:
     """Let wait again whatever of a kind lost its worker, or fail it for good; return how many."""
+    return _take_back(session, kind, kind.lease_until < clock(), max_attempts)
+
+
+def release(session: Session, kind: type[Made], worker: str, max_attempts: int) -> int:
+    """The same at once for what a worker held that is known to be dead."""
+    return _take_back(session, kind, kind.worker == worker, max_attempts)
+
+
+def _take_back(
+    session: Session, kind: type[Made], lost: ColumnElement[bool], max_attempts: int
+) -> int:
     gone = session.scalars(
-        select(kind)
-        .where(kind.state == MakingState.MAKING, kind.lease_until < clock())
-        .with_for_update(skip_locked=True)
+        select(kind).where(kind.state == MakingState.MAKING, lost).with_for_update(skip_locked=True)
     ).all()
     for one in gone:
         spent = one.attempt >= max_attempts
         one.state = MakingState.FAILED if spent else MakingState.WAITING
-        one.message = "Making this stopped the worker each time." if spent else None
+        if spent:
+            one.message = "Making this stopped the worker each time."
         one.fence, one.lease_until, one.published_at = one.fence + 1, None, None
     return len(gone)
+
+
+def holders(session: Session, kind: type[Made]) -> Sequence[str | None]:
+    """Return the names of the workers that make something of a kind."""
+    at_work = select(kind.worker).where(kind.state == MakingState.MAKING)
+    return session.scalars(at_work.distinct()).all()

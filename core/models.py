@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    TextClause,
     UniqueConstraint,
     text,
 )
@@ -20,22 +21,31 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.db import utcnow
 from core.intentions import Intention
-from core.people import Role, Token, User
+from core.people import Guesses, RecoveryCode, Role, SignIn, Token, User
 from core.states import ImageState, JobState, Lane, MakingState, ModelState, ShardState
 from core.tables import Base, enum_of
+from core.trail import AuditEntry, AuditHead
 
 __all__ = [
+    "AuditEntry",
+    "AuditHead",
     "Base",
+    "Derivative",
     "Explanation",
+    "Guesses",
     "Image",
     "Intention",
     "Job",
+    "LooseBlob",
     "Made",
     "Model",
     "Prediction",
+    "RecoveryCode",
     "Report",
     "Role",
     "Shard",
+    "SignIn",
+    "Store",
     "Token",
     "User",
     "Worker",
@@ -48,7 +58,7 @@ class Model(Base):
     ``scores`` are as the bundle says them, ``facts`` what else pages show of it: see
     `core.registry.Facts`. ``added_at`` is when its bundle came into the store, and None for one of
     which only the results are known. ``activated_at`` is None for one that never was active, or
-    that was rolled back from.
+    that was rolled back from. ``signed_by`` is the public key of who vouches for it, "" for nobody.
     """
 
     __tablename__ = "model"
@@ -63,6 +73,7 @@ class Model(Base):
     first_used_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
     added_at: Mapped[dt.datetime | None]
     activated_at: Mapped[dt.datetime | None]
+    signed_by: Mapped[str] = mapped_column(String(64), default="", server_default="")
 
     __table_args__ = (
         Index(
@@ -75,12 +86,37 @@ class Model(Base):
     )
 
 
+def _of_those_with(known: str, *columns: str) -> Index:
+    """Return an index over the rows in which a column is not NULL.
+
+    An image is written three times, and every index costs a write each time. A query takes this one
+    only if it says that the column is not NULL, or compares it.
+    """
+    return _partial(text(f"{known} IS NOT NULL"), *columns)
+
+
+def _of_those_without(unknown: str, *columns: str) -> Index:
+    """Return an index over the rows in which a column is NULL, for queries that say so."""
+    return _partial(text(f"{unknown} IS NULL"), *columns)
+
+
+def _partial(rows: TextClause, *columns: str) -> Index:
+    return Index(None, *columns, sqlite_where=rows, postgresql_where=rows)
+
+
 class Job(Base):
     """What a person submitted at once. Its intake counts are fixed when it is submitted.
 
-    ``settled_before`` is how many images had their verdict before the present run began.
-    ``model_digest`` is the model that judges it, pinned when it is submitted; None where no model
-    was known then, until a worker takes its first shard.
+    ``settled_before`` is how many accepted images are no part of the present run, of which
+    ``started_at`` and ``finished_at`` tell. ``model_digest`` is the model that judges in this run,
+    pinned when it is submitted; None where no model was known then, until a worker takes its first
+    shard. Verdicts of an earlier run, perhaps under another model, stand until this one replaces
+    them.
+
+    ``bytes`` is what its owner keeps on its account: see `core.quotas`. The rest is the business of
+    `core.jobs.deletion`: a job that was deleted stays until ``purge_at``, then its files go, and
+    the bare row is left, without name and reference (``purged_at``). Its pictures alone stay until
+    ``pictures_until`` if that is set, and were deleted at ``pictures_gone_at``.
     """
 
     __tablename__ = "job"
@@ -100,6 +136,13 @@ class Job(Base):
     started_at: Mapped[dt.datetime | None]
     finished_at: Mapped[dt.datetime | None]
     model_digest: Mapped[str | None] = mapped_column(ForeignKey("model.digest"))
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    deleted_at: Mapped[dt.datetime | None]
+    purge_at: Mapped[dt.datetime | None]
+    purged_at: Mapped[dt.datetime | None]
+    restored_at: Mapped[dt.datetime | None]
+    pictures_until: Mapped[dt.datetime | None]
+    pictures_gone_at: Mapped[dt.datetime | None]
     owner: Mapped[User] = relationship()
     model: Mapped[Model | None] = relationship()
 
@@ -107,17 +150,25 @@ class Job(Base):
         Index(None, "created_at", "id"),
         Index(None, "owner_id", "created_at", "id"),
         Index(None, "state", "created_at", "id"),
+        Index(None, "owner_id", "bytes"),
+        _of_those_with("purge_at", "purge_at"),
+        _of_those_with("pictures_until", "pictures_until"),
+        _of_those_without("deleted_at", "finished_at", "restored_at"),
+        _of_those_without("pictures_gone_at", "finished_at", "pictures_until"),
     )
 
 
 class Shard(Base):
     """Up to some hundred of a job's images, done by one worker in one transaction.
 
-    It counts its own results: ``accepted`` by class, which with ``uncertain`` and ``unfamiliar``
-    sum up to ``classified``. Pages add shards up instead of counting images.
+    It counts the results of its images that stand, those of an earlier run until its own are
+    recorded: ``accepted`` by class, which with ``uncertain`` and ``unfamiliar`` sum up to
+    ``classified``, and so does ``judged_by``, by the model's digest. ``kept`` are those of them
+    that this run could not judge, so that their earlier verdict stands. Pages add shards up instead
+    of counting images. ``passed`` is how many workers gave it back because they lack its model.
 
     ``fence`` rises with every lease: a worker that lost its lease can record nothing.
-    ``lease_until`` and ``published_at`` are seconds by the database's clock.
+    ``lease_until``, ``published_at`` and ``done_at`` are seconds by the database's clock.
     """
 
     __tablename__ = "shard"
@@ -132,11 +183,15 @@ class Shard(Base):
     accepted: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
     uncertain: Mapped[int] = mapped_column(default=0, server_default="0")
     unfamiliar: Mapped[int] = mapped_column(default=0, server_default="0")
+    judged_by: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
+    kept: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt: Mapped[int] = mapped_column(default=0)
+    passed: Mapped[int] = mapped_column(default=0, server_default="0")
     fence: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(120))
     published_at: Mapped[float | None] = mapped_column(Double)
     lease_until: Mapped[float | None] = mapped_column(Double)
+    done_at: Mapped[float | None] = mapped_column(Double)
 
     # A worker holds on to the id of a shard that may be deleted under it: no other shard may ever
     # go by that id. PostgreSQL promises that, SQLite only if asked.
@@ -147,23 +202,15 @@ class Shard(Base):
     )
 
 
-def _of_those_with(known: str, *columns: str) -> Index:
-    """Return an index over the rows in which a column is not NULL.
-
-    An image is written three times, and every index costs a write each time. A query takes this one
-    only if it says that the column is not NULL, or compares it.
-    """
-    there = text(f"{known} IS NOT NULL")
-    return Index(None, *columns, sqlite_where=there, postgresql_where=there)
-
-
 class Image(Base):
     """One submitted file, and what is now known of it.
 
     ``name`` is the file's name as given, which may hold patient data: shown to those who may see
-    the job, never logged. ``label``, ``confidence``, ``outcome`` and ``model_digest`` repeat the
-    prediction that counts, so that the gallery reads one table by one index; ``reason`` is why it
-    was not accepted, or why there is none.
+    the job, never logged. ``format`` is known while the store keeps the file's bytes for this row:
+    not before they are accepted, nor after they are deleted. ``label``, ``confidence``, ``outcome``
+    and ``model_digest`` repeat the prediction that counts, so that the gallery reads one table by
+    one index; ``reason`` is why it was not accepted, or why there is none. A classified image has a
+    ``message`` if a later run could not judge it anew: why.
     """
 
     __tablename__ = "image"
@@ -196,7 +243,25 @@ class Image(Base):
         _of_those_with("confidence", "job_id", "state", "confidence", "id"),
         Index(None, "shard_id"),
         _of_those_with("duplicate_of_id", "duplicate_of_id"),
+        # Images are deleted with their job, and no other may ever go by the number of one.
+        {"sqlite_autoincrement": True},
     )
+
+
+class Skipped(Base):
+    """A file that was among a job's images and is no part of it: its name, and why.
+
+    ``reason`` is one of `core.folders.SKIPS`.
+    """
+
+    __tablename__ = "skipped"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(1024))
+    reason: Mapped[str] = mapped_column(String(40))
+
+    __table_args__ = (UniqueConstraint("job_id", "name"),)
 
 
 class Prediction(Base):
@@ -234,9 +299,12 @@ class Made(Base):
     __abstract__ = True
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    state: Mapped[MakingState] = mapped_column(enum_of(MakingState), default=MakingState.WAITING)
+    state: Mapped[MakingState] = mapped_column(
+        enum_of(MakingState), default=MakingState.WAITING, index=True
+    )
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(String(120))
     lease_until: Mapped[float | None] = mapped_column(Double)
     published_at: Mapped[float | None] = mapped_column(Double)
     blob_key: Mapped[str | None] = mapped_column(String(200))
@@ -253,6 +321,9 @@ class Report(Made):
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), index=True)
     paper: Mapped[str] = mapped_column(String(8))
 
+    # Its number is part of its blob's key, which must never be another's.
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
 
 class Explanation(Made):
     """Why one model judged an image as it did: once for ever. ``blob_key`` is where its pictures
@@ -264,7 +335,27 @@ class Explanation(Made):
     model_digest: Mapped[str] = mapped_column(ForeignKey("model.digest"))
     findings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
-    __table_args__ = (UniqueConstraint("image_id", "model_digest"),)
+    __table_args__ = (
+        UniqueConstraint("image_id", "model_digest"),
+        # Its number is part of its blobs' keys, which must never be another's.
+        {"sqlite_autoincrement": True},
+    )
+
+
+class LooseBlob(Base):
+    """A key of the blob store that some row has let go of; the sweep deletes what no row needs."""
+
+    __tablename__ = "loose_blob"
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+
+
+class Derivative(Made):
+    """The wish for an image's copies, which were missing: see `core.derivatives`."""
+
+    __tablename__ = "derivative"
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), unique=True)
 
 
 class Worker(Base):
@@ -284,3 +375,12 @@ class Worker(Base):
     images_per_second: Mapped[float | None] = mapped_column(Double)
     started_at: Mapped[dt.datetime] = mapped_column(default=utcnow)
     seen_at: Mapped[float] = mapped_column(Double)
+
+
+class Store(Base):
+    """The image store that belongs to this database, by what its mark says: one row at most."""
+
+    __tablename__ = "store"
+
+    mark: Mapped[str] = mapped_column(String(64), primary_key=True)
+    adopted_at: Mapped[dt.datetime] = mapped_column(default=utcnow)

@@ -6,11 +6,13 @@ who does the work, and the sweep rings again.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from core.errors import QueueUnavailable
 from core.states import Lane
@@ -18,7 +20,13 @@ from core.states import Lane
 CLASSIFY = "hematovision.classify_shard"
 REPORT = "hematovision.make_report"
 EXPLAIN = "hematovision.explain_image"
+DERIVE = "hematovision.derive_image"
 _AWAY = "The queue does not answer; the work is kept."
+# Workers find what waits in SQL within a second: for a broker nobody should wait much longer.
+_PUBLISH_SECONDS = 1
+# A bell that did not ring is left alone for so long: else everybody waits for it, one by one.
+_REST_SECONDS = 5.0
+_CHECK_KEY = "hematovision:check"
 
 
 class TaskQueue(Protocol):
@@ -29,7 +37,7 @@ class TaskQueue(Protocol):
         ...
 
     def check(self) -> None:
-        """Return if the broker answers. Raises `QueueUnavailable`."""
+        """Return if the broker takes messages. Raises `QueueUnavailable`."""
         ...
 
 
@@ -38,21 +46,38 @@ class CeleryQueue:
 
     def __init__(self, redis_url: str) -> None:
         self._celery = broker(redis_url)
+        self._celery.conf.broker_transport_options |= _IMPATIENT
+        self._rests_until = 0.0
 
     def ring(self, task: str, id_: int, lane: Lane) -> None:
-        """Publish the message. Raises `QueueUnavailable` within some seconds."""
+        """Publish the message.
+
+        Raises:
+            QueueUnavailable: within some seconds where the broker is frozen, away or full; at once
+                where that was seen some seconds ago.
+        """
+        if time.monotonic() < self._rests_until:
+            raise QueueUnavailable(_AWAY)
         try:
             self._celery.send_task(task, args=[id_], queue=lane.value, retry=False)
         except OperationalError as error:
+            self._rests_until = time.monotonic() + _REST_SECONDS
             raise QueueUnavailable(_AWAY) from error
 
     def check(self) -> None:
-        """Open a connection to the broker. Raises `QueueUnavailable` within some seconds."""
+        """Write a word to the broker: a full one answers, and takes nothing.
+
+        Raises `QueueUnavailable` within some seconds.
+        """
         try:
             with self._celery.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=3)
-        except (OperationalError, OSError) as error:
+                # Kombu's broker in memory has no client, and is never full.
+                client = getattr(connection.default_channel, "client", None)
+                if client:
+                    client.set(_CHECK_KEY, 1, ex=60)
+        except (OperationalError, RedisError, OSError) as error:
             raise QueueUnavailable(_AWAY) from error
+        self._rests_until = 0.0
 
 
 @dataclass
@@ -87,9 +112,20 @@ def broker(redis_url: str) -> Celery:
     return app
 
 
+# For those who ring: no second try, and no wait for a broker that comes back some time.
+_IMPATIENT = {
+    "socket_timeout": _PUBLISH_SECONDS,
+    "socket_connect_timeout": _PUBLISH_SECONDS,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_max": 0,
+    "connect_retries_timeout": _PUBLISH_SECONDS,
+}
+
+
 def _transport_options() -> dict[str, Any]:
     return {
-        # Without socket timeouts a publisher hangs for minutes on a frozen broker.
+        # Without socket timeouts everybody hangs for minutes on a frozen broker.
         "socket_timeout": 8,
         "socket_connect_timeout": 3,
         "socket_keepalive": True,

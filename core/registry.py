@@ -31,7 +31,8 @@ class Facts:
 
     ``scores`` are by the name of the images they were measured on. ``shown`` is what else people
     see: shape, recipe, sources, few_shot (classes with few training images), trust (the numbers it
-    judges its own predictions by), intended_use.
+    judges its own predictions by), intended_use. ``signed_by`` is the public key of who vouches for
+    it, 64 hexadecimal digits, "" for nobody.
     """
 
     digest: str
@@ -40,6 +41,7 @@ class Facts:
     classes: tuple[str, ...]
     scores: dict[str, Any]
     shown: dict[str, Any]
+    signed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ def add(session: Session, facts: Facts) -> Model:
         session.add(model)
     if model.added_at is None:
         model.scores, model.facts, model.added_at = facts.scores, facts.shown, utcnow()
+    model.signed_by = facts.signed_by or model.signed_by
     session.flush()
     return model
 

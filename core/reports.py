@@ -50,9 +50,9 @@ def order(session: Session, job: Job, paper: str) -> Report:
     return current
 
 
-def claim(session: Session, report_id: int, seconds: float) -> ReportClaim | None:
+def claim(session: Session, report_id: int, worker: str, seconds: float) -> ReportClaim | None:
     """Take the report for ``seconds``, or return None if it is made or another's."""
-    taken = making.claim(session, Report, report_id, seconds)
+    taken = making.claim(session, Report, report_id, worker, seconds)
     if taken is None:
         return None
     report = session.get_one(Report, report_id)

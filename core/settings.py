@@ -30,6 +30,14 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
+class TotpRule(StrEnum):
+    """Who must have a second factor to sign in with a password; everybody else may."""
+
+    NONE = "none"
+    ADMINISTRATORS = "administrators"
+    ALL = "all"
+
+
 class Settings(BaseSettings):
     """All that can be set. Frozen: a process reads it once, where it is wired."""
 
@@ -53,6 +61,11 @@ class Settings(BaseSettings):
     models_cache: str = Field(
         "", description="Folder where workers unpack models; empty: beside the image store."
     )
+    trusted_model_keys: str = Field(
+        "",
+        description="Public keys by one of which bundles must be signed, with commas between them; "
+        "empty: unsigned ones may be added too.",
+    )
     laboratory: str = Field("Laboratory", description="Name at the head of pages and reports.")
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
@@ -69,7 +82,22 @@ class Settings(BaseSettings):
     web_connections_each: int = Field(
         500, ge=8, description="Most of them from one address; not counted behind a proxy."
     )
+    allowed_hosts: str = Field(
+        "",
+        description="Names under which people open the pages, with commas between them; addresses "
+        "in digits, localhost and the machine's own name need not be listed.",
+    )
     secure_cookies: bool = Field(False, description="Send cookies over HTTPS only; on behind TLS.")
+    session_hours: float = Field(
+        12, gt=0, description="A person signs in anew after so many hours."
+    )
+    session_idle_minutes: float = Field(
+        60, gt=0, description="A person who did nothing for so many minutes signs in anew."
+    )
+    require_totp: TotpRule = Field(
+        TotpRule.NONE,
+        description="Who must have a second factor: none, administrators or all.",
+    )
     trusted_proxies: int = Field(0, ge=0, description="Reverse proxies in front of the web server.")
     workers: int = Field(0, ge=0, description="Worker processes on this machine; 0: one a core.")
     threads: int = Field(0, ge=0, description="Cores of one worker process; 0: shared out evenly.")
@@ -97,6 +125,36 @@ class Settings(BaseSettings):
     max_archive_bytes: int = Field(
         16 * 1024**3, ge=1024, description="Largest archive, as sent and unpacked, in bytes."
     )
+    quota_person_bytes: int = Field(
+        100 * 1024**3, ge=0, description="Bytes of images one person may keep; 0: no limit."
+    )
+    quota_person_jobs: int = Field(
+        1000, ge=0, description="Jobs one person may have open at a time; 0: no limit."
+    )
+    quota_person_requests: int = Field(
+        60_000, ge=0, description="Requests of one person per minute; 0: no limit."
+    )
+    quota_laboratory_bytes: int = Field(
+        0, ge=0, description="Bytes of images all people together may keep; 0: no limit."
+    )
+    quota_laboratory_jobs: int = Field(
+        10_000, ge=0, description="Jobs all people together may have open; 0: no limit."
+    )
+    quota_laboratory_requests: int = Field(
+        0, ge=0, description="Requests of all people together per minute; 0: no limit."
+    )
+    delete_grace_days: int = Field(
+        7, ge=0, le=3650, description="Days in which a deletion can be undone; 0: it is at once."
+    )
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="Days after its end when a job is deleted; 0: never."
+    )
+    picture_retention_days: int = Field(
+        0, ge=0, le=36_500, description="Days after which a job's pictures are deleted; 0: never."
+    )
+    reserve_bytes: int = Field(
+        1024**3, ge=0, description="Free space below which only work goes on, in bytes; 0: none."
+    )
     log_level: LogLevel = Field(LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
 
     @classmethod
@@ -119,6 +177,12 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL, SQLite in the data folder unless one is set."""
         return self.database_url or f"sqlite:///{self.data / 'hematovision.db'}"
+
+    @property
+    def database_folder(self) -> Path | None:
+        """The folder of a SQLite database, None for a server's."""
+        kind, _, file = self.database.partition(":///")
+        return Path(file).parent if kind == "sqlite" and file else None
 
     @property
     def blobs(self) -> Path:

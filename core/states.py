@@ -39,7 +39,7 @@ class ImageState(StrEnum):
         │           └───────▶ duplicate    the same bytes as an earlier file of this job
         └─────────▶ refused                not accepted, or never arrived
     refused ──▶ received                   sent again while the job still receives
-    failed, classified ──▶ received        by a retry
+    failed, classified                     stay what they are in a new run until it has judged them
     """
 
     EXPECTED = "expected"
@@ -110,7 +110,19 @@ class ModelState(StrEnum):
 
 
 class TokenKind(StrEnum):
-    """What a token opens: the API, or a browser session."""
+    """What a token is for.
+
+    api       opens the API, for a program
+    machine   opens the API, for the command line of the machine that runs `up`
+    sign_in   opens a browser session, once
+    code      a password was right; with the code of the second factor it opens a session, once
+    """
 
     API = "api"
+    MACHINE = "machine"
     SIGN_IN = "sign_in"
+    CODE = "code"
+
+
+# Who holds one of these is let in to the API.
+API_TOKENS = frozenset({TokenKind.API, TokenKind.MACHINE})

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from core.archives import SUFFIXES, is_archive_name
 from core.errors import ConfigurationError
+from core.folders import ARCHIVES, is_archive_name
 from hematovision.client import Client
 
 _POLL_SECONDS = 0.5
@@ -25,7 +25,7 @@ def chosen(paths: list[Path]) -> Path | None:
         return None
     if len(paths) > 1:
         raise ConfigurationError("Send one archive at a time, and nothing beside it.")
-    if not archives[0].name.lower().endswith(SUFFIXES):
+    if not archives[0].name.lower().endswith(ARCHIVES):
         raise ConfigurationError(
             f"{archives[0].name} can't be read here. Pack the images as .zip, .tar or .tar.gz, "
             "or send their folder."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -18,6 +20,9 @@ COMMANDS = {
     "report": ("work", "Download a job's PDF, CSV or JSON."),
     "cancel": ("work", "Stop a job."),
     "retry": ("work", "Run a job's failed images, or all of them, once more."),
+    "delete": ("deletion", "Delete jobs, or their pictures alone."),
+    "restore": ("deletion", "Restore deleted jobs, or keep pictures that were to be deleted."),
+    "usage": ("deletion", "Show how much is kept, and how much may be."),
     "predict": ("learn", "Classify files here and now, without a server."),
     "data": ("data", "Report on labelled images, and find copies of one photograph."),
     "train": ("learn", "Train a model bundle by a recipe."),
@@ -26,11 +31,12 @@ COMMANDS = {
     "adapt": ("adapt", "Adapt a model bundle to a laboratory by its own crops."),
     "model": ("models", "List, add, activate and roll back models."),
     "plan": ("planning", "Say how many workers a batch needs by a certain time."),
-    "user": ("people", "Add and list people, and make their API tokens."),
+    "user": ("people", "Add, change and list people, and make their links and tokens."),
+    "audit": ("audit", "Check the audit trail, and list what was done."),
     "web": ("service", "Run the web server alone."),
     "worker": ("service", "Run classifying workers alone."),
     "sweep": ("service", "Run the sweep alone."),
-    "db": ("service", "Bring the database's tables up to date."),
+    "db": ("service", "Bring the tables up to date, and clean the image store."),
     "settings": ("service", "List every setting with its value."),
 }
 
@@ -61,6 +67,23 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except HematoVisionError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(_sentence(error)) from error
+        except Exception as error:
+            # SQLAlchemy is loaded by the commands that use a database, and by those alone.
+            if "sqlalchemy" not in sys.modules:
+                raise
+            from core.outages import trouble_of
+
+            if trouble := trouble_of(error):
+                raise click.ClickException(str(trouble)) from error
+            raise
+
+
+def _sentence(error: OSError) -> str:
+    """Say what the system says, and of which file."""
+    name = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{name}. What was written before is kept."
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,3 +93,6 @@ def main() -> None:
 
     Decision support. Not for diagnostic use without review by a qualified person.
     """
+    # File names and results may hold patient data: whatever is made here, by the programs that are
+    # started from here too, is its owner's alone.
+    os.umask(0o077)

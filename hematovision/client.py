@@ -5,27 +5,34 @@ Every call is repeated while the server is away, so a restart in the middle cost
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import httpx
 
+from core import durable
 from core.errors import ConfigurationError, HematoVisionError
-from core.intake import is_image_name
+from core.folders import Skip
+from hematovision.collecting import LocalFile
 
 MANIFEST_PAGE = 500
 _PARALLEL = 4
 _PATIENCE_SECONDS = 120.0
+# What is to be sent waits longer where the server says what is out of order: people mend a disk.
+_OUT_OF_ORDER_SECONDS = 3600.0
+_TELL_AGAIN_SECONDS = 60.0
 _TAKING_IN_SECONDS = 3600.0
+_AWAY = {429, 502, 503, 504, 507}
+_LONGEST_PAUSE = 5.0
+# As long as a server may ask for, whatever it says.
+_LONGEST_ASKED_PAUSE = 60.0
 _CHUNK = 256 * 1024
 _ENDED = {"finished", "failed", "cancelled"}
 # What became of a file that is not part of the job: the server refused it, or it can't be read.
@@ -34,20 +41,6 @@ LEFT_OUT = {"refused", "missing"}
 
 class ServerError(HematoVisionError):
     """The server refused, or could not be reached for too long; the message says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A file to send: where it is, and the name it is sent under."""
-
-    path: Path
-    name: str
-
-    def entry(self) -> dict[str, Any]:
-        """Return its line of the manifest."""
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"name": self.name, "size": self.path.stat().st_size, "sha256": digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +74,12 @@ def connection(data: Path, server: str | None, token: str | None) -> Client:
 
 
 class Client:
-    """Speaks to one server as one person."""
+    """Speaks to one server as one person; ``waiting`` is told what it waits for."""
 
     def __init__(self, server: str, token: str) -> None:
         self.server = server.rstrip("/")
+        self.waiting: Callable[[str], None] = lambda _sentence: None
+        self._told: dict[str, float] = {}
         self._http = httpx.Client(
             base_url=f"{self.server}/api/v1",
             headers={"Authorization": f"Bearer {token}"},
@@ -127,7 +122,7 @@ class Client:
         aside = target.with_name(f"{target.name}.part")
         try:
             self._stream(path, aside)
-            aside.replace(target)
+            durable.replace(aside, target)
         except httpx.TransportError as error:
             raise ServerError(f"The download broke off ({error}). Try again.") from error
         finally:
@@ -140,23 +135,61 @@ class Client:
                 _raise(response)
             for chunk in response.iter_bytes():
                 file.write(chunk)
+            file.flush()
+            durable.flush(file.fileno())
 
     def _patiently(self, method: str, path: str, **content: Any) -> httpx.Response:
-        deadline, pause = 0.0, 0.2
+        patience = _Patience()
         while True:
             try:
                 response = self._http.request(method, path, **content)
             except httpx.TransportError as error:
-                problem = f"{self._http.base_url.host} does not answer ({error})."
+                patience.wait(f"{self._http.base_url.host} does not answer ({error}).")
+                continue
+            if response.status_code not in _AWAY:
+                return response if response.is_success else _raise(response)
+            sentence = _sentence(response)
+            if sentence and response.status_code != 429:
+                self.tell(sentence)
+                longest = _PATIENCE_SECONDS if method == "GET" else _OUT_OF_ORDER_SECONDS
+                patience.wait(sentence, longest, _asked_pause(response))
             else:
-                if response.status_code not in {502, 503, 504}:
-                    return response if response.is_success else _raise(response)
                 problem = f"The server answered {response.status_code}."
-            deadline = deadline or time.monotonic() + _PATIENCE_SECONDS
-            if time.monotonic() > deadline:
-                raise ServerError(f"{problem} Is it running? What was sent is kept; try again.")
-            time.sleep(pause)
-            pause = min(5.0, pause * 2)
+                patience.wait(problem, asked=_asked_pause(response))
+
+    def tell(self, sentence: str) -> None:
+        """Say what is waited for, if anything; not once for each of the files that wait."""
+        now = time.monotonic()
+        if sentence and now - self._told.get(sentence, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
+            self._told[sentence] = now
+            self.waiting(sentence)
+
+
+class _Patience:
+    """How long one call is repeated."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._waited = False
+        self._pause = 0.2
+
+    def wait(self, problem: str, seconds: float | None = None, asked: float = 0.0) -> None:
+        """Pause before the next try. Raises `ServerError` after ``seconds`` of trying."""
+        now = time.monotonic()
+        if not self._waited:
+            # What a long upload took before it broke off is not waiting.
+            self._began, self._waited = now, True
+        if now - self._began > (_PATIENCE_SECONDS if seconds is None else seconds):
+            raise ServerError(f"{problem} Is it running? What was sent is kept; try again.")
+        self._pause = max(self._pause, asked)
+        time.sleep(self._pause)
+        self._pause = min(_LONGEST_PAUSE, self._pause * 2)
+
+
+def _asked_pause(response: httpx.Response) -> float:
+    """Return for how many seconds the server asks to be left alone."""
+    said = response.headers.get("Retry-After", "")
+    return min(float(said), _LONGEST_ASKED_PAUSE) if said.isascii() and said.isdigit() else 0.0
 
 
 class _Whole:
@@ -178,13 +211,19 @@ class Rejected(ServerError):
 
 
 def _raise(response: httpx.Response) -> httpx.Response:
-    try:
-        message = str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = f"The server answered {response.status_code} {response.reason_phrase}."
+    message = _sentence(response)
     if response.status_code == 401:
         message = "The token is not accepted. Make a new one on the account page."
-    raise Rejected(message)
+    answered = f"The server answered {response.status_code} {response.reason_phrase}."
+    raise Rejected(message or answered)
+
+
+def _sentence(response: httpx.Response) -> str:
+    """Return the server's own words, "" where it has none."""
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def upload(
@@ -203,6 +242,13 @@ def upload(
                 progress(one)
                 if one.state in LEFT_OUT:
                     yield one
+
+
+def tell_skipped(client: Client, job_id: int, skips: list[Skip]) -> None:
+    """Have the job name the files that were skipped."""
+    for start in range(0, len(skips), MANIFEST_PAGE):
+        page = [asdict(skip) for skip in skips[start : start + MANIFEST_PAGE]]
+        client.call("POST", f"/jobs/{job_id}/manifest", {"files": [], "skipped": page})
 
 
 def _describe(file: LocalFile) -> tuple[LocalFile, dict[str, Any]] | Sent:
@@ -241,36 +287,9 @@ def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
     """
     report = client.call("POST", f"/jobs/{job_id}/reports", {"paper": paper})
     while report["state"] not in {"ready", "failed"}:
+        client.tell(report["message"] or "")
         time.sleep(0.3)
         report = client.call("GET", f"/reports/{report['id']}")
     if report["state"] == "failed":
         raise ServerError(f"The report could not be made: {report['message']}")
     client.download(f"/reports/{report['id']}/pdf", target)
-
-
-def collect(paths: list[Path]) -> tuple[list[LocalFile], int]:
-    """Return the files to send, sorted by name, and how many of the folders' files are left out.
-
-    A file is sent whatever its name; of a folder, the images in it and below are.
-
-    Raises:
-        ConfigurationError: nothing is there to send.
-    """
-    found: list[LocalFile] = []
-    others = 0
-    for path in paths:
-        if path.is_file():
-            found.append(LocalFile(path, path.name))
-            continue
-        inside = [LocalFile(one, one.relative_to(path).as_posix()) for one in _files_below(path)]
-        images = [one for one in inside if is_image_name(one.name)]
-        found += images
-        others += len(inside) - len(images)
-    if not found:
-        raise ConfigurationError("There is no image in what you gave. Name files or folders.")
-    return sorted(found, key=lambda one: (one.name, str(one.path))), others
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder):
-        yield from (Path(root) / name for name in names)

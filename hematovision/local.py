@@ -17,17 +17,24 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 
+from core import durable
 from core.errors import ConfigurationError
 from core.settings import PREFIX, Settings
 from hematovision.supervisor import Program, Supervisor
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from core.models import User
+
 ADMINISTRATOR = "admin@localhost"
 _READY_SECONDS = 60.0
-_LINK_LIFETIME = dt.timedelta(days=7)
+# Long enough to copy it from a terminal.
+LINK_LIFETIME = dt.timedelta(minutes=15)
 # The kernel's limit for the path of a Unix socket is 108 bytes, on macOS 104.
 _LONGEST_SOCKET = 100
 
@@ -39,9 +46,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         ConfigurationError: the data folder is in use, the port is taken, or no Redis-compatible
             server can be found.
     """
-    # File names may hold patient data: all that is made here, by the programs too, is its owner's.
-    os.umask(0o077)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(settings.data)
     with _sole_user(settings) as lock, _socket_folder(settings.data) as sockets:
         _require_free_port(settings)
         say(f"HematoVision is starting. Data and logs: {settings.data}")
@@ -173,8 +178,7 @@ def _complete(settings: Settings, redis_socket: Path) -> Settings:
 def _secret_key(path: Path) -> str:
     """Read the key that signs sessions, made once and readable by its owner only."""
     if not path.exists():
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
+        durable.write_file(path, secrets.token_urlsafe(48))
     return path.read_text(encoding="utf-8").strip()
 
 
@@ -184,32 +188,37 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {PREFIX + name.upper(): str(value) for name, value in values.items()}
 
 
-def _prepare(settings: Settings) -> str:
-    """Migrate, make sure that somebody can sign in, and return the path of the sign-in link."""
-    import migrations
+def _prepare(settings: Settings) -> str | None:
+    """Migrate, make sure that somebody can sign in, and return the path of the sign-in link.
+
+    There is none if this machine's administrator was deactivated: others manage it then.
+    """
     from core import accounts
     from core.db import Database
+    from hematovision.installing import install
+
+    install(settings)
+    database = Database(settings.database)
+    try:
+        with database.writing() as session:
+            person = accounts.first_administrator(session, ADMINISTRATOR)
+            return _let_in(session, person, settings) if person.active else None
+    finally:
+        database.dispose()
+
+
+def _let_in(session: Session, person: User, settings: Settings) -> str:
+    """Make a link for a browser and a token for this machine's command line; the old ones end."""
+    from core import accounts, membership
+    from core.audit import SYSTEM
     from core.states import TokenKind
 
-    migrations.upgrade(settings.database)
-    database = Database(settings.database)
-    with database.writing() as session:
-        accounts.ensure_roles(session)
-        person = accounts.first_administrator(session, ADMINISTRATOR)
-        accounts.revoke_tokens(session, person, "this machine")
-        link = accounts.issue_token(
-            session, person, TokenKind.SIGN_IN, "this machine", _LINK_LIFETIME
-        )
-        token = accounts.issue_token(session, person, TokenKind.API, "this machine")
-    database.dispose()
-    _write_private(settings.data / "client.json", {"server": address(settings), "token": token})
-    return f"/sign-in/{link}"
-
-
-def _write_private(path: Path, content: dict[str, str]) -> None:
-    """Write what this machine's own command line signs in with; its owner alone may read it."""
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file)
+    accounts.revoke_tokens(session, person, TokenKind.MACHINE)
+    token = accounts.issue_token(session, person, TokenKind.MACHINE, "this machine")
+    # What this machine's own command line signs in with; its owner alone may read it.
+    note = {"server": address(settings), "token": token}
+    durable.write_file(settings.data / "client.json", json.dumps(note))
+    return membership.make_link(session, SYSTEM, person, LINK_LIFETIME)
 
 
 def address(settings: Settings) -> str:
@@ -219,15 +228,26 @@ def address(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
+def _ready(url: str, link: str | None) -> str:
+    if link is None:
+        return f"HematoVision is ready: {url}\n{ADMINISTRATOR} is deactivated, so there is no link."
+    minutes = round(LINK_LIFETIME.total_seconds() / 60)
+    return (
+        f"HematoVision is ready. Open this link to sign in:\n\n    {url}{link}\n\n"
+        f"It works once, within {minutes} minutes. A new one: "
+        f"hematovision user link {ADMINISTRATOR}\n"
+    )
+
+
 def _announce(
-    settings: Settings, link: str, supervisor: Supervisor, say: Callable[[str], None]
+    settings: Settings, link: str | None, supervisor: Supervisor, say: Callable[[str], None]
 ) -> None:
     """Wait until the pages answer, then say where they are."""
     url, deadline = address(settings), time.monotonic() + _READY_SECONDS
     while not supervisor.stopping and time.monotonic() < deadline:
         with suppress(httpx.HTTPError):
             if httpx.get(f"{url}/healthz", timeout=2).status_code == 200:
-                say(f"HematoVision is ready. Open this link to sign in:\n\n    {url}{link}\n")
+                say(_ready(url, link))
                 say("Ctrl-C stops everything.")
                 return
         time.sleep(0.2)

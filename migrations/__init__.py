@@ -6,6 +6,13 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
+
+from core.db import Database, close_to_others
+from core.errors import DatabaseTrouble
+from core.outages import SENTENCES
 
 
 def config(database_url: str) -> Config:
@@ -17,9 +24,47 @@ def config(database_url: str) -> Config:
     return found
 
 
+def require_current(database_url: str) -> None:
+    """Return if the tables are those of this program, or no database answers that could be asked.
+
+    Raises:
+        DatabaseTrouble: they are older or newer.
+    """
+    database = Database(database_url)
+    try:
+        with database.engine.connect() as connection:
+            present = MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError:
+        return
+    finally:
+        database.dispose()
+    scripts = ScriptDirectory.from_config(config(database_url))
+    if present != scripts.get_current_head():
+        _refuse_newer(scripts, present)
+        raise DatabaseTrouble("tables", SENTENCES["tables"])
+
+
+def _refuse_newer(scripts: ScriptDirectory, present: str | None) -> None:
+    """Raise for tables that no migration of this program has made."""
+    if present and present not in {one.revision for one in scripts.walk_revisions()}:
+        raise DatabaseTrouble("newer", SENTENCES["newer"])
+
+
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Bring the database's tables up to ``revision``; nothing to do is no error."""
+    """Bring the database's tables up to ``revision``; nothing to do is no error.
+
+    Raises:
+        DatabaseTrouble: they were made by a newer program.
+    """
+    database = Database(database_url, create=True)
+    try:
+        with database.engine.connect() as connection:
+            present = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        database.dispose()
+    _refuse_newer(ScriptDirectory.from_config(config(database_url)), present)
     command.upgrade(config(database_url), revision)
+    close_to_others(database_url)
 
 
 def downgrade(database_url: str, revision: str) -> None:

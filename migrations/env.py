@@ -34,7 +34,9 @@ def _migrate(connection: Connection) -> None:
 
 
 def _run() -> None:
-    database = Database(context.config.get_main_option("sqlalchemy.url") or "")
+    # A migration takes as long as it takes.
+    url = context.config.get_main_option("sqlalchemy.url") or ""
+    database = Database(url, create=True, statement_seconds=None)
     writing = database.engine.execution_options(hematovision_writing=True)
     with writing.connect() as connection:
         if connection.dialect.name == "sqlite":

@@ -7,9 +7,10 @@
     head.npz              the last layer alone, for heat maps (see `ml.explain`)
     trust.npz             what familiar cells look like to the network (see `ml.trust`)
     references.npz        cells to compare with, and what they look like (see `ml.neighbours`)
+    signature.json        who vouches for the digest, if anybody does (see `ml.signing`)
 
-The last two are there if the bundle was made to judge and to compare; for the one in 8 bits see
-`ml.quantization`.
+Trust and references are there if the bundle was made to judge and to compare; for the network in
+8 bits see `ml.quantization`.
 
 A bundle is written aside and renamed, and never changed afterwards: its digest names it.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -35,6 +37,9 @@ WEIGHTS = "network.weights.h5"
 ONNX, INT8 = "model.onnx", "model.int8.onnx"
 REQUIRED = frozenset({WEIGHTS, ONNX, "head.npz"})
 OPTIONAL = frozenset({INT8, "trust.npz", "references.npz"})
+# Beside the files that the digest covers: who vouches for it (see `ml.signing`).
+SIGNATURE = "signature.json"
+LARGEST_FILE, _LARGEST_METADATA = 512 * 2**20, 2**20
 NOTICE = "Not for diagnostic use without review by a qualified person."
 
 
@@ -186,9 +191,12 @@ def _write_metadata(folder: Path, metadata: Metadata) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        require_plain(path / METADATA, _LARGEST_METADATA)
         document = json.loads((path / METADATA).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise BundleMissing(f"There is no bundle at {path}: it has no {METADATA}.") from None
+    except RecursionError:
+        raise BundleFormat(f"{path / METADATA} is nested too deeply to be read.") from None
     except ValueError:
         raise BundleFormat(f"{path / METADATA} is not JSON; fetch the bundle again.") from None
     version = document.get("format") if isinstance(document, dict) else None
@@ -222,9 +230,26 @@ def _check_files(files: Mapping[str, str], path: Path) -> None:
         raise BundleFormat(message)
 
 
+def require_plain(path: Path, most: int = LARGEST_FILE) -> None:
+    """Accept a bundle's file only if it lies there itself: a link may lead anywhere, and change.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: it is not there.
+        BundleFormat: it is a link, a device or a folder, or has more than ``most`` bytes.
+    """
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise BundleFormat(f"{path} is a link or a special file; copy the file itself there.")
+    if found.st_size > most:
+        raise BundleFormat(f"{path} has {found.st_size:,} bytes; at most {most:,} are read.")
+
+
 def _verify(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise BundleMissing(f"The bundle's file {path} is missing; fetch the bundle again.")
+    try:
+        require_plain(path)
+    except FileNotFoundError:
+        message = f"The bundle's file {path} is missing; fetch the bundle again."
+        raise BundleMissing(message) from None
     if file_digest(path) != expected:
         message = f"{path} is not the file that was written; fetch the bundle again."
         raise BundleTampered(message)

@@ -1,7 +1,7 @@
 """What can go wrong in this room. Every message is a sentence for the person, safe to show.
 
 MlError
-├── UnreadableImage         a file that can't be used as an image; carries a code    (ml.images)
+├── UnreadableImage         a file that can't be used as an image; carries a code  (ml.refusals)
 ├── UnknownCell             a label that names no cell type                          (ml.cells)
 ├── UnknownRecipe           a name that is no recipe's                             (ml.recipes)
 ├── BundleError                                                                    (ml.bundle)
@@ -9,6 +9,8 @@ MlError
 │   ├── BundleFormat        this version of the program can't read it
 │   ├── BundleTampered      a file is not the one that was written
 │   ├── BundleExists        something stands where one was to be written
+│   ├── BundleUnfit         it does not work, or says what can't be                 (ml.trial)
+│   ├── SignatureInvalid    its signature is damaged, false, or nobody's here     (ml.signing)
 │   └── TrustMismatch       what it says about trust is not for its network    (ml.unfamiliar)
 ├── TooFewCells             too few labelled cells to calibrate by            (ml.calibration)
 ├── NoGpu                   a GPU was insisted on and there is none             (ml.inference)

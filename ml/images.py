@@ -9,24 +9,47 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
+import imagecodecs
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
-from ml.errors import MlError
+from ml import refusals
+from ml.colour import to_rgb
+from ml.heif import decode_heif, is_heif
+from ml.jpeg import END, LOSSLESS, frame_of, is_held_whole, is_jpeg, lacks_only_its_end
+from ml.jpeg2000 import decode_jpeg_2000, is_jpeg_2000
+from ml.png import bare, bits_of, is_png
+from ml.refusals import FAULTS, UnreadableImage
+from ml.samples import shrunk_samples
+from ml.shrinking import LONGEST_SIDE, UPRIGHT, Pixels, shrunk
+from ml.tiff import decode_tiff, is_tiff
+
+__all__ = [
+    "DECODER_VERSION",
+    "FORMATS",
+    "LONGEST_SIDE",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "InputShape",
+    "Pixels",
+    "UnreadableImage",
+    "decode",
+]
 
 DECODER_VERSION = 2
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WebP", "HEIC", "AVIF", "JPEG2000")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"),
+    *(".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+)
 MAX_PIXELS = 50_000_000
-# Larger images are brought down to this; the largest cell in a crop still has pixels to spare.
-LONGEST_SIDE = 640
-_ORIENTATION, _UPRIGHT = 0x0112, 1
-
-Pixels = NDArray[np.uint8]
+_PILLOW_S = ("JPEG", "PNG", "BMP", "WEBP", "AVIF")
+# What decoders hold of a whole picture grows with its channels, or is several times the picture: of
+# a JPEG in several scans all coefficients, two bytes each, beside the pixels.
+_MOST_SAMPLES, _MOST_DEEP_SAMPLES, _MOST_AVIF_PIXELS = 150_000_000, 120_000_000, 25_000_000
+_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -37,19 +60,14 @@ class InputShape:
     width: int
 
 
-class UnreadableImage(MlError):
-    """A file that can't be used as an image; `code` is for programs, the message for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The picture in `data`, upright, on white, its longer side at most `LONGEST_SIDE`.
+    """The picture in `data`, upright, in sRGB on white, its longer side at most `LONGEST_SIDE`.
+
+    Of more than 8 bits, white is what `ml.levels` says. Colours are converted by the profile that
+    the file carries, see `ml.colour`.
 
     Args:
-        data: a whole JPEG, PNG, BMP, TIFF or WebP file.
+        data: a whole file of one of `FORMATS`.
         max_pixels: the most pixels the file may hold.
 
     Returns:
@@ -60,95 +78,112 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
             damaged or unsupported.
     """
     if not data:
-        raise UnreadableImage("empty", "The file is empty.")
+        raise refusals.empty()
     try:
-        image = _open(data, max_pixels)
-        if _is_plain_jpeg(image):
+        if is_tiff(data):
+            return decode_tiff(data, max_pixels)
+        if is_heif(data):
+            return decode_heif(data, max_pixels)
+        if is_jpeg_2000(data):
+            return decode_jpeg_2000(data, max_pixels)
+        if is_jpeg(data):
+            return _jpeg(data, max_pixels)
+        return _other(bare(data) if is_png(data) else data, max_pixels)
+    except FAULTS as error:
+        raise refusals.broken(error) from None
+
+
+def _jpeg(data: bytes, max_pixels: int) -> Pixels:
+    frame = frame_of(data)
+    if frame is not None:
+        most = _MOST_DEEP_SAMPLES if is_held_whole(data, frame) else _MOST_SAMPLES
+        refusals.require_pixels(
+            frame.width * frame.height, max_pixels, most // len(frame.components)
+        )
+    if frame and (frame.bits > 8 or frame.marker == LOSSLESS):
+        return shrunk_samples(imagecodecs.jpeg_decode(data), white=2**frame.bits - 1)
+    with _open(data, max_pixels) as image:
+        if _is_plain(image):
             # The same pixels in half the time. What has any fault is left to Pillow to judge.
             with suppress(ValueError):
                 return np.asarray(simplejpeg.decode_jpeg(data), np.uint8)
-        # A large JPEG is read at a half, a quarter or an eighth; other formats know no such thing.
+        # A large one is read at a half, a quarter or an eighth; other formats know no such thing.
         image.draft("RGB" if image.mode == "RGB" else None, (LONGEST_SIDE, LONGEST_SIDE))
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        rgb = _as_rgb(image)
-        rgb.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR)
-        return np.array(rgb, dtype=np.uint8)
-    except UnreadableImage:
-        raise
-    except Exception as error:
-        # Pillow's readers raise more than OSError on damaged files (SyntaxError, struct.error,
-        # ValueError …), and one bad image must never fail the batch it came in.
-        raise _broken(error) from None
+        try:
+            return _loaded(image)
+        except OSError:
+            if data.endswith(END) or not lacks_only_its_end(data):
+                raise
+    return _jpeg(data + END, max_pixels)
+
+
+def _other(data: bytes, max_pixels: int) -> Pixels:
+    with _open(data, max_pixels) as image:
+        pixels, profile = image.width * image.height, image.info.get("icc_profile")
+        if image.format == "PNG" and bits_of(data) > 8:
+            refusals.require_pixels(pixels, _MOST_DEEP_SAMPLES // len(image.getbands()))
+            return shrunk_samples(imagecodecs.png_decode(data), profile)
+        if image.format == "WEBP":
+            # Pillow would keep four copies of it, for its next frames.
+            samples = imagecodecs.webp_decode(data)
+            return shrunk_samples(samples, profile, 255, orientation=_orientation(image))
+        if image.format == "AVIF":
+            refusals.require_pixels(pixels, _MOST_AVIF_PIXELS)
+        return _loaded(image)
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     """The opened file, its header checked, its pixels not yet read."""
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=_PILLOW_S)
     except UnidentifiedImageError:
-        known = "JPEG, PNG, BMP, TIFF or WebP"
-        raise UnreadableImage("not_an_image", f"The file is not a {known} image.") from None
+        raise _not_an_image() from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels(max_pixels) from None
-    if image.width * image.height > max_pixels:
-        raise _too_many_pixels(max_pixels)
-    _require_single(image)
+        raise refusals.too_many_pixels(max_pixels) from None
+    refusals.require_pixels(image.width * image.height, max_pixels)
+    # A phone's MPO only adds a preview to its JPEG.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise refusals.several_pictures()
     return image
 
 
-def _is_plain_jpeg(image: Image.Image) -> bool:
-    """Whether it is a JPEG in colour to be taken as it is, upright and not too large."""
+def _is_plain(image: Image.Image) -> bool:
+    """Whether a JPEG is in sRGB, to be taken as it is, upright and not too large."""
     return (
         image.format == "JPEG"
         and image.mode == "RGB"
         and max(image.size) <= LONGEST_SIDE
-        and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT
+        and "icc_profile" not in image.info
+        and _orientation(image) == UPRIGHT
     )
 
 
-def _require_single(image: Image.Image) -> None:
-    """Refuse animations and multi-page files; a phone's MPO only adds a preview to its JPEG."""
-    # Counting the pictures of a TIFF would walk all of them, for minutes if it is made so.
-    if image.format != "MPO" and getattr(image, "is_animated", False):
-        message = "The file holds several pictures; only files with one can be classified."
-        raise UnreadableImage("animated", message)
+def _orientation(image: Image.Image) -> int:
+    """How the picture lies; where what is written about it is damaged, upright."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, UPRIGHT))
+    except FAULTS:
+        return UPRIGHT
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        return Image.fromarray(_eight_bits(image)).convert("RGB")
-    if image.mode in ("F", "LAB", "HSV"):
-        message = f"Images of the kind {image.mode!r} can't be read; save it as an RGB image."
-        raise UnreadableImage("unsupported", message)
-    if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"))
-    return image if image.mode == "RGB" else image.convert("RGB")
+def _loaded(image: Image.Image) -> Pixels:
+    image.load()
+    if image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getbbox():
+        # Most programs write a fourth byte without meaning an opacity.
+        image = image.convert("RGB")
+    profile = image.info.get("icc_profile")
+    # Pillow takes the inks of every JPEG for inverted, which only Adobe's are.
+    negative = (
+        image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info
+    )
+
+    def strip(top: int, bottom: int) -> Image.Image:
+        part = image.crop((0, top, image.width, bottom))
+        return to_rgb(ImageChops.invert(part) if negative else part, profile)
+
+    return shrunk(image.size, strip, _orientation(image))
 
 
-def _eight_bits(image: Image.Image) -> Pixels:
-    """16-bit grey (0 to 65535) scaled to 8 bits; Pillow's own conversion would clip it at 255."""
-    grey: NDArray[Any] = np.asarray(image).astype(np.int64)
-    if grey.min() < 0 or grey.max() > 65535:
-        message = "Grey values beyond 16 bits can't be read; save it as an 8-bit image."
-        raise UnreadableImage("unsupported", message)
-    return ((grey + 128) // 257).astype(np.uint8)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """A transparent picture on white, the colour of an empty slide."""
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
-
-
-def _too_many_pixels(max_pixels: int) -> UnreadableImage:
-    millions = max_pixels / 1_000_000
-    message = f"The image has more than {millions:g} million pixels; crop or shrink it."
-    return UnreadableImage("too_many_pixels", message)
-
-
-def _broken(error: Exception) -> UnreadableImage:
-    if "truncated" in str(error).lower():
-        message = "The file ends before the image does; copy or export it again."
-        return UnreadableImage("truncated", message)
-    return UnreadableImage("damaged", "The image data are damaged; export the file again.")
+def _not_an_image() -> UnreadableImage:
+    known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    return UnreadableImage("not_an_image", f"The file is not a {known} image.")

@@ -20,20 +20,23 @@ _VNNI = frozenset({"avx512_vnni", "avx_vnni"})
 
 class OnnxClassifier:
     """A bundle's ONNX network on the CPU, in 8 bits where the bundle has it and the processor gains
-    by it; see `ml.inference.Classifier`. With `exact` it is the float network in any case."""
+    by it; see `ml.inference.Classifier`. With `exact` it is the float network in any case, with
+    `small` the one in 8 bits, which the bundle must have."""
 
     device = "cpu"
 
-    def __init__(self, bundle: Bundle, threads: int = 0, *, exact: bool = False) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int = 0, *, exact: bool = False, small: bool = False
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         self.bundle = bundle
         self.trust = Trust.load(bundle)
-        small = bundle.int8 if not exact and gains_by_int8() else None
-        self.backend = "onnxruntime int8" if small else "onnxruntime"
+        int8 = bundle.int8 if small or (not exact and gains_by_int8()) else None
+        self.backend = "onnxruntime int8" if int8 else "onnxruntime"
         self._session = onnxruntime.InferenceSession(
-            str(small or bundle.onnx), options, providers=["CPUExecutionProvider"]
+            str(int8 or bundle.onnx), options, providers=["CPUExecutionProvider"]
         )
 
     def classify(self, batch: Pixels) -> Outputs:

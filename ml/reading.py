@@ -85,7 +85,11 @@ def read(
     Raises:
         UnreadableImage: see `ml.images.decode`.
     """
-    image = decode(data, max_pixels)
+    return see(decode(data, max_pixels), shape, steps)
+
+
+def see(image: Pixels, shape: InputShape, steps: Preprocessing) -> Reading:
+    """Bring what `ml.images.decode` gave, uint8 (height, width, 3), into the network's shape."""
     if not steps.locator:
         return Reading(_stretched(image, shape), UNLOOKED)
     slide = Slide.of(image)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
+from sqlalchemy.orm import Session
 
 import migrations
 from core import accounts
@@ -131,13 +135,29 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 def wipe(database: Database) -> None:
     """Empty all tables and start their ids anew; several times as fast as TRUNCATE on few rows."""
     postgresql = database.engine.dialect.name == "postgresql"
-    with database.writing() as session:
+    with database.writing() as session, without_triggers(session):
         for table in reversed(Base.metadata.sorted_tables):
             session.execute(table.delete())
             if postgresql and "id" in table.columns:
                 session.execute(text(f'ALTER SEQUENCE "{table.name}_id_seq" RESTART'))
         if not postgresql:
             session.execute(text("DELETE FROM sqlite_sequence"))
+
+
+@contextmanager
+def without_triggers(session: Session) -> Iterator[None]:
+    """Suspend the triggers that protect the audit trail."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        yield
+        return
+    query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    triggers = session.execute(query).all()
+    for name, _ in triggers:
+        session.execute(text(f"DROP TRIGGER {name}"))
+    yield
+    for _, sql in triggers:
+        session.execute(text(sql))
 
 
 @pytest.fixture
@@ -147,7 +167,7 @@ def person(database: Database) -> MakePerson:
     def add(name: str = "anna", *roles: RoleName, active: bool = True) -> User:
         wanted = [role.value for role in roles or (RoleName.LABORATORY,)]
         with database.writing() as session:
-            one = User(email=f"{name}@example.org", fs_uniquifier=name, active=active)
+            one = User(email=f"{name}@example.org", active=active)
             one.roles = [r for r in session.query(Role) if r.name in wanted]
             session.add(one)
         return one
@@ -175,4 +195,42 @@ def model_digest(database: Database) -> str:
     return digest
 
 
-__all__ = ["MakePerson", "wipe"]
+@dataclass(frozen=True)
+class SmallDisk:
+    """A file system of its own, of a few megabytes."""
+
+    root: Path
+
+    def fill(self) -> None:
+        """Leave no byte free."""
+        with (self.root / "ballast").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    def free(self) -> None:
+        """Take the ballast away."""
+        (self.root / "ballast").unlink()
+
+    def protect(self, *, on: bool = True) -> None:
+        """Let it be read only, or be written again."""
+        _mount("-o", "remount,ro" if on else "remount,rw", str(self.root))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Yield a disk of 12 MB that can be filled and write-protected, or skip without root."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    if problem := _mount("-t", "tmpfs", "-o", "size=12m,mode=0777", "tmpfs", str(root)):
+        pytest.skip(f"no small disk can be mounted here: {problem}")
+    yield SmallDisk(root)
+    subprocess.run(["umount", "--lazy", str(root)], check=True)
+
+
+def _mount(*words: str) -> str:
+    return subprocess.run(["mount", *words], capture_output=True, text=True, check=False).stderr
+
+
+__all__ = ["MakePerson", "wipe", "without_triggers"]

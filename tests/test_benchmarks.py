@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from benchmarks import corpora
 from benchmarks.limit import flop
 from benchmarks.table import Row, row_of, write
 from benchmarks.waiting import percentile
@@ -38,3 +40,16 @@ def test_what_was_measured_is_written_with_the_machine(tmp_path: Path) -> None:
 
 def test_percentiles() -> None:
     assert percentile(list(range(101)), 95) == pytest.approx(95)
+
+
+def test_foreign_files_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
+    cases = Path(__file__).parent / "cases" / "images"
+    for name in ("heic.heic", "tif-8b-contig-webp.tif"):
+        (tmp_path / name).write_bytes((cases / name).read_bytes())
+    (tmp_path / "notes.txt").write_text("no image", encoding="utf-8")
+    (tmp_path / "broken.tif").write_bytes((cases / "tif-12in16.tif").read_bytes()[:-5000])
+    done = CliRunner().invoke(corpora.main, [str(tmp_path)], catch_exceptions=False)
+    row = next(line for line in done.output.splitlines() if line.startswith(tmp_path.name[:24]))
+    assert row.split()[-6:-2] == ["4", "2", "1", "1"]
+    assert "'not_an_image': 1" in done.output
+    assert "broken     broken.tif: The file ends before the image does" in done.output

@@ -20,12 +20,12 @@ from core.db import Database
 from core.errors import ConfigurationError
 from core.queue import TaskQueue
 from core.settings import Settings
-from web import api, errors, formatting, pages, protection, sign_in
+from web import api, errors, formatting, pages, protection, rates, sign_in, transport
+from web.api import bodies
 from web.cursors import LARGEST, LARGEST_BIG
 from web.wiring import Wiring, attach
 
 _SHORTEST_SECRET = 32
-_SESSION = dt.timedelta(hours=12)
 
 
 class Identifier(IntegerConverter):
@@ -54,13 +54,16 @@ def create_app(
     app.url_map.converters |= {"id": Identifier, "image": ImageIdentifier}
     protection.number_requests(app)
     errors.connect(app)
+    transport.connect(app, settings)
     flask_bootstrap.Bootstrap5(app)
-    sign_in.connect(app, wiring)
+    sign_in.connect(app)
+    rates.connect(app, settings)
     protection.connect(app, settings)
     formatting.connect(app, settings)
     for blueprint in (*pages.blueprints(), *api.blueprints()):
         app.register_blueprint(blueprint)
     _serve_static_files(app)
+    bodies.connect(app)
     _trust_proxies(app, settings.trusted_proxies)
     return app
 
@@ -81,8 +84,8 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.secure_cookies,
-        "PERMANENT_SESSION_LIFETIME": _SESSION,
-        # A cookie that changed with every answer would spoil the browser's cache of thumbnails.
+        "PERMANENT_SESSION_LIFETIME": dt.timedelta(hours=settings.session_hours),
+        # A cookie that changed with every answer would spoil the browser's cache of pictures.
         "SESSION_REFRESH_EACH_REQUEST": False,
     }
 

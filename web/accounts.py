@@ -1,174 +1,128 @@
-"""People as Flask-Security and the command line need them: password rules, adding, signing in.
-
-core may not know Flask, so `Account` wraps a person of `core.models` in what Flask-Security asks
-for, and `People` is its datastore over core's sessions.
-"""
+"""Who makes this request: by the session of a browser, or by a token of the API."""
 
 from __future__ import annotations
 
-import re
-import secrets
-import unicodedata
-from typing import Any
+import logging
+from dataclasses import dataclass
 
-from argon2 import PasswordHasher
-from flask_login import current_user
-from flask_security import MailUtil, RoleMixin, UserMixin
-from flask_security.datastore import UserDatastore
-from sqlalchemy import func, select, update
+from flask import g, request
+from flask import session as cookie
+from sqlalchemy.exc import OperationalError
 
-from core import accounts
-from core.accounts import RoleName
-from core.db import Database
-from core.errors import Conflict
-from core.intake import one_line
-from core.models import Role, User
-from web.errors import BadInput, NotSignedIn
+from core import accounts, sign_ins
+from core.audit import Actor
+from core.models import SignIn, Token, User
+from core.sign_ins import Limits
+from core.states import API_TOKENS
+from web.errors import NotSignedIn
+from web.wiring import wired
 
-SHORTEST_PASSWORD = 10
-_LONGEST_PASSWORD = 200
-_ADDRESS = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+")
+COOKIE_KEY = "sign_in"
+_log = logging.getLogger(__name__)
 
 
-def normal_email(email: str) -> str:
-    """Return an address as it is kept: trimmed, in lower case.
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The person, detached, roles loaded; and by which of their sign-ins or tokens they came."""
 
-    Host names without a dot are fine, since a laboratory's own network may have such.
+    user: User
+    by: SignIn | Token
 
-    Raises:
-        BadInput: it is not an address.
-    """
-    normal = unicodedata.normalize("NFKC", email).strip().lower()
-    # What can't be seen has no place in an address, and PostgreSQL keeps no NUL.
-    if one_line(normal) != normal or len(normal) > 255 or not _ADDRESS.fullmatch(normal):
-        raise BadInput("This is not an e-mail address. Write it as name@laboratory.org.")
-    return normal
+    @property
+    def sign_in_id(self) -> int | None:
+        """The sign-in of this browser; None for a program with a token."""
+        return self.by.id if isinstance(self.by, SignIn) else None
 
-
-def check_password(password: str) -> None:
-    """Raise `BadInput` for a password that is too short, or absurdly long."""
-    if len(unicodedata.normalize("NFKD", password)) < SHORTEST_PASSWORD:
-        raise BadInput(f"A password has at least {SHORTEST_PASSWORD} characters.")
-    if len(password) > _LONGEST_PASSWORD:
-        raise BadInput(f"A password has at most {_LONGEST_PASSWORD} characters.")
+    @property
+    def actor(self) -> Actor:
+        """The person as the audit trail names them."""
+        kind = "session" if isinstance(self.by, SignIn) else "token"
+        return here(self.user, f"{kind} {self.by.id}")
 
 
-def add_user(database: Database, email: str, password: str, role: RoleName | str) -> User:
-    """Add a person who may sign in with this password at once.
-
-    Raises:
-        BadInput: the address, the password or the role can't be used.
-        Conflict: somebody has this address already.
-    """
-    normal, wanted = normal_email(email), _role(role)
-    check_password(password)
-    hashed = _hash(password)
-    with database.writing() as session:
-        accounts.ensure_roles(session)
-        if accounts.person_or_none(session, normal):
-            raise Conflict(f"Somebody with the address {normal} is known already.")
-        roles = list(session.scalars(select(Role).where(Role.name == wanted.value)))
-        person = User(
-            email=normal, password=hashed, fs_uniquifier=secrets.token_hex(32), roles=roles
-        )
-        session.add(person)
-    return person
+def here(user: User, session: str = "") -> Actor:
+    """Return a person as somebody who acts in this request."""
+    return Actor(user.email, user.id, request.remote_addr or "", session, g.request_id)
 
 
-def set_password(database: Database, email: str, password: str) -> None:
-    """Give a person a new password, which ends all their sessions.
-
-    Raises:
-        BadInput: the password can't be used.
-        NotFound: nobody has this address.
-    """
-    check_password(password)
-    hashed = _hash(password)
-    with database.writing() as session:
-        person = accounts.find_person(session, normal_email(email))
-        person.password, person.fs_uniquifier = hashed, secrets.token_hex(32)
+def stranger() -> Actor:
+    """Return whoever makes this request and has not shown who they are."""
+    return Actor("stranger", address=request.remote_addr or "", request=g.request_id)
 
 
-def _role(role: RoleName | str) -> RoleName:
-    try:
-        return RoleName(role)
-    except ValueError as error:
-        raise BadInput(f"A role is one of {', '.join(RoleName)}.") from error
+def caller() -> Caller:
+    """Return who makes this request. Raises `NotSignedIn`."""
+    known = caller_or_none()
+    if known is None:
+        raise NotSignedIn("Please sign in.")
+    return known
 
 
-def _hash(password: str) -> str:
-    """Hash with argon2 as Flask-Security is set to: it checks the NFKD form."""
-    normal = unicodedata.normalize("NFKD", password)
-    return PasswordHasher().hash(normal)
+def caller_or_none() -> Caller | None:
+    """Return who makes this request, looked up once a request; None for a stranger."""
+    if "caller" not in g:
+        secret = bearer_secret()
+        # A request with a token stands or falls with it, whatever cookie comes along.
+        g.caller = _by_cookie() if secret is None else _by_token(secret)
+    known: Caller | None = g.caller
+    return known
 
 
-class AccountRole(RoleMixin):
-    """A role by name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-class Account(UserMixin):
-    """What Flask-Security knows of a person; ``user`` is the person, detached, roles loaded."""
-
-    fs_uniquifier = ""
-
-    def __init__(self, user: User) -> None:
-        self.user = user
-        self.id, self.email, self.active = user.id, user.email, user.active
-        self.password, self.fs_uniquifier = user.password, user.fs_uniquifier
-        self.roles = [AccountRole(role.name) for role in user.roles]
-
-
-class People(UserDatastore):
-    """Flask-Security's view of the user table: short sessions, nothing left open."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(Account, AccountRole)
-        self._database = database
-
-    def find_user(self, case_insensitive: bool = False, **wanted: Any) -> Account | None:
-        """Return the person whose one attribute has this value."""
-        ((name, value),) = wanted.items()
-        column = getattr(User, name)
-        condition = (
-            func.lower(column) == str(value).lower() if case_insensitive else column == value
-        )
-        with self._database.reading() as session:
-            user = session.scalars(select(User).where(condition)).first()
-        return Account(user) if user else None
-
-    def find_role(self, role: str) -> AccountRole | None:
-        """Return the role of this name."""
-        return AccountRole(role) if role in set(RoleName) else None
-
-    def put(self, account: Account) -> Account:
-        """Keep a password that was hashed anew because the hash's cost has changed."""
-        with self._database.writing() as session:
-            session.execute(
-                update(User).where(User.id == account.id).values(password=account.password)
-            )
-        return account
-
-    def commit(self) -> None:
-        """Do nothing: `put` has committed."""
-
-
-class Addresses(MailUtil):
-    """Reads an address on the sign-in form as `normal_email` does; sends nothing."""
-
-    def normalize(self, email: str) -> str:
-        """Return the address as it is kept. Raises ValueError, as Flask-Security expects."""
-        try:
-            return normal_email(email)
-        except BadInput as error:
-            raise ValueError(str(error)) from error
+def forget_caller() -> None:
+    """Look the caller up anew: they have just signed in or out."""
+    g.pop("caller", None)
 
 
 def person() -> User:
-    """Return who is signed in, detached from any session. Raises `NotSignedIn`."""
-    account = current_user._get_current_object()
-    if not isinstance(account, Account):
-        raise NotSignedIn("Please sign in.")
-    return account.user
+    """Return who makes this request, detached from any session. Raises `NotSignedIn`."""
+    return caller().user
+
+
+def bearer_secret() -> str | None:
+    """Return the token that this request to the API carries, if any."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not request.path.startswith("/api/v1/"):
+        return None
+    return secret.strip()
+
+
+def _by_token(secret: str) -> Caller | None:
+    database = wired().database
+    with database.reading() as session:
+        token = accounts.find_token(session, secret, *API_TOKENS)
+    if token is None:
+        return None
+    if accounts.is_stale(token):
+        try:
+            with database.writing() as session:
+                accounts.note_use(session, token)
+        except OperationalError:
+            _log.warning("The database is busy: the use of token %d is not noted.", token.id)
+    return Caller(token.user, token)
+
+
+def _by_cookie() -> Caller | None:
+    secret = cookie.get(COOKIE_KEY)
+    if not isinstance(secret, str):
+        return None
+    wiring = wired()
+    with wiring.database.reading() as session:
+        one = sign_ins.find(session, secret, Limits.of(wiring.settings))
+    if one is None:
+        return None
+    if sign_ins.is_stale(one) and not _is_asked_by_a_script():
+        try:
+            with wiring.database.writing() as session:
+                sign_ins.note_presence(session, one.id)
+        except OperationalError:
+            _log.warning("The database is busy: the presence in session %d is not noted.", one.id)
+    return Caller(one.user, one)
+
+
+def _is_asked_by_a_script() -> bool:
+    """A page that looks for news by itself does not tell that its person is still there.
+
+    A script's `fetch` takes anything; a browser that goes to a page or shows a picture says what it
+    likes best. (``Sec-Fetch-Dest`` would tell, but is sent over HTTPS alone.)
+    """
+    return request.method == "GET" and request.headers.get("Accept") == "*/*"

@@ -3,8 +3,8 @@
 web adds two leaves to the tree of `core.errors`:
 
 HematoVisionError
-├── BadInput       a request that can't be understood or completed as it stands
-└── NotSignedIn    nobody is signed in, or the token is unknown
+├── TooManyRequests  more in a minute than one person, or all together, may make
+└── NotSignedIn      nobody is signed in, or the token is unknown
 """
 
 from __future__ import annotations
@@ -24,27 +24,40 @@ from flask import (
     url_for,
 )
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from core.errors import (
     BadArchive,
+    BadInput,
+    BlobDamaged,
     BlobMissing,
     Conflict,
+    DatabaseTrouble,
     HematoVisionError,
+    NoSpace,
     NotAllowed,
     NotFound,
     QueueUnavailable,
+    QuotaExceeded,
     Refused,
+    StoreAway,
+    TooManyAttempts,
+    TooManyJobs,
 )
 from core.intentions import KeyTaken
+from core.outages import trouble_of
 
 _log = logging.getLogger(__name__)
 
 
-class BadInput(HematoVisionError):
-    """What was sent can't be used; the sentence says what to send instead."""
+class TooManyRequests(HematoVisionError):
+    """Nothing was done; it may be asked for again in ``seconds``."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"These are too many requests. Nothing was done; go on in {seconds} s.")
+        self.seconds = seconds
 
 
 class NotSignedIn(HematoVisionError):
@@ -59,10 +72,20 @@ _STATUS: dict[type[HematoVisionError], int] = {
     NotAllowed: 403,
     NotFound: 404,
     BlobMissing: 404,
+    BlobDamaged: 404,
     Conflict: 409,
+    TooManyJobs: 409,
+    QuotaExceeded: 413,
+    TooManyAttempts: 429,
+    TooManyRequests: 429,
+    DatabaseTrouble: 503,
     KeyTaken: 422,
     QueueUnavailable: 503,
+    StoreAway: 503,
+    NoSpace: 507,
 }
+# What is out of order is looked at again by programs after so many seconds; people take longer.
+_RETRY_AFTER = {503: 5, 507: 30}
 _SENTENCES = {
     400: "The request could not be understood. Go back, reload the page and try again.",
     404: "There is no such page. Start again from the list of jobs.",
@@ -72,10 +95,9 @@ _SENTENCES = {
     429: "Too many attempts. Wait a minute, then try again.",
 }
 _STALE_FORM = "This page was open for too long. Reload it, then try again."
-_BROKEN = "Something went wrong on our side. Nothing that was sent is lost; try again."
+_BROKEN = "Something went wrong on our side. All that was answered before is safe; try again."
 _UNFIT = "The request holds a character or a number that can't be used. Change it and try again."
 _BROKE_OFF = "The connection broke off within the request. Send it again."
-_BUSY = "The database does not answer. Nothing that was sent is lost; try again in a moment."
 
 
 def connect(app: Flask) -> None:
@@ -84,7 +106,8 @@ def connect(app: Flask) -> None:
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DataError, _unfit)
-    app.register_error_handler(OperationalError, _database)
+    app.register_error_handler(DBAPIError, _outage)
+    app.register_error_handler(OSError, _outage)
     app.register_error_handler(ClientDisconnected, _broke_off)
     app.register_error_handler(Exception, _unexpected)
 
@@ -93,6 +116,8 @@ def code_of(error: Exception) -> str:
     """Return the stable word that programs read, such as ``not_found``."""
     if isinstance(error, Refused):
         return error.code
+    if isinstance(error, DatabaseTrouble):
+        return f"database_{error.code}"
     name = type(error).__name__
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).strip("_")
 
@@ -111,14 +136,17 @@ def _ours(error: HematoVisionError) -> AnyResponse:
     if isinstance(error, NotSignedIn) and not for_api() and not _for_script():
         return _to_sign_in(str(error))
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
-    return _answer(status, code_of(error), str(error))
+    answer = _answer(status, code_of(error), str(error))
+    if isinstance(error, TooManyAttempts | TooManyRequests):
+        answer.headers["Retry-After"] = str(error.seconds)
+    return answer
 
 
 def _to_sign_in(message: str) -> AnyResponse:
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     if wanted != "/":
         flash(message, "info")
-    return redirect(url_for("security.login", next=None if wanted == "/" else wanted))
+    return redirect(url_for("sign_in.show_form", next=None if wanted == "/" else wanted))
 
 
 def _stale_form(_: CSRFError) -> AnyResponse:
@@ -133,10 +161,15 @@ def _http(error: HTTPException) -> AnyResponse:
     return _answer(status, code_of(error), sentence)
 
 
-def _database(error: OperationalError) -> AnyResponse:
+def _outage(error: DBAPIError | OSError) -> AnyResponse:
+    """Answer for a database or a disk that is out of order, if that is what it is."""
+    trouble = trouble_of(error)
+    if trouble is None:
+        return _unexpected(error)
     # The statement and its parameters stay out of the log: they may hold file names.
-    _log.error("The database does not answer: %s", type(error.orig).__name__)
-    return _answer(503, "database", _BUSY)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    _log.error("%s (%s)", trouble, type(cause).__name__)
+    return _ours(trouble)
 
 
 def _broke_off(_: ClientDisconnected) -> AnyResponse:
@@ -169,4 +202,6 @@ def _answer(status: int, code: str, message: str) -> Response:
     else:
         body = make_response(_page(status, message))
     body.status_code = status
+    if status in _RETRY_AFTER:
+        body.headers["Retry-After"] = str(_RETRY_AFTER[status])
     return body

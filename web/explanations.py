@@ -13,6 +13,7 @@ from core.explanations import CONTRAST, CROP, HEAT, Findings, Neighbour
 from core.models import Explanation, Image, Model
 from core.states import MakingState
 from web.accounts import person
+from web.audit import record_reading
 from web.summaries import Summary, named
 from web.wiring import wired
 
@@ -42,6 +43,7 @@ def find_ready(session: Session, image_id: int) -> tuple[Explanation, Findings]:
         Conflict: it is not finished, or it failed.
     """
     image = accounts.find_image(session, person(), image_id)
+    record_reading(image.job_id)
     found = explanations.find(session, image)
     if found is None:
         raise NotFound("Nobody has asked yet why this image was judged so. Ask first.")

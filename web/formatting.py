@@ -7,16 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
-from flask_login import current_user
 from markupsafe import Markup
 
 from core import accounts, outcomes
 from core.accounts import RoleName
 from core.cells import NOTICE
 from core.db import utcnow
+from core.durations import duration
+from core.quotas import amount
 from core.settings import Settings
 from core.states import JobState
-from web.accounts import Account
+from web.accounts import caller_or_none
 
 JOB_STATES = {
     JobState.RECEIVING: ("Receiving files", "arrow-up"),
@@ -26,17 +27,17 @@ JOB_STATES = {
     JobState.FAILED: ("Nothing was classified", "cross"),
     JobState.CANCELLED: ("Cancelled", "stop"),
 }
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def connect(app: Flask, settings: Settings) -> None:
     """Register the filters and what every page shows."""
     filters: dict[str, Callable[..., object]] = {
         "ago": ago,
+        "day": day,
         "thousands": lambda number: f"{number:,}",
         "percent": lambda share: f"{share * 100:.1f} %",
         "duration": duration,
-        "filesize": filesize,
+        "filesize": amount,
         "moment": moment,
         "ink": ink,
     }
@@ -57,11 +58,11 @@ def connect(app: Flask, settings: Settings) -> None:
 
 
 def _account() -> dict[str, Any] | None:
-    account = current_user._get_current_object() if current_user else None
-    if not isinstance(account, Account):
+    known = caller_or_none()
+    if known is None:
         return None
-    manages = accounts.has_role(account.user, RoleName.ADMINISTRATOR)
-    return {"email": account.email, "manages": manages}
+    manages = accounts.has_role(known.user, RoleName.ADMINISTRATOR)
+    return {"email": known.user.email, "manages": manages}
 
 
 def moment(value: str | dt.datetime | None) -> dt.datetime | None:
@@ -87,30 +88,14 @@ def _relative(seconds: float, when: dt.datetime) -> str:
     return f"{duration(seconds, parts=1)} ago"
 
 
-def duration(seconds: float | None, parts: int = 2) -> str:
-    """Return a length of time in at most ``parts`` units, such as ``2 min 5 s``."""
-    if seconds is None:
-        return "-"
-    if seconds < 1:
-        return "under 1 s"
-    left, words = round(seconds), []
-    for size, unit in _UNITS:
-        if left >= size:
-            words.append(f"{left // size} {unit}")
-            left %= size
-    if left or not words:
-        words.append(f"{left} s")
-    return " ".join(words[:parts])
-
-
-def filesize(count: int) -> str:
-    """Return a number of bytes in the unit that fits, each 1024 of the one before."""
-    size = float(count)
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GB"
+def day(value: str | dt.datetime | None) -> Markup:
+    """Return the day of a time to come, the exact time on hover."""
+    when = moment(value)
+    if when is None:
+        return Markup("&ndash;")
+    exact = when.strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = when.strftime("%Y-%m-%d")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(when.isoformat(), exact, text)
 
 
 def ink(colour: str) -> str:

@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from core import jobs
 from core.cells import cell_type
+from core.errors import BadInput
 from core.intake import one_line
 from core.jobs import ClassCount, Standing
-from core.models import Image, Job
+from core.models import Image
 from core.outcomes import MARKS, Outcome
 from core.states import ImageState
 from web.cursors import after_image, read_image_cursor, read_position
-from web.errors import BadInput
 
 PAGE = 60
 LARGEST_PAGE = 500
@@ -167,7 +167,7 @@ def neighbours(session: Session, image: Image, bin_: Bin) -> tuple[int | None, i
     return previous.id if previous else None, following.id if following else None
 
 
-def choices(job: Job, standing: Standing) -> list[Choice]:
+def choices(standing: Standing) -> list[Choice]:
     """Return the bins that are not empty: what needs a person first, then all, then the classes."""
     states, found = standing.counts.by_state, standing.differential
     problems, others = (_by_state(states, titles) for titles in (_PROBLEMS, _OTHERS))
@@ -178,7 +178,7 @@ def choices(job: Job, standing: Standing) -> list[Choice]:
         for mark in MARKS.values()
         if (count := found.outcomes[mark.outcome])
     ]
-    few = jobs.few_shot([job.model] if job.model else [])
+    few = jobs.few_shot(standing.models)
     classes = [_class(one, one.name in few) for one in found.classes]
     return [
         *problems,

@@ -8,11 +8,16 @@ from flask import url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import jobs, outcomes
+from core import derivatives, jobs, outcomes
+from core.derivatives import TILE_SIDE
 from core.models import Image, Model, Prediction
 from core.outcomes import TO_CHECK
 from core.states import ImageState
 from web.summaries import Summary, named
+from web.wiring import wired
+
+# What copies are called in addresses, which programs may have noted; not quite their sides.
+TILE, LARGE = TILE_SIDE, 1024
 
 
 def summarise_tiles(session: Session, images: Sequence[Image]) -> list[Summary]:
@@ -48,7 +53,7 @@ def _tile(image: Image, few: Collection[str] = ()) -> Summary:
         "reason": image.reason,
         "message": image.message,
         "url": url_for("images.show_image", image_id=image.id),
-        "thumbnail": _thumbnail(image, 192),
+        **_picture("thumbnail", image, TILE),
     }
 
 
@@ -83,7 +88,7 @@ def summarise_image(session: Session, image: Image) -> Summary:
         "height": image.height,
         "sha256": image.sha256,
         "url": url_for("images.show_image", image_id=image.id),
-        "picture": _thumbnail(image, 1024),
+        **_picture("picture", image, LARGE),
     }
     return summary | _verdict(session, verdict)
 
@@ -110,8 +115,10 @@ def _verdict(session: Session, image: Image) -> Summary:
     }
 
 
-def _thumbnail(image: Image, side: int) -> str | None:
-    """Return where a small copy is, or None for a file whose bytes were never accepted."""
-    if image.format is None:
-        return None
-    return url_for("images.show_thumbnail", image_id=image.id, side=side)
+def _picture(name: str, image: Image, side: int) -> Summary:
+    """Return where a copy is, or None if there can't be one; and whether it is there by now."""
+    made = image.sha256 is not None and derivatives.exist(wired().blobs, image.sha256)
+    if not made and not derivatives.can_be_made(image):
+        return {name: None, "pictured": False}
+    place = url_for("images.show_thumbnail", image_id=image.id, side=side)
+    return {name: place, "pictured": made}

@@ -6,12 +6,18 @@ by `core.accounts`, what is possible by `core.jobs`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
-from core import accounts, jobs
-from core.errors import Conflict
-from core.models import Job, User
+from core import accounts, audit, jobs, quotas, registry
+from core.accounts import RoleName
+from core.audit import Action
+from core.errors import Conflict, NotAllowed
+from core.models import Job, Model, User
 from core.settings import Settings
+from core.states import ModelState
+from web.audit import actor
 from web.repeats import once
 from web.wiring import wired
 
@@ -21,14 +27,40 @@ RUN_AGAIN = "run-again"
 def create(user: User, name: str, reference: str, model: str = "") -> int:
     """Open a job that receives files, perhaps for a ``model`` of its own; return its id.
 
-    Raises `NotFound` or `Conflict`.
+    Raises `NotFound`, `NotAllowed`, `Conflict` or `TooManyJobs`.
     """
-    with wired().database.writing() as session:
+    wiring = wired()
+    with wiring.database.writing() as session:
+        require_choice(session, user, model)
 
         def make() -> int:
-            return jobs.create(session, user.id, name, reference, model).id
+            job_id = jobs.create(session, user.id, name, reference, model).id
+            quotas.require_turn(session, user.id, wiring.settings)
+            return job_id
 
         return once(session, user, make, name, reference, model)
+
+
+def models_for(session: Session, user: User) -> Sequence[Model]:
+    """Return the models that this person may give a job to: none but the active one is proven."""
+    found = registry.choosable(session)
+    if accounts.has_role(user, RoleName.ADMINISTRATOR):
+        return found
+    return [model for model in found if model.state is ModelState.ACTIVE]
+
+
+def require_choice(session: Session, user: User, wanted: str) -> None:
+    """Raise `NotAllowed` if this person may not give a job to the model of this digest.
+
+    ``wanted`` is the start of a digest; `core.registry` decides whether there is such a model.
+    """
+    if wanted.strip().lower() in ("", registry.ACTIVE):
+        return
+    if accounts.has_role(user, RoleName.ADMINISTRATOR):
+        return
+    active = registry.active(session)
+    if active is None or not active.digest.startswith(wanted.strip().lower()):
+        raise NotAllowed("Only an administrator may choose another model than the active one.")
 
 
 def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -> None:
@@ -41,8 +73,10 @@ def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -
     wiring = wired()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
+        require_choice(session, user, model)
         try:
             jobs.submit(session, job, wiring.settings, without_missing=without_missing, model=model)
+            audit.note(session, Action.JOB_SUBMITTED, actor(), f"job {job_id}")
         except Conflict:
             if job.submitted_at is None:
                 raise
@@ -52,17 +86,22 @@ def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -
 def act(user: User, job_id: int, action: str, model: str = "") -> None:
     """Do one of `cancel`, `retry`, `run-again`, the last perhaps under a ``model`` of its own.
 
-    Raises `NotFound`, `NotAllowed` or `Conflict`.
+    Raises `NotFound`, `NotAllowed`, `Conflict` or `TooManyJobs`.
     """
     wiring = wired()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
+        require_choice(session, user, model)
 
         def do() -> int:
             if action == RUN_AGAIN:
                 jobs.run_again(session, job, wiring.settings, model)
             else:
                 _ACTIONS[action](session, job, wiring.settings)
+            if job.state in quotas.OPEN:
+                quotas.require_turn(session, job.owner_id, wiring.settings)
+            deed = Action.JOB_CANCELLED if action == "cancel" else Action.JOB_RETRIED
+            audit.note(session, deed, actor(), f"job {job_id}", {"action": action})
             return job_id
 
         once(session, user, do, model)

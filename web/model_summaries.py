@@ -32,6 +32,7 @@ def summarise_listed(one: Listed, current: Model | None) -> Summary:
         "activated_at": model.activated_at,
         "recipe": model.facts.get("recipe", ""),
         "sources": model.facts.get("sources", ()),
+        "signed_by": model.signed_by,
         "agreement": _agreement(one),
         "other_classes": set(model.classes) != set(current.classes) if current else False,
     }

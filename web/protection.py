@@ -11,10 +11,11 @@ import time
 from flask import Flask, Response, g, request
 from flask_wtf.csrf import CSRFProtect
 
+from core.errors import BadInput
 from core.settings import Settings
+from web.accounts import bearer_secret
 from web.bridge import STRANGERS
-from web.errors import BadInput
-from web.sign_in import OPEN, bearer_secret
+from web.sign_in import OPEN
 
 _log = logging.getLogger("web.requests")
 

@@ -15,9 +15,9 @@ from flask import request
 from sqlalchemy.orm import Session
 
 from core import intentions
+from core.errors import BadInput
 from core.intentions import LONGEST_KEY
 from core.models import User
-from web.errors import BadInput
 
 FIELD = "once"
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")

@@ -21,9 +21,10 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.base import Worker
 
-from core.blobs import LocalBlobs
 from core.db import Database
 from core.errors import ConfigurationError
+from core.installation import open_store
+from core.memory import share_heaps
 from core.queue import CeleryQueue
 from core.settings import Settings
 from web import create_app, require_secret
@@ -99,11 +100,13 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Wire one process."""
+        share_heaps()
         settings = self.settings
+        database = Database(settings.database)
         return create_app(
             settings,
-            database=Database(settings.database),
-            blobs=LocalBlobs(settings.blobs),
+            database=database,
+            blobs=open_store(settings, database, intake=True),
             queue=CeleryQueue(settings.redis_url),
         )
 

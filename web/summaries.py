@@ -12,34 +12,47 @@ from sqlalchemy.orm import Session
 from core import jobs
 from core.cells import cell_type
 from core.db import utcnow
-from core.jobs import ClassCount, Counts, Standing
+from core.durations import duration
+from core.folders import SKIPS, Skip
+from core.intake import clean_name
+from core.jobs import LIVE, ClassCount, Counts, Fleet, Progress, Standing
 from core.models import Job, Model, Report
+from core.settings import Settings
+from core.states import JobState
+from web.wiring import wired
 
 Summary = dict[str, Any]
 
 
 def summarise_jobs(session: Session, found: Sequence[Job]) -> list[Summary]:
     """Return jobs for a list: counts come from the shards, classes are left out."""
-    counts = jobs.counts(session, found)
-    waiting = jobs.to_check(session, [job.id for job in found])
-    return [_job(job, counts[job.id]) | {"to_check": waiting.get(job.id, 0)} for job in found]
+    counts, runs = jobs.counts(session, found), jobs.progress(session, found)
+    waiting, fleet = jobs.to_check(session, [job.id for job in found]), jobs.fleet(session)
+    return [
+        _job(job, counts[job.id], runs[job.id], fleet) | {"to_check": waiting.get(job.id, 0)}
+        for job in found
+    ]
 
 
 def summarise_job(job: Job, standing: Standing) -> Summary:
     """Return one job with its differential: the accepted cells by class, all by outcome."""
     found = standing.differential
-    few = jobs.few_shot([job.model] if job.model else [])
-    return _job(job, standing.counts) | {
+    few = jobs.few_shot(standing.models)
+    return _job(job, standing.counts, standing.progress, standing.fleet) | {
         "to_check": found.to_check,
         "advice": found.advice,
         "classes": [_class(one, one.name in few) for one in found.classes],
         "outcomes": {outcome.value: count for outcome, count in found.outcomes.items()},
+        "judged_by": [
+            {**model_summary(judge.model), "count": judge.count} for judge in standing.judges
+        ],
     }
 
 
-def _job(job: Job, counts: Counts) -> Summary:
-    now = utcnow()
-    speed, left = jobs.images_per_second(job, counts, now), jobs.seconds_left(job, counts, now)
+def _job(job: Job, counts: Counts, run: Progress, fleet: Fleet) -> Summary:
+    now, settings = utcnow(), wired().settings
+    speed, still = jobs.images_per_second(job, run, now), standstill(job, run, fleet, now)
+    left = None if still else jobs.seconds_left(job, run, now)
     return {
         "id": job.id,
         "name": job.name,
@@ -47,24 +60,57 @@ def _job(job: Job, counts: Counts) -> Summary:
         "state": job.state.value,
         "lane": job.lane.value,
         "owner": job.owner.email,
-        "created_at": _time(job.created_at),
-        "submitted_at": _time(job.submitted_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
-        "model": _model(job.model),
+        "created_at": time_of(job.created_at),
+        "submitted_at": time_of(job.submitted_at),
+        "started_at": time_of(job.started_at),
+        "finished_at": time_of(job.finished_at),
+        "model": model_summary(job.model) if job.model else None,
+        "bytes": job.bytes,
+        "deleted_on": time_of(jobs.end_of_retention(job, settings.retention_days)),
+        "pictures": _pictures(job, settings),
         "counts": _counts(counts),
-        "share_done": round(counts.share_done, 4),
+        "left": run.left,
+        "kept": run.kept,
+        "share_done": round(jobs.share_done(job, counts, run), 4),
         "images_per_second": round(speed, 2) if speed is not None else None,
         "seconds_left": round(left, 1) if left is not None else None,
+        "standstill": still,
         "url": url_for("jobs.show_job", job_id=job.id),
     }
 
 
-def _model(model: Model | None) -> Summary | None:
-    """Return the model a job was given to; None before one is known."""
-    if model is None:
+def standstill(job: Job, run: Progress, fleet: Fleet, now: dt.datetime) -> str | None:
+    """Say why a job that is under way does not move, in a sentence; None if it does."""
+    if job.state not in LIVE:
         return None
+    since = run.still
+    if since is None and job.started_at:
+        since = (now - job.started_at).total_seconds()
+    moved = f"Nothing has moved for {duration(since)}. " if since and since > 1 else ""
+    if not fleet.alive and not fleet.silent:
+        return f"{moved}No worker is running; the work is kept until one is."
+    if not fleet.alive:
+        silent = "The worker is" if fleet.silent == 1 else f"All {fleet.silent} workers are"
+        return f"{moved}{silent} silent; the work is kept."
+    if job.state is JobState.RUNNING and since and since > jobs.LATELY_SECONDS:
+        workers = "1 worker is" if fleet.alive == 1 else f"{fleet.alive} workers are"
+        return f"{moved}{workers} running."
+    return None
+
+
+def model_summary(model: Model) -> Summary:
+    """Return which model it is. Two of one name and version have other digests."""
     return {"name": model.name, "version": model.version, "digest": model.digest}
+
+
+def _pictures(job: Job, settings: Settings) -> Summary:
+    """Return until when a job's pictures can be kept, when they are deleted by rule, or were."""
+    rule = jobs.end_of_retention(job, settings.picture_retention_days)
+    return {
+        "kept_until": time_of(job.pictures_until),
+        "deleted_on": time_of(None if job.pictures_gone_at else rule),
+        "gone_at": time_of(job.pictures_gone_at),
+    }
 
 
 def _counts(counts: Counts) -> dict[str, int]:
@@ -110,5 +156,11 @@ def summarise_report(report: Report) -> Summary:
     }
 
 
-def _time(value: dt.datetime | None) -> str | None:
+def summarise_skip(one: Skip) -> Summary:
+    """Return a file that was skipped, and why, for programs and for people."""
+    return {"name": clean_name(one.name), "reason": one.reason, "message": SKIPS[one.reason]}
+
+
+def time_of(value: dt.datetime | None) -> str | None:
+    """Return a time as programs read it."""
     return value.isoformat() if value else None

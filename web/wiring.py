@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from flask import current_app
@@ -13,12 +14,14 @@ from core.archives import Caps
 from core.blobs import BlobStore, image_key
 from core.db import Database
 from core.errors import QueueUnavailable
-from core.intake import Limits
+from core.installation import room
+from core.intake import Accepted, Limits
 from core.models import Made
 from core.queue import TaskQueue
 from core.settings import Settings
 from core.states import MakingState
 from web.parts import Parts
+from web.readings import Readings
 
 _log = logging.getLogger(__name__)
 _KEY = "hematovision"
@@ -35,6 +38,7 @@ class Wiring:
     database: Database
     blobs: BlobStore
     queue: TaskQueue
+    readings: Readings = field(default_factory=Readings)
     parts: Parts = field(default_factory=Parts)
 
     @property
@@ -47,9 +51,18 @@ class Wiring:
         """What an archive may hold."""
         return Caps(self.settings.max_job_files, self.settings.max_archive_bytes)
 
-    def keeps(self, sha256: str) -> bool:
-        """Say whether the store still holds the image of this hash."""
-        return self.blobs.exists(image_key(sha256))
+    def keeps(self, image: Accepted) -> bool:
+        """Say whether the store still holds an image, as far as its size tells."""
+        return self.blobs.size(image_key(image.sha256)) == image.size
+
+    def require_room(self, size: int = 0) -> None:
+        """Raise `NoSpace` unless so many bytes may be taken in; work goes on below the reserve."""
+        room(self.settings).require(size)
+
+    def let_go(self, hashes: Iterable[str]) -> None:
+        """Have bytes deleted that were kept for a row which was then not written."""
+        with self.database.writing() as session:
+            jobs.note_loose(session, map(image_key, hashes))
 
     def ring_for_work(self) -> None:
         """Ring for shards that now wait, after the commit that made them.

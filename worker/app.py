@@ -27,6 +27,12 @@ class Shape:
     threads: int
     start_method: str = "fork"
 
+    @property
+    def device(self) -> str:
+        """What its processes compute on: of a CPU worker none looks for a GPU, which would load
+        TensorFlow into each."""
+        return "cpu" if self.start_method == "fork" else "auto"
+
 
 def create_app(settings: Settings, shape: Shape) -> Celery:
     """Return the application; its processes read ``settings`` from it, however they are started."""
@@ -41,6 +47,7 @@ def create_app(settings: Settings, shape: Shape) -> Celery:
         worker_max_memory_per_child=_LARGEST_CHILD if shape.start_method == "fork" else None,
         hematovision_settings=settings.model_dump(mode="json"),
         hematovision_threads=shape.threads,
+        hematovision_device=shape.device,
         **_DELIVERY,
         **_PROCESSES,
         **_LOGS,

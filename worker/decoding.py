@@ -1,4 +1,4 @@
-"""Stored bytes → pixels, a batch ahead of the network."""
+"""Stored bytes → pixels, a batch ahead of the network, and the copies that people look at."""
 
 from __future__ import annotations
 
@@ -6,18 +6,34 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
-from core.blobs import BlobStore, image_key
-from core.errors import BlobMissing
+import cv2
+
+from core.blobs import BlobStore, sound_image
+from core.errors import BlobDamaged, BlobMissing
 from core.jobs import Failure, Work
+from core.memory import give_back, limited
 from ml.bundle import Metadata
-from ml.images import UnreadableImage
-from ml.reading import Reading, read
+from ml.images import UnreadableImage, decode
+from ml.reading import Reading, see
+from ml.refusals import FAULTS
+from worker.deriving import keep_copies
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
-# take some 20 MB while they are decoded, 50 million some 600 MB.
+# take some 20 MB while they are decoded.
 LARGE_PIXELS = 2_000_000
+# One for the whole process: between two batches it may take a small job's shard aside.
+_one_large = threading.Lock()
+# A backstop, so that no file of a kind that nobody thought of ends the process. WebP's decoder asks
+# for 550 MB, of which it uses less than half.
+_MOST_MEMORY = 640 * 2**20
+_TOO_MUCH = Failure(
+    "too_much_memory",
+    "The image takes too much memory in the form it is stored in. Send the crop, or save it as an "
+    "8-bit RGB PNG.",
+)
 _MISSING = Failure("missing", "The stored image is gone. Send the file again in a new job.")
 _DAMAGED = Failure("damaged", "The image data can't be read. Export the file again.")
 
@@ -26,11 +42,13 @@ Result = TypeVar("Result")
 
 
 class Decoder:
-    """Reads one image as a bundle's network wants it; safe to call from several threads."""
+    """Reads one image as a bundle's network wants it; safe to call from several threads.
+
+    Its copies for people are kept on the way, while its pixels are at hand.
+    """
 
     def __init__(self, blobs: BlobStore, metadata: Metadata, max_pixels: int) -> None:
         self._blobs, self._metadata, self._max_pixels = blobs, metadata, max_pixels
-        self._large = threading.Lock()
 
     def __call__(self, work: Work) -> Reading | Failure:
         """What the network sees of the image, or why there is nothing.
@@ -41,33 +59,55 @@ class Decoder:
 
     def fetch(self, work: Work) -> bytes | Failure | None:
         """The stored bytes of an image; None of a large one, which waits in the store."""
-        return None if work.pixels > LARGE_PIXELS else self._get(work)
+        return None if _may_be_large(work) else self._get(work)
 
     def decode(self, work: Work, data: bytes | Failure | None) -> Reading | Failure:
         """What the network sees of the image whose bytes `fetch` gave."""
+        large = data is None
         if data is not None:
-            return self._read(work, data)
-        with self._large:
-            return self._read(work, self._get(work))
+            # A large one that is decoded beside it may take the memory: then once more, alone.
+            with suppress(MemoryError):
+                return self._read(work, data)
+        with _one_large:
+            data = self._get(work)
+            try:
+                with limited(_MOST_MEMORY):
+                    return self._read(work, data)
+            except MemoryError:
+                if not large:
+                    raise
+                return _TOO_MUCH
+            finally:
+                give_back()
 
     def _get(self, work: Work) -> bytes | Failure:
         try:
-            return self._blobs.get(image_key(work.sha256))
+            return sound_image(self._blobs, work.sha256)
         except BlobMissing:
             return _MISSING
+        except BlobDamaged as error:
+            log.error("Image %d: its stored copy is damaged, and was set aside.", work.image_id)
+            return Failure("corrupt_store", str(error))
 
     def _read(self, work: Work, data: bytes | Failure) -> Reading | Failure:
         if isinstance(data, Failure):
             return data
         try:
-            shape, steps = self._metadata.shape, self._metadata.preprocessing
-            return read(data, shape, steps, self._max_pixels)
+            image = decode(data, self._max_pixels)
+            keep_copies(self._blobs, work.sha256, image)
+            return see(image, self._metadata.shape, self._metadata.preprocessing)
         except UnreadableImage as error:
             return Failure(error.code[:40], str(error)[:400])
-        except Exception as error:
-            # No image, whatever it does to a decoder, may take its shard down with it.
+        except (cv2.error, *FAULTS) as error:
+            # No image, whatever it does to a decoder, may take its shard down with it. A full
+            # memory and a time that is over are not its doing, and go on upwards.
             log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
             return _DAMAGED
+
+
+def _may_be_large(work: Work) -> bool:
+    """An image whose size nobody noted may be."""
+    return not work.pixels or work.pixels > LARGE_PIXELS
 
 
 def readings(
@@ -79,12 +119,16 @@ def readings(
     with the network, which costs some per cent; it fetches a batch's bytes, and they are decoded
     here.
     """
-    with ThreadPoolExecutor(cores, thread_name_prefix="decode") as pool:
+    pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+    try:
         if cores > 1:
             yield from ahead(pool, decoder, work, size)
             return
         for batch in ahead(pool, decoder.fetch, work, size, together=size):
             yield [(one, decoder.decode(one, data)) for one, data in batch]
+    finally:
+        # When the work is broken off, what has not begun is not begun any more.
+        pool.shutdown(cancel_futures=True)
 
 
 def ahead(

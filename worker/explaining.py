@@ -10,15 +10,15 @@ from dataclasses import replace
 from PIL import Image
 
 from core import explanations
-from core.blobs import image_key
-from core.errors import BlobMissing, Conflict
+from core.errors import Conflict
 from core.explanations import CONTRAST, CROP, HEAT, ExplanationClaim, Findings, Neighbour
+from core.jobs import Failure, Work
 from ml import neighbours
 from ml.explain import Head, Look, Map, heat_map, look
-from ml.images import InputShape, Pixels, UnreadableImage
+from ml.images import InputShape, Pixels
 from ml.inference import Classifier
 from ml.neighbours import References
-from ml.reading import read
+from worker.decoding import Decoder
 from worker.making import under
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
@@ -28,16 +28,17 @@ ENLARGED = 3
 NEAREST = 6
 
 
-def explain_image(here: WorkerProcess, explanation_id: int) -> None:
-    """Make one explanation and keep it, unless it is made or another's."""
+def explain_image(here: WorkerProcess, explanation_id: int) -> bool:
+    """Make one explanation and keep it; False if it is made or another's."""
     with here.database.writing() as session:
-        claim = explanations.claim(session, explanation_id, here.settings.lease_seconds)
+        claim = explanations.claim(session, explanation_id, here.name, here.settings.lease_seconds)
     if claim is None:
-        return
+        return False
     with under(here, claim):
         key, findings = _make(here, claim)
         with here.database.writing() as session:
             explanations.finish(session, claim, key, findings)
+    return True
 
 
 def _make(here: WorkerProcess, claim: ExplanationClaim) -> tuple[str, Findings]:
@@ -62,14 +63,11 @@ def _classifier(here: WorkerProcess, digest: str) -> Classifier:
 
 def _crop(here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier) -> Pixels:
     """Return what the network sees of the image."""
-    metadata, most = classifier.bundle.metadata, here.settings.max_pixels
-    try:
-        data = here.blobs.get(image_key(claim.sha256))
-        return read(data, metadata.shape, metadata.preprocessing, most).pixels
-    except BlobMissing as error:
-        raise Conflict("The stored image is gone. Send the file again in a new job.") from error
-    except UnreadableImage as error:
-        raise Conflict(str(error)) from error
+    decoder = Decoder(here.blobs, classifier.bundle.metadata, here.settings.max_pixels)
+    reading = decoder(Work(claim.image_id, claim.sha256))
+    if isinstance(reading, Failure):
+        raise Conflict(reading.message)
+    return reading.pixels
 
 
 def _maps(seen: Look) -> dict[str, Map]:

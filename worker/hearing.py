@@ -55,7 +55,7 @@ def _look(app: Celery, hearing: Hearing) -> None:
     while True:
         time.sleep(_LOOK_SECONDS)
         waiting = messages(app)
-        if hearing.note(time.monotonic(), waiting=waiting, busy=bool(state.active_requests)):
+        if hearing.note(time.monotonic(), waiting=waiting, busy=bool(state.reserved_requests)):
             log.error("No message comes in though %d wait: the worker ends itself.", waiting)
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(_STOP_SECONDS)

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import ConfigurationError
 from core.settings import Settings
-from ml.bundle import Bundle
+from ml.bundle import Bundle, default_bundle_path
 from ml.errors import MlError
 from ml.inference import gpu_possible
+from ml.signing import require_trusted, trusted_keys
+from ml.trial import try_apart
 from worker import logs
 from worker.app import Shape, create_app
+from worker.pool import TaskPool
 from worker.process import bundle_path
+
+_LOADING_SECONDS = 120.0
+_ASK_FOR_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
+
+log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, *, processes: int, threads: int) -> None:
@@ -30,7 +41,7 @@ def serve(settings: Settings, *, processes: int, threads: int) -> None:
     app = create_app(settings, shape(processes, threads))
     worker = app.Worker(
         loglevel=settings.log_level.upper(),
-        pool_cls="prefork",
+        pool_cls=TaskPool,
         quiet=True,
         without_gossip=True,
         without_mingle=True,
@@ -63,15 +74,35 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def gpu_expected() -> bool:
-    """Whether the processes will compute on a GPU, found out without loading TensorFlow here."""
+def gpu_expected(devices: Path = Path("/dev"), seconds: float = _LOADING_SECONDS) -> bool:
+    """Whether the processes will compute on a GPU.
+
+    Where there is a device file, TensorFlow itself is asked, in a process of its own, since it must
+    not be loaded here: it may be made for the CPU, or be unable to use the driver.
+    """
     installed = importlib.util.find_spec("tensorflow") is not None
-    return installed and gpu_possible(os.environ, Path("/dev"))
+    if not installed or not gpu_possible(os.environ, devices):
+        return False
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-c", _ASK_FOR_GPUS], capture_output=True, timeout=seconds, check=True
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        log.warning("TensorFlow does not say whether it sees a GPU: %s.", type(error).__name__)
+        return False
+    return answer.stdout.split()[-1:] not in ([], [b"0"])
 
 
 def _require_bundle(settings: Settings) -> None:
-    """Fail here and in words rather than in every process, over and over."""
+    """Fail here and in words rather than in every process, over and over.
+
+    A bundle that the settings name is tried as one that is added; the program's own was tested.
+    """
     try:
-        Bundle.load(bundle_path(settings))
+        bundle = Bundle.load(bundle_path(settings))
+        trusted = trusted_keys(settings.trusted_model_keys)
+        if bundle.path != default_bundle_path():
+            require_trusted(bundle, trusted)
+            try_apart(bundle.path)
     except MlError as error:
         raise ConfigurationError(f"The model can't be used. {error}") from error

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from core import making
-from core.errors import Conflict, LeaseLost
+from core.errors import Conflict, LeaseLost, NoSpace
 from core.making import Claim
+from core.outages import trouble_of
 from worker.lease import Lease, kept
 from worker.process import WorkerProcess
+
+_FULL = "The server's disk is full. This is made by itself once there is room."
+_AWAY = "The image store or the database is out of order. This is made by itself once it is back."
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +25,8 @@ log = logging.getLogger(__name__)
 def under(here: WorkerProcess, claim: Claim) -> Iterator[Lease]:
     """Keep the lease while the body makes it and hands it over.
 
-    A `Conflict` is what the person who asked is told; a lost lease drops this copy.
+    A `Conflict` is what the person who asked is told; a lost lease drops this copy; an outage of
+    the disk, the store or the database puts it off.
     """
     try:
         with kept(lambda: _renew(here, claim), here.settings.lease_seconds) as lease:
@@ -29,8 +36,20 @@ def under(here: WorkerProcess, claim: Claim) -> Iterator[Lease]:
     except Conflict as error:
         with here.database.writing() as session:
             making.fail(session, claim, str(error))
+    except (OSError, SQLAlchemyError) as error:
+        trouble = trouble_of(error)
+        if trouble is None:
+            raise
+        log.warning("%s is put off. %s", claim, trouble)
+        _put_off(here, claim, _FULL if isinstance(trouble, NoSpace) else _AWAY)
     else:
         log.info("%s is ready.", claim)
+
+
+def _put_off(here: WorkerProcess, claim: Claim, message: str) -> None:
+    """Say why it takes longer; if that can't be written down either, the lease runs out."""
+    with suppress(SQLAlchemyError), here.database.writing() as session:
+        making.put_off(session, claim, message, here.settings.lease_seconds)
 
 
 def _renew(here: WorkerProcess, claim: Claim) -> bool:

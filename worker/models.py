@@ -6,7 +6,8 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +20,16 @@ from core.blobs import BlobStore
 from core.registry import Facts
 from ml.bundle import Bundle, BundleError
 from ml.inference import Classifier, load_classifier
+from ml.signing import SignatureInvalid, require_trusted, signer
+from ml.trial import check_answers, check_metadata
 from worker.packing import ModelUnusable, fetch, keep
 
 # The active one and a shadow, or the one that some older job was given to.
 MOST_LOADED = 2
+_UNPACKING = ".unpacking-"
+_LEFT_OVER_SECONDS = 3600
+# Long enough for another worker to take the job, short enough for somebody who waits to be told.
+LACKING_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +51,35 @@ class Model:
         return self.bundle.digest
 
 
-def open_model(bundle: Bundle, threads: int) -> Model:
-    """Load a bundle's network, ready to run on the best device there is."""
-    return Model(load_classifier(bundle, threads=threads))
+def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
+    """Load a bundle's network, ready to run on a device as `ml.inference` names it.
+
+    Raises:
+        BundleUnfit: it does not give what is asked of it.
+    """
+    check_metadata(bundle.metadata)
+    classifier = load_classifier(bundle, threads=threads, device=device)
+    check_answers(classifier)
+    return Model(classifier)
 
 
 class ModelStore:
     """Gives models by their digest, and keeps the last `MOST_LOADED` that were asked for loaded.
 
     ``shipped`` is there at once; others are unpacked from the blob store into ``cache``, where all
-    processes of this machine find them.
+    processes of this machine find them. Where keys are ``trusted``, one must have signed them.
     """
 
     def __init__(
-        self, blobs: BlobStore, cache: Path, shipped: Bundle, load: Callable[[Bundle], Model]
+        self,
+        blobs: BlobStore,
+        cache: Path,
+        shipped: Bundle,
+        load: Callable[[Bundle], Model],
+        trusted: Collection[str] = (),
     ) -> None:
         self.shipped = shipped
+        self._trusted = trusted
         self._blobs, self._cache, self._load = blobs, cache, load
         # The last one used stands last.
         self._loaded: dict[str, Model] = {}
@@ -74,13 +94,14 @@ class ModelStore:
         """Return a model, ready to judge.
 
         Raises:
-            ModelUnusable: its bundle is missing, damaged, or no network can be made of it.
+            ModelUnusable: its bundle is missing, damaged, not signed by whom it should be, or no
+                network can be made of it.
             OSError: the store or the disk does not answer; trying again later may help.
         """
         with self._lock:
             model = self._loaded.pop(digest, None)
             if model is None:
-                bundle = self._find(digest)
+                bundle = self._trust(self._find(digest))
                 while len(self._loaded) >= MOST_LOADED:
                     del self._loaded[next(iter(self._loaded))]
                 model = self._open(bundle)
@@ -96,11 +117,20 @@ class ModelStore:
                 return unpacked
         return self._unpack(digest)
 
+    def _trust(self, bundle: Bundle) -> Bundle:
+        if bundle is not self.shipped:
+            try:
+                require_trusted(bundle, self._trusted)
+            except SignatureInvalid as error:
+                raise ModelUnusable(f"{error} Ask an administrator to add it signed.") from error
+        return bundle
+
     def _unpack(self, digest: str) -> Bundle:
         """Unpack aside and rename: of several processes that do so at once, one wins."""
         self._cache.mkdir(parents=True, exist_ok=True)
         place = self._cache / digest
-        with tempfile.TemporaryDirectory(dir=self._cache, prefix=".unpacking-") as folder:
+        _remove_left_over(self._cache)
+        with tempfile.TemporaryDirectory(dir=self._cache, prefix=_UNPACKING) as folder:
             aside = fetch(self._blobs, digest, Path(folder) / "bundle")
             # What stands there was found damaged just now, unless another process was quicker.
             shutil.rmtree(place, ignore_errors=True)
@@ -124,6 +154,30 @@ class ModelStore:
             ) from error
 
 
+def _remove_left_over(cache: Path) -> None:
+    """Remove what a process that was killed had begun to unpack."""
+    for folder in cache.glob(f"{_UNPACKING}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+class Lacking:
+    """The models that could not be had lately: their jobs are left to other workers for a while."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def note(self, digest: str) -> None:
+        """Note that a model could not be had."""
+        self._until[digest] = time.monotonic() + LACKING_SECONDS
+
+    def now(self) -> frozenset[str]:
+        """Return the digests of those that are not worth another try yet."""
+        now = time.monotonic()
+        return frozenset(digest for digest, until in self._until.items() if until > now)
+
+
 def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:
     """Enter a bundle in the list of models, its bytes in the store; return the active digest.
 
@@ -136,7 +190,7 @@ def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:
 
 
 def facts_of(bundle: Bundle) -> Facts:
-    """Return what the list of models says of a bundle."""
+    """Return what the list of models says of a bundle. Raises `SignatureInvalid`."""
     said = bundle.metadata
     shown: dict[str, Any] = {
         "shape": [said.shape.height, said.shape.width],
@@ -153,4 +207,5 @@ def facts_of(bundle: Bundle) -> Facts:
         classes=said.classes,
         scores=dict(said.scores),
         shown=shown,
+        signed_by=signer(bundle),
     )

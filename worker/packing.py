@@ -18,7 +18,7 @@ from typing import BinaryIO
 from core.blobs import BlobStore
 from core.errors import BlobMissing, HematoVisionError
 from core.registry import bundle_key
-from ml.bundle import METADATA, Bundle, BundleError, BundleFormat
+from ml.bundle import METADATA, SIGNATURE, Bundle, BundleError, BundleFormat
 
 LARGEST_BYTES = 512 * 2**20
 _MOST_FILES = 10_000
@@ -55,7 +55,7 @@ def keep(blobs: BlobStore, bundle: Bundle) -> None:
 
 def pack(bundle: Bundle, file: BinaryIO) -> None:
     """Write a bundle's files as one zip. Raises `ModelUnusable` if there are too many of them."""
-    names = sorted({METADATA, *bundle.metadata.files})
+    names = sorted(_names(bundle))
     size = sum((bundle.path / name).stat().st_size for name in names)
     _require_measure(len(names), size)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -84,9 +84,15 @@ def fetch(blobs: BlobStore, digest: str, folder: Path) -> Bundle:
     except (BundleError, zipfile.BadZipFile) as error:
         raise _unusable(digest, "is damaged") from error
     found = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    if bundle.digest != digest or found != {METADATA, *bundle.metadata.files}:
+    if bundle.digest != digest or found != _names(bundle):
         raise _unusable(digest, "is not the one that was added")
     return bundle
+
+
+def _names(bundle: Bundle) -> set[str]:
+    """The files of a bundle, its signature among them where it has one."""
+    signed = {SIGNATURE} if (bundle.path / SIGNATURE).is_file() else set()
+    return {METADATA, *bundle.metadata.files} | signed
 
 
 def intact(blobs: BlobStore, digest: str) -> bool:

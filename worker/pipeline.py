@@ -18,15 +18,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from core import jobs, registry
 from core.errors import LeaseLost, QueueUnavailable
 from core.jobs import Claim, Failure, Verdict, Work
+from core.outages import trouble_of
 from core.states import Lane
 from ml.inference import Prediction
 from ml.looking import predictions
 from ml.reading import Reading
 from worker.decoding import Decoder, readings
 from worker.lease import Lease, kept
+from worker.limit import OutOfTime
 from worker.models import Model
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
+from worker.showing import complete_copies
 
 # So many images at a time stay within a core's cache; larger batches are slower on a CPU
 # (`benchmarks.layouts`). A GPU wants more of them; how many has not been measured yet.
@@ -39,11 +42,16 @@ log = logging.getLogger(__name__)
 Results = dict[int, Verdict | Failure]
 
 
-def classify_shard(here: WorkerProcess, shard_id: int) -> None:
-    """Classify a shard's images and record them: this one's, or of big jobs the one in turn."""
+def classify_shard(here: WorkerProcess, shard_id: int) -> bool:
+    """Classify a shard's images and record them: this one's, or of big jobs the one in turn.
+
+    False if all that were rung for are done or others'.
+    """
     claim = _claim(here, shard_id)
-    if claim is not None:
-        _classify(here, claim)
+    if claim is None:
+        return False
+    _classify(here, claim)
+    return True
 
 
 def _claim(here: WorkerProcess, shard_id: int) -> Claim | None:
@@ -52,7 +60,8 @@ def _claim(here: WorkerProcess, shard_id: int) -> Claim | None:
     while True:
         with here.database.writing() as session:
             turn = jobs.in_turn(session, shard_id, passed)
-            claim = jobs.claim(session, turn, here.name, here.settings.lease_seconds)
+            seconds, lacking = here.settings.lease_seconds, here.lacking.now()
+            claim = jobs.claim(session, turn, here.name, seconds, lacking)
         if claim or turn in passed:
             return claim
         # Another was quicker; what its own message rang for must not be left lying.
@@ -66,30 +75,41 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
         with kept(lambda: _renew(here, claim), seconds) as lease:
             digest, results = _results(here, claim, lease)
         shadows = _record(here, claim, digest, results)
-    except LeaseLost:
-        log.warning(
-            "Shard %d is another worker's now, or cancelled: results dropped.", claim.shard_id
-        )
+    except LeaseLost as error:
+        log.warning("Shard %d is dropped here. %s", claim.shard_id, error)
         return
     except (OSError, SQLAlchemyError) as error:
-        log.warning("Shard %d is tried again later: %s.", claim.shard_id, type(error).__name__)
+        reason = trouble_of(error) or type(error).__name__
+        log.warning("Shard %d is tried again later: %s", claim.shard_id, reason)
         _forgive(here, claim)
         return
+    except OutOfTime:
+        _give_back(here, claim)
+        raise
     _note(here, claim, results, time.monotonic() - started)
     _go_on(here, claim)
+    complete_copies(here, [w for w in claim.work if isinstance(results[w.image_id], Verdict)])
     _follow(here, claim, results, shadows)
 
 
 def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Results]:
     """Return the digest of the job's model and what became of each image.
 
-    A model that can't be had by trying again fails the images, and says what to do.
+    A model that no worker can have fails the images, and says what to do.
+
+    Raises:
+        LeaseLost: the shard is another's now, or was given back for one that has the model.
     """
-    digest = claim.model_digest or here.models.shipped.digest
+    digest = claim.model_digest
     try:
         model = here.models.get(digest)
     except ModelUnusable as error:
         log.error("Shard %d: %s", claim.shard_id, error)
+        with here.database.writing() as session:
+            passed_on = jobs.pass_on(session, claim)
+        if passed_on:
+            here.lacking.note(digest)
+            raise LeaseLost("Another worker may have its model.") from error
         failure = Failure("model", str(error)[:400])
         return digest, {work.image_id: failure for work in claim.work}
     return digest, classify(here, model, claim, lease, _between_batches(here, claim))
@@ -127,6 +147,12 @@ def _forgive(here: WorkerProcess, claim: Claim) -> None:
     """The store or the database is away; if it is the database, the attempt stays counted."""
     with suppress(SQLAlchemyError), here.database.writing() as session:
         jobs.forgive(session, claim)
+
+
+def _give_back(here: WorkerProcess, claim: Claim) -> None:
+    """End the lease now, with the attempt counted, as if the worker had died over the shard."""
+    with suppress(SQLAlchemyError), here.database.writing() as session:
+        jobs.release(session, claim.shard_id, here.name, here.settings.max_attempts)
 
 
 def classify(

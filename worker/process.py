@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +15,17 @@ from pathlib import Path
 import cv2
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.blobs import BlobStore, LocalBlobs
+from core.blobs import BlobStore
 from core.db import Database
+from core.installation import open_store
+from core.memory import share_heaps
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
+from ml.signing import trusted_keys
 from worker.fleet import Badge, Heartbeat, Tally
-from worker.models import Model, ModelStore, introduce, open_model
+from worker.freeing import free_the_dead, process_name
+from worker.models import Lacking, Model, ModelStore, introduce, open_model
 from worker.packing import ModelUnusable
 
 _RETRY_SECONDS = 2.0
@@ -47,11 +50,7 @@ class WorkerProcess:
     models: ModelStore
     decoders: int = 1
     tally: Tally = field(default_factory=Tally)
-
-
-def process_name(pid: int) -> str:
-    """Return the name of a process of this machine: its host and process id."""
-    return f"{socket.gethostname()}:{pid}"[:120]
+    lacking: Lacking = field(default_factory=Lacking)
 
 
 def bundle_path(settings: Settings) -> Path:
@@ -59,19 +58,26 @@ def bundle_path(settings: Settings) -> Path:
     return Path(settings.bundle) if settings.bundle else default_bundle_path()
 
 
-def open_process(settings: Settings, threads: int) -> WorkerProcess:
+def open_process(settings: Settings, threads: int, device: str = "auto") -> WorkerProcess:
     """Open everything this process works with; its models are loaded when they are asked for."""
+    share_heaps()
     # Images are read side by side, each by one thread.
     cv2.setNumThreads(1)
-    shipped, blobs = Bundle.load(bundle_path(settings)), LocalBlobs(settings.blobs)
+    shipped = Bundle.load(bundle_path(settings))
+    database = Database(settings.database, kept=_KEPT_CONNECTIONS)
+    blobs = open_store(settings, database)
     return WorkerProcess(
         name=process_name(os.getpid()),
         settings=settings,
-        database=Database(settings.database, kept=_KEPT_CONNECTIONS),
+        database=database,
         blobs=blobs,
         queue=CeleryQueue(settings.redis_url),
         models=ModelStore(
-            blobs, settings.unpacked_models, shipped, lambda bundle: open_model(bundle, threads)
+            blobs,
+            settings.unpacked_models,
+            shipped,
+            lambda bundle: open_model(bundle, threads, device),
+            trusted_keys(settings.trusted_model_keys),
         ),
         decoders=max(1, min(threads, _MOST_DECODERS)),
     )
@@ -110,9 +116,11 @@ class Held:
         self._here: WorkerProcess | None = None
         self._heartbeat: Heartbeat | None = None
 
-    def start(self, settings: Settings, threads: int) -> None:
+    def start(self, settings: Settings, threads: int, device: str) -> None:
         """Open it and begin to beat."""
-        here = self._here = open_process(settings, threads)
+        here = self._here = open_process(settings, threads, device)
+        # Before the network is loaded: this process may take the place of one that died at work.
+        free_the_dead(here.database, settings.max_attempts)
         network = first_model(here).classifier
         badge = Badge(here.name, network.device, network.backend)
         self._heartbeat = Heartbeat(here.database, badge, here.tally, lambda: here.models.loaded)

@@ -12,9 +12,10 @@ from celery.signals import (
     worker_ready,
 )
 
-from core.queue import CLASSIFY, EXPLAIN, REPORT
-from worker import app, explaining, pipeline, report
+from core.queue import CLASSIFY, DERIVE, EXPLAIN, REPORT
+from worker import app, explaining, pipeline, report, seeking, showing
 from worker.hearing import watch
+from worker.limit import time_limited
 from worker.logs import quieten
 from worker.process import Held
 
@@ -22,6 +23,9 @@ from worker.process import Held
 # unanswered message is delivered again.
 _REPORT_SOFT_SECONDS = 240
 _REPORT_HARD_SECONDS = 280
+# The longest that anything may take which was found without a message.
+LONGEST_SECONDS = _REPORT_HARD_SECONDS
+_REQUEST = "worker.request:LeasedRequest"
 _held = Held()
 
 
@@ -29,7 +33,8 @@ _held = Held()
 def open_process(**_: object) -> None:
     """Load the network and connect, in the child and not in its parent."""
     quieten()
-    _held.start(app.settings_of(current_app), current_app.conf.hematovision_threads)
+    conf = current_app.conf
+    _held.start(app.settings_of(current_app), conf.hematovision_threads, conf.hematovision_device)
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
@@ -45,21 +50,39 @@ def listen(**_: object) -> None:
     task_received.connect(lambda **_: hearing.heard(time.monotonic()), weak=False)
 
 
-@shared_task(name=CLASSIFY, Request="worker.request:LeasedRequest")  # type: ignore[untyped-decorator]
+def seek() -> bool:
+    """Do one thing that waits without a message; False if nothing does."""
+    return seeking.seek(_held.get())
+
+
+@shared_task(name=CLASSIFY, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def classify_shard(shard_id: int) -> None:
     """Classify one shard's images, unless it is done or another's."""
-    pipeline.classify_shard(_held.get(), shard_id)
+    with time_limited("a shard"):
+        pipeline.classify_shard(_held.get(), shard_id)
 
 
 @shared_task(  # type: ignore[untyped-decorator]
-    name=REPORT, soft_time_limit=_REPORT_SOFT_SECONDS, time_limit=_REPORT_HARD_SECONDS
+    name=REPORT,
+    Request=_REQUEST,
+    soft_time_limit=_REPORT_SOFT_SECONDS,
+    time_limit=_REPORT_HARD_SECONDS,
 )
 def make_report(report_id: int) -> None:
     """Make one PDF, unless it is made or another's."""
-    report.make_report(_held.get(), report_id)
+    with time_limited("a report"):
+        report.make_report(_held.get(), report_id)
 
 
-@shared_task(name=EXPLAIN)  # type: ignore[untyped-decorator]
+@shared_task(name=EXPLAIN, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def explain_image(explanation_id: int) -> None:
     """Say why one image was judged as it was, unless that is said or another says it."""
-    explaining.explain_image(_held.get(), explanation_id)
+    with time_limited("an explanation"):
+        explaining.explain_image(_held.get(), explanation_id)
+
+
+@shared_task(name=DERIVE, Request=_REQUEST)  # type: ignore[untyped-decorator]
+def derive_image(derivative_id: int) -> None:
+    """Make the copies of one image that a page missed, unless they are made or another's."""
+    with time_limited("a picture"):
+        showing.derive_image(_held.get(), derivative_id)

@@ -1,27 +1,13 @@
 """Archives of images: read a file at a time, and taken in as if each had been sent alone.
 
-`reading` opens a .zip, .tar or .tar.gz that nobody vouches for, within caps; `taking` has its
-images hashed, looked at and kept, and hands them on in batches. No database and no pages here.
+`reading` opens a .zip, .tar or .tar.gz that nobody vouches for, within the caps of `member`, by
+`zip`, `tar` and `gunzip`; `names` decodes what its files are called; `taking` has its images
+hashed, looked at and kept, and hands them on in batches. No database and no pages here.
 """
 
-from core.archives.reading import (
-    OTHER_SUFFIXES,
-    SUFFIXES,
-    Caps,
-    Member,
-    is_archive_name,
-    members,
-)
+from core.archives.member import Caps, Member
+from core.archives.names import decode_names
+from core.archives.reading import members
 from core.archives.taking import BATCH, Taken, take_in
 
-__all__ = [
-    "BATCH",
-    "OTHER_SUFFIXES",
-    "SUFFIXES",
-    "Caps",
-    "Member",
-    "Taken",
-    "is_archive_name",
-    "members",
-    "take_in",
-]
+__all__ = ["BATCH", "Caps", "Member", "Taken", "decode_names", "members", "take_in"]

@@ -1,37 +1,65 @@
 """The life of a job and of an image: the only writer of their states.
 
-`arrival` takes a job's files in, `submission` cuts it into shards, cancels and retries it, `shards`
-is what a worker does under its lease, `recovery` takes it from a dead one, `dispatch` decides what
-is rung for next and sweeps up what crashes left, `queries` and `differential` read, `lock` says in
-which order rows are locked. No bytes, no Celery and no pages here.
+`arrival` takes a job's files in and `skipping` names what is not taken, `submission` cuts it into
+shards, cancels and retries it, `shards` is what a worker does under its lease, `recovery` takes it
+from a dead one, `tallies` counts what stands, `dispatch` decides what is rung for next and sweeps
+up what crashes left, `queries` and `differential` read, `lock` says in which order rows are locked.
+`deletion` deletes and restores, `purging` then removes rows, and bytes that no row needs,
+`cleaning` looks for bytes that never had one; `holdings` and `keeping` say whose bytes are, and how
+deleting them is safe. No Celery and no pages here.
 """
 
 from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open, take
+from core.jobs.cleaning import remove_strays, strays
+from core.jobs.deletion import (
+    delete,
+    delete_pictures,
+    end_of_retention,
+    keep_pictures,
+    restore,
+)
 from core.jobs.differential import (
     ClassCount,
     Differential,
+    Judge,
     calibrated,
     differential,
     few_shot,
-    models_of,
+    judges,
     to_check,
 )
-from core.jobs.dispatch import Swept, dispatch, go_on, in_turn, sweep, waiting_interactive
+from core.jobs.dispatch import (
+    Swept,
+    dispatch,
+    go_on,
+    in_turn,
+    next_waiting,
+    sweep,
+    waiting_interactive,
+)
+from core.jobs.lock import LIVE
+from core.jobs.purging import Purged, note_loose, purge
 from core.jobs.queries import (
+    LATELY_SECONDS,
     WORKER_SECONDS,
     Counts,
+    Fleet,
+    Progress,
     Row,
     Standing,
     alive,
     counts,
     export_rows,
+    fleet,
     images_per_second,
     live_workers,
     page_of_jobs,
+    progress,
     seconds_left,
+    share_done,
     standing,
 )
-from core.jobs.recovery import forgive, release
+from core.jobs.recovery import forgive, held_by, holders, release
 from core.jobs.shards import (
     Claim,
     Failure,
@@ -39,14 +67,18 @@ from core.jobs.shards import (
     Work,
     claim,
     known_verdicts,
+    pass_on,
     record,
     record_shadow,
     renew,
     settle,
 )
+from core.jobs.skipping import skip, skipped
 from core.jobs.submission import cancel, retry_failed, run_again, submit
 
 __all__ = [
+    "LATELY_SECONDS",
+    "LIVE",
     "WORKER_SECONDS",
     "Claim",
     "ClassCount",
@@ -54,6 +86,10 @@ __all__ = [
     "Differential",
     "Entry",
     "Failure",
+    "Fleet",
+    "Judge",
+    "Progress",
+    "Purged",
     "Row",
     "Standing",
     "Swept",
@@ -66,30 +102,49 @@ __all__ = [
     "claim",
     "counts",
     "create",
+    "delete",
+    "delete_pictures",
     "differential",
     "dispatch",
+    "end_of_retention",
     "export_rows",
     "few_shot",
+    "fleet",
     "forgive",
     "go_on",
+    "held_by",
+    "holders",
     "images_per_second",
     "in_turn",
+    "judges",
+    "keep_pictures",
     "known_verdicts",
     "live_workers",
     "models_of",
+    "next_waiting",
+    "note_loose",
     "page_of_jobs",
+    "pass_on",
+    "progress",
+    "purge",
     "receive",
     "record",
     "record_shadow",
     "refuse",
     "release",
+    "remove_strays",
     "renew",
     "require_open",
+    "restore",
     "retry_failed",
     "run_again",
     "seconds_left",
     "settle",
+    "share_done",
+    "skip",
+    "skipped",
     "standing",
+    "strays",
     "submit",
     "sweep",
     "take",

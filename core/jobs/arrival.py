@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from core import registry
 from core.errors import Conflict, Refused
-from core.intake import Accepted, Arrival, clean_name, one_line
+from core.intake import Accepted, Arrival, clean_name, name_apart, one_line, refusal
+from core.jobs import keeping
 from core.jobs.lock import require_receiving
 from core.jobs.queries import image_states
 from core.models import Image, Job
@@ -21,6 +23,14 @@ _TOO_LATE = "This job no longer receives files. Start a new one."
 _PART = 500
 # Nothing takes back what has been accepted.
 _UNDECIDED = (ImageState.EXPECTED, ImageState.REFUSED)
+
+
+# Says of a hash whether the store keeps those bytes.
+Kept = Callable[[Accepted], bool]
+
+
+def _every_one(_accepted: Accepted) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ def announce(
     job: Job,
     entries: Sequence[Entry],
     most: int,
-    kept: Callable[[str], bool] = lambda _sha256: True,
+    kept: Kept = _every_one,
 ) -> list[tuple[Image, bool]]:
     """Add a manifest to a job; return its images in order, each with whether its bytes are needed.
 
@@ -69,6 +79,7 @@ def announce(
     """
     images, fresh = _entered(session, job, entries, most)
     held = _held(session, job.owner_id, fresh, kept)
+    job.bytes += _added_bytes(fresh, held)
     for image in fresh:
         if image.sha256 in held:
             _arrive(image, held[image.sha256])
@@ -77,24 +88,36 @@ def announce(
     return _with_need(images)
 
 
-def take(session: Session, job: Job, arrivals: Sequence[Arrival], most: int) -> None:
+def take(
+    session: Session,
+    job: Job,
+    arrivals: Sequence[Arrival],
+    most: int,
+    kept: Kept = _every_one,
+) -> None:
     """Announce files that have come already, and note what became of each, in one go.
 
     Which of them were announced before is told as `announce` tells it, so that taking the same
     files twice changes nothing. Files of the same bytes that are still expected have come too.
+    ``kept`` is as for `receive`.
 
     Raises:
         Conflict: as `announce`.
     """
     images, fresh = _entered(session, job, [_entry(one) for one in arrivals], most)
+    arrivals = [replace(one, result=_if_kept(one.result, kept)) for one in arrivals]
+    pairs = list(zip(images, arrivals, strict=True))
+    come = {image for image, arrival in pairs if isinstance(arrival.result, Accepted)}
+    held = _held(session, job.owner_id, fresh, _every_one)
+    job.bytes += _added_bytes([image for image in fresh if image in come], held)
     session.add_all(fresh)
-    for image, arrival in zip(images, arrivals, strict=True):
+    for image, arrival in pairs:
         if image.state in _UNDECIDED:
             _settle(image, arrival.result)
-    kept = {one.result.sha256: one.result for one in arrivals if isinstance(one.result, Accepted)}
-    same = and_(Image.job_id == job.id, Image.sha256.in_(sorted(kept)))
+    kept_now = {a.result.sha256: a.result for a in arrivals if isinstance(a.result, Accepted)}
+    same = and_(Image.job_id == job.id, Image.sha256.in_(sorted(kept_now)))
     for twin in session.scalars(select(Image).where(same, Image.state.in_(_UNDECIDED))):
-        _arrive(twin, kept[twin.sha256 or ""])
+        _arrive(twin, kept_now[twin.sha256 or ""])
 
 
 def _entry(arrival: Arrival) -> Entry:
@@ -109,7 +132,7 @@ def require_open(job: Job) -> None:
         raise Conflict(_TOO_LATE)
 
 
-_Announced = dict[tuple[str, int], list[Image]]
+_Announced = dict[str, list[Image]]
 
 
 def _entered(
@@ -117,6 +140,7 @@ def _entered(
 ) -> tuple[list[Image], list[Image]]:
     """Lock a job for more files; return the image of each entry, and those that are new."""
     require_receiving(session, job, _TOO_LATE)
+    keeping.rely_on_bytes(session)
     before = sum(image_states(session, job.id).values())
     images, fresh = _matched(session, job, entries, before)
     if before + len(fresh) > most:
@@ -128,52 +152,77 @@ def _matched(
     session: Session, job: Job, entries: Sequence[Entry], before: int
 ) -> tuple[list[Image], list[Image]]:
     """Return the image of each entry, and those among them that are new."""
-    known = _announced(session, job, entries)
+    names = [clean_name(entry.name) for entry in entries]
+    known = _announced(session, job, names)
+    apart = _names_apart(names, entries, known)
+    known |= _announced(session, job, list(apart.values()))
     images: list[Image] = []
     fresh: list[Image] = []
     taken: set[Image] = set()
-    for entry in entries:
-        image = _find(known, entry, taken)
+    for index, (name, entry) in enumerate(zip(names, entries, strict=True)):
+        other = apart.get(index, name)
+        namesakes = [*known.get(name, ()), *(known.get(other, ()) if other != name else ())]
+        image = _find(namesakes, entry, taken)
         if image is None:
-            image = _expected(job, before + len(fresh), entry)
-            known.setdefault((image.name, image.size), []).append(image)
+            free = name if name not in known else other
+            image = _expected(job, before + len(fresh), free, entry)
+            known.setdefault(image.name, []).append(image)
             fresh.append(image)
         taken.add(image)
         images.append(image)
     return images, fresh
 
 
-def _announced(session: Session, job: Job, entries: Sequence[Entry]) -> _Announced:
-    names = sorted({clean_name(entry.name) for entry in entries})
+def _announced(session: Session, job: Job, names: Sequence[str]) -> _Announced:
+    wanted = sorted(set(names))
     known: _Announced = {}
-    for start in range(0, len(names), _PART):
-        part = names[start : start + _PART]
+    for start in range(0, len(wanted), _PART):
+        part = wanted[start : start + _PART]
         of_these = select(Image).where(Image.job_id == job.id, Image.name.in_(part))
         for image in session.scalars(of_these.order_by(Image.position)):
-            known.setdefault((image.name, image.size), []).append(image)
+            known.setdefault(image.name, []).append(image)
     return known
 
 
-def _find(known: _Announced, entry: Entry, taken: set[Image]) -> Image | None:
-    """Return the image an entry was announced as.
+def _names_apart(
+    names: Sequence[str], entries: Sequence[Entry], known: _Announced
+) -> dict[int, str]:
+    """Return under which other name an entry is kept if another file has its name already.
+
+    It says what tells the files apart, and says the same whenever the entry is announced again.
+    """
+    met: Counter[str] = Counter()
+    apart: dict[int, str] = {}
+    for index, (name, entry) in enumerate(zip(names, entries, strict=True)):
+        met[name] += 1
+        hashes = {image.sha256 for image in known.get(name, ())}
+        if (hashes or met[name] > 1) and (entry.sha256 is None or entry.sha256 not in hashes):
+            nth = f", {met[name]}" if met[name] > 1 else ""
+            mark = entry.sha256[:8] if entry.sha256 else f"{entry.size} bytes{nth}"
+            apart[index] = name_apart(name, mark)
+    return apart
+
+
+def _find(namesakes: Sequence[Image], entry: Entry, taken: set[Image]) -> Image | None:
+    """Return the image an entry was announced as, among those of its names.
 
     Without a hash, name and size have to do; then two such lines of one manifest are two files,
     such as crops of one size and name from two folders, and must not be taken for one.
     """
-    for image in known.get((clean_name(entry.name), entry.size), ()):
+    for image in namesakes:
         if image.sha256 and entry.sha256:
             if image.sha256 == entry.sha256:
                 return image
-        elif image not in taken:
+        elif image.size == entry.size and image not in taken:
             return image
     return None
 
 
-def _expected(job: Job, position: int, entry: Entry) -> Image:
+def _expected(job: Job, position: int, name: str, entry: Entry) -> Image:
     return Image(
         job_id=job.id,
         position=position,
-        name=clean_name(entry.name),
+        name=name,
         size=entry.size,
         sha256=entry.sha256,
         state=ImageState.EXPECTED,
@@ -192,14 +241,25 @@ def _with_need(images: list[Image]) -> list[tuple[Image, bool]]:
 
 
 def _lacks_bytes(image: Image) -> bool:
-    """Say whether to send it: bytes that were damaged on their way are worth another try."""
-    damaged = image.state is ImageState.REFUSED and image.reason == "changed"
-    return image.state is ImageState.EXPECTED or damaged
+    """Say whether to send it: bytes that were lost on their way are worth another try."""
+    lost = image.state is ImageState.REFUSED and image.reason in ("changed", "let_go")
+    return image.state is ImageState.EXPECTED or lost
 
 
-def _held(
-    session: Session, owner_id: int, images: list[Image], kept: Callable[[str], bool]
-) -> dict[str, Accepted]:
+def _added_bytes(images: Sequence[Image], held: Collection[str]) -> int:
+    """Add up what new files will keep: equal bytes once, and those that are held already not."""
+    sizes = {image.sha256 or image: image.size for image in images if image.sha256 not in held}
+    return sum(sizes.values())
+
+
+def _if_kept(result: Accepted | Refused, kept: Kept) -> Accepted | Refused:
+    """Refuse bytes that were deleted with another job while they arrived."""
+    if isinstance(result, Accepted) and not kept(result):
+        return refusal("let_go")
+    return result
+
+
+def _held(session: Session, owner_id: int, images: list[Image], kept: Kept) -> dict[str, Accepted]:
     """Return what this person has sent before: a hash alone must not open another's images."""
     hashes = sorted({image.sha256 for image in images if image.sha256})
     held: dict[str, Accepted] = {}
@@ -213,7 +273,7 @@ def _held(
         )
         for sha256, size, kind, width, height in rows:
             held[sha256 or ""] = Accepted(sha256 or "", size, kind or "", width or 0, height or 0)
-    return {sha256: accepted for sha256, accepted in held.items() if kept(sha256)}
+    return {sha256: accepted for sha256, accepted in held.items() if kept(accepted)}
 
 
 def _arrive(image: Image, accepted: Accepted) -> None:
@@ -231,15 +291,22 @@ def _settle(image: Image, result: Accepted | Refused) -> None:
         _arrive(image, result)
 
 
-def receive(session: Session, job: Job, image: Image, accepted: Accepted) -> None:
+def receive(
+    session: Session, job: Job, image: Image, accepted: Accepted, kept: Kept = _every_one
+) -> None:
     """Note that an image's bytes are kept; its twins of the same announced hash have come too.
+
+    ``kept`` says whether the store still has them: equal bytes that lay there before may have been
+    deleted since. Then the image is refused, and asked for again.
 
     Raises:
         Conflict: the job no longer receives files.
     """
     require_receiving(session, job, _TOO_LATE, shared=True)
+    keeping.rely_on_bytes(session)
+    result = _if_kept(accepted, kept)
     for one in _twins(session, image):
-        _arrive(one, accepted)
+        _settle(one, result)
 
 
 def refuse(session: Session, job: Job, image: Image, refused: Refused) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Integer, cast, func, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.cells import display_order
 from core.db import entries
-from core.models import Image, Model, Shard
-from core.outcomes import TO_CHECK, Outcome, advice
-from core.states import ImageState
+from core.models import Model, Shard
+from core.outcomes import Outcome, advice
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +56,6 @@ class Differential:
         return dict(zip(Outcome, counts, strict=True))
 
 
-def tally(verdicts: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return what a shard's row counts of its verdicts, each an outcome and a label."""
-    accepted: Counter[str] = Counter()
-    others = dict.fromkeys(TO_CHECK, 0)
-    for outcome, label in verdicts:
-        if outcome in others:
-            others[Outcome(outcome)] += 1
-        else:
-            accepted[label] += 1
-    return {
-        "accepted": dict(accepted),
-        "uncertain": others[Outcome.UNCERTAIN],
-        "unfamiliar": others[Outcome.UNFAMILIAR],
-    }
-
-
 def differential(session: Session, job_id: int) -> Differential:
     """Add up what the shards of a job have counted: no image row is read.
 
@@ -83,16 +64,19 @@ def differential(session: Session, job_id: int) -> Differential:
     uncertain, unfamiliar = session.execute(
         select(func.sum(Shard.uncertain), func.sum(Shard.unfamiliar)).where(Shard.job_id == job_id)
     ).one()
-    accepted = _accepted(session, job_id)
+    accepted = _added_up(session, job_id, Shard.accepted)
     total = sum(accepted.values())
     names = sorted(accepted, key=display_order)
     classes = tuple(_class_count(name, accepted[name], total) for name in names)
     return Differential(classes, total, int(uncertain or 0), int(unfamiliar or 0))
 
 
-def _accepted(session: Session, job_id: int) -> dict[str, int]:
-    """Return the accepted cells by class, added up by the database: a third of the time."""
-    counted = entries(Shard.accepted).table_valued("key", "value")
+def _added_up(
+    session: Session, job_id: int, column: InstrumentedAttribute[dict[str, int]]
+) -> dict[str, int]:
+    """Return the sums of what the shards count by name, added up by the database: a third of the
+    time."""
+    counted = entries(column).table_valued("key", "value")
     rows = session.execute(
         select(counted.c.key, func.sum(cast(counted.c.value, Integer)))
         .select_from(Shard)
@@ -123,13 +107,23 @@ def to_check(session: Session, job_ids: Iterable[int]) -> dict[int, int]:
     return {job_id: int(count) for job_id, count in rows}
 
 
-def models_of(session: Session, job_id: int) -> tuple[Model, ...]:
-    """Return the models whose verdicts count in this job, first used first."""
-    used = select(Image.model_digest).where(
-        Image.job_id == job_id, Image.state == ImageState.CLASSIFIED
-    )
-    query = select(Model).where(Model.digest.in_(used)).order_by(Model.first_used_at, Model.digest)
-    return tuple(session.scalars(query))
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A model whose verdicts count in a job, and how many of them."""
+
+    model: Model
+    count: int
+
+
+def judges(session: Session, job_id: int) -> tuple[Judge, ...]:
+    """Return the models whose verdicts count in this job, first used first.
+
+    There are several if a run under another model was cancelled or could not judge every image.
+    """
+    counts = _added_up(session, job_id, Shard.judged_by)
+    query = select(Model).where(Model.digest.in_(counts))
+    models = session.scalars(query.order_by(Model.first_used_at, Model.digest))
+    return tuple(Judge(model, counts[model.digest]) for model in models)
 
 
 def few_shot(models: Iterable[Model]) -> frozenset[str]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core import intentions, making
@@ -19,7 +19,7 @@ from core.jobs.lock import LIVE
 from core.jobs.queries import alive, live_workers
 from core.jobs.recovery import take_back_lost
 from core.jobs.shards import free, settle
-from core.models import Job, Made, Shard
+from core.models import Derivative, Explanation, Job, Made, Report, Shard
 from core.queue import CLASSIFY, TaskQueue
 from core.settings import Settings
 from core.states import LIVE_SHARDS, Lane, MakingState, ShardState
@@ -86,6 +86,21 @@ _INTERACTIVE = (
     )
     .order_by(Shard.id)
     .limit(bindparam("most"))
+)
+
+
+def _first(kind: type[Shard] | type[Made], *where: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(kind.id).where(*where).order_by(kind.id).limit(1).scalar_subquery()
+
+
+_UNCLAIMED = (ShardState.WAITING, ShardState.PUBLISHED)
+_ANYTHING = select(
+    _first(Shard, Shard.lane == Lane.INTERACTIVE, Shard.state.in_(_UNCLAIMED)),
+    _first(Explanation, Explanation.state == MakingState.WAITING),
+    _first(Derivative, Derivative.state == MakingState.WAITING),
+    _first(Report, Report.state == MakingState.WAITING),
+    _first(Shard, Shard.lane == Lane.BATCH, Shard.state == ShardState.PUBLISHED),
+    _first(Shard, Shard.lane == Lane.BATCH, Shard.state == ShardState.WAITING),
 )
 
 
@@ -196,6 +211,28 @@ def in_turn(session: Session, shard_id: int, passed: Collection[int] = ()) -> in
 def waiting_interactive(session: Session, most: int) -> list[int]:
     """Return the shards that somebody sits and waits for, the oldest first."""
     return list(session.scalars(_INTERACTIVE, {"most": most}))
+
+
+Waiting = tuple[type[Shard] | type[Made], int]
+
+
+def next_waiting(session: Session) -> Waiting | None:
+    """Return what an idle worker is to do next, whether or not anybody rang for it.
+
+    The order is that of the lanes. One cheap statement looks, since all idle workers ask all the
+    time; only where a big job waits others find out whose turn it is.
+    """
+    interactive, *wished, published, waits = session.execute(_ANYTHING).one()
+    if interactive is not None:
+        return Shard, interactive
+    for kind, id_ in zip((Explanation, Derivative, Report), wished, strict=True):
+        if id_ is not None:
+            return kind, id_
+    if published is not None:
+        return Shard, in_turn(session, published)
+    jobs = session.scalars(_JOBS_IN_TURN, {"lane": Lane.BATCH, "most": 1}).all() if waits else ()
+    shards = (_next_of(session, Lane.BATCH, job) for job in jobs)
+    return next(((Shard, id_) for id_ in shards if id_ is not None), None)
 
 
 def sweep(database: Database, queue: TaskQueue, settings: Settings) -> Swept:

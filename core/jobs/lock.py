@@ -9,16 +9,38 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from core.errors import Conflict
+from core.errors import Conflict, NotFound
 from core.models import Job
 from core.states import JobState
 
 LIVE = (JobState.QUEUED, JobState.RUNNING)
-_READ_AGAIN = ("state", "submitted_at", "finished_at")
+_READ_AGAIN = (
+    "state",
+    "submitted_at",
+    "finished_at",
+    "bytes",
+    "deleted_at",
+    "purge_at",
+    "purged_at",
+    "restored_at",
+    "pictures_until",
+    "pictures_gone_at",
+)
 
 
 def lock(session: Session, job: Job, *, shared: bool = False) -> None:
-    """Lock the job's row until the transaction ends, and read its state again.
+    """Lock a job's row until the transaction ends, and read its state again.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
+    lock_even_deleted(session, job, shared=shared)
+    if job.deleted_at is not None:
+        raise NotFound("This job was deleted. Restore it first, from the page of deleted jobs.")
+
+
+def lock_even_deleted(session: Session, job: Job, *, shared: bool = False) -> None:
+    """Lock the job's row as `lock` does, whether the job was deleted or not.
 
     SQLite needs no more than the writing transaction; PostgreSQL's weaker locks are taken, which
     foreign keys to the row do not wait for.
@@ -27,8 +49,19 @@ def lock(session: Session, job: Job, *, shared: bool = False) -> None:
     session.refresh(job, _READ_AGAIN, with_for_update=strength)
 
 
+def require_pictures(job: Job) -> None:
+    """Raise `Conflict` for a locked job whose pictures were deleted: nothing can judge it again."""
+    if job.pictures_gone_at is not None:
+        raise Conflict("The pictures of this job were deleted. Send them again in a new job.")
+
+
 def require_receiving(session: Session, job: Job, otherwise: str, *, shared: bool = False) -> None:
-    """Lock a job that must still receive files. Raises `Conflict`, saying ``otherwise``."""
+    """Lock a job that must still receive files.
+
+    Raises:
+        Conflict: it receives no more; says ``otherwise``.
+        NotFound: it was deleted meanwhile.
+    """
     lock(session, job, shared=shared)
     if job.state is not JobState.RECEIVING:
         raise Conflict(otherwise)

@@ -6,17 +6,19 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, func, select, tuple_
 from sqlalchemy.orm import Session, aliased, selectinload
 
 from core.db import clock
-from core.jobs.differential import Differential, differential
-from core.models import Image, Job, Prediction, Shard, User, Worker
-from core.states import ImageState, JobState
+from core.jobs.differential import Differential, Judge, differential, judges
+from core.models import Image, Job, Model, Prediction, Shard, User, Worker
+from core.states import LIVE_SHARDS, ImageState, JobState, ShardState
 
 EXPORT_CHUNK = 1000
 # A worker whose heartbeat is older than this is taken for dead.
 WORKER_SECONDS = 20
+# What is said of a job's speed and time left goes by what was recorded within so long.
+LATELY_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Counts:
 
     @property
     def waiting(self) -> int:
-        """Files that still wait for a verdict, or never got one because the job was cancelled."""
+        """Files that no run has judged yet, or never did because the job was cancelled."""
         return self.received - self.classified - self.duplicates - self.refused - self.failed
 
     @property
@@ -50,11 +52,6 @@ class Counts:
             ImageState.REFUSED: self.refused,
             ImageState.FAILED: self.failed,
         }
-
-    @property
-    def share_done(self) -> float:
-        """Part of the files that are settled, 0 to 1."""
-        return 1 - self.waiting / self.received if self.received else 0.0
 
 
 def counts(session: Session, jobs: Sequence[Job]) -> dict[int, Counts]:
@@ -118,36 +115,98 @@ def _image_states(session: Session, ids: Sequence[int]) -> dict[int, dict[ImageS
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the present or last run of a job is, apart from which results stand.
+
+    ``left`` are the images that this run has not judged, or never did because it was cancelled;
+    ``kept`` those it could not judge, so that the verdict of an earlier run stands. ``lately`` are
+    those recorded within the last `LATELY_SECONDS`; ``still`` is for how many seconds nothing was
+    recorded, None before anything was.
+    """
+
+    left: int = 0
+    kept: int = 0
+    lately: int = 0
+    still: float | None = None
+
+
+_NOT_JUDGED = (*LIVE_SHARDS, ShardState.DROPPED)
+
+
+def progress(session: Session, jobs: Sequence[Job]) -> dict[int, Progress]:
+    """Return how far the run of each job is, summed over shard rows: no image row is read."""
+    lately = and_(Shard.state == ShardState.DONE, Shard.done_at > clock() - LATELY_SECONDS)
+    rows = session.execute(
+        select(
+            Shard.job_id,
+            func.sum(case((Shard.state.in_(_NOT_JUDGED), Shard.size), else_=0)),
+            func.sum(Shard.kept),
+            func.sum(case((lately, Shard.size), else_=0)),
+            clock() - func.max(Shard.done_at),
+        )
+        .where(Shard.job_id.in_([job.id for job in jobs]))
+        .group_by(Shard.job_id)
+    )
+    known = {
+        job_id: Progress(int(left), int(kept), int(lately), still)
+        for job_id, left, kept, lately, still in rows
+    }
+    return {job.id: known.get(job.id, Progress()) for job in jobs}
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """All that a job's page counts: where its files are, and what its cells are."""
+    """All that a job's page counts: where its files are, how far its run is, what its cells are,
+    and which models say so."""
 
     counts: Counts
+    progress: Progress
     differential: Differential
+    judges: tuple[Judge, ...]
+    fleet: Fleet
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models whose verdicts count."""
+        return tuple(judge.model for judge in self.judges)
 
 
 def standing(session: Session, job: Job) -> Standing:
     """Return where a job stands; read once for a page, however many parts of it show it."""
-    return Standing(counts(session, [job])[job.id], differential(session, job.id))
+    return Standing(
+        counts(session, [job])[job.id],
+        progress(session, [job])[job.id],
+        differential(session, job.id),
+        judges(session, job.id),
+        fleet(session),
+    )
 
 
-def images_per_second(job: Job, done: Counts, now: dt.datetime) -> float | None:
+def share_done(job: Job, done: Counts, run: Progress) -> float:
+    """Part of the files that need nothing more in this run, 0 to 1."""
+    left = done.waiting if job.submitted_at is None else run.left
+    return 1 - left / done.received if done.received else 0.0
+
+
+def images_per_second(job: Job, run: Progress, now: dt.datetime) -> float | None:
     """Return the speed of the job's present or last run; None before there is any.
 
     What an earlier run had settled, which a retry of the failed ones builds on, is no part of it.
     """
-    settled = done.classified + done.failed - job.settled_before
-    if not job.started_at or settled <= 0:
+    accepted = job.received - job.duplicates - job.refused
+    judged = accepted - job.settled_before - run.left
+    if not job.started_at or judged <= 0:
         return None
     seconds = ((job.finished_at or now) - job.started_at).total_seconds()
-    return settled / seconds if seconds > 0 else None
+    return judged / seconds if seconds > 0 else None
 
 
-def seconds_left(job: Job, done: Counts, now: dt.datetime) -> float | None:
-    """Estimate the time left from the speed so far; None before there is any."""
-    speed = images_per_second(job, done, now)
-    if job.state is not JobState.RUNNING or speed is None:
+def seconds_left(job: Job, run: Progress, now: dt.datetime) -> float | None:
+    """Estimate the time left from the speed of the last minute; None if nothing moved in it."""
+    if job.state is not JobState.RUNNING or job.started_at is None or not run.lately:
         return None
-    return done.waiting / speed
+    seconds = min((now - job.started_at).total_seconds(), LATELY_SECONDS)
+    return run.left * seconds / run.lately if seconds > 0 else None
 
 
 def page_of_jobs(
@@ -225,6 +284,22 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
     while rows := session.execute(query.where(Image.position > after)).all():
         yield from (Row(*values) for _, *values in rows)
         after = rows[-1][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """How many worker processes gave a sign of life lately, and how many fell silent."""
+
+    alive: int
+    silent: int
+
+
+def fleet(session: Session) -> Fleet:
+    """Return how many worker processes live; the silent ones were stopped, killed or cut off."""
+    known, living = session.execute(
+        select(func.count(), func.count(case((alive(), Worker.name)))).select_from(Worker)
+    ).one()
+    return Fleet(living, known - living)
 
 
 def alive() -> ColumnElement[bool]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from core.db import clock
-from core.jobs.shards import Claim, Failure, Work, image_row, waiting_work
+from core.jobs.shards import Claim, Failure, Work, work_of, write_failures
+from core.jobs.tallies import count_again, tally
 from core.models import Image, Job, Shard
-from core.states import ShardState
+from core.states import Lane, ShardState
 
 KILLER = "stopped_worker"
 _KILLER_MESSAGE = "Reading this image stopped the worker each time. Check the file, then try again."
 # A shard that lost so many workers is halved, so that the image that stops them is found.
 _SPLIT_AFTER = 2
+# The lanes are named for the index, which begins with them.
+_LEASED = and_(Shard.lane.in_(tuple(Lane)), Shard.state == ShardState.LEASED)
 
 
 def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> bool:
@@ -30,6 +33,17 @@ def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> 
         return False
     _take_back(session, shard, max_attempts)
     return True
+
+
+def held_by(session: Session, worker: str) -> Sequence[int]:
+    """Return the shards that a worker has a lease on: two, if it let a small job pass."""
+    held = select(Shard.id).where(_LEASED, Shard.worker == worker)
+    return session.scalars(held.order_by(Shard.id)).all()
+
+
+def holders(session: Session) -> Sequence[str | None]:
+    """Return the names of the workers that have a lease on a shard."""
+    return session.scalars(select(Shard.worker).where(_LEASED).distinct()).all()
 
 
 def forgive(session: Session, claim: Claim) -> None:
@@ -76,12 +90,16 @@ def _take_back(session: Session, shard: Shard, max_attempts: int) -> None:
 
 def _break_up(session: Session, shard: Shard) -> None:
     """Halve a shard; an image that stands alone is failed."""
-    work = waiting_work(session, shard.id)
+    work = work_of(session, shard.id)
     shard.fence, shard.lease_until = shard.fence + 1, None
     if len(work) <= 1:
         _fail_alone(session, shard, work)
         return
     shard.state, shard.size = ShardState.SPLIT, 0
+    # What stands of its images is counted by the halves.
+    for name, nothing in tally(()).items():
+        setattr(shard, name, nothing)
+    pieces = []
     middle = len(work) // 2
     for half in (work[:middle], work[middle:]):
         piece = Shard(job_id=shard.job_id, lane=shard.lane, size=len(half))
@@ -92,10 +110,12 @@ def _break_up(session: Session, shard: Shard) -> None:
             .where(Image.id.in_([one.image_id for one in half]))
             .values(shard_id=piece.id)
         )
+        pieces.append(piece.id)
+    count_again(session, pieces)
 
 
 def _fail_alone(session: Session, shard: Shard, work: Sequence[Work]) -> None:
-    shard.state, shard.failed = ShardState.DONE, len(work)
-    rows = [image_row(one.image_id, Failure(KILLER, _KILLER_MESSAGE), "") for one in work]
-    if rows:
-        session.execute(update(Image), rows)
+    shard.state = ShardState.DONE
+    write_failures(session, {one.image_id: Failure(KILLER, _KILLER_MESSAGE) for one in work})
+    session.flush()
+    count_again(session, [shard.id])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.bulk import insert_new_rows, update_rows
 from core.db import clock, utcnow
 from core.errors import LeaseLost
-from core.jobs.differential import tally
 from core.jobs.lock import LIVE
+from core.jobs.queries import alive
+from core.jobs.tallies import Result, count_again, tally
 from core.models import Image, Job, Model, Prediction, Shard
 from core.states import LIVE_SHARDS, ImageState, JobState, Lane, ModelState, ShardState
 
@@ -30,14 +32,14 @@ class Work:
 class Claim:
     """A lease on a shard. Only the holder of this ``fence`` may record.
 
-    ``model_digest`` is the model the job was given to; None where no model is known at all.
+    ``model_digest`` is the one model that all of the job is judged by.
     """
 
     shard_id: int
     job_id: int
     fence: int
     work: tuple[Work, ...]
-    model_digest: str | None = None
+    model_digest: str
     lane: Lane = Lane.BATCH
 
 
@@ -93,22 +95,33 @@ _LEASE = (
     .returning(Shard.fence)
     .execution_options(synchronize_session=False)
 )
-_WAITING_WORK = (
+_WORK = (
     select(Image.id, Image.sha256, Image.width * Image.height)
-    .where(Image.shard_id == bindparam("shard"), Image.state == ImageState.RECEIVED)
+    .where(Image.shard_id == bindparam("shard"))
     .order_by(Image.position)
 )
 
 
-def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim | None:
+def claim(
+    session: Session,
+    shard_id: int,
+    worker: str,
+    seconds: float,
+    lacking: Collection[str] = (),
+) -> Claim | None:
     """Take the shard for ``seconds``, or return None if it is done, dropped or another's.
 
-    One conditional UPDATE decides, so that of any number of deliveries one worker wins.
+    One conditional UPDATE decides, so that of any number of deliveries one worker wins. While no
+    model is known, which a job could be given to, nothing of it is taken: each worker would judge
+    by its own. Nor is a job of one of the models that this worker is ``lacking``.
     """
     job = session.execute(_CLAIMED_JOB, {"shard": shard_id}).first()
     if job is None:
         return None
     job_id, state, model, lane = job
+    model = model or _pin(session, job_id)
+    if model is None or model in lacking:
+        return None
     # The job before the shard, as everywhere; only the first claims of a run find it queued.
     if state is JobState.QUEUED:
         session.execute(
@@ -116,12 +129,11 @@ def claim(session: Session, shard_id: int, worker: str, seconds: float) -> Claim
             .where(Job.id == job_id, Job.state == JobState.QUEUED)
             .values(state=JobState.RUNNING, started_at=utcnow())
         )
-    model = model or _pin(session, job_id)
     lease = {"shard": shard_id, "by": worker, "seconds": seconds}
     fence = session.execute(_LEASE, lease).scalar()
     if fence is None:
         return None
-    return Claim(shard_id, job_id, fence, waiting_work(session, shard_id), model, lane)
+    return Claim(shard_id, job_id, fence, work_of(session, shard_id), model, lane)
 
 
 def _pin(session: Session, job_id: int) -> str | None:
@@ -134,9 +146,13 @@ def _pin(session: Session, job_id: int) -> str | None:
     return session.scalar(select(Job.model_digest).where(Job.id == job_id))
 
 
-def waiting_work(session: Session, shard_id: int) -> tuple[Work, ...]:
-    """Return the images of a shard that have no verdict yet, in the order they came."""
-    rows = session.execute(_WAITING_WORK, {"shard": shard_id})
+def work_of(session: Session, shard_id: int) -> tuple[Work, ...]:
+    """Return the images of a shard, in the order they came.
+
+    All of them are to be judged: a shard is recorded whole. They may have a verdict already, of an
+    earlier run.
+    """
+    rows = session.execute(_WORK, {"shard": shard_id})
     return tuple(Work(id_, sha256 or "", pixels or 0) for id_, sha256, pixels in rows)
 
 
@@ -151,6 +167,29 @@ def renew(session: Session, claim: Claim, seconds: float) -> bool:
         .execution_options(synchronize_session=False)
     )
     return renewed is not None
+
+
+def pass_on(session: Session, claim: Claim) -> bool:
+    """Give a shard back whose model this worker can't have: in a mixed fleet another may have it.
+
+    False if as many have given it back as there are; then there is nobody to wait for.
+    """
+    workers = select(func.count()).where(alive()).scalar_subquery()
+    passed = session.scalar(
+        update(Shard)
+        .where(Shard.id == claim.shard_id, Shard.fence == claim.fence, Shard.passed < workers)
+        .where(Shard.state == ShardState.LEASED)
+        .values(
+            state=ShardState.WAITING,
+            passed=Shard.passed + 1,
+            attempt=Shard.attempt - 1,
+            fence=Shard.fence + 1,
+            lease_until=None,
+        )
+        .returning(Shard.id)
+        .execution_options(synchronize_session=False)
+    )
+    return passed is not None
 
 
 def known_verdicts(session: Session, claim: Claim, model_digest: str) -> dict[str, Verdict]:
@@ -182,6 +221,8 @@ def record(
 ) -> None:
     """Write all results of a shard, by image id, and close it. Commit, then `settle` the job.
 
+    An image that has a verdict of an earlier run keeps it unless there is a new one.
+
     Raises:
         ValueError: an image of the claim has no result, or one that is not of it has.
         LeaseLost: another worker holds the shard now, or the job was cancelled; write nothing.
@@ -189,6 +230,7 @@ def record(
     if results.keys() != {work.image_id for work in claim.work}:
         raise ValueError(f"The results of shard {claim.shard_id} are not those of its images.")
     verdicts = {i: r for i, r in results.items() if isinstance(r, Verdict)}
+    failures = {i: r for i, r in results.items() if isinstance(r, Failure)}
     closed = session.scalar(
         update(Shard)
         .where(Shard.id == claim.shard_id, Shard.fence == claim.fence)
@@ -196,9 +238,8 @@ def record(
         .values(
             state=ShardState.DONE,
             lease_until=None,
-            classified=len(verdicts),
-            failed=len(results) - len(verdicts),
-            **tally((verdict.outcome, verdict.label) for verdict in verdicts.values()),
+            done_at=clock(),
+            **tally(_results(results, model_digest)),
         )
         .returning(Shard.id)
         .execution_options(synchronize_session=False)
@@ -206,8 +247,30 @@ def record(
     if closed is None:
         raise LeaseLost(f"Shard {claim.shard_id} belongs to another worker now.")
     _write_predictions(session, model_digest, verdicts)
-    rows = [image_row(id_, result, model_digest) for id_, result in results.items()]
-    update_rows(session, Image, rows)
+    update_rows(session, Image, [_judged(id_, v, model_digest) for id_, v in verdicts.items()])
+    if write_failures(session, failures):
+        count_again(session, [claim.shard_id])
+
+
+def _results(results: dict[int, Verdict | Failure], model_digest: str) -> Iterator[Result]:
+    for one in results.values():
+        if isinstance(one, Verdict):
+            yield Result(ImageState.CLASSIFIED, one.outcome, one.label, model_digest)
+        else:
+            yield Result(ImageState.FAILED)
+
+
+def write_failures(session: Session, failures: dict[int, Failure]) -> bool:
+    """Note why images could not be judged, by image id; those that have a verdict keep it.
+
+    True if there are any of those: what their shard counts is then not what was recorded.
+    """
+    judged = select(Image.id).where(Image.id.in_(failures), Image.state == ImageState.CLASSIFIED)
+    keeping = set(session.scalars(judged)) if failures else set()
+    update_rows(session, Image, [_not_anew(id_, failures[id_]) for id_ in keeping])
+    others = failures.keys() - keeping
+    update_rows(session, Image, [_failed(id_, failures[id_]) for id_ in others])
+    return bool(keeping)
 
 
 def record_shadow(session: Session, model_digest: str, verdicts: dict[int, Verdict]) -> None:
@@ -236,21 +299,33 @@ def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, 
     insert_new_rows(session, Prediction, rows)
 
 
-def image_row(id_: int, result: Verdict | Failure, model_digest: str) -> dict[str, Any]:
-    """Return what an image's row says from now on."""
-    verdict = result if isinstance(result, Verdict) else None
-    failure = result if isinstance(result, Failure) else None
-    reason = verdict.reason if verdict else failure and failure.code[:40]
+def _judged(id_: int, verdict: Verdict, model_digest: str) -> dict[str, Any]:
+    """Return what the row of an image with a verdict says from now on."""
     return {
         "id": id_,
-        "state": ImageState.CLASSIFIED if verdict else ImageState.FAILED,
-        "label": verdict and verdict.label,
-        "confidence": verdict and verdict.confidence,
-        "outcome": verdict and verdict.outcome,
-        "model_digest": verdict and model_digest,
-        "reason": reason or None,
-        "message": failure and failure.message[:400],
+        "state": ImageState.CLASSIFIED,
+        "label": verdict.label,
+        "confidence": verdict.confidence,
+        "outcome": verdict.outcome,
+        "model_digest": model_digest,
+        "reason": verdict.reason or None,
+        "message": None,
     }
+
+
+def _failed(id_: int, failure: Failure) -> dict[str, Any]:
+    """Return what the row of an image says that has no verdict."""
+    return {
+        "id": id_,
+        "state": ImageState.FAILED,
+        "reason": failure.code[:40],
+        "message": failure.message[:400],
+    }
+
+
+def _not_anew(id_: int, failure: Failure) -> dict[str, Any]:
+    """Return what else the row of an image says whose earlier verdict stands."""
+    return {"id": id_, "message": f"Not judged anew. {failure.message}"[:400]}
 
 
 def settle(session: Session, job_id: int) -> bool:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core import registry
 from core.db import utcnow
 from core.errors import Conflict
 from core.intake import REASONS
-from core.jobs.lock import lock, require_receiving
+from core.jobs import holdings
+from core.jobs.lock import lock, require_pictures, require_receiving
 from core.jobs.queries import image_states, live_workers
+from core.jobs.tallies import count_again
 from core.models import Image, Job, Shard
 from core.settings import Settings
 from core.states import ENDED, LIVE_SHARDS, ImageState, JobState, Lane, ShardState
@@ -45,8 +47,9 @@ def submit(
         raise Conflict("The job holds no file yet. Add images, then submit it.")
     job.duplicates = counts.get(ImageState.DUPLICATE, 0)
     job.refused = counts.get(ImageState.REFUSED, 0)
+    job.bytes = holdings.first_held_by(session, job)
     job.submitted_at = utcnow()
-    _cut(session, job, settings)
+    _cut(session, job, settings, Image.state == ImageState.RECEIVED)
 
 
 def _settle_missing(session: Session, job: Job, without_missing: bool) -> None:
@@ -80,27 +83,31 @@ def _set_duplicates_aside(session: Session, job: Job) -> None:
         session.execute(update(Image), again)
 
 
-def _cut(session: Session, job: Job, settings: Settings) -> None:
-    """Put the images that wait into new shards and the job into the queue that fits its size."""
-    waiting = (Image.job_id == job.id, Image.state == ImageState.RECEIVED)
-    places = session.scalars(select(Image.position).where(*waiting).order_by(Image.position)).all()
+def _cut(
+    session: Session, job: Job, settings: Settings, wanted: ColumnElement[bool]
+) -> Sequence[int]:
+    """Put the job's images that are ``wanted`` into new shards, whose ids are returned, and the
+    job into the queue that fits its size."""
+    inside = and_(Image.job_id == job.id, wanted)
+    places = session.scalars(select(Image.position).where(inside).order_by(Image.position)).all()
     job.lane = Lane.INTERACTIVE if len(places) <= settings.interactive_limit else Lane.BATCH
     job.state = JobState.QUEUED if places else JobState.FAILED
-    job.finished_at = None if places else utcnow()
+    job.started_at, job.finished_at = None, None if places else utcnow()
     pieces = list(_pieces(places, settings.shard_size, max(1, live_workers(session))))
     shards = [Shard(job_id=job.id, lane=job.lane, size=len(piece)) for piece in pieces]
     session.add_all(shards)
     session.flush()
     if not shards:
-        return
-    inside = Image.position.between(bindparam("first"), bindparam("last"))
-    statement = update(Image).where(*waiting, inside).values(shard_id=bindparam("shard"))
-    # Between the ends of a piece nothing waits but the piece itself.
+        return ()
+    piece_of_it = Image.position.between(bindparam("first"), bindparam("last"))
+    statement = update(Image).where(inside, piece_of_it).values(shard_id=bindparam("shard"))
+    # Between the ends of a piece nothing is wanted but the piece itself.
     rows = [
         {"shard": shard.id, "first": piece[0], "last": piece[-1]}
         for shard, piece in zip(shards, pieces, strict=True)
     ]
     session.connection().execute(statement, rows)
+    return [shard.id for shard in shards]
 
 
 def _pieces(places: Sequence[int], most: int, workers: int) -> Iterator[Sequence[int]]:
@@ -137,8 +144,20 @@ def cancel(session: Session, job: Job) -> None:
     job.state, job.finished_at = JobState.CANCELLED, utcnow()
 
 
+_HAS_RESULT = or_(Image.state == ImageState.CLASSIFIED, Image.state == ImageState.FAILED)
+# What has no verdict of the run that ended: those that failed, some of which have an earlier one.
+_UNJUDGED = or_(
+    Image.state == ImageState.FAILED,
+    and_(Image.state == ImageState.CLASSIFIED, Image.message.is_not(None)),
+)
+# Not as a list: the same statement is run for many shards at once.
+_JUDGEABLE = or_(Image.state == ImageState.RECEIVED, _HAS_RESULT)
+
+
 def retry_failed(session: Session, job: Job, settings: Settings) -> int:
     """Queue the images that failed once more; return how many.
+
+    Why each of them failed stays known until it is judged.
 
     Raises:
         Conflict: the job has not ended, or nothing in it failed.
@@ -146,15 +165,17 @@ def retry_failed(session: Session, job: Job, settings: Settings) -> int:
     lock(session, job)
     if job.state not in (JobState.FINISHED, JobState.FAILED):
         raise Conflict("Only a job that has finished can be retried. Run a cancelled one again.")
-    count = _put_back(session, job, (ImageState.FAILED,))
-    if not count:
+    require_pictures(job)
+    failed = and_(Image.job_id == job.id, _UNJUDGED)
+    left = session.scalars(select(Image.shard_id).where(failed).distinct()).all()
+    if not left:
         raise Conflict("No image of this job failed; there is nothing to retry.")
-    session.execute(
-        update(Shard).where(Shard.job_id == job.id).values(failed=0, size=Shard.classified)
-    )
-    job.settled_before = image_states(session, job.id).get(ImageState.CLASSIFIED, 0)
-    _cut(session, job, settings)
-    return count
+    session.execute(update(Shard).where(Shard.job_id == job.id).values(done_at=None))
+    new = _cut(session, job, settings, _UNJUDGED)
+    old = [id_ for id_ in left if id_ is not None]
+    count_again(session, [*old, *new])
+    session.execute(update(Shard).where(Shard.id.in_(old)).values(size=Shard.classified))
+    return _begin_counting(session, job, new)
 
 
 def run_again(session: Session, job: Job, settings: Settings, model: str = "") -> int:
@@ -162,8 +183,8 @@ def run_again(session: Session, job: Job, settings: Settings, model: str = "") -
 
     ``model`` is the start of another's digest, if another is wanted.
 
-    What this model has said of an image before is taken over, not computed again. A cancelled job
-    takes up where it stopped.
+    A verdict stands until there is a new one. What this model has said of an image before is taken
+    over, not computed again. A cancelled job takes up where it stopped.
 
     Raises:
         Conflict: the job has not ended, or holds no accepted image; or the model can't be chosen.
@@ -172,31 +193,19 @@ def run_again(session: Session, job: Job, settings: Settings, model: str = "") -
     lock(session, job)
     if job.state not in ENDED or job.submitted_at is None:
         raise Conflict("Only a job that was submitted and has ended can be run again.")
+    require_pictures(job)
     job.model_digest = registry.choose(session, model)
-    _put_back(session, job, (ImageState.FAILED, ImageState.CLASSIFIED))
-    count = image_states(session, job.id).get(ImageState.RECEIVED, 0)
-    if not count:
+    new = _cut(session, job, settings, _JUDGEABLE)
+    if not new:
         raise Conflict("No file of this job was accepted; there is nothing to run.")
-    session.execute(delete(Shard).where(Shard.job_id == job.id))
-    job.settled_before = 0
-    _cut(session, job, settings)
-    return count
+    session.execute(delete(Shard).where(Shard.job_id == job.id, Shard.id < min(new)))
+    count_again(session, new)
+    return _begin_counting(session, job, new)
 
 
-def _put_back(session: Session, job: Job, states: tuple[ImageState, ...]) -> int:
-    done = session.execute(
-        update(Image)
-        .where(Image.job_id == job.id, Image.state.in_(states))
-        .values(
-            state=ImageState.RECEIVED,
-            shard_id=None,
-            reason=None,
-            message=None,
-            label=None,
-            confidence=None,
-            outcome=None,
-            model_digest=None,
-        ),
-        execution_options={"synchronize_session": False},
-    )
-    return int(getattr(done, "rowcount", 0))
+def _begin_counting(session: Session, job: Job, shard_ids: Sequence[int]) -> int:
+    """Note how many images are no part of the run of these shards; return how many are."""
+    job_shards = select(func.sum(Shard.size)).where(Shard.job_id == job.id)
+    count = session.scalar(job_shards.where(Shard.id >= min(shard_ids))) or 0
+    job.settled_before = job.received - job.duplicates - job.refused - count
+    return int(count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from core.audit import Action
 from core.cells import cell_type
 from core.scores import read_scores
 from core.settings import Settings
@@ -21,6 +22,7 @@ from core.states import ModelState
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from core.audit import Action
     from core.models import Model
     from core.registry import Listed
     from ml.bundle import Bundle
@@ -82,7 +84,13 @@ def _print_table(found: list[Listed]) -> None:
     table = Table("Model", "Accuracy", "Agreement", "Jobs", "Classes", box=None)
     for one in found:
         scores = "\n".join(f"{score.images}: {score}" for score in read_scores(one.model.scores))
-        named = (f"{one.model.name} {one.model.version}", one.model.digest[:12], one.model.state)
+        vouched = f"signed by {one.model.signed_by[:12]}" if one.model.signed_by else "not signed"
+        named = (
+            f"{one.model.name} {one.model.version}",
+            one.model.digest[:12],
+            one.model.state,
+            vouched,
+        )
         table.add_row(
             "\n".join(named),
             scores or "-",
@@ -119,6 +127,7 @@ def _as_json(one: Listed) -> dict[str, Any]:
         "classes": found.classes,
         "scores": found.scores,
         "facts": found.facts,
+        "signed_by": found.signed_by,
         "jobs": one.jobs,
         "agreement": asdict(one.agreement) if one.agreement else None,
         "added_at": found.added_at.isoformat() if found.added_at else None,
@@ -129,33 +138,122 @@ def _as_json(one: Listed) -> dict[str, Any]:
 @model.command()
 @click.argument("folder", type=_FOLDER)
 def add(folder: Path) -> None:
-    """Verify the bundle in FOLDER, copy it into the store, and list it as a candidate.
+    """Verify and try the bundle in FOLDER, copy it into the store, and list it as a candidate.
 
-    The workers fetch it from there. A stored copy that is damaged is replaced. A model that was
-    trained by a split that leaks is refused.
+    The workers fetch it from there. A stored copy that is damaged is replaced. A bundle is refused
+    if its networks can't be run, if it was trained by a split that leaks, or if it is not signed by
+    one of HEMATOVISION_TRUSTED_MODEL_KEYS where there are any.
     """
     from core import registry
-    from core.blobs import LocalBlobs
-    from ml.bundle import Bundle
+    from core.audit import Action
     from ml.errors import MlError
     from worker.models import facts_of
-    from worker.packing import intact, keep
 
-    blobs = LocalBlobs(Settings.from_env().blobs)
     try:
-        bundle = Bundle.load(folder)
-        if bundle.metadata.data.get("leaking"):
-            raise click.ClickException(_LEAKING)
-        if not intact(blobs, bundle.digest):
-            blobs.delete(registry.bundle_key(bundle.digest))
-            keep(blobs, bundle)
+        bundle = _vetted(folder)
+        _store(bundle)
+        facts = facts_of(bundle)
     except (MlError, OSError) as error:
+        # Where the trail can't be written either, the person needs the first of the two reasons.
+        with suppress(click.ClickException), _session() as session:
+            _note(session, Action.MODEL_REFUSED, "")
         raise click.ClickException(str(error)) from error
     with _session() as session:
-        added = registry.add(session, facts_of(bundle))
+        added = registry.add(session, facts)
+        _note(session, Action.MODEL_ADDED, added.digest)
         click.echo(f"{registry.title(added)} is in the store; its state is {added.state.value}.")
+        click.echo(_signed_by(added))
         if added.state is ModelState.CANDIDATE:
             click.echo(f"Use it with: hematovision model activate {added.digest[:12]}")
+
+
+def _vetted(folder: Path) -> Bundle:
+    """Return a bundle that works and that is trusted here. Raises `MlError`."""
+    from ml.bundle import Bundle
+    from ml.signing import require_trusted, trusted_keys
+    from ml.trial import BundleUnfit, try_apart
+
+    bundle = Bundle.load(folder)
+    if bundle.metadata.data.get("leaking"):
+        raise BundleUnfit(_LEAKING)
+    require_trusted(bundle, trusted_keys(Settings.from_env().trusted_model_keys))
+    try_apart(folder)
+    return bundle
+
+
+def _store(bundle: Bundle) -> None:
+    """Put a bundle into the store, in the place of a copy that is damaged or otherwise signed."""
+    from core import registry
+    from core.db import Database
+    from core.installation import open_store
+    from ml.signing import signer
+    from worker.packing import intact, keep
+
+    settings = Settings.from_env()
+    blobs = open_store(settings, Database(settings.database))
+    if signer(bundle) or not intact(blobs, bundle.digest):
+        blobs.delete(registry.bundle_key(bundle.digest))
+        keep(blobs, bundle)
+
+
+def _note(session: Session, action: Action, digest: str) -> None:
+    from core import audit
+    from hematovision.operator import operator
+
+    audit.note(session, action, operator(), f"model {digest}".strip())
+
+
+def _signed_by(one: Model) -> str:
+    if not one.signed_by:
+        return "It is not signed: nobody vouches for it."
+    return f"It is signed by {one.signed_by[:12]}."
+
+
+@model.command("try")
+@click.argument("folder", type=_FOLDER)
+def try_(folder: Path) -> None:
+    """Verify and try the bundle in FOLDER as `add` does, and add nothing."""
+    from ml.errors import MlError
+
+    try:
+        bundle = _vetted(folder)
+    except (MlError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{bundle.title} works.")
+
+
+@model.command()
+@click.argument("file", type=_FILE)
+def key(file: Path) -> None:
+    """Write a new private key for signing bundles to FILE, and print its public key.
+
+    Put the public key into HEMATOVISION_TRUSTED_MODEL_KEYS wherever bundles that it signs are to be
+    accepted. Whoever has FILE can sign: keep it off the machines of the installation.
+    """
+    from ml.errors import MlError
+    from ml.signing import make_key
+
+    try:
+        click.echo(make_key(file))
+    except (MlError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@model.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--key", "file", type=_FILE, required=True, help="The private key.")
+def sign(folder: Path, file: Path) -> None:
+    """Sign the bundle in FOLDER, which says that you vouch for it."""
+    from ml import signing
+    from ml.bundle import Bundle
+    from ml.errors import MlError
+
+    try:
+        bundle = Bundle.load(folder)
+        public = signing.sign(bundle, file)
+    except (MlError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{bundle.title} is signed by {public}.")
 
 
 @model.command()
@@ -164,9 +262,11 @@ def add(folder: Path) -> None:
 def activate(digest: str, other_classes: bool) -> None:
     """Let the model DIGEST judge all jobs that are submitted from now on."""
     from core import registry
+    from core.audit import Action
 
     with _session() as session:
         found = registry.activate(session, digest, other_classes=other_classes)
+        _note(session, Action.MODEL_ACTIVATED, found.digest)
         click.echo(f"{registry.title(found)} is the active model. {_LATER}")
 
 
@@ -174,9 +274,11 @@ def activate(digest: str, other_classes: bool) -> None:
 def rollback() -> None:
     """Go back to the model that was active before."""
     from core import registry
+    from core.audit import Action
 
     with _session() as session:
         found = registry.roll_back(session)
+        _note(session, Action.MODEL_ROLLED_BACK, found.digest)
         click.echo(f"{registry.title(found)} is the active model again. {_LATER}")
 
 
@@ -185,9 +287,11 @@ def rollback() -> None:
 def shadow(digest: str) -> None:
     """Let DIGEST judge along with the active model: compared in the list, never shown as result."""
     from core import registry
+    from core.audit import Action
 
     with _session() as session:
         found = registry.shadow(session, digest)
+        _note(session, Action.MODEL_STATE_CHANGED, found.digest)
         click.echo(f"{registry.title(found)} is a shadow now; `model list` shows how it agrees.")
 
 
@@ -196,9 +300,12 @@ def shadow(digest: str) -> None:
 def candidate(digest: str) -> None:
     """End the shadow DIGEST, or bring a retired model back."""
     from core import registry
+    from core.audit import Action
 
     with _session() as session:
-        click.echo(f"{registry.title(registry.make_candidate(session, digest))} is a candidate.")
+        found = registry.make_candidate(session, digest)
+        _note(session, Action.MODEL_STATE_CHANGED, found.digest)
+        click.echo(f"{registry.title(found)} is a candidate.")
 
 
 @model.command()
@@ -206,9 +313,12 @@ def candidate(digest: str) -> None:
 def retire(digest: str) -> None:
     """Offer DIGEST to no new job; its results stay, and jobs that have it finish with it."""
     from core import registry
+    from core.audit import Action
 
     with _session() as session:
-        click.echo(f"{registry.title(registry.retire(session, digest))} is retired.")
+        found = registry.retire(session, digest)
+        _note(session, Action.MODEL_RETIRED, found.digest)
+        click.echo(f"{registry.title(found)} is retired.")
 
 
 @model.command()
@@ -239,7 +349,8 @@ def card(wanted: str, evaluations: tuple[Path, ...], out: Path | None) -> None:
 def _bundle_of(wanted: str) -> Iterator[Bundle]:
     """The bundle in a folder or, by the start of its digest, out of the store."""
     from core import registry
-    from core.blobs import LocalBlobs
+    from core.db import Database
+    from core.installation import open_store
     from ml.bundle import Bundle
     from worker.packing import fetch
 
@@ -249,7 +360,9 @@ def _bundle_of(wanted: str) -> Iterator[Bundle]:
     with _session(writing=False) as session:
         digest = registry.find(session, wanted).digest
     with TemporaryDirectory() as aside:
-        yield fetch(LocalBlobs(Settings.from_env().blobs), digest, Path(aside) / "bundle")
+        settings = Settings.from_env()
+        blobs = open_store(settings, Database(settings.database))
+        yield fetch(blobs, digest, Path(aside) / "bundle")
 
 
 def _card(bundle: Bundle, evaluations: tuple[Path, ...]) -> str:

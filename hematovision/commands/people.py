@@ -2,32 +2,84 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from core.accounts import RoleName
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.db import Database
 
 _ROLES = click.Choice([role.value for role in RoleName])
 
 
 @click.group()
 def user() -> None:
-    """Add and list people, and make their API tokens."""
+    """Add, change and list people, reset passwords, and make links and API tokens."""
 
 
 @user.command()
 @click.argument("email")
 @click.option("--role", type=_ROLES, required=True, help="What the person does here.")
-@click.password_option(
-    envvar="HEMATOVISION_PASSWORD", help="At least 10 characters; asked for if not given."
+@click.option(
+    "--password",
+    envvar="HEMATOVISION_PASSWORD",
+    is_flag=False,
+    flag_value="",
+    help="A password that the person chose; asked for if none follows. Without this option a first "
+    "password is made, which must be changed at the first sign-in.",
 )
-def add(email: str, role: str, password: str) -> None:
+def add(email: str, role: str, password: str | None) -> None:
     """Add a person who signs in with EMAIL and a password."""
-    from core.db import Database
-    from web.accounts import add_user
+    from core.membership import add_person
+    from hematovision.operator import operator
 
-    person = add_user(Database(Settings.from_env().database), email, password, RoleName(role))
-    click.echo(f"{person.email} may now sign in as {role}.")
+    if password == "":
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    admission = add_person(_database(), operator(), email, role, password)
+    click.echo(f"{admission.person.email} may now sign in as {role}.")
+    if admission.first_password is not None:
+        _say_first_password(admission.first_password)
+
+
+@user.command()
+@click.argument("email")
+@click.option("--jobs-to", metavar="EMAIL", help="Who gets their jobs.")
+@click.option("--delete-jobs", is_flag=True, help="Delete their jobs with them.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(email: str, jobs_to: str | None, delete_jobs: bool, yes: bool) -> None:
+    """Delete the person EMAIL: out at once, erased when the grace period is over."""
+    from core import accounts, erasure
+    from core.db import Database
+    from hematovision.operator import operator
+
+    if bool(jobs_to) == delete_jobs:
+        raise click.UsageError("Say what becomes of their jobs: --jobs-to EMAIL or --delete-jobs.")
+    settings = Settings.from_env()
+    if not yes:
+        click.confirm(f"Delete {email}?", abort=True)
+    with Database(settings.database).writing() as session:
+        person = accounts.find_person(session, email)
+        heir = accounts.find_person(session, jobs_to) if jobs_to else None
+        erasure.delete_person(session, person, settings, operator(), heir=heir)
+        day = person.erase_at.date() if person.erase_at else ""
+    click.echo(f"{person.email} can no longer sign in and is erased on {day}.")
+
+
+@user.command()
+@click.argument("email")
+def restore(email: str) -> None:
+    """Take the deletion of the person EMAIL back."""
+    from core import accounts, erasure
+    from core.db import Database
+    from hematovision.operator import operator
+
+    with Database(Settings.from_env().database).writing() as session:
+        person = accounts.find_person(session, email)
+        erasure.restore_person(session, person, operator())
+    click.echo(f"{person.email} may sign in again.")
 
 
 @user.command("list")
@@ -35,10 +87,9 @@ def list_() -> None:
     """List everybody, with their roles."""
     from sqlalchemy import select
 
-    from core.db import Database
     from core.models import User
 
-    with Database(Settings.from_env().database).reading() as session:
+    with _database().reading() as session:
         for person in session.scalars(select(User).order_by(User.email)):
             roles = ", ".join(role.name for role in person.roles)
             click.echo(f"{person.email}\t{roles}\t{'active' if person.active else 'inactive'}")
@@ -46,13 +97,117 @@ def list_() -> None:
 
 @user.command()
 @click.argument("email")
+def reset(email: str) -> None:
+    """Make a first password for EMAIL, whose sessions, links and API tokens end."""
+    from core.membership import reset_password
+    from hematovision.operator import operator
+
+    database = _database()
+    _say_first_password(reset_password(database, operator(), _id_of(database, email)))
+
+
+@user.command("remove-second-factor")
+@click.argument("email")
+def remove_second_factor(email: str) -> None:
+    """Let EMAIL, who lost telephone and recovery codes, sign in by password alone."""
+    from core import membership
+    from hematovision.operator import operator
+
+    database = _database()
+    with database.writing() as session:
+        membership.remove_second_factor(session, operator(), _id_of(database, email))
+    click.echo(f"{email} signs in by password alone now.")
+
+
+@user.command()
+@click.argument("email")
+@click.argument("role", type=_ROLES)
+def role(email: str, role: str) -> None:
+    """Give EMAIL another ROLE."""
+    from core.membership import set_role
+    from hematovision.operator import operator
+
+    database = _database()
+    with database.writing() as session:
+        person = set_role(session, operator(), _id_of(database, email), role)
+    click.echo(f"{person.email} is {role} from now on.")
+
+
+@user.command()
+@click.argument("email")
+def deactivate(email: str) -> None:
+    """End the access of EMAIL, with all sessions, links and API tokens; what they did stays."""
+    _set_active(email, active=False)
+    click.echo(f"{email} can no longer sign in.")
+
+
+@user.command()
+@click.argument("email")
+def activate(email: str) -> None:
+    """Let EMAIL, who was deactivated, sign in again."""
+    _set_active(email, active=True)
+    click.echo(f"{email} may sign in again.")
+
+
+@user.command()
+@click.argument("email")
+def link(email: str) -> None:
+    """Print a link that signs EMAIL in once, within a quarter of an hour."""
+    from core import accounts, membership
+    from hematovision import local
+    from hematovision.operator import operator
+
+    settings = Settings.from_env()
+    with _database().writing() as session:
+        person = accounts.find_person(session, email)
+        path = membership.make_link(session, operator(), person, local.LINK_LIFETIME)
+    click.echo(f"{local.address(settings)}{path}")
+
+
+@user.command()
+@click.argument("email")
 @click.option("--name", default="command line", show_default=True, help="What the token is for.")
 def token(email: str, name: str) -> None:
     """Make an API token for EMAIL and print it; it can't be read again."""
-    from core import accounts
-    from core.db import Database
+    from core import accounts, audit
     from core.states import TokenKind
+    from hematovision.operator import operator
 
-    with Database(Settings.from_env().database).writing() as session:
+    with _database().writing() as session:
         person = accounts.find_person(session, email)
-        click.echo(accounts.issue_token(session, person, TokenKind.API, name))
+        secret = accounts.issue_token(session, person, TokenKind.API, name)
+        detail = {"hint": secret[:8]}
+        audit.note(session, audit.Action.TOKEN_MADE, operator(), f"person {person.id}", detail)
+    click.echo(secret)
+
+
+def _database() -> Database:
+    from core.db import Database
+
+    return Database(Settings.from_env().database)
+
+
+def _id_of(database: Database, email: str) -> int:
+    from core import accounts
+
+    with database.reading() as session:
+        return accounts.find_person(session, email).id
+
+
+def _set_active(email: str, *, active: bool) -> None:
+    from core import membership
+    from hematovision.operator import operator
+
+    database = _database()
+    with database.writing() as session:
+        membership.set_active(session, operator(), _id_of(database, email), active=active)
+
+
+def _say_first_password(password: str) -> None:
+    from core.membership import FIRST_PASSWORD_DAYS
+
+    click.echo(f"First password: {password}")
+    click.echo(
+        f"It must be changed at the first sign-in, and opens nothing after {FIRST_PASSWORD_DAYS} "
+        "days. It can't be shown again."
+    )

@@ -26,19 +26,36 @@ def up(**options: Any) -> None:
     what dies. Ctrl-C stops everything; the data stays in one folder, ~/.hematovision by default.
     """
     from hematovision import local
+    from web import transport
 
     given = {name: value for name, value in options.items() if value is not None}
     if "data" in given:
         given["data"] = given["data"].absolute()
-    local.run(Settings.from_env(**given), click.echo)
+    settings = Settings.from_env(**given)
+    if transport.exposes(settings):
+        click.echo(f"Warning: {transport.EXPOSED}", err=True)
+    local.run(settings, click.echo)
+
+
+def _ready() -> Settings:
+    """Return the settings. Raises `DatabaseTrouble` if the tables are another version's."""
+    import migrations
+
+    settings = Settings.from_env()
+    migrations.require_current(settings.database)
+    return settings
 
 
 @click.command()
 def web() -> None:
     """Run the web server alone. Several may run side by side."""
+    from web import transport
     from web.server import serve
 
-    serve(Settings.from_env())
+    settings = _ready()
+    if transport.exposes(settings):
+        click.echo(f"Warning: {transport.EXPOSED}", err=True)
+    serve(settings)
 
 
 @click.command()
@@ -50,7 +67,7 @@ def worker(workers: int | None, threads: int | None) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from worker.main import serve
 
-    settings = Settings.from_env()
+    settings = _ready()
     serve(settings, processes=workers or settings.workers, threads=threads or settings.threads)
 
 
@@ -59,28 +76,44 @@ def sweep() -> None:
     """Run the sweep alone: it finds lost work and rings for it again. More than one is harmless."""
     from worker.sweeper import serve
 
-    serve(Settings.from_env())
+    serve(_ready())
 
 
 @click.group()
 def db() -> None:
-    """Bring the database's tables up to date."""
+    """Bring the database's tables up to date, and clean the image store."""
+
+
+@db.command()
+@click.option("--hours", type=click.IntRange(0), default=24, show_default=True, help="Least age.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(hours: int, yes: bool) -> None:
+    """Delete stored files that no row of the database needs, such as crashes leave.
+
+    Younger ones may belong to work that is under way: with --hours 0, make sure that nothing runs.
+    """
+    from core import jobs
+    from core.db import Database
+    from core.installation import open_store
+
+    settings = _ready()
+    database = Database(settings.database)
+    blobs = open_store(settings, database)
+    seen, strays = jobs.strays(database, blobs, hours * 3600)
+    click.echo(f"The database needs all but {len(strays):,} of {seen:,} stored files.")
+    if strays and (yes or click.confirm("Delete those?")):
+        jobs.remove_strays(database, blobs, strays)
+        click.echo("They are deleted.")
 
 
 @db.command()
 @click.option("--revision", default="head", show_default=True, help="Revision to go to.")
-def upgrade(revision: str) -> None:
-    """Make or change the tables, and add the roles."""
-    import migrations
-    from core import accounts
-    from core.db import Database
+@click.option("--adopt-store", is_flag=True, help="Take the image store that is there for ours.")
+def upgrade(revision: str, adopt_store: bool) -> None:
+    """Make or change the tables, add the roles, and mark the image store as this database's."""
+    from hematovision.installing import install
 
-    settings = Settings.from_env()
-    settings.data.mkdir(parents=True, exist_ok=True)
-    migrations.upgrade(settings.database, revision)
-    database = Database(settings.database)
-    with database.writing() as session:
-        accounts.ensure_roles(session)
+    install(Settings.from_env(), revision, adopt_unseen=adopt_store)
     click.echo(f"The database is at revision {revision}.")
 
 

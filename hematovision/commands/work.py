@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,20 @@ from rich.progress import (
 from rich.table import Table
 
 from core.cells import NOTICE
+from core.folders import SKIPS, Skip
 from core.outcomes import FEW_IMAGES, MARKS, Outcome
 from core.reports import PAPERS
 from core.settings import Settings
 from hematovision import archive
 from hematovision import client as http
+from hematovision.collecting import LocalFile, collect
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+_NAMED = 10
 _PAPER = click.Choice(PAPERS, case_sensitive=False)
 
 
-def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
+def with_server(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which server is meant."""
     for option in (
         click.option("--server", envvar="HEMATOVISION_SERVER", help="Address of the server."),
@@ -41,8 +45,11 @@ def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _connect(server: str | None, token: str | None, data: Path | None) -> http.Client:
-    return http.connection(data or Settings.from_env().data, server, token)
+def connect(server: str | None, token: str | None, data: Path | None) -> http.Client:
+    """Return a client for the server that those options name."""
+    client = http.connection(data or Settings.from_env().data, server, token)
+    client.waiting = lambda sentence: click.echo(f"Waiting. {sentence}", err=True)
+    return client
 
 
 @click.command()
@@ -55,7 +62,7 @@ def _connect(server: str | None, token: str | None, data: Path | None) -> http.C
 @click.option("--pdf", type=_FILE, help="Write the report here; waits.")
 @click.option("--csv", type=_FILE, help="Write the results here; waits.")
 @click.option("--paper", type=_PAPER, default="A4", show_default=True, help="Paper of the report.")
-@_with_server
+@with_server
 def submit(
     paths: tuple[Path, ...],
     name: str | None,
@@ -67,13 +74,15 @@ def submit(
 ) -> None:
     """Send image files, folders of them, or one .zip, .tar or .tar.gz, to a running system."""
     outputs = {key: rest.pop(key) for key in ("pdf", "csv", "paper")}
-    client = _connect(**rest)
+    client = connect(**rest)
     packed = archive.chosen(list(paths))
-    files = [] if packed else _collect(list(paths))
+    files, skips = ([], []) if packed else collect(list(paths))
+    _print_skipped(skips, len(skips))
     model = _model(client, model)
     title = {"name": name or paths[0].absolute().name, "reference": reference}
     job_id = job or client.call("POST", "/jobs", title)["id"]
     missing = _send_archive(client, job_id, packed) if packed else _send(client, job_id, files)
+    http.tell_skipped(client, job_id, skips)
     wanted = {"without_missing": missing, "model": model}
     shown = client.call("POST", f"/jobs/{job_id}/submit", wanted)
     click.echo(f"Job {job_id} is queued: {client.server}{shown['url']}", err=True)
@@ -84,11 +93,17 @@ def submit(
         raise SystemExit(0 if shown["state"] == "finished" else 1)
 
 
-def _collect(paths: list[Path]) -> list[http.LocalFile]:
-    files, others = http.collect(paths)
-    if others:
-        click.echo(f"Left out of the folders, being no images: {others:,}.", err=True)
-    return files
+def _print_skipped(skips: Iterable[Skip], count: int) -> None:
+    """Name skipped files by their reason, so many of each that a screen is not filled."""
+    named = sorted(skips, key=lambda skip: skip.reason)
+    for reason, group in groupby(named, key=lambda skip: skip.reason):
+        names = [skip.name for skip in group]
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        click.echo(
+            f"Skipped, {SKIPS.get(reason, reason)}: {', '.join(names[:_NAMED])}{more}.", err=True
+        )
+    if unnamed := count - len(named):
+        click.echo(f"Skipped: {unnamed:,} more, listed on the job's page.", err=True)
 
 
 def _model(client: http.Client, wanted: str) -> str:
@@ -114,11 +129,14 @@ def _bar() -> Progress:
     )
 
 
-def _send(client: http.Client, job_id: int, files: list[http.LocalFile]) -> bool:
+def _send(client: http.Client, job_id: int, files: list[LocalFile]) -> bool:
     """Send the files, name those left out, and say whether any of them could not be read here."""
     with _bar() as bar:
         task = bar.add_task("Sending", total=len(files))
-        left_out = list(http.upload(client, job_id, files, lambda _: bar.advance(task)))
+        try:
+            left_out = list(http.upload(client, job_id, files, lambda _: bar.advance(task)))
+        except http.ServerError as error:
+            raise click.ClickException(f"{error} Go on with --job {job_id}.") from error
     for sent in left_out:
         click.echo(f"{sent.state.capitalize()}: {sent.file.name}: {sent.message}", err=True)
     return any(sent.state == "missing" for sent in left_out)
@@ -141,8 +159,8 @@ def _send_archive(client: http.Client, job_id: int, path: Path) -> bool:
         click.echo(f"Refused: {one['name']}: {one['message']}", err=True)
     if more := answer["refused"] - len(answer["refusals"]):
         click.echo(f"Refused: {more:,} more, listed on the job's page.", err=True)
-    if answer["skipped"]:
-        click.echo(f"Left out, being no images: {answer['skipped']:,}.", err=True)
+    skips = [Skip(one["name"], one["reason"]) for one in answer["skips"]]
+    _print_skipped(skips, answer["skipped"])
     return False
 
 
@@ -151,9 +169,8 @@ def _follow(client: http.Client, job_id: int) -> dict[str, Any]:
         task = bar.add_task("Classifying", total=None)
 
         def show(job: dict[str, Any]) -> None:
-            counts = job["counts"]
-            done = counts["received"] - counts["waiting"]
-            bar.update(task, total=counts["received"], completed=done)
+            received = job["counts"]["received"]
+            bar.update(task, total=received, completed=received * job["share_done"])
 
         job: dict[str, Any] = http.follow(client, job_id, show)
     return job
@@ -170,6 +187,8 @@ def _print_summary(job: dict[str, Any]) -> None:
         + (f" + {counts['waiting']:,} waiting" if counts["waiting"] else ""),
         soft_wrap=True,
     )
+    if job.get("standstill"):
+        console.print(job["standstill"], soft_wrap=True)
     console.print(_differential(job))
     if job["to_check"]:
         console.print(
@@ -214,10 +233,10 @@ def _fetch(
 @click.command()
 @click.argument("job", type=int, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-@_with_server
+@with_server
 def status(job: int | None, as_json: bool, **where: Any) -> None:
     """Show the newest jobs, or one JOB."""
-    client = _connect(**where)
+    client = connect(**where)
     answer = client.call("GET", f"/jobs/{job}" if job else "/jobs")
     if as_json:
         click.echo(json.dumps(answer, indent=2))
@@ -247,14 +266,14 @@ def _print_jobs(jobs: list[dict[str, Any]]) -> None:
 @click.option("--csv", type=_FILE, help="Write the results here as CSV.")
 @click.option("--json", "as_json", type=_FILE, help="Write the results here as JSON.")
 @click.option("--paper", type=_PAPER, default="A4", show_default=True, help="Paper of the report.")
-@_with_server
+@with_server
 def report(
     job: int, pdf: Path | None, csv: Path | None, as_json: Path | None, paper: str, **where: Any
 ) -> None:
     """Download a JOB's PDF, CSV or JSON."""
     if not (pdf or csv or as_json):
         raise click.UsageError("Say what to write: --pdf, --csv or --json with a file's name.")
-    client = _connect(**where)
+    client = connect(**where)
     _fetch(client, job, pdf, csv, paper)
     if as_json:
         client.download(f"/jobs/{job}/results.json", as_json)
@@ -263,10 +282,10 @@ def report(
 
 @click.command()
 @click.argument("job", type=int)
-@_with_server
+@with_server
 def cancel(job: int, **where: Any) -> None:
     """Stop a JOB. Results that are there stay."""
-    answer = _connect(**where).call("POST", f"/jobs/{job}/cancel")
+    answer = connect(**where).call("POST", f"/jobs/{job}/cancel")
     click.echo(f"Job {job} is {answer['state']}.")
 
 
@@ -274,11 +293,11 @@ def cancel(job: int, **where: Any) -> None:
 @click.argument("job", type=int)
 @click.option("--all", "everything", is_flag=True, help="Run every image again, not the failed.")
 @click.option("--model", default="", help="With --all: start of a model's digest [the active one].")
-@_with_server
+@with_server
 def retry(job: int, everything: bool, model: str, **where: Any) -> None:
     """Run a JOB's failed images once more, or all of them with the active model or another."""
     if model and not everything:
         raise click.UsageError("Failed images are retried with the job's own model. Add --all.")
     verb, body = ("run-again", {"model": model}) if everything else ("retry", None)
-    answer = _connect(**where).call("POST", f"/jobs/{job}/{verb}", body)
-    click.echo(f"Job {job} is {answer['state']}: {answer['counts']['waiting']:,} images wait.")
+    answer = connect(**where).call("POST", f"/jobs/{job}/{verb}", body)
+    click.echo(f"Job {job} is {answer['state']}: {answer['left']:,} images wait.")

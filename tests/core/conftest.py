@@ -13,7 +13,7 @@ from core import jobs
 from core.db import Database
 from core.errors import Refused
 from core.intake import Accepted
-from core.jobs import Claim, Counts, Entry, Failure, Verdict
+from core.jobs import Claim, Counts, Entry, Failure, Progress, Verdict
 from core.models import Image, Job, Prediction, Shard, User
 from core.queue import CLASSIFY, MemoryQueue
 from core.settings import Settings
@@ -145,10 +145,10 @@ class Life:
         with self.database.writing() as session:
             return jobs.retry_failed(session, session.get_one(Job, job_id), self.settings)
 
-    def run_again(self, job_id: int) -> int:
+    def run_again(self, job_id: int, model: str = "") -> int:
         """Queue everything."""
         with self.database.writing() as session:
-            return jobs.run_again(session, session.get_one(Job, job_id), self.settings)
+            return jobs.run_again(session, session.get_one(Job, job_id), self.settings, model)
 
     def dispatch(self) -> list[int]:
         """Ring for what there is room for; return the shards rung for."""
@@ -183,7 +183,7 @@ class Life:
             for work in claim.work
         }
         with self.database.writing() as session:
-            jobs.record(session, claim, self.digest, results)
+            jobs.record(session, claim, claim.model_digest or self.digest, results)
 
     def _verdict(self, image_id: int) -> Verdict:
         return self.verdicts[image_id % len(self.verdicts)]
@@ -239,6 +239,16 @@ class Life:
             failed=states.count(ImageState.FAILED),
             expected=states.count(ImageState.EXPECTED),
         )
+
+    def progress(self, job_id: int) -> Progress:
+        """Return how far a job's run is."""
+        with self.database.reading() as session:
+            return jobs.progress(session, [session.get_one(Job, job_id)])[job_id]
+
+    def judged_by(self, job_id: int) -> dict[str, int]:
+        """Return how many verdicts are which model's, as a page counts them."""
+        with self.database.reading() as session:
+            return {one.model.digest: one.count for one in jobs.judges(session, job_id)}
 
     def predictions(self) -> int:
         """Count the predictions of all jobs."""

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from core import accounts
 from core.accounts import RoleName
 from core.db import Database, utcnow
-from core.errors import NotAllowed, NotFound
+from core.errors import Conflict, NotAllowed, NotFound
 from core.models import Token, User
 from core.states import TokenKind
 from tests.conftest import MakePerson
@@ -60,14 +60,34 @@ def test_a_token_that_has_run_out_opens_nothing(database: Database, person: Make
 def test_the_token_of_a_person_who_left_opens_nothing(
     database: Database, person: MakePerson
 ) -> None:
-    assert _find(database, _issue(database, person(active=False))) is None
+    anna = person()
+    secret = _issue(database, anna)
+    with database.writing() as session:
+        session.execute(update(User).values(active=False))
+    assert _find(database, secret) is None
+
+
+def test_a_person_who_left_gets_no_token(database: Database, person: MakePerson) -> None:
+    with pytest.raises(Conflict, match="deactivated"):
+        _issue(database, person(active=False))
+
+
+def test_a_token_that_is_good_once_opens_nothing_the_second_time(
+    database: Database, person: MakePerson
+) -> None:
+    anna = person()
+    with database.writing() as session:
+        secret = accounts.issue_token(session, anna, TokenKind.SIGN_IN, "link")
+    for opens in (True, False):
+        with database.writing() as session:
+            assert bool(accounts.use_up_token(session, secret, TokenKind.SIGN_IN)) is opens
 
 
 def test_a_revoked_token_opens_nothing(database: Database, person: MakePerson) -> None:
     anna = person()
     secret = _issue(database, anna)
     with database.writing() as session:
-        accounts.revoke_tokens(session, anna, "laptop")
+        accounts.revoke_tokens(session, anna, TokenKind.API)
     assert _find(database, secret) is None
 
 

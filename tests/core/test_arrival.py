@@ -7,6 +7,7 @@ import pytest
 from core import jobs
 from core.accounts import RoleName
 from core.errors import Conflict, Refused
+from core.folders import Skip
 from core.intake import Arrival
 from core.jobs import Entry
 from core.models import Job
@@ -66,6 +67,38 @@ def test_a_changed_file_of_the_same_name_is_another_file(life: Life) -> None:
     life.announce(job_id, _entry("a.png", "before"))
     life.announce(job_id, _entry("a.png", "after"))
     assert len(life.images(job_id)) == 2
+
+
+def test_different_files_of_one_name_are_told_apart_and_found_again(life: Life) -> None:
+    job_id = life.open()
+    entries = [_entry("x/a.png", "one"), _entry("x/a.png", "two"), _entry("y", "three")]
+    entries += [_entry("y", "four"), _entry("x/a\u200b.png", "five")]
+    first = life.announce(job_id, *entries)
+    names = [image.name for image in life.images(job_id)]
+    assert names == [
+        "x/a.png",
+        f"x/a ({sha('two')[:8]}).png",
+        "y",
+        f"y ({sha('four')[:8]})",
+        f"x/a ({sha('five')[:8]}).png",
+    ]
+    assert life.announce(job_id, *entries) == first
+    assert life.announce(job_id, *entries[::-1]) == first[::-1]
+    for entry, known in zip(entries, first, strict=True):
+        assert life.announce(job_id, entry) == [known]
+
+
+def test_files_without_hashes_are_told_apart_by_size_and_number(life: Life) -> None:
+    job_id = life.open()
+    entries = [_entry("1.bmp", size=size) for size in (500, 500, 700, 500)]
+    first = life.announce(job_id, *entries)
+    assert [image.name for image in life.images(job_id)] == [
+        "1.bmp",
+        "1 (500 bytes, 2).bmp",
+        "1 (700 bytes, 3).bmp",
+        "1 (500 bytes, 4).bmp",
+    ]
+    assert life.announce(job_id, *entries) == first
 
 
 def test_of_several_files_with_one_hash_only_the_first_is_sent(life: Life) -> None:
@@ -178,6 +211,21 @@ def test_bytes_that_the_store_has_lost_are_asked_for_again(life: Life) -> None:
         second = jobs.create(session, life.job(first).owner_id, "again")
         answer = jobs.announce(session, second, [_entry("a.png", "a")], 10, lambda _: False)
         assert [needed for _, needed in answer] == [True]
+
+
+def test_skipped_files_are_noted_once_each_and_up_to_a_limit(life: Life) -> None:
+    job_id = life.open()
+    skips = [Skip("notes.txt", "not_image"), Skip("../a/../Thumbs.db\x00", "system")]
+    for _ in range(2):
+        with life.database.writing() as session:
+            jobs.skip(session, session.get_one(Job, job_id), skips, 3)
+    more = [Skip(f"{i}.txt", "not_image") for i in range(5)]
+    with life.database.writing() as session:
+        jobs.skip(session, session.get_one(Job, job_id), more, 3)
+    with life.database.reading() as session:
+        found = jobs.skipped(session, session.get_one(Job, job_id), 10)
+    assert [skip.name for _, skip in found] == ["notes.txt", "a/Thumbs.db", "0.txt"]
+    assert life.images(job_id) == []
 
 
 def _take(life: Life, job_id: int, *arrivals: Arrival) -> None:

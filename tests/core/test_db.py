@@ -6,13 +6,16 @@ import datetime as dt
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from core.db import Database, clock, insert_if_new, utcnow
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, Conflict
 from core.models import Model, Worker
 
 _ADD_ONE = """
@@ -123,3 +126,47 @@ def test_a_row_that_is_there_already_is_passed_over(database: Database) -> None:
 def test_a_url_that_cannot_be_used_is_told_as_a_setting(url: str) -> None:
     with pytest.raises(ConfigurationError, match="database URL can't be used"):
         Database(url)
+
+
+def test_several_threads_write_together_and_each_alone_fails(database: Database) -> None:
+    def add(number: int) -> int:
+        def work(session: Session) -> int:
+            name = f"w{number}"
+            session.add(_row(name))
+            session.flush()
+            if number % 5 == 0:
+                raise Conflict(name)
+            return number
+
+        try:
+            return database.together(work)
+        except Conflict:
+            return -1
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(add, range(40)))
+    assert answers == [-1 if number % 5 == 0 else number for number in range(40)]
+    with database.reading() as session:
+        names = set(session.scalars(select(Worker.name)))
+    assert names == {f"w{number}" for number in range(40) if number % 5}
+
+
+def test_a_row_that_one_may_not_write_does_not_keep_the_others_from_theirs(
+    database: Database,
+) -> None:
+    _add_worker(database)
+    with pytest.raises(IntegrityError):
+        database.together(lambda session: session.add(_row("w")))
+    database.together(lambda session: session.add(_row("other")))
+    with database.reading() as session:
+        assert set(session.scalars(select(Worker.name))) == {"w", "other"}
+
+
+def _row(name: str) -> Worker:
+    return Worker(name=name, device="cpu", backend="x", model_digest="d", seen_at=clock())
+
+
+def test_what_is_committed_to_sqlite_is_flushed_to_the_disk(sqlite_database: Database) -> None:
+    with sqlite_database.reading() as session:
+        assert session.scalar(text("PRAGMA synchronous")) == 2
+        assert session.scalar(text("PRAGMA journal_mode")) == "wal"

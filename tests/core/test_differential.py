@@ -122,7 +122,7 @@ def test_a_job_knows_its_models_and_what_they_learned_from_few_images(life: Life
         model = session.get_one(Model, life.digest)
         model.facts = {"few_shot": ["monocyte"], "trust": {"temperature": 1.3}}
     with life.database.reading() as session:
-        models = jobs.models_of(session, job_id)
+        models = [judge.model for judge in jobs.judges(session, job_id)]
     assert [model.digest for model in models] == [life.digest]
     assert jobs.few_shot(models) == {"monocyte"}
     assert jobs.calibrated(models)

@@ -31,7 +31,7 @@ def _order(life: Life, image_id: int) -> Explanation:
 
 def _claim(life: Life, explanation_id: int) -> ExplanationClaim | None:
     with life.database.writing() as session:
-        return explanations.claim(session, explanation_id, 60.0)
+        return explanations.claim(session, explanation_id, "w:1", 60.0)
 
 
 def _claimed(life: Life, explanation_id: int) -> ExplanationClaim:

@@ -46,8 +46,9 @@ class Look:
         return self.standing.counts
 
     @property
-    def settled(self) -> int:
-        return self.counts.classified + self.counts.failed
+    def left(self) -> int:
+        """Images that the present run has not judged."""
+        return self.standing.progress.left
 
 
 class OneJob(RuleBasedStateMachine):
@@ -154,7 +155,7 @@ class OneJob(RuleBasedStateMachine):
     @precondition(lambda self: self._is(JobState.FINISHED, JobState.FAILED))
     @rule()
     def retry_failed(self) -> None:
-        failed = self.now.counts.failed
+        failed = self.now.counts.failed + self.now.standing.progress.kept
         if failed:
             assert self.life.retry_failed(self.job_id) == failed
             self.begun_anew = True
@@ -167,7 +168,7 @@ class OneJob(RuleBasedStateMachine):
         except Conflict:
             return
         self.begun_anew = True
-        assert self.life.counts(self.job_id).waiting == count
+        assert self._look().left == count
 
     @rule()
     def work_off(self) -> None:
@@ -192,11 +193,13 @@ class OneJob(RuleBasedStateMachine):
         before, self.now = self.now, self._look()
         _counts_are_those_of_the_image_rows(self.now)
         _the_differential_is_that_of_the_image_rows(self.now)
+        _the_models_are_those_of_the_image_rows(self.now)
         _what_is_classified_has_one_prediction(self.now)
         _what_waits_is_in_a_live_shard(self.now)
         _what_has_ended_says_when(self.now)
-        if not self.begun_anew:
-            assert self.now.settled >= before.settled, "progress went back"
+        if self.now.job.submitted_at == before.job.submitted_at:
+            assert self.now.counts.classified >= before.counts.classified, "a verdict is gone"
+            assert self.begun_anew or self.now.left <= before.left, "progress went back"
         self.begun_anew = False
 
     def _look(self) -> Look:
@@ -231,6 +234,13 @@ def _the_differential_is_that_of_the_image_rows(now: Look) -> None:
     assert {one.name: one.count for one in found.classes} == accepted
 
 
+def _the_models_are_those_of_the_image_rows(now: Look) -> None:
+    judged = [image for image in now.images if image.state is ImageState.CLASSIFIED]
+    counts = {judge.model.digest: judge.count for judge in now.standing.judges}
+    assert counts == Counter(image.model_digest for image in judged)
+    assert now.standing.progress.kept == sum(image.message is not None for image in judged)
+
+
 def _what_is_classified_has_one_prediction(now: Look) -> None:
     assert set(now.predictions.values()) <= {1}
     classified = {i.id for i in now.images if i.state is ImageState.CLASSIFIED}
@@ -243,7 +253,8 @@ def _what_waits_is_in_a_live_shard(now: Look) -> None:
     live = {shard.id: shard.size for shard in now.shards if shard.state in _LIVE}
     waiting = [image for image in now.images if image.state is ImageState.RECEIVED]
     assert all(image.shard_id in live for image in waiting)
-    assert sum(live.values()) == len(waiting) == now.counts.waiting
+    assert len(waiting) == now.counts.waiting
+    assert sum(live.values()) == sum(i.shard_id in live for i in now.images) == now.left
 
 
 def _what_has_ended_says_when(now: Look) -> None:

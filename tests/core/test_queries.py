@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import event, select, update
 
 from core import jobs
-from core.jobs import Counts, Entry, Verdict
-from core.models import Job
+from core.jobs import Counts, Entry, Progress, Verdict
+from core.models import Job, Shard
 from core.states import ImageState
 from tests.core.conftest import FAILURE, VERDICT, Life
 
@@ -36,23 +36,26 @@ def test_counts_come_from_shards_for_a_page_of_jobs_in_one_query(life: Life) -> 
     assert life.counts(ids[2]) == Counts(2, 0, 0, 0, 0)
 
 
-def test_the_share_done_counts_all_that_is_settled() -> None:
-    assert Counts(10, 4, 2, 1, 1).waiting == 2
-    assert Counts(10, 4, 2, 1, 1).share_done == pytest.approx(0.8)
-    assert Counts(0, 0, 0, 0, 0).share_done == 0.0
+def test_the_share_done_counts_all_that_is_settled(life: Life) -> None:
+    job_id = life.submitted(10)
+    life.record(life.claimed(life.dispatch()[0]))
+    assert life.counts(job_id).waiting == 6
+    found = jobs.share_done(life.job(job_id), life.counts(job_id), life.progress(job_id))
+    assert found == pytest.approx(0.4)
+    assert jobs.share_done(Job(), Counts(0, 0, 0, 0, 0), Progress()) == 0.0
 
 
 def test_the_estimate_follows_the_speed_so_far(life: Life) -> None:
     job_id = life.submitted(12)
     rung = life.dispatch()
     job = life.job(job_id)
-    assert jobs.seconds_left(job, life.counts(job_id), NOON) is None
+    assert jobs.seconds_left(job, life.progress(job_id), NOON) is None
     life.record(life.claimed(rung[0]))
     job = life.job(job_id)
     assert job.started_at is not None
     now = job.started_at + dt.timedelta(seconds=2)
-    assert jobs.images_per_second(job, life.counts(job_id), now) == pytest.approx(2.0)
-    assert jobs.seconds_left(job, life.counts(job_id), now) == pytest.approx(4.0)
+    assert jobs.images_per_second(job, life.progress(job_id), now) == pytest.approx(2.0)
+    assert jobs.seconds_left(job, life.progress(job_id), now) == pytest.approx(4.0)
 
 
 def test_a_retry_is_estimated_by_its_own_speed(life: Life) -> None:
@@ -62,20 +65,40 @@ def test_a_retry_is_estimated_by_its_own_speed(life: Life) -> None:
     rung = life.dispatch()
     claim = life.claimed(rung[0])
     job = life.job(job_id)
-    assert jobs.images_per_second(job, life.counts(job_id), NOON) is None
+    assert jobs.images_per_second(job, life.progress(job_id), NOON) is None
     life.record(claim)
     assert job.started_at is not None
     now = job.started_at + dt.timedelta(seconds=2)
-    assert jobs.seconds_left(job, life.counts(job_id), now) == pytest.approx(2.0)
+    assert jobs.seconds_left(job, life.progress(job_id), now) == pytest.approx(2.0)
+
+
+def test_there_is_no_estimate_where_nothing_moved_in_the_last_minute(life: Life) -> None:
+    job_id = life.submitted(12)
+    life.record(life.claimed(life.dispatch()[0]))
+    with life.database.writing() as session:
+        session.execute(update(Shard).values(done_at=Shard.done_at - 61))
+    run = life.progress(job_id)
+    assert (run.lately, run.left) == (0, 8)
+    assert run.still == pytest.approx(61, abs=30)
+    assert jobs.seconds_left(life.job(job_id), run, NOON.replace(year=2030)) is None
+
+
+def test_the_estimate_goes_by_the_last_minute_and_not_by_an_outage_before(life: Life) -> None:
+    job_id = life.submitted(12)
+    life.record(life.claimed(life.dispatch()[0]))
+    job = life.job(job_id)
+    assert job.started_at is not None
+    now = job.started_at + dt.timedelta(hours=3)
+    assert jobs.seconds_left(job, life.progress(job_id), now) == pytest.approx(8 * 60 / 4)
 
 
 def test_the_speed_of_an_ended_job_stays_what_it_was(life: Life) -> None:
     job_id = life.submitted(4)
     life.work_off()
     job = life.job(job_id)
-    first = jobs.images_per_second(job, life.counts(job_id), NOON)
-    assert first == jobs.images_per_second(job, life.counts(job_id), NOON.replace(year=2030))
-    assert jobs.seconds_left(job, life.counts(job_id), NOON) is None
+    first = jobs.images_per_second(job, life.progress(job_id), NOON)
+    assert first == jobs.images_per_second(job, life.progress(job_id), NOON.replace(year=2030))
+    assert jobs.seconds_left(job, life.progress(job_id), NOON) is None
 
 
 def test_jobs_are_paged_by_time_and_id_without_gap_or_repeat(life: Life) -> None:

@@ -126,3 +126,28 @@ def test_a_message_is_one_id_on_its_lane_and_the_bell_outlives_its_broker(broker
     queue.check()
     queue.ring(CLASSIFY, 9, Lane.BATCH)
     assert (CLASSIFY, [9]) in broker.messages("batch")
+
+
+def test_a_broker_that_is_full_does_not_pass_for_one_that_works(broker: Broker) -> None:
+    queue = CeleryQueue(broker.url)
+    with redis.Redis(unix_socket_path=str(broker.socket)) as client:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(QueueUnavailable):
+            queue.ring(CLASSIFY, 1, Lane.BATCH)
+        with pytest.raises(QueueUnavailable):
+            queue.check()
+        client.config_set("maxmemory", 0)
+    queue.check()
+    queue.ring(CLASSIFY, 1, Lane.BATCH)
+    assert broker.messages("batch") == [(CLASSIFY, [1])]
+
+
+def test_who_rings_after_a_bell_that_did_not_ring_does_not_wait_for_it(frozen: str) -> None:
+    queue = CeleryQueue(frozen)
+    with pytest.raises(QueueUnavailable):
+        queue.ring(CLASSIFY, 1, Lane.BATCH)
+    began = time.monotonic()
+    for _ in range(50):
+        with pytest.raises(QueueUnavailable):
+            queue.ring(CLASSIFY, 1, Lane.BATCH)
+    assert time.monotonic() - began < 5

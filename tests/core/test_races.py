@@ -232,6 +232,6 @@ def test_reports_are_claimed_by_one(life: Life) -> None:
 
     def claim() -> reports.ReportClaim | None:
         with life.database.writing() as session:
-            return reports.claim(session, report_id, 60.0)
+            return reports.claim(session, report_id, "w:1", 60.0)
 
     assert sum(claim is not None for claim in together(*[claim] * 4)) == 1

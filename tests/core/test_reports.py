@@ -21,7 +21,7 @@ def _order(life: Life, job_id: int, paper: str = "A4") -> Report:
 
 def _claim(life: Life, report: Report) -> ReportClaim | None:
     with life.database.writing() as session:
-        return reports.claim(session, report.id, 60.0)
+        return reports.claim(session, report.id, "w:1", 60.0)
 
 
 def _claimed(life: Life, report: Report) -> ReportClaim:
@@ -91,7 +91,7 @@ def test_a_job_that_was_run_again_gets_a_new_report(life: Life, job_id: int) -> 
 def test_a_report_that_failed_can_be_wanted_again(life: Life, job_id: int) -> None:
     report = _order(life, job_id)
     with life.database.writing() as session:
-        claim = reports.claim(session, report.id, 60.0)
+        claim = reports.claim(session, report.id, "w:1", 60.0)
         assert claim is not None
         making.fail(session, claim, "x" * 1_000)
     failed = _read(life, report)

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from core import jobs
+from core.db import utcnow
 from core.errors import LeaseLost
 from core.jobs import Failure, Verdict
 from core.models import Image, Model, Prediction
@@ -187,9 +188,10 @@ def test_another_model_adds_its_own_prediction_and_it_counts(life: Life) -> None
     job_id = life.submitted(2)
     life.work_off()
     with life.database.writing() as session:
-        session.add(Model(digest="e" * 64, name="next", version="2", classes=["monocyte"]))
-    life.run_again(job_id)
-    life.digest = "e" * 64
+        session.add(
+            Model(digest="e" * 64, name="n", version="2", classes=["monocyte"], added_at=utcnow())
+        )
+    life.run_again(job_id, "e" * 64)
     life.work_off()
     assert life.predictions() == 4
     with life.database.reading() as session:

@@ -93,7 +93,7 @@ def test_a_job_whose_files_were_all_refused_has_failed_at_once(life: Life) -> No
     job = life.job(job_id)
     assert job.state is JobState.FAILED
     assert job.finished_at is not None
-    assert life.counts(job_id).share_done == 1.0
+    assert life.counts(job_id).waiting == 0
 
 
 def test_cancelling_drops_what_waits_and_what_is_out(life: Life) -> None:
@@ -139,7 +139,7 @@ def test_a_retry_queues_what_failed_and_nothing_else(life: Life) -> None:
     before = life.predictions()
     assert life.retry_failed(job_id) == 3
     assert life.counts(job_id) == life.truth(job_id)
-    assert life.counts(job_id).waiting == 3
+    assert (life.counts(job_id).failed, life.progress(job_id).left) == (3, 3)
     assert sum(_sizes(life, job_id)) == 10
     job = life.job(job_id)
     assert (job.state, job.finished_at, job.lane) == (JobState.QUEUED, None, Lane.INTERACTIVE)
@@ -175,8 +175,8 @@ def test_a_job_is_run_again_whole(life: Life) -> None:
     life.work_off(failing=[life.images(job_id)[0].id])
     assert life.run_again(job_id) == 10
     assert life.counts(job_id) == life.truth(job_id)
-    assert life.counts(job_id).waiting == 10
-    assert all(image.label is image.model_digest is None for image in life.images(job_id))
+    assert (life.counts(job_id).classified, life.counts(job_id).failed) == (9, 1)
+    assert life.progress(job_id).left == 10
     assert _sizes(life, job_id) == [4, 4, 2]
     life.work_off()
     assert life.counts(job_id).classified == life.predictions() == 10

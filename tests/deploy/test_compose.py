@@ -15,7 +15,7 @@ import pytest
 from core.settings import OTHER, table
 from hematovision.cli import main
 
-SECRETS = ("POSTGRES_PASSWORD", "HEMATOVISION_SECRET_KEY")
+SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEMATOVISION_SECRET_KEY")
 OWN = {"migrate", "web", "worker-cpu", "worker-gpu", "sweep"}
 
 
@@ -52,10 +52,23 @@ def _config(root: Path, **given: str) -> subprocess.CompletedProcess[str]:
         )
 
 
+def yaml_services(text: str) -> dict[str, str]:
+    """Return the services of what Compose printed, each with its lines."""
+    inside = text.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
+    parts = re.split(r"^  ([a-z-]+):\n", inside, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
 def test_compose_reads_the_file(root: Path) -> None:
-    done = _config(root, POSTGRES_PASSWORD="one", HEMATOVISION_SECRET_KEY="two")
+    given = {
+        "POSTGRES_PASSWORD": "one",
+        "REDIS_PASSWORD": "two",
+        "HEMATOVISION_SECRET_KEY": "three",
+    }
+    done = _config(root, **given)
     assert done.returncode == 0, done.stderr
     assert "postgresql+psycopg://hematovision:one@postgres:5432/hematovision" in done.stdout
+    assert "redis://:two@redis:6379/0" in done.stdout
 
 
 @pytest.mark.parametrize("missing", SECRETS)
@@ -131,6 +144,7 @@ def test_the_web_alone_is_reached_from_outside(services: dict[str, str], compose
 
 def test_web_and_workers_share_the_images(services: dict[str, str], compose: str) -> None:
     shared = '"blobs:/data/blobs"'
+    assert shared in services["migrate"], "It gives the store its mark."
     assert shared in services["web"]
     assert shared in compose.split("x-worker:")[1].split("\nservices:")[0]
     assert "HEMATOVISION_BLOB_ROOT: /data/blobs" in compose
@@ -140,6 +154,42 @@ def test_the_queue_forgets_nothing_and_refuses_when_full(services: dict[str, str
     command = services["redis"].replace('"', "")
     for option in ("--appendonly, yes", "--appendfsync, everysec", "policy, noeviction"):
         assert option in command
+
+
+def test_the_queue_asks_for_a_password_and_stays_within_its_memory(
+    services: dict[str, str],
+) -> None:
+    redis = services["redis"]
+    assert '--requirepass, "${REDIS_PASSWORD:?' in redis
+    assert "REDISCLI_AUTH: ${REDIS_PASSWORD:?" in redis
+    # Beyond it the queue refuses; beyond the container's it would be killed.
+    [own], [container] = (
+        re.findall(r"--maxmemory, (\d+)mb", redis),
+        re.findall(r"_limit: (\d+)m", redis),
+    )
+    assert int(own) < int(container)
+
+
+def test_every_container_has_a_limit_of_memory(root: Path) -> None:
+    done = _config(root, **dict.fromkeys(SECRETS, "given"))
+    services = yaml_services(done.stdout)
+    assert OWN - {"worker-gpu"} <= services.keys()
+    for name, text in services.items():
+        assert re.search(r"^    mem_limit: ", text, re.MULTILINE), name
+
+
+def test_our_containers_write_to_their_volumes_alone(root: Path) -> None:
+    services = yaml_services(_config(root, **dict.fromkeys(SECRETS, "given")).stdout)
+    for name in OWN - {"worker-gpu"}:
+        assert "    read_only: true" in services[name], name
+
+
+def test_every_image_from_elsewhere_is_pinned_by_its_digest(compose: str, dockerfile: str) -> None:
+    foreign = re.findall(r"^    image: (?!hematovision-)(\S+)$", compose, re.MULTILINE)
+    foreign += re.findall(r"^FROM (\S+:\S+) AS", dockerfile, re.MULTILINE)
+    assert len(foreign) == 3
+    for image in foreign:
+        assert re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
 
 
 def test_what_lives_on_is_kept_in_named_volumes_and_comes_back(

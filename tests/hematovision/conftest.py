@@ -25,7 +25,7 @@ def serve() -> Iterator[Callable[[Answer], str]]:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_POST = do_PUT = do_GET
+            do_POST = do_PUT = do_DELETE = do_GET
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -17,7 +17,7 @@ from hematovision.cli import main
 from tests.hematovision.conftest import Answer
 
 JOB: dict[str, Any] = {"id": 4, "url": "/jobs/4", "counts": {"received": 3}}
-TAKEN: dict[str, Any] = {"accepted": 2, "refused": 0, "skipped": 0, "refusals": []}
+TAKEN: dict[str, Any] = {"accepted": 2, "refused": 0, "skipped": 0, "refusals": [], "skips": []}
 Submit = Callable[..., Result]
 
 
@@ -71,10 +71,18 @@ def test_an_archive_is_sent_again_from_its_start_when_the_server_was_away(submit
 
 def test_refused_files_are_named_and_the_others_counted(submit: Submit) -> None:
     refusals = [{"name": "a.png", "reason": "empty", "message": "The file is empty."}]
-    said = submit((200, TAKEN | {"refused": 3, "skipped": 5, "refusals": refusals})).output
+    skips = [
+        {"name": "notes.txt", "reason": "not_image", "message": ""},
+        {"name": "Thumbs.db", "reason": "system", "message": ""},
+        {"name": "list.csv", "reason": "not_image", "message": ""},
+    ]
+    answer = TAKEN | {"refused": 3, "skipped": 8, "refusals": refusals, "skips": skips}
+    said = submit((200, answer)).output
     assert "Refused: a.png: The file is empty." in said
     assert "Refused: 2 more" in said
-    assert "Left out, being no images: 5." in said
+    assert "Skipped, not an image, by its name: notes.txt, list.csv." in said
+    assert "Skipped, kept by the operating system for itself: Thumbs.db." in said
+    assert "Skipped: 5 more" in said
 
 
 def test_a_refused_archive_says_why_and_how_to_go_on(submit: Submit) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +104,43 @@ def test_the_queue_server_refuses_when_full_and_writes_to_disk(tmp_path: Path) -
     assert options["--maxmemory-policy"] == "noeviction"
     assert options["--appendonly"] == "yes"
     assert options["--port"] == "0"
+
+
+def test_what_commands_make_is_their_owners_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path / "data"))
+    before = os.umask(0o022)
+    try:
+        assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
+    finally:
+        os.umask(before)
+    file = tmp_path / "data" / "hematovision.db"
+    assert file.stat().st_mode & 0o077 == 0
+    assert file.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("mode", "closed"), [(0o644, 0o600), (0o664, 0o660), (0o600, 0o600)])
+def test_an_upgrade_closes_a_database_that_was_made_readable_by_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, closed: int
+) -> None:
+    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
+    assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
+    file = tmp_path / "hematovision.db"
+    file.chmod(mode)
+    assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
+    assert file.stat().st_mode & 0o777 == closed
+
+
+@pytest.mark.parametrize("command", ["up", "web"])
+def test_opening_the_pages_to_the_network_without_tls_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
+    monkeypatch.setenv("HEMATOVISION_HOST", "0.0.0.0")
+    # Neither comes to serve: the port is taken, or the secret is missing.
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        monkeypatch.setenv("HEMATOVISION_PORT", str(taken.getsockname()[1]))
+        done = CliRunner().invoke(main, [command])
+    assert done.exit_code == 1
+    assert "reached from the network without encryption" in done.output

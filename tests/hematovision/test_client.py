@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import json
+import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from core.errors import ConfigurationError
 from hematovision import client as http
+from hematovision.collecting import collect
 from tests.hematovision.conftest import Answer
 
 Connect = Callable[[str, str], http.Client]
@@ -29,33 +31,6 @@ def connect() -> Iterator[Connect]:
     yield make
     for client in made:
         client.close()
-
-
-def test_a_folder_gives_its_images_by_relative_name_and_counts_the_rest(tmp_path: Path) -> None:
-    for name in ("b/2.PNG", "a/1.jpg", "notes.txt", ".DS_Store", "a/._1.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    files, others = http.collect([tmp_path])
-    assert [file.name for file in files] == ["a/1.jpg", "b/2.PNG"]
-    assert others == 3
-
-
-def test_a_file_named_by_the_user_is_sent_whatever_it_is_called(tmp_path: Path) -> None:
-    (tmp_path / "crop").write_bytes(b"x")
-    files, others = http.collect([tmp_path / "crop"])
-    assert [file.name for file in files] == ["crop"] and others == 0
-
-
-def test_an_empty_folder_is_refused_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no image"):
-        http.collect([tmp_path])
-
-
-def test_a_manifest_line_has_name_size_and_hash(tmp_path: Path) -> None:
-    (tmp_path / "1.png").write_bytes(b"cell")
-    entry = http.LocalFile(tmp_path / "1.png", "a/1.png").entry()
-    expected = hashlib.sha256(b"cell").hexdigest()
-    assert entry == {"name": "a/1.png", "size": 4, "sha256": expected}
 
 
 def test_without_a_server_the_error_says_how_to_get_one(tmp_path: Path) -> None:
@@ -151,9 +126,40 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_sent(
     (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
     line = {"id": 1, "needed": False, "state": "received", "message": None}
     client = connect(serve(lambda _: (200, json.dumps({"files": [line]}).encode())), "hv_x")
-    files, _ = http.collect([tmp_path])
+    files, _ = collect([tmp_path])
     told: list[http.Sent] = []
     left_out = list(http.upload(client, 1, files, told.append))
     assert [(one.file.name, one.state) for one in left_out] == [("b.png", "missing")]
     assert "No such file" in (left_out[0].message or "")
     assert len(told) == 2
+
+
+def test_a_server_whose_disk_is_full_is_waited_for_and_what_is_waited_for_is_told_once(
+    serve: Callable[[Answer], str],
+    tmp_path: Path,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A full disk outlasts what is enough for a restart.
+    monkeypatch.setattr(http, "_PATIENCE_SECONDS", 0.0)
+    full = json.dumps({"error": {"code": "no_space", "message": "The disk is full."}}).encode()
+    room, tries = threading.Event(), itertools.count(1)
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
+        request.rfile.read(int(request.headers["Content-Length"]))
+        if request.path.endswith("/manifest"):
+            lines = [{"id": n, "needed": True, "state": "expected"} for n in range(3)]
+            return 200, json.dumps({"files": lines}).encode()
+        if next(tries) > 5:
+            room.set()
+        return (200, b'{"state": "received"}') if room.is_set() else (507, full)
+
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+    told: list[str] = []
+    client = connect(serve(answer), "hv_x")
+    client.waiting = told.append
+    sent: list[http.Sent] = []
+    assert list(http.upload(client, 1, collect([tmp_path])[0], sent.append)) == []
+    assert [one.state for one in sent] == ["received"] * 3
+    assert set(told) == {"The disk is full."}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,7 @@ def test_the_card_of_a_bundle_in_a_folder_needs_no_database(
 
 def test_other_classes_must_be_meant(model: Shell, tmp_path: Path) -> None:
     first = bundle(tmp_path, "one")
-    names = [*first.metadata.classes[:-1], "basophil"]
+    names = [*first.metadata.classes[:-1], "blast"]
     second = bundle(tmp_path, "two", classes=names)
     for one in (first, second):
         model.fine("add", str(one.path))
@@ -181,3 +182,75 @@ def test_a_model_of_an_earlier_version_waits_for_its_bundle(model: Shell, tmp_pa
 def test_a_database_without_tables_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
     assert "hematovision db upgrade" in Shell(tmp_path).refused("list")
+
+
+def test_a_bundle_that_does_not_work_is_refused_and_the_trail_says_so(
+    model: Shell, tmp_path: Path
+) -> None:
+    one = bundle(tmp_path, "one", classes=["<b>" * n for n in range(1, 9)])
+    for command in ("try", "add"):
+        assert "A class of the bundle has a name" in model.refused(command, str(one.path))
+    assert model.listed() == {}
+    assert not (model.data / "blobs" / "models").exists()
+    listed = CliRunner().invoke(main, ["audit", "list"]).output
+    assert "model_refused" in listed
+
+
+def test_where_keys_are_trusted_a_bundle_must_be_signed_by_one(
+    model: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = str(bundle(tmp_path, "one").path)
+    ours, foreign = (
+        model.fine("key", str(tmp_path / name)).strip() for name in ("ours", "foreign")
+    )
+    assert (tmp_path / "ours").stat().st_mode & 0o077 == 0
+    assert "never overwritten" in model.refused("key", str(tmp_path / "ours"))
+    monkeypatch.setenv("HEMATOVISION_TRUSTED_MODEL_KEYS", f"{'0' * 64}, {ours}")
+    assert "is not signed" in model.refused("add", one)
+    model.fine("sign", one, "--key", str(tmp_path / "foreign"))
+    assert f"signed by {foreign[:12]}" in model.refused("add", one)
+    model.fine("sign", one, "--key", str(tmp_path / "ours"))
+    assert "works" in model.fine("try", one)
+    assert f"It is signed by {ours[:12]}." in model.fine("add", one)
+    assert json.loads(model.fine("list", "--json"))[0]["signed_by"] == ours
+    monkeypatch.setenv("HEMATOVISION_TRUSTED_MODEL_KEYS", "not a key")
+    assert "64 hexadecimal digits" in model.refused("add", one)
+
+
+def test_a_bundle_that_is_signed_later_is_kept_with_its_signature(
+    model: Shell, tmp_path: Path
+) -> None:
+    one = bundle(tmp_path, "one")
+    assert "nobody vouches for it" in model.fine("add", str(one.path))
+    model.fine("key", str(tmp_path / "key"))
+    model.fine("sign", str(one.path), "--key", str(tmp_path / "key"))
+    assert "It is signed by" in model.fine("add", str(one.path))
+    stored = model.data / "blobs" / "models" / f"{one.digest}.zip"
+    assert "signature.json" in zipfile.ZipFile(stored).namelist()
+    # A copy without the signature does not take it away again.
+    (one.path / "signature.json").unlink()
+    assert "It is signed by" in model.fine("add", str(one.path))
+    assert "signature.json" in zipfile.ZipFile(stored).namelist()
+
+
+def test_every_move_at_the_command_line_is_noted(model: Shell, tmp_path: Path) -> None:
+    for version in ("one", "two"):
+        model.fine("add", str(bundle(tmp_path, version).path))
+    digests = [Bundle.load(tmp_path / version).digest for version in ("one", "two")]
+    for words in (
+        ("activate", digests[0]),
+        ("activate", digests[1]),
+        ("rollback",),
+        ("shadow", digests[1]),
+        ("candidate", digests[1]),
+        ("retire", digests[1]),
+    ):
+        model.fine(*words)
+    lines = CliRunner().invoke(main, ["audit", "list", "--json"]).output.splitlines()
+    assert [json.loads(line)["action"] for line in reversed(lines)] == [
+        *["model_added"] * 2,
+        *["model_activated"] * 2,
+        "model_rolled_back",
+        *["model_state_changed"] * 2,
+        "model_retired",
+    ]

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 import migrations
 from core.db import Database, utcnow
+from core.errors import DatabaseTrouble
 from core.models import Base, Image, Job, Model, Prediction, Shard, User, Worker
 from core.states import ImageState, Lane
 
@@ -163,6 +164,30 @@ def test_shards_of_before_count_what_their_images_say(url: str, opened: Database
         assert found == [({"x": 2, "y": 1}, 1, 0), ({}, 0, 0)]
 
 
+def test_what_each_job_of_before_keeps_is_counted_once_for_its_owner(
+    url: str, opened: Database
+) -> None:
+    migrations.upgrade(url)
+    held = [(1, "a", 5), (1, "b", 7), (1, "b", 7), (2, "b", 7), (2, "c", 9), (3, "a", 5)]
+    with opened.writing() as session:
+        _fill(session)
+        session.add(User(id=2, email="b@example.org"))
+        session.flush()
+        session.add_all(Job(id=id_, owner_id=owner, name="j") for id_, owner in ((2, 1), (3, 2)))
+        session.flush()
+        for position, (job_id, content, size) in enumerate(held, start=1):
+            one = Image(id=position + 1, job_id=job_id, position=position, name="i", size=size)
+            one.sha256, one.format = content * 64, "PNG"
+            session.add(one)
+    for _ in range(2):
+        opened.dispose()
+        migrations.downgrade(url, "0007")
+        migrations.upgrade(url)
+        with opened.reading() as session:
+            counted = session.execute(select(Job.id, Job.bytes).order_by(Job.id)).all()
+        assert [tuple(one) for one in counted] == [(1, 12), (2, 9), (3, 5)]
+
+
 def _before_the_registry(session: Session) -> None:
     """Three models of which the middle one spoke last, and jobs that have ended and have not."""
     at = {"now": "2026-01-01 00:00:00"}
@@ -247,7 +272,7 @@ def test_an_empty_list_of_models_has_no_active_one(url: str, opened: Database) -
 
 
 def _fill(session: Session) -> None:
-    session.add(User(id=1, email="a@example.org", fs_uniquifier="a"))
+    session.add(User(id=1, email="a@example.org"))
     session.add(Model(digest="d", name="n", version="1", classes=["x"]))
     session.flush()
     session.add(Job(id=1, owner_id=1, name="j"))
@@ -260,3 +285,65 @@ def _fill(session: Session) -> None:
     )
     session.add(said)
     session.flush()
+
+
+def test_people_keep_their_passwords_and_tokens_and_all_sign_in_anew(
+    url: str, opened: Database
+) -> None:
+    migrations.upgrade(url, "0007")
+    now = "2026-01-01 00:00:00"
+    with opened.writing() as session:
+        for statement in (
+            f"""INSERT INTO "user" (id, email, password, active, fs_uniquifier, created_at) VALUES
+                (1, 'a@example.org', 'hash a', true, 'a', '{now}'),
+                (2, 'b@example.org', NULL, false, 'b', '{now}')""",
+            "INSERT INTO role (id, name, description) VALUES (1, 'laboratory', '')",
+            "INSERT INTO roles_users (user_id, role_id) VALUES (1, 1), (2, 1)",
+            f"""INSERT INTO token (id, user_id, kind, name, digest, hint, created_at) VALUES
+                (1, 1, 'api', 'scanner', 'd1', 'h', '{now}'),
+                (2, 1, 'api', 'this machine', 'd2', 'h', '{now}'),
+                (3, 1, 'sign_in', 'this machine', 'd3', 'h', '{now}')""",
+        ):
+            session.execute(text(statement))
+    for _ in range(2):
+        migrations.upgrade(url)
+        opened.dispose()
+        with opened.reading() as session:
+            people = session.scalars(select(User).order_by(User.id)).all()
+            found = [(one.email, one.password, one.active, len(one.roles)) for one in people]
+            names = session.scalars(text("SELECT name FROM token")).all()
+        assert found == [
+            ("a@example.org", "hash a", True, 1),
+            ("b@example.org", None, False, 1),
+        ]
+        assert names == ["scanner"]
+        opened.dispose()
+        migrations.downgrade(url, "0007")
+        opened.dispose()
+        with opened.reading() as session:
+            ends = session.scalars(text('SELECT DISTINCT fs_uniquifier FROM "user"')).all()
+        assert len(ends) == 2 and all(len(one) == 64 for one in ends)
+
+
+def test_tables_of_a_newer_program_are_left_alone(url: str, opened: Database) -> None:
+    migrations.upgrade(url)
+    migrations.require_current(url)
+    with opened.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for call in (migrations.upgrade, migrations.require_current):
+        with pytest.raises(DatabaseTrouble, match="made by a newer version"):
+            call(url)
+
+
+def test_tables_of_an_older_program_are_not_served(url: str) -> None:
+    migrations.upgrade(url, "0005")
+    with pytest.raises(DatabaseTrouble, match="hematovision db upgrade"):
+        migrations.require_current(url)
+    migrations.upgrade(url)
+    migrations.require_current(url)
+
+
+def test_whether_tables_are_current_waits_for_no_database(tmp_path: Path) -> None:
+    migrations.require_current(f"sqlite:///{tmp_path / 'none.db'}")
+    migrations.require_current("postgresql+psycopg://nobody@127.0.0.1:9/nothing")
+    assert list(tmp_path.iterdir()) == []

@@ -6,8 +6,11 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +21,8 @@ from PIL import Image
 from ml.dataset import Sample
 from ml.images import LONGEST_SIDE, Pixels, UnreadableImage, decode
 
+CASES = Path(__file__).parent.parent / "cases" / "images"
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
 
@@ -153,8 +158,16 @@ def test_grey_becomes_three_equal_channels() -> None:
     assert (pixels == 77).all()
 
 
-def test_floating_point_pictures_are_refused_by_name() -> None:
-    image = Image.fromarray(np.ones((8, 8), np.float32))
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_fractions_are_read_by_the_usual_range_that_holds_them(white: float) -> None:
+    ramp = np.repeat(np.linspace(0, white, 48, dtype=np.float32)[np.newaxis], 32, axis=0)
+    row = decode(encoded(Image.fromarray(ramp), "TIFF"))[0, :, 0].astype(int)
+    assert np.abs(row - np.linspace(0, 255, 48)).max() <= 1
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.5, 300.0, 1e9, np.nan, np.inf])
+def test_fractions_of_no_usual_range_are_refused_by_name(value: float) -> None:
+    image = Image.fromarray(np.full((8, 8), value, np.float32))
     assert refused(encoded(image, "TIFF")).code == "unsupported"
 
 
@@ -218,11 +231,22 @@ def _outcome(data: bytes, *, pillow: bool = False) -> str | bytes:
     """The pixels, or what the refusal is called; by Pillow alone, if asked."""
     with pytest.MonkeyPatch.context() as patch:
         if pillow:
-            patch.setattr("ml.images._is_plain_jpeg", lambda _: False)
+            patch.setattr("ml.images._is_plain", lambda _: False)
         try:
             return decode(data).tobytes()
         except UnreadableImage as error:
             return error.code
+
+
+def test_a_jpeg_that_is_held_whole_may_be_less_large() -> None:
+    """What the header says is what counts; a decoder fills up what is not there."""
+
+    def enlarged(**options: Any) -> bytes:
+        data = encoded(halves(), "JPEG", **options)
+        return data.replace(struct.pack(">HH", 64, 96), struct.pack(">HH", 7000, 7000))
+
+    assert decode(enlarged()).shape == (LONGEST_SIDE, LONGEST_SIDE, 3)
+    assert refused(enlarged(progressive=True)).code == "too_many_pixels"
 
 
 def test_too_many_pixels_are_refused_before_they_are_read() -> None:
@@ -279,3 +303,155 @@ def test_no_damage_to_a_file_raises_anything_but_a_refusal(data: st.DataObject) 
         assert decode(bytes(content)).shape[2] == 3
     except UnreadableImage as error:
         assert str(error).endswith(".")
+
+
+def shown(name: str) -> NDArray[Any]:
+    """What a file of the cases is decoded to."""
+    return decode((CASES / name).read_bytes()).astype(int)
+
+
+def test_a_telephone_s_picture_shows_the_cell() -> None:
+    assert np.abs(shown("heic.heic") - shown("tif-thumbpage.tif")).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("box", "value", "turned"),
+    [
+        (b"irot", 1, lambda pixels: np.rot90(pixels)),
+        (b"irot", 2, lambda pixels: pixels[::-1, ::-1]),
+        (b"irot", 3, lambda pixels: np.rot90(pixels, 3)),
+        (b"imir", 0, lambda pixels: pixels[::-1]),
+        (b"imir", 1, lambda pixels: pixels[:, ::-1]),
+    ],
+)
+def test_a_telephone_s_picture_is_turned_upright(
+    box: bytes, value: int, turned: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    """The box that cuts the picture is made one that turns it: its uncut rows are seen as well."""
+    content = bytearray((CASES / "heic.heic").read_bytes())
+    place = content.index(b"clap")
+    content[place : place + 5] = box + bytes([value])
+    uncut = content.copy()
+    uncut[place : place + 5] = b"irot\0"
+    assert np.array_equal(decode(bytes(content)), turned(decode(bytes(uncut))))
+
+
+def test_a_list_of_contents_that_is_no_text_does_not_end_the_process() -> None:
+    content = (CASES / "heic.heic").read_bytes()
+    place = content.index(b"infe") + 12
+    assert refused(content[:place] + b"E\xeaif" + content[place + 4 :]).code == "damaged"
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000"])
+def test_newer_formats_are_read(kind: str) -> None:
+    left, right = sides(decode(encoded(halves(), kind)))
+    assert np.abs(left - RED).max() < 8
+    assert np.abs(right - BLUE).max() < 8
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
+def test_jpeg_2000_without_loss_is_returned_untouched(mode: str) -> None:
+    image = Image.fromarray(NOISE).convert(mode)
+    expected = np.asarray(image.convert("RGB"))
+    assert np.array_equal(decode(encoded(image, "JPEG2000")), expected)
+
+
+def test_jpeg_2000_with_channels_in_another_order_is_refused_by_name() -> None:
+    content = encoded(halves("RGBA"), "JPEG2000")
+    assert b"cdef" in content
+    place = content.index(b"cdef") + 4
+    swapped = content[:place] + struct.pack(">H3H3H", 4, 0, 0, 3, 1, 0, 2) + content[place + 14 :]
+    assert refused(swapped).code == "unsupported"
+
+
+def test_much_text_in_a_png_is_no_bomb() -> None:
+    assert shown("png-ztxt-1.2MB.png").shape == (64, 64, 3)
+
+
+def test_a_png_without_its_last_chunk_is_read() -> None:
+    content = encoded(Image.fromarray(NOISE), "PNG")
+    assert np.array_equal(decode(content[:-12]), NOISE)
+    assert np.array_equal(decode(content[:-3]), NOISE)
+    assert refused(content[:-40]).code == "truncated"
+
+
+JPEGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "progressive": {"progressive": True},
+    "grey": {"mode": "L"},
+    "inks": {"mode": "CMYK"},
+    "large": {"size": (1400, 900)},
+    "large and progressive": {"size": (1400, 900), "progressive": True},
+    "turned": {"exif": b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"},
+}
+
+
+def jpeg(name: str) -> bytes:
+    """One of the JPEGs, of a picture whose every part costs bytes."""
+    options = dict(JPEGS[name])
+    width, height = options.pop("size", (90, 60))
+    noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(noise).convert(options.pop("mode", "RGB")), "JPEG", **options)
+
+
+@pytest.mark.parametrize("name", JPEGS)
+def test_a_jpeg_that_lacks_only_its_end_is_read(name: str) -> None:
+    content = jpeg(name)
+    assert content.endswith(b"\xff\xd9")
+    for ending in (
+        content[:-2],
+        content[:-1],
+        content + b"\0" * 40,
+        content + b"junk \xff\xd8\xff",
+    ):
+        assert np.array_equal(decode(ending), decode(content))
+
+
+@pytest.mark.parametrize("name", JPEGS)
+def test_a_jpeg_that_lacks_more_is_refused_by_name(name: str) -> None:
+    content = jpeg(name)
+    for share in (0.5, 0.8, 0.97):
+        assert refused(content[: int(len(content) * share)]).code == "truncated"
+
+
+def test_a_progressive_jpeg_that_was_cut_between_two_scans_is_refused_by_name() -> None:
+    """Each scan makes the picture finer; without the last ones it is there, only coarser."""
+    content = jpeg("progressive")
+    scans = [place for place in range(len(content)) if content[place : place + 2] == b"\xff\xda"]
+    assert len(scans) > 3
+    table = content.rindex(b"\xff\xc4", 0, scans[-1])
+    for place in (scans[-1], table, scans[-2]):
+        assert refused(content[:place]).code == "truncated"
+
+
+def test_a_jpeg_without_loss_is_returned_untouched() -> None:
+    assert np.array_equal(decode(bytes(imagecodecs.jpeg_encode(NOISE, lossless=True))), NOISE)
+
+
+def test_a_jpeg_of_12_bits_is_scaled() -> None:
+    ramp = np.repeat(np.linspace(0, 4095, 48).astype(np.uint16)[np.newaxis], 32, axis=0)
+    row = decode(bytes(imagecodecs.jpeg_encode(ramp, bitspersample=12, level=98)))[0, :, 0]
+    assert np.abs(row - np.linspace(0, 255, 48)).max() <= 2
+
+
+def test_16_bit_grey_with_an_opacity_is_on_white() -> None:
+    samples = np.full((8, 8, 2), (30_000, 32_768), np.uint16)
+    samples[0, 0, 0] = 65_535
+    pixel = decode(bytes(imagecodecs.png_encode(samples)))[4, 4]
+    assert np.abs(pixel.astype(int) - 186).max() <= 1
+
+
+def test_a_fourth_byte_that_nobody_uses_does_not_hide_a_bmp() -> None:
+    """Its masks say that there is an opacity, which is zero everywhere."""
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = struct.pack("<IiiHHIIiiII", 108, 20, 20, 1, 32, 3, 1600, 0, 0, 0, 0) + masks
+    head = head.ljust(108, b"\0")
+    pixels = bytes([140, 90, 180, 0]) * 400
+    data = b"BM" + struct.pack("<IHHI", 14 + 108 + 1600, 0, 0, 14 + 108) + head + pixels
+    assert decode(data)[10, 10].tolist() == [180, 90, 140]
+
+
+def test_a_refusal_says_which_formats_are_read() -> None:
+    assert str(refused(b"GIF89a")) == (
+        "The file is not a JPEG, PNG, BMP, TIFF, WebP, HEIC, AVIF or JPEG2000 image."
+    )

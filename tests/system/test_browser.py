@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, Response, Route, expect
 from pypdf import PdfReader
 
-from tests.system.browser import chromium, drop, open_page
+from tests.system.browser import chromium, drop, open_page, sign_in
 from tests.system.stack import Stack
 
 CLASSES = ("EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL")
@@ -66,7 +66,7 @@ def page(stack: Stack, tmp_path: Path) -> Iterator[Page]:
     problems: list[str] = []
     with open_page(downloads=tmp_path) as opened:
         opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.goto(stack.link())
+        sign_in(opened, stack.new_link())
         yield opened
     assert problems == []
 
@@ -172,7 +172,7 @@ def test_an_upload_that_broke_off_goes_on_with_the_missing_files_only(
 @pytest.mark.parametrize("narrow", [False, True])
 def test_no_page_is_wider_than_its_window(stack: Stack, narrow: bool) -> None:
     with open_page(narrow=narrow) as page:
-        page.goto(stack.link())
+        sign_in(page, stack.new_link())
         for path in ("/", "/jobs", "/jobs/1", "/images/1", "/account", "/people"):
             answer = page.goto(stack.url + path)
             assert answer is not None and answer.status == 200, path

@@ -25,7 +25,7 @@ from core.queue import MemoryQueue
 from core.registry import Facts
 from core.settings import Settings
 from core.states import TokenKind
-from tests.system.browser import chromium, open_page
+from tests.system.browser import chromium, open_page, sign_in
 from tests.system.stack import free_port
 from web import create_app
 
@@ -123,7 +123,7 @@ def page(request: pytest.FixtureRequest, served: tuple[str, Database]) -> Iterat
         link = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
     with open_page(narrow=odd, dark=odd) as opened:
         opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.goto(f"{url}/sign-in/{link}")
+        sign_in(opened, f"{url}/sign-in/{link}")
         yield opened
     assert problems == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -30,12 +31,15 @@ def _healthy(stack: Stack) -> bool:
         return False
 
 
-def test_the_link_signs_in_at_once(up: Stack) -> None:
-    with httpx.Client(follow_redirects=True) as browser:
-        page = browser.get(up.link())
-        assert page.status_code == 200
-        assert "/sign-in/" not in str(page.url)
-        assert browser.get(f"{up.url}/jobs").url.path == "/jobs"
+def test_the_link_signs_in_once(up: Stack) -> None:
+    link = up.link()
+    for signs_in in (True, False):
+        with httpx.Client(follow_redirects=True) as browser:
+            token = re.search(r'name="csrf-token" content="([^"]+)"', browser.get(link).text)
+            assert token
+            page = browser.post(link, data={"csrf_token": token[1]})
+            assert page.status_code == 200
+            assert browser.get(f"{up.url}/jobs").url.path == ("/jobs" if signs_in else "/sign-in")
 
 
 def test_a_second_up_on_the_same_data_says_so(up: Stack) -> None:

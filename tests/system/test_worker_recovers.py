@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +18,17 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import func, select
 
-import migrations
 from core import accounts, jobs
 from core.blobs import LocalBlobs
 from core.db import Database
+from core.errors import QueueUnavailable
 from core.intake import Limits, accept
 from core.models import Job, Prediction, Shard, Worker
 from core.queue import CeleryQueue
 from core.settings import Settings
 from core.states import JobState, ShardState
+from hematovision.installing import install
+from tests.system.conftest import Broker
 
 PATIENCE = 60.0
 SHARD = 4
@@ -34,7 +38,7 @@ SHARD = 4
 def settings(tmp_path: Path, broker_url: str) -> Settings:
     # A lease far longer than the test: what a killed process held must be freed, not run out.
     chosen = Settings(data=tmp_path, redis_url=broker_url, shard_size=SHARD, lease_seconds=300)
-    migrations.upgrade(chosen.database)
+    install(chosen)
     return chosen
 
 
@@ -48,23 +52,27 @@ def database(settings: Settings) -> Iterator[Database]:
     database.dispose()
 
 
-@pytest.fixture
-def programs(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """The worker with two processes, and the sweep beside it; yields the worker."""
+def start(settings: Settings, part: str) -> subprocess.Popen[bytes]:
+    """Start the worker with two processes, or the sweep."""
     names = ("data", "redis_url", "shard_size", "lease_seconds")
     own = {f"HEMATOVISION_{name.upper()}": str(getattr(settings, name)) for name in names}
-    start = "from core.settings import Settings; from worker.{} import serve; "
-    worker = start.format("main") + "serve(Settings.from_env(), processes=2, threads=1)"
-    sweep = start.format("sweeper") + "serve(Settings.from_env())"
-    running = [
-        subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **own})
-        for code in (worker, sweep)
-    ]
+    options = ", processes=2, threads=1" if part == "main" else ""
+    code = (
+        f"from core.settings import Settings; from worker.{part} import serve; "
+        f"serve(Settings.from_env(){options})"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **own})
+
+
+@pytest.fixture
+def programs(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """The worker, and the sweep beside it; yields the worker."""
+    running = [start(settings, part) for part in ("main", "sweeper")]
     yield running[0]
     for program in running:
         program.terminate()
     for program in running:
-        assert program.wait(20) == 0
+        assert program.wait(20) in (0, -signal.SIGKILL)
 
 
 def picture(seed: int) -> bytes:
@@ -86,7 +94,8 @@ def submit(database: Database, settings: Settings, seeds: range) -> int:
             jobs.receive(session, job, image, accepted)
         jobs.submit(session, job, settings, without_missing=False)
         job_id = job.id
-    jobs.dispatch(database, CeleryQueue(settings.redis_url), settings)
+    with suppress(QueueUnavailable):
+        jobs.dispatch(database, CeleryQueue(settings.redis_url), settings)
     return job_id
 
 
@@ -125,9 +134,9 @@ def kill_at_work(database: Database) -> int:
             os.kill(held[1], signal.SIGCONT)
 
 
-def count_of_workers(database: Database) -> int:
+def workers(database: Database) -> set[str]:
     with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(Worker)) or 0
+        return {*session.scalars(select(Worker.name))}
 
 
 def test_a_job_finishes_though_a_process_is_killed_at_work(
@@ -136,6 +145,7 @@ def test_a_job_finishes_though_a_process_is_killed_at_work(
     first = submit(database, settings, range(24))
     wait_for(lambda: finished(database, first))
 
+    before = workers(database)
     second = submit(database, settings, range(24, 48))
     killed = kill_at_work(database)
     wait_for(lambda: finished(database, second))
@@ -146,5 +156,79 @@ def test_a_job_finishes_though_a_process_is_killed_at_work(
             assert (counts.received, counts.classified, counts.failed) == (24, 24, 0)
         assert session.scalar(select(func.count()).select_from(Prediction)) == 48
         assert session.get_one(Shard, killed).attempt == 2
-    wait_for(lambda: count_of_workers(database) == 3)
+    wait_for(lambda: len(workers(database)) == 2 and workers(database) != before)
     assert programs.poll() is None
+
+
+def test_work_goes_on_while_the_broker_is_frozen_and_after(
+    settings: Settings,
+    database: Database,
+    programs: subprocess.Popen[bytes],
+    broker: Broker,
+) -> None:
+    wait_for(lambda: len(workers(database)) == 2)
+    os.kill(broker.process.pid, signal.SIGSTOP)
+    try:
+        for seeds in (range(1), range(1, 30)):
+            job_id = submit(database, settings, seeds)
+            wait_for(partial(finished, database, job_id))
+    finally:
+        os.kill(broker.process.pid, signal.SIGCONT)
+    last = submit(database, settings, range(30, 40))
+    wait_for(lambda: finished(database, last))
+    assert programs.poll() is None
+
+
+def test_work_is_done_without_any_broker(settings: Settings, database: Database) -> None:
+    nowhere = settings.model_copy(update={"redis_url": f"redis+socket://{settings.data}/none"})
+    worker = start(nowhere, "main")
+    try:
+        wait_for(lambda: len(workers(database)) == 2)
+        job_id = submit(database, nowhere, range(10))
+        wait_for(lambda: finished(database, job_id))
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_what_a_killed_worker_held_is_free_when_it_is_started_again(
+    settings: Settings, database: Database, programs: subprocess.Popen[bytes]
+) -> None:
+    """Its processes die with it; the leases would last longer than anybody waits here."""
+    job_id = submit(database, settings, range(40))
+    wait_for(lambda: at_work(database))
+    programs.kill()
+    programs.wait()
+    again = start(settings, "main")
+    try:
+        wait_for(lambda: finished(database, job_id))
+    finally:
+        again.terminate()
+        assert again.wait(20) == 0
+    with database.reading() as session:
+        counts = jobs.counts(session, [session.get_one(Job, job_id)])[job_id]
+    assert (counts.classified, counts.failed) == (40, 0)
+
+
+def test_a_frozen_worker_is_silent_and_goes_on_when_it_can(
+    settings: Settings, database: Database, programs: subprocess.Popen[bytes]
+) -> None:
+    wait_for(lambda: len(workers(database)) == 2)
+    pids = [int(name.rpartition(":")[2]) for name in workers(database)]
+    job_id = submit(database, settings, range(60))
+    wait_for(lambda: at_work(database))
+    for pid in (programs.pid, *pids):
+        os.kill(pid, signal.SIGSTOP)
+
+    def fleet() -> jobs.Fleet:
+        with database.reading() as session:
+            return jobs.fleet(session)
+
+    try:
+        wait_for(lambda: fleet() == jobs.Fleet(alive=0, silent=2))
+        assert not finished(database, job_id)
+    finally:
+        for pid in (programs.pid, *pids):
+            os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: finished(database, job_id))
+    assert fleet() == jobs.Fleet(alive=2, silent=0)

@@ -21,9 +21,11 @@ from werkzeug.test import TestResponse
 import migrations
 from core import accounts, jobs, registry
 from core.accounts import RoleName
+from core.audit import SYSTEM
 from core.blobs import MemoryBlobs
 from core.db import Database
 from core.jobs import Failure, Verdict
+from core.membership import add_person
 from core.models import Model, Role, Shard, User
 from core.queue import MemoryQueue
 from core.registry import Facts
@@ -31,7 +33,6 @@ from core.settings import Settings
 from core.states import ShardState, TokenKind
 from tests.conftest import wipe
 from web import create_app
-from web.accounts import add_user
 
 PASSWORD = "a long enough password"
 CLASSES = ["eosinophil", "lymphocyte", "monocyte", "neutrophil"]
@@ -49,10 +50,13 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("web") / "empty.db"
     migrations.upgrade(f"sqlite:///{path}")
     database = Database(f"sqlite:///{path}")
-    for name in ("a", "b"):
-        add_user(database, f"{name}@laboratory.test", PASSWORD, RoleName.LABORATORY)
-    add_user(database, "doctor@clinic.test", PASSWORD, RoleName.CLINICIAN)
-    add_user(database, "admin@localhost", PASSWORD, RoleName.ADMINISTRATOR)
+    for email, role in (
+        ("a@laboratory.test", RoleName.LABORATORY),
+        ("b@laboratory.test", RoleName.LABORATORY),
+        ("doctor@clinic.test", RoleName.CLINICIAN),
+        ("admin@localhost", RoleName.ADMINISTRATOR),
+    ):
+        add_person(database, SYSTEM, email, role, PASSWORD)
     with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     database.dispose()
@@ -101,7 +105,7 @@ def _take_people(source: Database, target: Database) -> None:
         for one in people:
             names = [role.name for role in one.roles]
             roles = list(session.scalars(select(Role).where(Role.name.in_(names))))
-            copy = User(email=one.email, password=one.password, fs_uniquifier=one.fs_uniquifier)
+            copy = User(email=one.email, password=one.password)
             copy.roles = roles
             session.add(copy)
             session.flush()
@@ -150,7 +154,7 @@ class Browser:
 
     def __init__(self, client: FlaskClient, link: str) -> None:
         self.client = client
-        assert client.get(link).status_code == 302
+        assert open_link(client, link).status_code == 302
         self.csrf = csrf_of(client.get("/account").text)
 
     def submit(self, path: str, form: dict[str, Any] | None = None) -> TestResponse:
@@ -165,6 +169,12 @@ class Browser:
         """Call the API as our scripts do."""
         headers = {"X-CSRFToken": self.csrf} if method != "GET" else {}
         return self.client.open(f"/api/v1{path}", method=method, json=body, headers=headers)
+
+
+def open_link(client: FlaskClient, link: str) -> TestResponse:
+    """Sign in by a link, as its page does by itself."""
+    token = csrf_of(client.get(link).text)
+    return client.post(link, data={"csrf_token": token})
 
 
 def csrf_of(page: str) -> str:
@@ -300,7 +310,7 @@ def classify(database: Database) -> Classify:
                 claim = jobs.claim(session, shard_id, "worker", 60)
                 assert claim is not None
                 results = {work.image_id: judge(work.image_id) for work in claim.work}
-                jobs.record(session, claim, DIGEST, results)
+                jobs.record(session, claim, claim.model_digest or DIGEST, results)
             with database.writing() as session:
                 jobs.settle(session, claim.job_id)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from tests.core.archiving import tar_of
 from tests.web.conftest import Api, content
 
 A = "a@laboratory.test"
@@ -27,16 +28,18 @@ def zipped(files: Files, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     return out.getvalue()
 
 
+def twice_zipped(files: Files) -> bytes:
+    """Return a .zip that holds each file two times."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in (*files.items(), *files.items()):
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
 def tarred(files: Files, mode: str = "w", kind: int = tarfile.PAX_FORMAT) -> bytes:
     """Return a .tar, or a .tar.gz where ``mode`` says so."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode, format=kind) as archive:  # type: ignore[call-overload]
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    found: bytes = out.getvalue()
-    return found
+    return tar_of(kind, files, mode)
 
 
 def tar_gz(files: Files) -> bytes:
@@ -59,6 +62,12 @@ def states(api: Api, job: int) -> dict[str, str]:
         page = content(api("GET", f"/jobs/{job}/images?state={state}&size=100"))
         found |= {one["name"]: one["reason"] or state for one in page["images"]}
     return found
+
+
+def skipped(api: Api, job: int) -> dict[str, str]:
+    """Return why each file was skipped that stood among a job's images, by name."""
+    page = content(api("GET", f"/jobs/{job}/skipped?size=100"))
+    return {one["name"]: one["reason"] for one in page["files"]}
 
 
 def problem(answer: TestResponse) -> str:

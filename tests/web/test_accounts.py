@@ -1,76 +1,72 @@
-"""Adding people, password rules, the account page and the page of people and workers."""
+"""The account page, first passwords, and the page of people and workers."""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
-import pytest
+from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from core.db import Database, clock
-from core.errors import Conflict, NotFound
+from core import audit, membership
+from core.audit import SYSTEM
+from core.db import Database, clock, utcnow
 from core.models import Token, User, Worker
 from core.states import TokenKind
-from tests.web.conftest import PASSWORD, Browser, SignIn
-from web.accounts import Account, People, add_user, normal_email, set_password
-from web.errors import BadInput
+from tests.web.conftest import PASSWORD, Browser, SignIn, csrf_of
+from tests.web.test_sign_in import person_of, said, try_password
 
 A = "a@laboratory.test"
+DOCTOR = "doctor@clinic.test"
+ADMIN = "admin@localhost"
+NEW = "another long password"
 
 
-def test_an_added_person_has_an_argon2_hash_that_needs_no_renewal(database: Database) -> None:
-    add_user(database, " New@Lab ", PASSWORD, "laboratory")
-    with database.reading() as session:
-        user = session.scalars(select(User).where(User.email == "new@lab")).one()
-    assert user.password is not None
-    assert user.password.startswith("$argon2id$")
-    assert [role.name for role in user.roles] == ["laboratory"]
+def first_password(page: str) -> str:
+    """Return the first password that a page shows."""
+    [found] = re.findall(r'id="secret">([a-z0-9-]{19})<', page)
+    return str(found)
 
 
 def test_passwords_that_look_alike_are_alike(sign_in: SignIn, database: Database) -> None:
     composed, decomposed = "Schl\u00fcssel bund", "Schlu\u0308ssel bund"
-    set_password(database, A, composed)
+    membership.change_password(database, SYSTEM, person_of(database, A).id, composed)
     form = {"present": decomposed, "new": "a third long password"}
     assert sign_in(A).submit("/account/password", form).status_code == 302
-
-
-@pytest.mark.parametrize(
-    "email", ["", "nobody", "a b@c.d", "a@b@c", "x" * 300 + "@y.z", "a\0b@c.org", "a@c\u202e.org"]
-)
-def test_what_is_no_address_is_refused(email: str) -> None:
-    with pytest.raises(BadInput, match="not an e-mail address"):
-        normal_email(email)
-
-
-def test_weak_passwords_unknown_roles_and_doubles_are_refused(database: Database) -> None:
-    with pytest.raises(BadInput, match="at least 10"):
-        add_user(database, "n@l.test", "short", "laboratory")
-    with pytest.raises(BadInput, match="at most 200"):
-        add_user(database, "n@l.test", "x" * 201, "laboratory")
-    with pytest.raises(BadInput, match="A role is one of"):
-        add_user(database, "n@l.test", PASSWORD, "king")
-    with pytest.raises(Conflict, match="known already"):
-        add_user(database, A.upper(), PASSWORD, "laboratory")
-    with pytest.raises(NotFound, match="Add them first"):
-        set_password(database, "n@l.test", PASSWORD)
 
 
 def test_a_hash_of_another_cost_is_renewed_at_sign_in(
     database: Database, client: FlaskClient
 ) -> None:
-    from argon2 import PasswordHasher
-
-    from tests.web.test_sign_in import try_password
-
     weak = PasswordHasher(time_cost=1, memory_cost=1024).hash(PASSWORD)
     with database.writing() as session:
         session.execute(update(User).where(User.email == A).values(password=weak))
     assert try_password(client, A, PASSWORD) == 302
-    found = People(database).find_user(email=A)
-    assert isinstance(found, Account)
-    assert found.password != weak
+    assert person_of(database, A).password != weak
     assert client.get("/jobs").status_code == 200
+
+
+def test_one_sees_where_one_is_signed_in_and_ends_one_or_all_others(
+    sign_in: SignIn, database: Database
+) -> None:
+    here, elsewhere, stranger = sign_in(A), sign_in(A), sign_in("b@laboratory.test")
+    page = here.get("/account").text
+    assert page.count('/end"') == 1
+    assert "this one" in page
+    assert "Werkzeug" in page and "127.0.0.1" in page
+    [path] = re.findall(r"/account/sign-ins/\d+/end\b", page)
+    assert stranger.submit(path).status_code == 404
+    assert elsewhere.get("/jobs").status_code == 200
+    assert here.submit(path).status_code == 302
+    assert elsewhere.get("/jobs").status_code == 302
+    assert here.submit(path).status_code == 404
+    more = [sign_in(A) for _ in range(2)]
+    assert here.submit("/account/sign-ins/end-others").status_code == 302
+    assert [browser.get("/jobs").status_code for browser in more] == [302, 302]
+    assert here.get("/jobs").status_code == 200
+    assert stranger.get("/jobs").status_code == 200
+    assert [action for action, _ in said(database)].count("session_ended") == 2
 
 
 def test_a_token_is_shown_once_and_then_by_its_hint(
@@ -113,43 +109,100 @@ def test_a_token_form_says_what_is_wrong(laboratory: Browser) -> None:
 
 
 def test_the_password_changes_only_with_the_present_one(
-    laboratory: Browser, sign_in: SignIn
+    laboratory: Browser, sign_in: SignIn, database: Database
 ) -> None:
     elsewhere = sign_in(A)
-    form = {"present": "wrong", "new": "another long password"}
+    form = {"present": "wrong", "new": NEW}
     page = laboratory.submit("/account/password", form).text
     assert "This is not your present password" in page
-    form = {"present": PASSWORD, "new": "short"}
-    assert "at least 10 characters" in laboratory.submit("/account/password", form).text
-    form = {"present": PASSWORD, "new": "another long password"}
+    refused = {"short": "at least 10", "1234567890": "easy to guess", PASSWORD: "Choose another"}
+    for new, sentence in refused.items():
+        form = {"present": PASSWORD, "new": new}
+        assert sentence in laboratory.submit("/account/password", form).text
+    form = {"present": PASSWORD, "new": NEW}
     assert laboratory.submit("/account/password", form).location == "/account"
     assert laboratory.get("/account").status_code == 200
     assert elsewhere.get("/account").status_code == 302
+    assert ("password_changed", "person 1") in said(database)
+
+
+def test_a_first_password_opens_nothing_but_the_choice_of_another(
+    sign_in: SignIn, client: FlaskClient
+) -> None:
+    form = {"email": "new@lab.test", "role": "clinician"}
+    first = first_password(sign_in(ADMIN).submit("/people", form).text)
+    assert try_password(client, "new@lab.test", first) == 302
+    for path in ("/", "/jobs", "/account", "/models"):
+        assert client.get(path).location == "/account/password", path
+    assert client.get("/api/v1/jobs").status_code == 403
+    page = client.get("/account/password").text
+    assert "Choose a password of your own" in page
+    new = {"present": first, "new": NEW, "csrf_token": csrf_of(page)}
+    assert client.post("/account/password", data=new).location == "/account"
+    assert client.get("/jobs").status_code == 200
+    assert try_password(client.application.test_client(), "new@lab.test", first) == 200
+
+
+def test_a_first_password_runs_out(
+    sign_in: SignIn, client: FlaskClient, database: Database
+) -> None:
+    first = membership.reset_password(database, SYSTEM, person_of(database, A).id)
+    with database.writing() as session:
+        past = utcnow() - dt.timedelta(seconds=1)
+        session.execute(update(User).values(first_password_until=past))
+    assert try_password(client, A, first) == 200
 
 
 def test_an_administrator_adds_and_deactivates_people(sign_in: SignIn, database: Database) -> None:
-    admin = sign_in("admin@localhost")
-    form = {"email": "new@lab.test", "role": "clinician", "password": PASSWORD}
-    assert admin.submit("/people", form).status_code == 302
-    assert "new@lab.test" in admin.get("/people").text
+    admin = sign_in(ADMIN)
+    form = {"email": "new@lab.test", "role": "clinician"}
+    page = admin.submit("/people", form).text
+    assert "new@lab.test signs in with this first password" in page
+    assert first_password(page) not in admin.get("/people").text
     assert "known already" in admin.submit("/people", form).text
-    assert "at least 10" in admin.submit("/people", form | {"password": "x"}).text
+    assert "not an e-mail address" in admin.submit("/people", form | {"email": "x"}).text
     assert "This field is required" in admin.submit("/people", {}).text
-    browser = sign_in("new@lab.test")
-    with database.reading() as session:
-        new = session.scalars(select(User.id).where(User.email == "new@lab.test")).one()
+    new = person_of(database, "new@lab.test").id
     assert admin.submit(f"/people/{new}/deactivate").status_code == 302
-    assert browser.get("/jobs").status_code == 302
-    admin.submit(f"/people/{new}/activate")
-    assert sign_in("new@lab.test").get("/jobs").status_code == 200
+    assert "deactivated" in admin.get("/people").text
+    assert admin.submit(f"/people/{new}/activate").status_code == 302
+    with database.reading() as session:
+        entries = audit.newest(session, 3)
+    actions = ["person_reactivated", "person_deactivated", "person_added"]
+    assert [(one.action, one.actor, one.subject) for one in entries] == [
+        (action, ADMIN, f"person {new}") for action in actions
+    ]
+
+
+def test_an_administrator_resets_a_password_and_hands_a_first_one_over(
+    sign_in: SignIn, client: FlaskClient, database: Database
+) -> None:
+    lost, admin = sign_in(DOCTOR), sign_in(ADMIN)
+    doctor = person_of(database, DOCTOR).id
+    first = first_password(admin.submit(f"/people/{doctor}/reset-password").text)
+    assert lost.get("/jobs").status_code == 302
+    assert try_password(client, DOCTOR, PASSWORD) == 200
+    assert try_password(client, DOCTOR, first) == 302
+    assert ("password_reset", f"person {doctor}") in said(database)
+
+
+def test_a_role_changes_from_the_next_click_on(sign_in: SignIn, database: Database) -> None:
+    doctor, admin = sign_in(DOCTOR), sign_in(ADMIN)
+    id_ = person_of(database, DOCTOR).id
+    assert doctor.get("/people").status_code == 403
+    assert admin.submit(f"/people/{id_}/role", {"role": "administrator"}).status_code == 302
+    assert doctor.get("/people").status_code == 200
+    assert admin.submit(f"/people/{id_}/role", {"role": "king"}).status_code == 400
+    with database.reading() as session:
+        [entry] = [one for one in audit.newest(session, 9) if one.action == "role_changed"]
+    assert entry.detail == {"from": "clinician", "to": "administrator"}
 
 
 def test_an_administrator_can_not_lock_themselves_out(sign_in: SignIn, database: Database) -> None:
-    with database.reading() as session:
-        me = session.scalars(select(User.id).where(User.email == "admin@localhost")).one()
-    admin = sign_in("admin@localhost")
-    assert admin.submit(f"/people/{me}/deactivate").status_code == 409
-    assert admin.submit("/people/999/deactivate").status_code == 404
+    me, admin = person_of(database, ADMIN).id, sign_in(ADMIN)
+    for action in ("deactivate", "role", "reset-password", "remove-second-factor"):
+        assert admin.submit(f"/people/{me}/{action}").status_code == 409, action
+        assert admin.submit(f"/people/999/{action}", {"role": "clinician"}).status_code == 404
 
 
 def test_workers_are_shown_by_their_heartbeat(sign_in: SignIn, database: Database) -> None:

@@ -7,8 +7,19 @@ import io
 import tarfile
 import zipfile
 
+import pytest
+
 from tests.web.conftest import Api, Browser, Png, content, on_both, open_job, send
-from tests.web.packing import Pack, every_kind, problem, put, states, zipped
+from tests.web.packing import (
+    Pack,
+    every_kind,
+    problem,
+    put,
+    skipped,
+    states,
+    twice_zipped,
+    zipped,
+)
 
 
 @on_both
@@ -58,13 +69,59 @@ def test_the_bytes_of_a_file_that_is_still_expected_come_under_another_name(
     assert states(api, job) == dict.fromkeys(("first.png", "x.png", "y.png"), "received")
 
 
+@on_both
 @every_kind
-def test_what_a_folders_upload_leaves_out_is_skipped(api: Api, png: Png, pack: Pack) -> None:
+def test_what_a_folders_upload_skips_is_skipped_and_named(api: Api, png: Png, pack: Pack) -> None:
     job = open_job(api)
-    left_out = ("notes.txt", "__MACOSX/a.png", "._a.png", ".hidden/a.png", "x/.DS_Store", "f.zi")
-    answer = content(put(api, job, pack({"./a.png": png(1)} | dict.fromkeys(left_out, b"x"))))
-    assert (answer["accepted"], answer["refused"], answer["skipped"]) == (1, 0, len(left_out))
+    skips = {
+        "notes.txt": "not_image",
+        "f.zi": "not_image",
+        ".hidden/a.png": "hidden",
+        "__MACOSX/a.png": "system",
+        "._a.png": "system",
+        "x/.DS_Store": "system",
+    }
+    archive = pack({"./a.png": png(1)} | dict.fromkeys(skips, b"x"))
+    for _ in range(2):
+        answer = content(put(api, job, archive))
+        assert (answer["accepted"], answer["refused"], answer["skipped"]) == (1, 0, len(skips))
+        assert {one["name"]: one["reason"] for one in answer["skips"]} == skips
     assert states(api, job) == {"a.png": "received"}
+    assert skipped(api, job) == skips
+
+
+def test_the_skipped_files_of_a_job_come_page_by_page(api: Api, png: Png) -> None:
+    job = open_job(api)
+    put(api, job, zipped({"a.png": png(1)} | {f"{i:02}.txt": b"x" for i in range(25)}))
+    page = content(api("GET", f"/jobs/{job}/skipped?size=20"))
+    rest = content(api("GET", f"/jobs/{job}/skipped?size=20&before={page['next']}"))
+    found = [one["name"] for one in (*page["files"], *rest["files"])]
+    assert found == [f"{i:02}.txt" for i in range(25)]
+    assert rest["next"] is None
+
+
+def test_a_file_that_comes_twice_in_an_archive_is_counted_once(api: Api, png: Png) -> None:
+    job = open_job(api)
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        archive = twice_zipped({"a.png": png(1), "b.png": png(2)})
+    answer = content(put(api, job, archive))
+    assert (answer["accepted"], answer["refused"], answer["skipped"]) == (2, 0, 2)
+    assert {one["reason"] for one in answer["skips"]} == {"repeated"}
+    assert states(api, job) == {"a.png": "received", "b.png": "received"}
+
+
+@every_kind
+def test_different_files_whose_names_look_alike_are_told_apart(
+    api: Api, png: Png, pack: Pack
+) -> None:
+    job = open_job(api)
+    archive = pack({"a.png": png(1), "a\u200b.png": png(2), "e\u0301.png": png(3), "é.png": png(4)})
+    for _ in range(2):
+        assert content(put(api, job, archive))["accepted"] == 4
+    found = sorted(states(api, job))
+    assert len(found) == 4
+    assert found[0].startswith("a (")
+    assert (found[1], found[3]) == ("a.png", "é.png")
 
 
 @every_kind

@@ -8,10 +8,12 @@ import pytest
 
 from core.cells import CELL_TYPES
 from core.db import utcnow
+from core.durations import duration
 from core.intake import refusal
+from core.quotas import amount
 from core.settings import Settings
 from tests.web.conftest import Browser
-from web.formatting import ago, duration, filesize, ink
+from web.formatting import ago, ink
 
 
 @pytest.mark.parametrize(
@@ -49,14 +51,14 @@ def test_times_are_relative_with_the_exact_one_on_hover() -> None:
     ],
 )
 def test_sizes_are_in_the_unit_that_fits(count: float, words: str) -> None:
-    assert filesize(int(count)) == words
+    assert amount(int(count)) == words
 
 
 def test_the_limit_reads_the_same_before_and_after_a_file_is_refused(
     laboratory: Browser, settings: Settings
 ) -> None:
-    assert f"larger than {filesize(2**25)}." in str(refusal("too_large", 2**25 / 2**20))
-    assert f"up to {filesize(settings.max_file_bytes)} each" in laboratory.get("/").text
+    assert f"larger than {amount(2**25)}." in str(refusal("too_large", 2**25 / 2**20))
+    assert f"up to {amount(settings.max_file_bytes)} each" in laboratory.get("/").text
 
 
 def luminance(colour: str) -> float:

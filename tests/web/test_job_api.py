@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import delete, event, update
 
 from core import accounts, jobs
 from core.blobs import MemoryBlobs
-from core.db import Database
+from core.db import Database, clock, utcnow
 from core.jobs import Failure, Verdict
-from core.models import Report
+from core.models import Model, Report, Shard, Worker
 from core.queue import REPORT, MemoryQueue
 from core.settings import Settings
 from core.states import Lane, MakingState
 from tests.web.conftest import (
+    DIGEST,
     Api,
     Browser,
     Classify,
@@ -77,15 +80,89 @@ def test_a_job_says_all_that_the_contract_names(
 
 
 def test_progress_is_read_from_the_shards_while_a_job_runs(
-    api: Api, submitted: Submitted, classify: Classify, png: Png
+    api: Api, submitted: Submitted, classify: Classify, png: Png, database: Database
 ) -> None:
     job = submitted(pictures(png, 8))
     classify(shards=1)
-    answer = content(api("GET", f"/jobs/{job}"))
+    with a_worker(database, silent_for=0):
+        answer = content(api("GET", f"/jobs/{job}"))
     assert (answer["state"], answer["share_done"]) == ("running", 0.5)
     assert answer["counts"]["waiting"] == 4
     assert answer["images_per_second"] > 0
     assert answer["seconds_left"] is not None
+    assert answer["standstill"] is None
+
+
+def test_nothing_is_promised_while_no_worker_answers(
+    api: Api,
+    submitted: Submitted,
+    classify: Classify,
+    png: Png,
+    database: Database,
+    laboratory: Browser,
+) -> None:
+    job = submitted(pictures(png, 8))
+    assert "No worker is running" in content(api("GET", f"/jobs/{job}"))["standstill"]
+    classify(shards=1)
+    with database.writing() as session:
+        session.execute(update(Shard).values(done_at=Shard.done_at - 40))
+    with a_worker(database, silent_for=30):
+        answer = content(api("GET", f"/jobs/{job}"))
+        assert answer["seconds_left"] is None
+        assert re.fullmatch(
+            r"Nothing has moved for 4\d s. The worker is silent; the work is kept.",
+            answer["standstill"],
+        )
+        page = laboratory.get(f"/jobs/{job}").text
+        assert answer["standstill"][-30:] in page
+        assert " left</span>" not in page
+    with a_worker(database, silent_for=0):
+        assert content(api("GET", f"/jobs/{job}"))["seconds_left"] is not None
+        with database.writing() as session:
+            session.execute(update(Shard).values(done_at=Shard.done_at - 60))
+        answer = content(api("GET", f"/jobs/{job}"))
+        assert answer["seconds_left"] is None
+        assert re.search(r"moved for 1 min 4\d s. 1 worker is running.", answer["standstill"])
+
+
+@contextmanager
+def a_worker(database: Database, silent_for: float) -> Iterator[None]:
+    """Put a worker on the list that was last seen so many seconds ago."""
+    with database.writing() as session:
+        seen = clock() - silent_for
+        one = Worker(name="w:1", device="cpu", backend="x", model_digest="", seen_at=seen)
+        session.add(one)
+    yield
+    with database.writing() as session:
+        session.execute(delete(Worker))
+
+
+def test_a_page_says_how_many_results_are_of_which_model(
+    api: Api,
+    submitted: Submitted,
+    classify: Classify,
+    png: Png,
+    database: Database,
+    laboratory: Browser,
+) -> None:
+    job = submitted(pictures(png, 8))
+    classify()
+    other = "e" * 64
+    with database.writing() as session:
+        known = session.get_one(Model, DIGEST)
+        named = {"name": known.name, "version": known.version, "classes": known.classes}
+        session.add(Model(digest=other, added_at=utcnow(), **named))
+    assert "Results so far" not in laboratory.get(f"/jobs/{job}").text
+    answer = content(api("POST", f"/jobs/{job}/run-again", json={"model": other[:12]}))
+    assert (answer["counts"]["classified"], answer["left"], answer["share_done"]) == (8, 8, 0.0)
+    classify(shards=1)
+    answer = content(api("POST", f"/jobs/{job}/cancel"))
+    judges = {one["digest"]: one["count"] for one in answer["judged_by"]}
+    assert sorted(judges.values()) == [4, 4] and judges.keys() == {DIGEST, other}
+    page = laboratory.get(f"/jobs/{job}").text
+    assert f"4 by {known.name} {known.version}" in page
+    assert DIGEST[:12] in page and other[:12] in page
+    assert "4 images show their earlier results" in page
 
 
 def test_a_cancelled_job_takes_up_again(
@@ -113,7 +190,8 @@ def test_the_failed_images_are_retried_alone(
     assert "Retry the 3 failed images" in laboratory.get(f"/jobs/{job}").text
     assert laboratory.submit(f"/jobs/{job}/retry").location == f"/jobs/{job}"
     counts = content(api("GET", f"/jobs/{job}"))["counts"]
-    assert (counts["classified"], counts["waiting"]) == (6, 3)
+    assert (counts["classified"], counts["failed"]) == (6, 3)
+    assert content(api("GET", f"/jobs/{job}"))["left"] == 3
     classify()
     counts = content(api("GET", f"/jobs/{job}"))["counts"]
     assert (counts["classified"], counts["failed"]) == (9, 0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy.orm import Session
 
-from core import jobs, registry
+from core import audit, jobs, registry
 from core.db import Database, clock
 from core.jobs import Verdict
 from core.models import Model, Worker
@@ -104,7 +105,8 @@ def test_who_has_a_model_loaded_is_shown(admin: Browser, database: Database, mod
         session.flush()
         one.seen_at = clock()
     assert admin.get("/models").text.count("loaded by 1 worker") == 2
-    assert "wbc4 1.0, wbc4 2.0" in admin.get("/people").text
+    page = admin.get("/people").text
+    assert f"wbc4 1.0 ({DIGEST[:12]}), wbc4 2.0 ({OTHER[:12]})" in page
 
 
 def test_activating_rolling_back_and_retiring(
@@ -181,7 +183,7 @@ def test_a_job_says_which_model_it_was_given_to(
     job = open_job(api)
     send(api, job, {"1.png": png(1)})
     assert content(api("GET", f"/jobs/{job}"))["model"] is None
-    answer = api("POST", f"/jobs/{job}/submit", json={"model": "eee"})
+    answer = api("POST", f"/jobs/{job}/submit", ADMIN, json={"model": "eee"})
     assert content(answer)["model"] == {"name": "wbc4", "version": "2.0", "digest": OTHER}
     assert f'<code title="{OTHER}">' in laboratory.get(f"/jobs/{job}").text
 
@@ -196,7 +198,7 @@ def test_a_model_that_can_not_be_chosen_leaves_the_job_open(
     change(database, lambda session: registry.retire(session, "f"))
     job = open_job(api)
     send(api, job, {"1.png": png(1)})
-    answer = api("POST", f"/jobs/{job}/submit", json={"model": wanted})
+    answer = api("POST", f"/jobs/{job}/submit", ADMIN, json={"model": wanted})
     assert answer.status_code == status, answer.text
     opened = content(api("GET", f"/jobs/{job}"))["state"] == "receiving"
     assert opened == (status != 200)
@@ -207,7 +209,7 @@ def test_running_again_may_name_a_model(
 ) -> None:
     job = submitted({"1.png": png(1)})
     classify()
-    answer = api("POST", f"/jobs/{job}/run-again", json={"model": OTHER})
+    answer = api("POST", f"/jobs/{job}/run-again", ADMIN, json={"model": OTHER})
     assert content(answer)["model"]["digest"] == OTHER
     api("POST", f"/jobs/{job}/cancel")
     assert content(api("POST", f"/jobs/{job}/run-again"))["model"]["digest"] == DIGEST
@@ -217,38 +219,88 @@ def test_a_job_opened_for_a_model_keeps_it_until_it_is_submitted(
     api: Api, models: None, png: Png
 ) -> None:
     """An upload that broke off is submitted from the job's page, which knows no choice."""
-    job = content(api("POST", "/jobs", json={"name": "Broken off", "model": OTHER[:8]}))["id"]
-    send(api, job, {"1.png": png(1)})
-    assert content(api("POST", f"/jobs/{job}/submit", json={}))["model"]["digest"] == OTHER
-    assert api("POST", "/jobs", json={"model": "ffff"}).status_code == 404
+    opened = api("POST", "/jobs", ADMIN, json={"name": "Broken off", "model": OTHER[:8]})
+    job = content(opened)["id"]
+    send(api, job, {"1.png": png(1)}, ADMIN)
+    assert content(api("POST", f"/jobs/{job}/submit", ADMIN, json={}))["model"]["digest"] == OTHER
+    assert api("POST", "/jobs", ADMIN, json={"model": "ffff"}).status_code == 404
 
 
 def test_the_page_runs_a_job_again_under_the_model_that_is_chosen_there(
-    laboratory: Browser, api: Api, models: None, submitted: Submitted, classify: Classify, png: Png
+    admin: Browser, api: Api, models: None, submitted: Submitted, classify: Classify, png: Png
 ) -> None:
     job = submitted({"1.png": png(1)})
     classify()
-    assert f'<option value="{OTHER}">' in laboratory.get(f"/jobs/{job}").text
-    assert laboratory.submit(f"/jobs/{job}/run-again", {"model": OTHER}).status_code == 302
+    assert f'<option value="{OTHER}">' in admin.get(f"/jobs/{job}").text
+    assert admin.submit(f"/jobs/{job}/run-again", {"model": OTHER}).status_code == 302
     assert content(api("GET", f"/jobs/{job}"))["model"]["digest"] == OTHER
 
 
 def test_the_choice_is_shown_only_where_there_is_one(
-    laboratory: Browser, database: Database, api: Api
+    admin: Browser, database: Database, api: Api
 ) -> None:
     change(database, lambda session: registry.start_with(session, facts(DIGEST, "1.0", CLASSES)))
-    assert 'name="model"' not in laboratory.get("/").text
+    assert 'name="model"' not in admin.get("/").text
     change(database, lambda session: registry.add(session, facts(OTHER, "2.0", CLASSES)))
-    page = laboratory.get("/").text
+    page = admin.get("/").text
     assert '<option value="">wbc4 1.0' in page and f'<option value="{OTHER}">wbc4 2.0' in page
-    listed = content(api("GET", "/models"))["models"]
+    listed = content(api("GET", "/models", ADMIN))["models"]
     assert [one["digest"] for one in listed] == [DIGEST, OTHER]
     assert [one["class"] for one in listed[0]["classes"]] == CLASSES
 
 
 def test_the_plain_form_sends_the_choice(
-    laboratory: Browser, database: Database, models: None, png: Png, api: Api
+    admin: Browser, database: Database, models: None, png: Png, api: Api
 ) -> None:
     form = {"image": (io.BytesIO(png(3)), "3.png"), "model": OTHER}
-    assert laboratory.submit("/predict", form).status_code == 302
-    assert content(api("GET", "/jobs"))["jobs"][0]["model"]["digest"] == OTHER
+    assert admin.submit("/predict", form).status_code == 302
+    assert content(api("GET", "/jobs", ADMIN))["jobs"][0]["model"]["digest"] == OTHER
+
+
+@pytest.mark.parametrize("email", ["a@laboratory.test", "doctor@clinic.test"])
+def test_a_model_that_is_not_active_is_for_administrators_alone(
+    api: Api, models: None, sign_in: SignIn, png: Png, submitted: Submitted, email: str
+) -> None:
+    """By every way in: opening a job, submitting it, running it again, the plain form."""
+    browser, job = sign_in(email), open_job(api, email)
+    send(api, job, {"1.png": png(1)}, email)
+    for path in ("/jobs", f"/jobs/{job}/submit"):
+        answer = api("POST", path, email, json={"model": OTHER[:6]})
+        assert answer.status_code == 403
+        assert "Only an administrator" in content(answer)["error"]["message"]
+    answer = api("POST", f"/jobs/{job}/submit", email, json={"model": DIGEST[:6]})
+    assert content(answer)["model"]["digest"] == DIGEST
+    api("POST", f"/jobs/{job}/cancel", email)
+    assert api("POST", f"/jobs/{job}/run-again", email, json={"model": OTHER}).status_code == 403
+    form = {"image": (io.BytesIO(png(3)), "3.png"), "model": OTHER}
+    assert browser.submit("/predict", form).status_code == 403
+    assert 'name="model"' not in browser.get("/").text + browser.get(f"/jobs/{job}").text
+    listed = content(api("GET", "/models", email))["models"]
+    assert [one["digest"] for one in listed] == [DIGEST]
+
+
+def test_every_move_of_a_model_is_noted(admin: Browser, database: Database, models: None) -> None:
+    for action in ("shadow", "candidate", "retire", "candidate", "activate"):
+        admin.submit(f"/models/{OTHER}/{action}", {"other_classes": "yes"})
+    admin.submit("/models/roll-back")
+    with database.reading() as session:
+        noted = [one for one in audit.newest(session, 50) if one.action.startswith("model_")]
+    assert [one.action for one in reversed(noted)] == [
+        "model_state_changed",
+        "model_state_changed",
+        "model_retired",
+        "model_state_changed",
+        "model_activated",
+        "model_rolled_back",
+    ]
+    assert {one.actor for one in noted} == {ADMIN}
+    assert noted[0].subject == f"model {DIGEST}"
+
+
+def test_the_page_says_who_vouches_for_a_model(admin: Browser, database: Database) -> None:
+    signed = replace(facts(DIGEST, "1.0", CLASSES), signed_by="ab" * 32)
+    change(database, lambda session: registry.start_with(session, signed))
+    change(database, lambda session: registry.add(session, facts(OTHER, "2.0", CLASSES)))
+    page = admin.get("/models").text
+    assert page.count("signed by <code") == 1
+    assert page.count("not signed") == 1

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from tests.web.conftest import Browser, Classify, Png, SignIn, Submitted, content, on_both
 
-IDS = ("job_id", "image_id", "report_id", "token_id", "user_id")
+IDS = ("job_id", "image_id", "report_id", "token_id", "user_id", "sign_in_id")
 PEOPLE = ["a@laboratory.test", "b@laboratory.test", "doctor@clinic.test", "admin@localhost"]
 
 

@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from flask import Flask, request
@@ -20,7 +21,7 @@ from core.settings import Settings
 from tests.web.conftest import Api, Browser, content, csrf_of, open_job
 from web import create_app
 
-IDS = ("job_id", "image_id", "token_id", "user_id")
+IDS = ("job_id", "image_id", "token_id", "user_id", "sign_in_id")
 HEAVY = ("tensorflow", "onnxruntime", "numpy", "reportlab", "keras", "ml", "worker")
 
 
@@ -36,17 +37,18 @@ def test_importing_web_loads_no_network_and_no_pdf_maker() -> None:
 def test_every_form_is_refused_without_its_token(app: Flask, laboratory: Browser) -> None:
     checked = 0
     for rule in app.url_map.iter_rules():
-        if not (rule.methods or set()) & {"POST", "PUT", "DELETE", "PATCH"}:
+        writing = (rule.methods or set()) & {"POST", "PUT", "DELETE", "PATCH"}
+        if not writing:
             continue
         action = "cancel" if "cancel" in rule.rule else "activate"
-        values = {"action": action, "digest": "0" * 64} | dict.fromkeys(IDS, 1)
+        values = {"action": action, "digest": "0" * 64, "secret": "no-such"} | dict.fromkeys(IDS, 1)
         with app.test_request_context():
             _, path = rule.build({k: values[k] for k in rule.arguments}) or ("", "")
-        method = "PUT" if "PUT" in (rule.methods or ()) else "POST"
-        answer = laboratory.client.open(path, method=method)
-        assert answer.status_code == 400, path
-        assert "open for too long" in answer.text, path
-        checked += 1
+        for method in writing:
+            answer = laboratory.client.open(path, method=method)
+            assert answer.status_code == 400, path
+            assert "open for too long" in answer.text, path
+            checked += 1
     assert checked > 15
 
 
@@ -102,7 +104,7 @@ def test_forwarded_addresses_count_only_behind_trusted_proxies(
     settings: Settings, database: Database, client: FlaskClient
 ) -> None:
     header = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.test"}
-    trusting = settings.model_copy(update={"trusted_proxies": 1})
+    trusting = settings.model_copy(update={"trusted_proxies": 1, "allowed_hosts": "evil.test"})
     app = create_app(trusting, database=database, blobs=MemoryBlobs(), queue=MemoryQueue())
     for one, expected in ((client.application, "http://localhost/"), (app, "https://evil.test/")):
         seen: list[str] = []
@@ -141,10 +143,13 @@ def test_logs_name_routes_and_never_paths_or_files(
 def test_health_needs_the_database_and_reports_the_queue(
     client: FlaskClient, queue: MemoryQueue
 ) -> None:
-    assert client.get("/healthz").json == {"database": True, "queue": True}
+    everything = {"database": True, "queue": True, "store": True, "space": True, "workers": 0}
+    assert client.get("/healthz").json == everything | {"problems": []}
     queue.broken = True
+    time.sleep(1.1)
     answer = client.get("/healthz")
-    assert (answer.status_code, answer.json) == (200, {"database": True, "queue": False})
+    assert answer.status_code == 200
+    assert answer.json == everything | {"queue": False, "problems": ["queue_unavailable"]}
 
 
 def test_without_its_database_the_server_says_so_and_stands(
@@ -155,7 +160,7 @@ def test_without_its_database_the_server_says_so_and_stands(
         connection.commit()
     answer = laboratory.get("/jobs")
     assert answer.status_code == 503
-    assert "database does not answer" in answer.text
+    assert "tables are not those of this version" in answer.text
     assert client.get("/healthz").status_code == 200
 
 

@@ -18,6 +18,7 @@ READS = (
     "/jobs/{job}",
     "/jobs/{job}/images",
     "/jobs/{job}/problems",
+    "/jobs/{job}/skipped",
     "/jobs/{job}/results.csv",
     "/jobs/{job}/results.json",
     "/images/1",
@@ -29,7 +30,7 @@ PAGES = (
     "/jobs/{job}/summary",
     "/jobs/{job}/gallery",
     "/images/1",
-    "/images/1/thumbnail/96",
+    "/images/1/thumbnail/192",
     "/reports/1",
 )
 ACTIONS = ("submit", "cancel", "retry", "run-again", "manifest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 import zipfile
@@ -15,9 +16,12 @@ from werkzeug.serving import make_server
 
 from core import accounts
 from core.db import Database
+from core.folders import RULE, skipped_for
 from core.states import TokenKind
-from tests.system.browser import chromium, open_page
+from tests.core.test_folders import FATES
+from tests.system.browser import chromium, open_page, sign_in
 from tests.web.conftest import Api, Png, content, open_job
+from tests.web.packing import skipped
 
 A = "a@laboratory.test"
 
@@ -45,7 +49,7 @@ def page(server: str, database: Database) -> Iterator[Page]:
         user = accounts.find_person(session, A)
         link = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
     with open_page() as opened:
-        opened.goto(f"{server}/sign-in/{link}")
+        sign_in(opened, f"{server}/sign-in/{link}")
         yield opened
 
 
@@ -104,6 +108,41 @@ def test_files_that_were_not_chosen_again_are_waited_for(
     assert content(api("GET", f"/jobs/{job}"))["state"] == "receiving"
 
 
+def test_the_pages_and_the_server_skip_the_same_files(page: Page) -> None:
+    noise = random.Random(7)
+    letters = "ab.PNGpngztxijd/\\ _~-\u200b\u0301é細\x01"
+    paths = ["".join(noise.choices(letters, k=noise.randint(0, 12))) for _ in range(2000)]
+    paths += [path + ".png" for path in paths] + [path for path in FATES if path.isprintable()]
+    script = """async ([paths, rule]) => {
+        const { skippedFor } = await import("/static/files.js");
+        return paths.map((path) => skippedFor(path, rule));
+    }"""
+    assert page.evaluate(script, [paths, RULE]) == [skipped_for(path) for path in paths]
+
+
+def test_a_folder_is_sent_but_for_what_is_skipped_and_named(
+    page: Page, api: Api, files: list[Path]
+) -> None:
+    folder = files[0].with_name("slide 9")
+    for name in ("a.png", "x/b.png", "notes.txt", ".trash/c.png", "Thumbs.db", "inner.zip"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(files[len(name) % 3].read_bytes())
+    page.locator("#folder").set_input_files(folder)
+    said = page.locator("[data-skipped]")
+    expect(said).to_contain_text("Skipped, not an image, by its name: slide 9/notes.txt.")
+    expect(said).to_contain_text("slide 9/.trash/c.png")
+    page.locator("[data-go]").click()
+    page.wait_for_url(re.compile(r"/jobs/\d+"))
+    expect(page.locator(".skipped summary")).to_contain_text("Skipped:")
+    (job,) = content(api("GET", "/jobs"))["jobs"]
+    assert (job["counts"]["received"], job["counts"]["refused"]) == (3, 1)
+    assert skipped(api, job["id"]) == {
+        "slide 9/notes.txt": "not_image",
+        "slide 9/.trash/c.png": "hidden",
+        "slide 9/Thumbs.db": "system",
+    }
+
+
 def packed(files: list[Path], name: str) -> Path:
     """Return a .zip of the files, and a broken image among them, beside them."""
     archive = files[0].with_name(name)
@@ -149,7 +188,7 @@ def test_what_can_not_be_sent_as_an_archive_says_what_to_do(page: Page, files: l
         ([packed(files, "b.7z")], "Pack the images as .zip"),
     ):
         page.locator("#files").set_input_files(given)
-        expect(page.locator("[data-unread]")).to_contain_text(sentence)
+        expect(page.locator("[data-problem]")).to_contain_text(sentence)
         expect(page.locator("[data-chosen]")).to_be_hidden()
 
 

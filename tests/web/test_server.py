@@ -22,6 +22,7 @@ import pytest
 from core import accounts
 from core.db import Database
 from core.errors import ConfigurationError
+from core.installation import adopt_store
 from core.settings import Settings
 from core.states import TokenKind
 from hematovision.supervisor import STOP_SECONDS
@@ -53,6 +54,9 @@ def free_port() -> int:
 @contextmanager
 def running(settings: Settings, **changes: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Run the server until the block ends; ``patience`` among the changes is its patience."""
+    database = Database(settings.database)
+    adopt_store(database, settings.blobs)
+    database.dispose()
     patience = json.dumps(changes.pop("patience", {}))
     settings = settings.model_copy(update={"redis_url": "memory://", "web_workers": 1} | changes)
     command = [sys.executable, "-c", CODE, settings.model_dump_json(), patience]

@@ -201,6 +201,22 @@ def test_a_sender_that_falls_silent_is_asked_again(api: Api) -> None:
     assert state == "expected"
 
 
+def test_a_manifest_names_what_is_skipped_and_archives_are_not_asked_for(api: Api) -> None:
+    job = open_job(api)
+    skips = [{"name": "notes.txt", "reason": "not_image"}, {"name": "x", "reason": "unreadable"}]
+    files = [{"name": "slides.zip", "size": 10**12}]
+    answer = api("POST", f"/jobs/{job}/manifest", json={"files": files, "skipped": skips})
+    (line,) = content(answer)["files"]
+    assert (line["needed"], line["state"], line["reason"]) == (False, "refused", "nested")
+    found = content(api("GET", f"/jobs/{job}/skipped"))["files"]
+    assert [(one["name"], one["reason"]) for one in found] == [
+        ("notes.txt", "not_image"),
+        ("x", "unreadable"),
+    ]
+    odd = {"files": [], "skipped": [{"name": "a", "reason": "because"}]}
+    assert api("POST", f"/jobs/{job}/manifest", json=odd).status_code == 400
+
+
 def test_an_image_belongs_to_its_job(api: Api, png: Png) -> None:
     first, second = open_job(api), open_job(api)
     (line,) = announce(api, first, {"a.png": png(1)}, A)

@@ -39,7 +39,7 @@ def work(database: Database, blobs: MemoryBlobs, findings: Findings = FINDINGS) 
     """Do the worker's part."""
     with database.writing() as session:
         [wanted] = session.scalars(select(Explanation.id))
-        claim = explanations.claim(session, wanted, 60)
+        claim = explanations.claim(session, wanted, "w:1", 60)
         assert claim is not None
         for name in PICTURES:
             blobs.put(picture_key("explanations/1-1", name), name.encode())
@@ -177,7 +177,7 @@ def test_what_failed_says_why_and_can_be_asked_for_again(
     browser = sign_in("a@laboratory.test")
     browser.submit("/images/1/why")
     with database.writing() as session:
-        claim = explanations.claim(session, 1, 60)
+        claim = explanations.claim(session, 1, "w:1", 60)
         assert claim is not None
         making.fail(session, claim, "The stored image is gone.")
     page = browser.get("/images/1").text

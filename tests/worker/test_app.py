@@ -13,8 +13,9 @@ from core.errors import ConfigurationError
 from core.queue import CLASSIFY, EXPLAIN, REPORT
 from core.settings import Settings
 from core.states import Lane
+from ml.inference import gpu_possible
 from worker.app import HARD_SECONDS, Shape, create_app, settings_of
-from worker.main import serve, shape
+from worker.main import gpu_expected, serve, shape
 from worker.tasks import classify_shard, explain_image, make_report
 
 
@@ -70,6 +71,19 @@ def test_cores_are_shared_out_over_the_processes() -> None:
 def test_a_gpu_is_served_by_one_process_that_is_not_forked() -> None:
     assert shape(0, 0, cores=16, gpu=lambda: True) == Shape(1, 16, "spawn")
     assert shape(4, 2, cores=16, gpu=lambda: True) == Shape(1, 2, "spawn")
+
+
+def test_a_device_file_beside_a_tensorflow_that_sees_no_gpu_is_no_gpu(tmp_path: Path) -> None:
+    """TensorFlow is asked for real: a file says that there is a GPU, and it sees none."""
+    (tmp_path / "nvidia0").touch()
+    assert gpu_possible({}, tmp_path)
+    assert not gpu_expected(tmp_path)
+    assert not gpu_expected(tmp_path, seconds=0.01)
+
+
+def test_only_where_a_gpu_is_expected_do_processes_look_for_one() -> None:
+    assert Shape(4, 1).device == "cpu"
+    assert Shape(1, 16, "spawn").device == "auto"
 
 
 def test_a_missing_model_is_said_before_anything_starts(tmp_path: Path) -> None:

@@ -264,16 +264,17 @@ def test_a_model_that_is_gone_is_said_in_words(
 
 
 class Interrupting(MemoryBlobs):
-    """A store that lets a test do something just before a picture is kept."""
+    """A store that lets a test do something just before an explanation's picture is kept."""
 
     def __init__(self, inner: MemoryBlobs, meanwhile: Callable[[], None]) -> None:
         super().__init__()
         self._kept, self._meanwhile = inner._kept, meanwhile
 
-    def put(self, key: str, data: bytes) -> None:
-        meanwhile, self._meanwhile = self._meanwhile, lambda: None
-        meanwhile()
-        super().put(key, data)
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
+        if key.startswith("explanations/"):
+            meanwhile, self._meanwhile = self._meanwhile, lambda: None
+            meanwhile()
+        super().put(key, data, lasting=lasting)
 
 
 def test_a_worker_that_lost_its_lease_does_not_hand_its_explanation_over(
@@ -299,7 +300,7 @@ def test_one_that_kills_its_worker_each_time_is_given_up(
     explanation_id = ask(here, image_id)
     for _ in range(here.settings.max_attempts):
         with here.database.writing() as session:
-            assert explanations.claim(session, explanation_id, -1)
+            assert explanations.claim(session, explanation_id, "w:1", -1)
         with here.database.writing() as session:
             assert making.take_back(session, Explanation, here.settings.max_attempts) == 1
     failed = read(here, explanation_id)

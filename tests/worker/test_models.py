@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,14 +13,17 @@ from sqlalchemy import select
 from core import registry
 from core.blobs import LocalBlobs, MemoryBlobs
 from core.db import Database
+from core.errors import ConfigurationError
 from core.models import Model as Row
 from core.registry import bundle_key
 from core.settings import Settings
 from core.states import ModelState
-from ml.bundle import ONNX, Bundle
+from ml.bundle import ONNX, Bundle, default_bundle_path
 from ml.inference import Classifier
+from ml.signing import make_key, sign
 from tests.worker.conftest import MakeBundle, Watched
 from worker import process
+from worker.main import serve
 from worker.models import Model, ModelStore, facts_of, introduce
 from worker.packing import ModelUnusable, keep
 from worker.process import WorkerProcess, first_model
@@ -200,3 +204,31 @@ def test_a_process_unpacks_models_where_the_settings_say(
     assert settings.unpacked_models == tmp_path / "models"
     assert opened.models.loaded == ()
     opened.database.dispose()
+
+
+def test_where_keys_are_trusted_a_worker_runs_no_other_bundle(
+    blobs: MemoryBlobs, loads: Loads, classifier: Classifier, another: MakeBundle, tmp_path: Path
+) -> None:
+    bundle, trusted = another(), {make_key(tmp_path / "key")}
+    keep(blobs, bundle)
+    store = ModelStore(blobs, tmp_path / "cache", classifier.bundle, loads, trusted)
+    assert store.get(store.shipped.digest)
+    for _ in range(2):
+        with pytest.raises(ModelUnusable, match="is not signed"):
+            store.get(bundle.digest)
+    sign(bundle, tmp_path / "key")
+    blobs.delete(bundle_key(bundle.digest))
+    keep(blobs, bundle)
+    fresh = ModelStore(blobs, tmp_path / "another", classifier.bundle, loads, trusted)
+    assert fresh.get(bundle.digest).digest == bundle.digest
+
+
+def test_a_worker_refuses_to_start_with_a_bundle_that_does_not_work(
+    settings: Settings, tmp_path: Path
+) -> None:
+    shutil.copytree(default_bundle_path(), tmp_path / "bundle")
+    (tmp_path / "bundle" / ONNX).unlink()
+    (tmp_path / "bundle" / ONNX).symlink_to(default_bundle_path() / ONNX)
+    changed = settings.model_copy(update={"bundle": str(tmp_path / "bundle")})
+    with pytest.raises(ConfigurationError, match="link or a special file"):
+        serve(changed, processes=1, threads=1)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
+import signal
 import time
 from typing import BinaryIO
 
@@ -14,16 +17,20 @@ from core import jobs, registry
 from core.blobs import MemoryBlobs, image_key
 from core.db import clock
 from core.errors import LeaseLost
+from core.installation import adopt_store, open_store
 from core.models import Image, Job, Prediction, Shard
+from core.models import Model as KnownModel
 from core.queue import MemoryQueue
 from core.settings import Settings
-from core.states import ImageState, JobState, ShardState
+from core.states import ImageState, JobState, ModelState, ShardState
 from ml.bundle import Bundle
 from ml.looking import predictions
 from ml.reading import read
 from tests.worker.conftest import MakeBundle, Submit, Watched, counts_of, png
+from worker.fleet import Badge, beat
 from worker.lease import Lease
-from worker.models import Model, ModelStore, facts_of
+from worker.limit import time_limited
+from worker.models import Lacking, Model, ModelStore, facts_of, open_model
 from worker.packing import keep
 from worker.pipeline import BATCH, classify, classify_shard
 from worker.process import WorkerProcess
@@ -213,6 +220,56 @@ def test_an_image_whose_bytes_are_gone_fails_and_the_others_are_classified(
     work_through(here)
     counts = counts_of(here, job_id)
     assert (counts.classified, counts.failed) == (2, 1)
+
+
+def test_an_image_whose_stored_bytes_are_damaged_gets_no_verdict_and_heals(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    given = files(3)
+    job_id = submit(given)
+    sound = given["cell-1.png"]
+    key = image_key(hashlib.sha256(sound).hexdigest())
+    here.blobs.put(key, sound[:-1] + bytes([sound[-1] ^ 1]))
+    work_through(here)
+    assert (counts_of(here, job_id).classified, counts_of(here, job_id).failed) == (2, 1)
+    with here.database.reading() as session:
+        failed = session.scalars(select(Image).where(Image.state == ImageState.FAILED)).one()
+    assert failed.reason == "corrupt_store"
+    assert failed.message and "Send the same file again" in failed.message
+    assert not here.blobs.exists(key)
+    here.blobs.put(key, sound)
+    with here.database.writing() as session:
+        jobs.retry_failed(session, session.get_one(Job, job_id), here.settings)
+    jobs.dispatch(here.database, here.queue, here.settings)
+    work_through(here)
+    assert (counts_of(here, job_id).classified, counts_of(here, job_id).failed) == (3, 0)
+
+
+def test_a_store_that_is_not_mounted_fails_no_image_and_work_goes_on_when_it_is_back(
+    here: WorkerProcess, submit: Submit, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("disks")
+    root = tmp_path / "mount"
+    adopt_store(here.database, root)
+    settings = here.settings.model_copy(update={"blob_root": str(root)})
+    stored = dataclasses.replace(here, blobs=open_store(settings, here.database))
+    given = files(3)
+    for data in given.values():
+        stored.blobs.put(image_key(hashlib.sha256(data).hexdigest()), data)
+    job_id = submit(given)
+    (shard_id,) = shards(here)
+    root.rename(tmp_path / "elsewhere")
+    root.mkdir()
+    for _ in range(here.settings.max_attempts + 1):
+        classify_shard(stored, shard_id)
+        expire(here)
+        jobs.sweep(here.database, MemoryQueue(), here.settings)
+    assert (counts_of(here, job_id).failed, counts_of(here, job_id).waiting) == (0, 3)
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    (tmp_path / "elsewhere").rename(root)
+    classify_shard(stored, shard_id)
+    assert counts_of(here, job_id).classified == 3
 
 
 def test_a_job_without_one_readable_image_fails(here: WorkerProcess, submit: Submit) -> None:
@@ -417,12 +474,11 @@ def test_a_shadow_that_fails_harms_no_job(
 def test_a_model_that_is_gone_fails_the_images_once_and_says_what_to_do(
     here: WorkerProcess, submit: Submit, another: MakeBundle
 ) -> None:
-    job_id = submit(files(2))
-    work_through(here)
     bundle = another()
     other = known_model(here, bundle)
     here.blobs.delete(registry.bundle_key(other))
-    run_again(here, job_id, other)
+    job_id = submit(files(2), model=other)
+    work_through(here)
     assert state_of(here, job_id) is JobState.FAILED
     with here.database.reading() as session:
         [message] = set(session.scalars(select(Image.message).where(Image.job_id == job_id)))
@@ -432,6 +488,88 @@ def test_a_model_that_is_gone_fails_the_images_once_and_says_what_to_do(
     keep(here.blobs, bundle)
     with here.database.writing() as session:
         assert jobs.retry_failed(session, session.get_one(Job, job_id), here.settings) == 2
+    work_through(here)
+    assert digests_of(here, job_id) == {other}
+
+
+def test_a_run_under_a_model_that_is_gone_leaves_the_results_as_they_were(
+    here: WorkerProcess, submit: Submit, another: MakeBundle
+) -> None:
+    job_id = submit(files(2))
+    work_through(here)
+    other = known_model(here, another())
+    here.blobs.delete(registry.bundle_key(other))
+    run_again(here, job_id, other)
+    assert state_of(here, job_id) is JobState.FINISHED
+    assert digests_of(here, job_id) == {here.models.shipped.digest}
+    with here.database.reading() as session:
+        [message] = set(session.scalars(select(Image.message).where(Image.job_id == job_id)))
+    assert message and "Not judged anew" in message and "hematovision model add" in message
+
+
+def test_a_worker_that_lacks_the_model_gives_the_shard_to_one_that_has_it(
+    here: WorkerProcess, submit: Submit, another: MakeBundle
+) -> None:
+    """As in an upgrade: each of two workers ships another model, and one alone can read this."""
+    bundle = another()
+    other = known_model(here, bundle)
+    here.blobs.delete(registry.bundle_key(other))
+    cache = here.settings.data / "cache"
+    new = dataclasses.replace(
+        here,
+        name="host:2",
+        models=ModelStore(here.blobs, cache, bundle, lambda one: open_model(one, 1)),
+        lacking=Lacking(),
+    )
+    for one in (here, new):
+        with here.database.writing() as session:
+            badge = Badge(one.name, "cpu", "onnxruntime")
+            beat(session, badge, one.tally, [])
+    job_id = submit(files(12), model=other)
+    for _ in range(3):
+        for shard_id in shards(here, ShardState.WAITING, ShardState.PUBLISHED):
+            classify_shard(here, shard_id)
+    assert counts_of(here, job_id) == jobs.Counts(12, 0, 0, 0, 0)
+    with here.database.reading() as session:
+        assert {*session.execute(select(Shard.passed, Shard.attempt))} <= {(0, 0), (1, 0)}
+    work_through(new)
+    assert digests_of(here, job_id) == {other}
+    assert counts_of(here, job_id).classified == 12
+
+
+def test_a_model_that_no_worker_can_have_fails_the_images_when_all_have_tried(
+    here: WorkerProcess, submit: Submit, another: MakeBundle
+) -> None:
+    other = known_model(here, another())
+    here.blobs.delete(registry.bundle_key(other))
+    with here.database.writing() as session:
+        beat(session, Badge(here.name, "cpu", "onnxruntime"), here.tally, [])
+    job_id = submit(files(2), model=other)
+    (shard_id,) = shards(here)
+    assert classify_shard(here, shard_id)
+    assert counts_of(here, job_id).failed == 0
+    assert not classify_shard(here, shard_id)
+    assert classify_shard(dataclasses.replace(here, lacking=Lacking()), shard_id)
+    assert counts_of(here, job_id).failed == 2
+
+
+def test_a_job_that_was_submitted_before_any_model_is_judged_by_one(
+    here: WorkerProcess, submit: Submit, another: MakeBundle
+) -> None:
+    """While none is known, no worker may take its own: another may ship another."""
+    job_id = submit(files(20))
+    first, *_ = shards(here)
+    with here.database.writing() as session:
+        session.execute(update(Job).values(model_digest=None))
+        session.execute(update(KnownModel).values(state=ModelState.CANDIDATE))
+    assert not classify_shard(here, first)
+    assert state_of(here, job_id) is JobState.QUEUED
+    other = known_model(here, another())
+    with here.database.writing() as session:
+        registry.activate(session, other)
+    assert classify_shard(here, first)
+    with here.database.writing() as session:
+        registry.activate(session, here.models.shipped.digest)
     work_through(here)
     assert digests_of(here, job_id) == {other}
 
@@ -454,3 +592,31 @@ def test_a_store_that_can_not_give_the_model_now_fails_no_image(
 
 def unreachable(bundle: Bundle) -> Model:
     raise AssertionError(bundle)
+
+
+def test_a_shard_that_runs_out_of_time_is_given_back_and_no_image_is_judged(
+    here: WorkerProcess, submit: Submit, watched: Watched
+) -> None:
+    job_id = submit(files(8))
+    (shard_id,) = shards(here)
+    watched.meanwhile = lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    with time_limited("a shard"):
+        classify_shard(here, shard_id)
+    with here.database.reading() as session:
+        shard = session.get_one(Shard, shard_id)
+        assert (shard.state, shard.attempt, shard.lease_until) == (ShardState.WAITING, 1, None)
+    assert counts_of(here, job_id).failed == 0
+    watched.meanwhile = lambda: None
+    work_through(here)
+    assert counts_of(here, job_id).classified == 8
+
+
+def test_shards_that_always_run_out_of_time_end_with_the_image_that_takes_it(
+    here: WorkerProcess, submit: Submit, watched: Watched
+) -> None:
+    job_id = submit(files(1))
+    watched.meanwhile = lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    for _ in range(here.settings.max_attempts):
+        with time_limited("shards"):
+            work_through(here)
+    assert (counts_of(here, job_id).failed, watched.images) == (1, here.settings.max_attempts)

@@ -17,14 +17,18 @@ import pytest
 from pypdf import PdfReader
 from sqlalchemy import select, update
 
-from core import jobs, reports
+from core import derivatives, jobs, reports
 from core.blobs import LocalBlobs, MemoryBlobs, image_key
 from core.cells import NOTICE, cell_type
 from core.db import clock
 from core.models import Image, Job, Report, Shard
+from core.queue import MemoryQueue
 from core.states import ImageState, MakingState
+from ml.images import decode
+from tests.conftest import SmallDisk
 from tests.worker.conftest import Submit, Watched, counts_of, png
 from tests.worker.test_pipeline import files, work_through
+from worker.deriving import copies
 from worker.process import WorkerProcess
 from worker.report import make_report
 from worker.report.findings import THUMBNAILS_A_CLASS
@@ -154,7 +158,9 @@ def test_a_picture_that_is_gone_leaves_its_place_empty(here: WorkerProcess, subm
     job_id = submit(files(2))
     work_through(here)
     with here.database.reading() as session:
-        here.blobs.delete(image_key(session.scalars(select(Image.sha256)).first() or ""))
+        sha256 = session.scalars(select(Image.sha256)).first() or ""
+    here.blobs.delete(derivatives.key(sha256))
+    here.blobs.delete(image_key(sha256))
     assert "no picture" in text_of(make(here, job_id))
 
 
@@ -233,6 +239,32 @@ def test_a_job_that_runs_again_has_its_report_refused_in_words(
     assert report.message and "running again" in report.message
 
 
+def test_on_a_full_disk_a_report_is_put_off_and_made_once_there_is_room(
+    here: WorkerProcess, submit: Submit, small_disk: SmallDisk
+) -> None:
+    job_id = submit(files(2))
+    work_through(here)
+    report_id = order(here, job_id)
+    full = dataclasses.replace(here, blobs=LocalBlobs(small_disk.root))
+    full.blobs.put("a", b"x")
+    small_disk.fill()
+    for _ in range(here.settings.max_attempts + 1):
+        make_report(full, report_id)
+        report = report_of(here, report_id)
+        assert report.state is MakingState.MAKING
+        assert report.message == (
+            "The server's disk is full. This is made by itself once there is room."
+        )
+        with here.database.writing() as session:
+            session.execute(update(Report).values(lease_until=0))
+        jobs.sweep(here.database, MemoryQueue(), here.settings)
+        assert report_of(here, report_id).state is MakingState.WAITING
+    small_disk.free()
+    make_report(full, report_id)
+    report = report_of(here, report_id)
+    assert (report.state, report.message) == (MakingState.READY, None)
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory by /proc")
 def test_a_report_of_three_thousand_images_stays_small_in_memory(
     here: WorkerProcess, submit: Submit, watched: Watched, tmp_path: Path
@@ -250,10 +282,12 @@ def test_a_report_of_three_thousand_images_stays_small_in_memory(
         from core.db import Database
         from core.models import Job
         from core.settings import Settings
+        from ml.bundle import Bundle, default_bundle_path
         from worker.lease import Lease
         from worker.report import findings, making
         settings = Settings.from_env()
-        here = SimpleNamespace(settings=settings, blobs=LocalBlobs(settings.blobs))
+        models = SimpleNamespace(shipped=Bundle.load(default_bundle_path()))
+        here = SimpleNamespace(settings=settings, blobs=LocalBlobs(settings.blobs), models=models)
         out = io.BytesIO()
         with Database(settings.database).reading() as session:
             found = findings.read(session, session.get_one(Job, {job_id}))
@@ -291,4 +325,4 @@ def grow(here: WorkerProcess, job_id: int, count: int, stored: LocalBlobs) -> No
             for position in range(4, count)
         )
     for number in range(PICTURES):
-        stored.put(image_key(f"{number:064x}"), png(number, 120))
+        derivatives.keep(stored, f"{number:064x}", copies(decode(png(number, 120))))

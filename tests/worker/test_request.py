@@ -1,17 +1,21 @@
-"""What becomes of the lease of a process that was killed."""
+"""What becomes of the leases of a process that was killed."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import select
 
-from core import jobs
-from core.models import Shard
-from core.settings import Settings
-from core.states import ShardState
+from core import jobs, reports
+from core.db import Database
+from core.models import Explanation, Image, Report, Shard
+from core.states import Lane, MakingState, ShardState
 from tests.worker.conftest import Submit, png
-from worker.process import WorkerProcess, process_name
-from worker.request import free_lease
+from worker.freeing import free, free_the_dead, process_name
+from worker.process import WorkerProcess
 
 
 @pytest.fixture
@@ -30,27 +34,76 @@ def shard(here: WorkerProcess, shard_id: int) -> Shard:
 
 
 def test_the_lease_of_a_killed_process_is_free_at_once(here: WorkerProcess, shard_id: int) -> None:
-    free_lease(here.settings, shard_id, process_name(1))
+    assert free(here.database, process_name(1), 3) == 1
     freed = shard(here, shard_id)
     assert (freed.state, freed.attempt) == (ShardState.WAITING, 1)
 
 
 def test_another_process_keeps_its_lease(here: WorkerProcess, shard_id: int) -> None:
-    free_lease(here.settings, shard_id, process_name(2))
+    assert free(here.database, process_name(2), 3) == 0
     assert shard(here, shard_id).state is ShardState.LEASED
 
 
 def test_a_shard_that_kills_twice_is_halved(here: WorkerProcess, shard_id: int) -> None:
-    free_lease(here.settings, shard_id, process_name(1))
+    free(here.database, process_name(1), 3)
     with here.database.writing() as session:
         assert jobs.claim(session, shard_id, process_name(3), 60)
-    free_lease(here.settings, shard_id, process_name(3))
+    free(here.database, process_name(3), 3)
     assert shard(here, shard_id).state is ShardState.SPLIT
     with here.database.reading() as session:
         halves = session.scalars(select(Shard.size).where(Shard.id != shard_id)).all()
     assert halves == [2, 2]
 
 
-def test_a_database_that_is_away_is_left_to_the_sweep(settings: Settings) -> None:
-    away = settings.model_copy(update={"database_url": "sqlite:////nowhere/at/all.db"})
-    free_lease(away, 1, process_name(1))
+def test_all_that_a_process_held_is_free_whatever_its_message_was_about(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    """A shard of a big job, one of a small job that was let pass, a report, an explanation."""
+    first = submit({f"{seed}.png": png(seed) for seed in range(17)})
+    second = submit({"other.png": png(99)})
+    killed = process_name(77)
+    with here.database.writing() as session:
+        shards = session.scalars(select(Shard).order_by(Shard.id)).all()
+        assert {one.lane for one in shards} == {Lane.BATCH, Lane.INTERACTIVE}
+        held = sum(jobs.claim(session, one.id, killed, 60) is not None for one in shards)
+        report = Report(job_id=first, paper="A4")
+        session.add(report)
+        session.flush()
+        assert reports.claim(session, report.id, killed, 60)
+        image = session.scalars(select(Image).where(Image.job_id == second)).one()
+        wanted = Explanation(image_id=image.id, model_digest=here.models.shipped.digest)
+        wanted.state, wanted.worker, wanted.lease_until = MakingState.MAKING, killed, 4e9
+        session.add(wanted)
+    assert free(here.database, killed, 3) == held + 2
+    with here.database.reading() as session:
+        assert set(session.scalars(select(Shard.state))) == {ShardState.WAITING}
+        for kind in (Report, Explanation):
+            assert session.scalars(select(kind.state)).all() == [MakingState.WAITING]
+
+
+def test_a_new_process_frees_what_dead_ones_of_its_machine_held(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    submit({f"{seed}.png": png(seed) for seed in range(40)})
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = {
+        process_name(dead.pid): True,
+        process_name(os.getpid()): True,  # This one is new: its name was another's before.
+        process_name(os.getppid()): False,
+        "elsewhere:999999": False,
+    }
+    with here.database.writing() as session:
+        ids = session.scalars(select(Shard.id).order_by(Shard.id)).all()
+        for id_, name in zip(ids, names, strict=False):
+            assert jobs.claim(session, id_, name, 60)
+    assert free_the_dead(here.database, 3) == 2
+    with here.database.reading() as session:
+        held = session.scalars(select(Shard.worker).where(Shard.state == ShardState.LEASED)).all()
+    assert sorted(held, key=str) == sorted(name for name, freed in names.items() if not freed)
+
+
+def test_a_database_that_is_away_is_left_to_the_sweep() -> None:
+    away = Database("sqlite:////nowhere/at/all.db")
+    assert free(away, process_name(1), 3) == 0
+    assert free_the_dead(away, 3) == 0

@@ -8,15 +8,19 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
+from core.blobs import LocalBlobs
 from core.db import Database, clock
 from core.models import Shard
 from core.queue import MemoryQueue
 from core.settings import Settings
+from core.states import ShardState
 from tests.worker.conftest import Submit, png
 from worker.process import WorkerProcess
 from worker.sweeper import run, sweep_once
@@ -33,19 +37,48 @@ def test_a_lost_message_is_rung_for_again(
     submit({"a.png": png(1)})
     queue.rung.clear()
     lose_messages(here)
-    assert sweep_once(here.database, queue, here.settings) is None
+    assert sweep_once(here.database, queue, here.settings)
     assert len(queue.rung) == 1
 
 
-def test_a_queue_or_database_that_is_away_is_a_sentence(
+def test_a_queue_or_a_database_that_is_away_is_told_apart(
     here: WorkerProcess, submit: Submit, queue: MemoryQueue
 ) -> None:
     submit({"a.png": png(1)})
     lose_messages(here)
     queue.broken = True
-    assert "queue" in (sweep_once(here.database, queue, here.settings) or "")
+    assert not sweep_once(here.database, queue, here.settings)
     nowhere = Database("sqlite:////nowhere/at/all.db")
-    assert "database" in (sweep_once(nowhere, queue, here.settings) or "")
+    with pytest.raises(OperationalError):
+        sweep_once(nowhere, queue, here.settings)
+
+
+def test_without_the_queue_lost_leases_are_taken_back_as_soon_as_ever(
+    here: WorkerProcess, submit: Submit, queue: MemoryQueue
+) -> None:
+    submit({"a.png": png(1)})
+    queue.broken = True
+    settings = here.settings.model_copy(update={"sweep_seconds": 0.05})
+    stop = threading.Event()
+    store = LocalBlobs(settings.blobs)
+    sweeping = threading.Thread(target=run, args=(here.database, queue, store, settings, stop))
+    sweeping.start()
+    try:
+        for attempt in range(1, 6):
+            with here.database.writing() as session:
+                shard = session.scalars(select(Shard)).one()
+                shard.state, shard.lease_until, shard.attempt = ShardState.LEASED, 1.0, 0
+                fence = shard.fence = attempt * 10
+            wait_for(partial(_is_free, here, fence))
+    finally:
+        stop.set()
+        sweeping.join(5)
+
+
+def _is_free(here: WorkerProcess, fence: int) -> bool:
+    with here.database.reading() as session:
+        shard = session.scalars(select(Shard)).one()
+        return shard.fence == fence + 1 and shard.state is not ShardState.LEASED
 
 
 def test_the_sweep_outlives_a_broken_queue(
@@ -57,10 +90,11 @@ def test_the_sweep_outlives_a_broken_queue(
     queue.broken = True
     settings = here.settings.model_copy(update={"sweep_seconds": 0.05})
     stop = threading.Event()
-    sweeping = threading.Thread(target=run, args=(here.database, queue, settings, stop))
+    store = LocalBlobs(settings.blobs)
+    sweeping = threading.Thread(target=run, args=(here.database, queue, store, settings, stop))
     sweeping.start()
     try:
-        wait_for(lambda: "Trying again" in caplog.text)
+        wait_for(lambda: "The queue does not answer" in caplog.text)
         lose_messages(here)
         queue.broken = False
         wait_for(lambda: queue.rung != [])

@@ -9,6 +9,7 @@ def blueprints() -> list[Blueprint]:
     """Return the blueprints of the API, and the health check."""
     from web.api import (
         archives,
+        deletion,
         explanations,
         health,
         images,
@@ -19,5 +20,16 @@ def blueprints() -> list[Blueprint]:
         uploads,
     )
 
-    modules = (archives, explanations, health, images, jobs, models, reports, results, uploads)
+    modules = (
+        archives,
+        deletion,
+        explanations,
+        health,
+        images,
+        jobs,
+        models,
+        reports,
+        results,
+        uploads,
+    )
     return [module.blueprint for module in modules]

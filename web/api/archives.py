@@ -1,28 +1,31 @@
 """Taking in thousands of images as one .zip, .tar or .tar.gz, in one request with a raw body.
 
 Every image in it becomes a file of the job as if it had been sent alone, under its path in the
-archive; what a folder's upload leaves out is left out. Batches are written down as the archive is
-read, so the job's page shows how far it is, and what came before a broken connection or a damaged
-place is kept: sending the same archive again takes nothing twice.
+archive; what a folder's upload skips is skipped, and named. Batches are written down as the archive
+is read, so the job's page shows how far it is, and what came before a broken connection or a
+damaged place is kept: sending the same archive again takes nothing twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
-from core import accounts, jobs
+from core import accounts, jobs, quotas
 from core.archives import Taken, members, take_in
-from core.errors import BadArchive
-from core.intake import Arrival, clean_name
+from core.errors import BadArchive, HematoVisionError, NoSpace, QuotaExceeded
+from core.folders import Skip
+from core.intake import Accepted, Arrival, clean_name
 from core.models import User
 from web.accounts import person
 from web.api.bodies import raw_body
-from web.summaries import Summary
+from web.summaries import Summary, summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("archives", __name__, url_prefix="/api/v1/jobs/<id:job_id>")
+_NAMED = 5
 _NO_IMAGE = "There is no image in this archive. Pack image files, or folders of them."
 
 
@@ -30,11 +33,15 @@ _NO_IMAGE = "There is no image in this archive. Pack image files, or folders of 
 def put_archive(job_id: int) -> Response:
     """Take an archive's images; say how many were accepted, refused and skipped.
 
-    The first refusals are named with their reasons; `/problems` lists all of them.
+    Every file of the archive is one of the three. The first that were refused or skipped are named
+    with their reasons; `/problems` and `/skipped` list all of them.
     """
     wiring, user = wired(), person()
+    wiring.require_room(request.content_length or 0)
     with wiring.database.reading() as session:
-        jobs.require_open(accounts.find_job_to_handle(session, user, job_id))
+        job = accounts.find_job_to_handle(session, user, job_id)
+        jobs.require_open(job)
+        quotas.require_room_for(session, job, request.content_length or 0, wiring.settings)
     taken = Taken()
     try:
         with closing(members(raw_body(), wiring.blobs, wiring.caps)) as inside:
@@ -42,29 +49,47 @@ def put_archive(job_id: int) -> Response:
                 inside,
                 wiring.blobs,
                 wiring.limits,
-                lambda batch: _write(user, job_id, batch),
+                lambda arrivals, skips: _write(user, job_id, arrivals, skips),
                 taken,
             )
-    except BadArchive as problem:
-        raise BadArchive(f"{problem}{_kept(taken)}") from problem
+    except (BadArchive, NoSpace, QuotaExceeded) as problem:
+        raise type(problem)(f"{problem}{_so_far(taken)}") from problem
     if not taken.accepted and not taken.refused:
-        raise BadArchive(_NO_IMAGE)
+        raise BadArchive(_without_image(taken))
     return jsonify(_summary(taken))
 
 
-def _write(user: User, job_id: int, batch: list[Arrival]) -> None:
+def _write(user: User, job_id: int, arrivals: Sequence[Arrival], skips: Sequence[Skip]) -> None:
     """Note a batch in one transaction: none is open while bytes arrive or are hashed."""
     wiring = wired()
-    with wiring.database.writing() as session:
-        job = accounts.find_job_to_handle(session, user, job_id)
-        jobs.take(session, job, batch, wiring.settings.max_job_files)
+    most = wiring.settings.max_job_files
+    try:
+        with wiring.database.writing() as session:
+            job = accounts.find_job_to_handle(session, user, job_id)
+            with quotas.bounded(session, job, wiring.settings):
+                jobs.take(session, job, arrivals, most, wiring.keeps)
+            jobs.skip(session, job, skips, most)
+    except HematoVisionError:
+        wiring.let_go(a.result.sha256 for a in arrivals if isinstance(a.result, Accepted))
+        raise
 
 
-def _kept(taken: Taken) -> str:
+def _so_far(taken: Taken) -> str:
+    """Return what became of the files before some damage, as a sentence with a space before it."""
     if not taken.accepted:
         return ""
-    files = "file that came before it is" if taken.accepted == 1 else "files that came before are"
-    return f" The {taken.accepted:,} {files} kept."
+    one = taken.accepted == 1
+    kept = "file that came before it is" if one else "files that came before are"
+    return f" The {taken.accepted:,} {kept} kept."
+
+
+def _without_image(taken: Taken) -> str:
+    """Return the sentence for an archive of which nothing was accepted or refused."""
+    if not taken.skipped:
+        return _NO_IMAGE
+    names = ", ".join(clean_name(one.name) for one in taken.skips[:_NAMED])
+    more = f" and {taken.skipped - _NAMED:,} more" if taken.skipped > _NAMED else ""
+    return f"{_NO_IMAGE} Skipped: {names}{more}."
 
 
 def _summary(taken: Taken) -> Summary:
@@ -76,4 +101,5 @@ def _summary(taken: Taken) -> Summary:
             {"name": clean_name(name), "reason": refused.code, "message": str(refused)}
             for name, refused in taken.refusals
         ],
+        "skips": [summarise_skip(one) for one in taken.skips],
     }

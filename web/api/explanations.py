@@ -8,6 +8,7 @@ from core import accounts
 from core.errors import NotFound
 from web import explanations
 from web.accounts import person
+from web.audit import record_reading
 from web.wiring import wired
 
 blueprint = Blueprint(
@@ -27,6 +28,7 @@ def get_explanation(image_id: int) -> Response:
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
         summary = explanations.summarise_explanation(session, image)
+    record_reading(image.job_id)
     if summary is None:
         raise NotFound("Nobody has asked yet why this image was judged so. Ask by a POST here.")
     return jsonify(summary)

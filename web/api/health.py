@@ -1,38 +1,103 @@
-"""Is this web server fit to serve? For supervisors, load balancers and monitoring."""
+"""Is this web server fit to serve? For supervisors, load balancers and monitoring.
+
+Anybody may ask, so it names no path and no address, and answers from memory for a second.
+"""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify
-from sqlalchemy import text
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from flask import Blueprint, Response, current_app, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.errors import QueueUnavailable
-from web.wiring import wired
+from core import jobs
+from core.errors import HematoVisionError
+from core.installation import room
+from core.outages import trouble_of
+from web.errors import code_of
+from web.wiring import Wiring, wired
 
 blueprint = Blueprint("health", __name__)
+_KEPT_SECONDS = 1.0
+_KEY = "hematovision-health"
+# A database that is locked by a long transaction is at work, and not out of order.
+_BUSY = "database_busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What can be used; ``workers`` is how many give signs of life, None if that can't be known.
+
+    ``problems`` are codes, as in the errors of the API.
+    """
+
+    database: bool
+    queue: bool
+    store: bool
+    space: bool
+    workers: int | None
+    problems: tuple[str, ...]
+
+    @property
+    def fit(self) -> bool:
+        """Whether pages and work go on: the queue may be away, and intake may have to wait."""
+        return self.database and self.store
+
+
+class _Nurse:
+    """Looks once for all who ask within a second."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._health: Health | None = None
+        self._looked = 0.0
+
+    def look(self, wiring: Wiring) -> Health:
+        with self._lock:
+            if self._health is None or time.monotonic() - self._looked > _KEPT_SECONDS:
+                self._health, self._looked = examine(wiring), time.monotonic()
+            return self._health
+
+
+@blueprint.record
+def _hire(state: object) -> None:
+    state.app.extensions[_KEY] = _Nurse()  # type: ignore[attr-defined]
 
 
 @blueprint.get("/healthz")
 def health() -> Response:
-    """Say what can be reached. 503 without the database alone: work goes on without the queue."""
-    database, queue = _database_answers(), _queue_answers()
-    answer = jsonify(database=database, queue=queue)
-    answer.status_code = 200 if database else 503
+    """Say what can be used, in 200; in 503 where pages or work can't go on."""
+    found: Health = current_app.extensions[_KEY].look(wired())
+    answer = jsonify(asdict(found))
+    answer.status_code = 200 if found.fit else 503
     return answer
 
 
-def _database_answers() -> bool:
-    try:
-        with wired().database.reading() as session:
-            session.execute(text("SELECT 1"))
-    except SQLAlchemyError:
-        return False
-    return True
+def examine(wiring: Wiring) -> Health:
+    """Look at all that a web server needs."""
+    problems: list[str] = []
+    workers: list[int] = []
 
+    def works(look: Callable[[], object]) -> bool:
+        try:
+            look()
+        except (HematoVisionError, SQLAlchemyError, OSError) as error:
+            problems.append(code_of(trouble_of(error) or error))
+            return problems[-1] == _BUSY
+        return True
 
-def _queue_answers() -> bool:
-    try:
-        wired().queue.check()
-    except QueueUnavailable:
-        return False
-    return True
+    def count_workers() -> None:
+        with wiring.database.reading() as session:
+            workers.append(jobs.live_workers(session))
+
+    return Health(
+        database=works(wiring.database.check_writable) and works(count_workers),
+        store=works(wiring.blobs.check_writable),
+        space=works(room(wiring.settings).require),
+        queue=works(wiring.queue.check),
+        workers=workers[0] if workers else None,
+        problems=tuple(problems),
+    )

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from core import accounts
 from web.accounts import person
+from web.audit import record_reading
 from web.image_summaries import summarise_image
 from web.wiring import wired
 
@@ -17,4 +18,6 @@ def get_image(image_id: int) -> Response:
     """Return an image with its probabilities and the model that gave them."""
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
-        return jsonify(summarise_image(session, image))
+        summary = summarise_image(session, image)
+    record_reading(image.job_id)
+    return jsonify(summary)

@@ -9,6 +9,7 @@ from core import accounts, jobs
 from web import job_list
 from web.accounts import person
 from web.api.requests import body_as
+from web.audit import record_reading
 from web.job_actions import RUN_AGAIN, act, create, submit
 from web.summaries import summarise_job
 from web.wiring import wired
@@ -55,7 +56,9 @@ def list_jobs() -> Response:
 @blueprint.get("/<id:job_id>")
 def get_job(job_id: int) -> Response:
     """Return one job."""
-    return _job(job_id)
+    answer = _job(job_id)
+    record_reading(job_id)
+    return answer
 
 
 @blueprint.post("/<id:job_id>/submit")

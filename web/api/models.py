@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from core import registry
+from web.accounts import person
+from web.job_actions import models_for
 from web.model_summaries import summarise_model
 from web.wiring import wired
 
@@ -13,6 +14,6 @@ blueprint = Blueprint("model_api", __name__, url_prefix="/api/v1/models")
 
 @blueprint.get("")
 def list_models() -> Response:
-    """Return the models that may be chosen, the active one first."""
+    """Return the models that this person may choose, the active one first."""
     with wired().database.reading() as session:
-        return jsonify(models=[summarise_model(one) for one in registry.choosable(session)])
+        return jsonify(models=[summarise_model(one) for one in models_for(session, person())])

@@ -10,11 +10,13 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from core import accounts, reports
+from core.audit import Action
 from core.errors import Conflict, NotFound
 from core.models import Report
 from core.states import MakingState
 from web.accounts import person
 from web.api.requests import body_as
+from web.audit import record, record_reading
 from web.summaries import Summary, summarise_report
 from web.wiring import wired
 
@@ -48,7 +50,9 @@ def order(job_id: int, paper: str) -> Summary:
 def get_report(report_id: int) -> Response:
     """Return a report's state."""
     with wired().database.reading() as session:
-        return jsonify(summarise_report(find_report(session, report_id)))
+        report = find_report(session, report_id)
+    record_reading(report.job_id)
+    return jsonify(summarise_report(report))
 
 
 def find_report(session: Session, report_id: int) -> Report:
@@ -68,6 +72,7 @@ def get_pdf(report_id: int) -> Response:
     if report.state is not MakingState.READY or report.blob_key is None:
         raise Conflict(report.message or "The report is still being made. Ask again in a moment.")
     response = Response(_pieces(wired().blobs.open(report.blob_key)), mimetype="application/pdf")
+    record(Action.REPORT_DOWNLOADED, f"job {report.job_id}", report=report_id)
     name = f"job-{report.job_id}-{report.paper}.pdf"
     response.headers["Content-Disposition"] = f'inline; filename="{name}"'
     # A browser's own viewer is a page with styles; the policy for our pages would leave it blank.

@@ -7,7 +7,7 @@ from typing import TypeVar
 from flask import request
 from pydantic import BaseModel, ValidationError
 
-from web.errors import BadInput
+from core.errors import BadInput
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -8,13 +8,15 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import select
 
 from core import accounts, jobs
+from core.audit import Action
 from core.models import Image
 from core.states import ImageState
 from web import exports, gallery
 from web.accounts import person
+from web.audit import record, record_reading
 from web.cursors import read_position
 from web.image_summaries import summarise_tiles
-from web.summaries import Summary, summarise_job
+from web.summaries import Summary, summarise_job, summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs/<id:job_id>")
@@ -31,7 +33,9 @@ def list_images(job_id: int) -> Response:
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
         found, next_ = gallery.page(session, job.id, bin_, request.args.get("before", ""), size)
-        return jsonify(images=summarise_tiles(session, found), next=next_)
+        tiles = summarise_tiles(session, found)
+    record_reading(job_id)
+    return jsonify(images=tiles, next=next_)
 
 
 @blueprint.get("/problems")
@@ -48,6 +52,7 @@ def list_problems(job_id: int) -> Response:
             .order_by(Image.position)
             .limit(size + 1)
         ).all()
+    record_reading(job_id)
     files = [
         {"name": name, "state": state.value, "reason": reason, "message": message}
         for _, name, state, reason, message in found[:size]
@@ -55,10 +60,23 @@ def list_problems(job_id: int) -> Response:
     return jsonify(files=files, next=str(found[size - 1][0]) if len(found) > size else None)
 
 
+@blueprint.get("/skipped")
+def list_skipped(job_id: int) -> Response:
+    """Return a page of the files that were skipped, and why: ``size``, ``before``."""
+    size, before = _size(), request.args.get("before", "")
+    with wired().database.reading() as session:
+        job = accounts.find_job(session, person(), job_id)
+        after = read_position(before) if before else 0
+        skips = jobs.skipped(session, job, size + 1, after)
+    files = [summarise_skip(one) for _, one in skips[:size]]
+    return jsonify(files=files, next=str(skips[size - 1][0]) if len(skips) > size else None)
+
+
 @blueprint.get("/results.csv")
 def get_csv(job_id: int) -> Response:
     """Stream the results as CSV, UTF-8."""
     job = _job(job_id)
+    record(Action.EXPORTED, f"job {job_id}", format="csv")
     return _file(exports.csv_lines(wired().database, job["id"]), "text/csv", f"job-{job_id}.csv")
 
 
@@ -66,6 +84,7 @@ def get_csv(job_id: int) -> Response:
 def get_json(job_id: int) -> Response:
     """Stream the results as JSON."""
     pieces = exports.json_lines(wired().database, _job(job_id))
+    record(Action.EXPORTED, f"job {job_id}", format="json")
     return _file(pieces, "application/json", f"job-{job_id}.json")
 
 

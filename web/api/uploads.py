@@ -6,19 +6,20 @@ sent twice. No transaction is open while bytes arrive.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, BinaryIO, Literal
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from core import accounts, intake, jobs
-from core.errors import NotFound, Refused
+from core import accounts, intake, jobs, quotas
+from core.errors import HematoVisionError, NotFound, Refused
+from core.folders import SKIPS, Skip, refused_by_name
 from core.intake import Accepted, Limits
 from core.models import Image, Job
 from core.states import ImageState
 from web.accounts import person
-from web.api.bodies import drain, raw_body
+from web.api.bodies import raw_body
 from web.api.requests import body_as
 from web.summaries import Summary
 from web.wiring import wired
@@ -36,26 +37,43 @@ class File(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
+class SkippedFile(BaseModel):
+    """A file beside them that is not sent, and why."""
+
+    name: Annotated[str, Field(max_length=4096)]
+    reason: Literal[tuple(SKIPS)]  # type: ignore[valid-type]
+
+
 class Manifest(BaseModel):
-    """Files that will be sent."""
+    """Files that will be sent, and those that are skipped."""
 
     files: Annotated[list[File], Field(max_length=MOST_ENTRIES)]
+    skipped: Annotated[list[SkippedFile], Field(max_length=MOST_ENTRIES)] = []
 
 
 @blueprint.post("/manifest")
 def manifest(job_id: int) -> Response:
-    """Announce files; say of each whether its bytes are needed."""
-    entries = [jobs.Entry(f.name, f.size, f.sha256) for f in body_as(Manifest).files]
+    """Announce files; say of each whether its bytes are needed. Note what is skipped."""
+    given = body_as(Manifest)
+    entries = [jobs.Entry(f.name, f.size, f.sha256) for f in given.files]
+    skips = [Skip(one.name, one.reason) for one in given.skipped]
     wiring = wired()
+    wiring.require_room()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, person(), job_id)
-        known = jobs.announce(session, job, entries, wiring.settings.max_job_files, wiring.keeps)
+        with quotas.bounded(session, job, wiring.settings):
+            known = jobs.announce(
+                session, job, entries, wiring.settings.max_job_files, wiring.keeps
+            )
+        jobs.skip(session, job, skips, wiring.settings.max_job_files)
         return jsonify(files=[_line(session, job, *pair, wiring.limits) for pair in known])
 
 
 def _line(session: Session, job: Job, image: Image, needed: bool, limits: Limits) -> Summary:
-    """Refuse at once what its size alone forbids: nobody should send a gigabyte in vain."""
-    refused = _refused_by_size(image.size, limits) if needed else None
+    """Refuse at once what name or size forbid: nobody should send a gigabyte in vain."""
+    refused = None
+    if needed:
+        refused = refused_by_name(image.name) or _refused_by_size(image.size, limits)
     if refused:
         jobs.refuse(session, job, image, refused)
     return _state(image) | {"needed": needed and refused is None}
@@ -76,17 +94,30 @@ def put_image(job_id: int, image_id: int) -> Response:
     with wiring.database.reading() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
         image = _find(session, job, image_id)
-    stream = raw_body()
     result: Accepted | Refused
     if image.state not in (ImageState.EXPECTED, ImageState.REFUSED):
-        drain(stream, wiring.limits.max_bytes)
         return jsonify(_state(image))
     try:
-        result = intake.accept(stream, wiring.blobs, wiring.limits, announced=image.sha256)
+        wiring.require_room(request.content_length or 0)
+        result = _accept(raw_body(), image)
     except Refused as refused:
-        drain(stream, wiring.limits.max_bytes)
         result = refused
-    return jsonify(_note(job, image, result))
+    try:
+        return jsonify(_note(job, image, result))
+    except HematoVisionError:
+        if isinstance(result, Accepted):
+            wiring.let_go([result.sha256])
+        raise
+
+
+def _accept(stream: BinaryIO, image: Image) -> Accepted:
+    """Keep a file's bytes, no more than were announced: room was found for no more."""
+    wiring = wired()
+    accepted = intake.accept(stream, wiring.blobs, wiring.limits, announced=image.sha256)
+    if accepted.size > image.size:
+        wiring.let_go([accepted.sha256])
+        raise intake.refusal("changed")
+    return accepted
 
 
 def _find(session: Session, job: Job, image_id: int) -> Image:
@@ -98,14 +129,20 @@ def _find(session: Session, job: Job, image_id: int) -> Image:
 
 
 def _note(job: Job, image: Image, result: Accepted | Refused) -> Summary:
-    """Write down what became of a file; both rows were read before its bytes came."""
-    with wired().database.writing() as session:
+    """Write down what became of a file; both rows were read before its bytes came.
+
+    Several files that come at the same time are written down together.
+    """
+
+    def write(session: Session) -> Summary:
         session.add_all((job, image))
         if isinstance(result, Refused):
             jobs.refuse(session, job, image, result)
         else:
-            jobs.receive(session, job, image, result)
+            jobs.receive(session, job, image, result, wired().keeps)
         return _state(image)
+
+    return wired().database.together(write)
 
 
 def _state(image: Image) -> Summary:

@@ -7,7 +7,33 @@ from flask import Blueprint
 
 def blueprints() -> list[Blueprint]:
     """Return the blueprints of all pages."""
-    from web.pages import account, images, jobs, models, people, reports, submit, why
+    from web.pages import (
+        account,
+        deletion,
+        erasure,
+        images,
+        jobs,
+        models,
+        people,
+        reports,
+        second_factor,
+        sign_in,
+        submit,
+        why,
+    )
 
-    modules = (account, images, jobs, models, people, reports, submit, why)
+    modules = (
+        sign_in,
+        account,
+        second_factor,
+        deletion,
+        erasure,
+        images,
+        jobs,
+        models,
+        people,
+        reports,
+        submit,
+        why,
+    )
     return [module.blueprint for module in modules]

@@ -1,13 +1,10 @@
-"""One's own account: signing in by a link, the password, the API tokens."""
+"""One's own account: where one is signed in, the API tokens, the password."""
 
 from __future__ import annotations
 
 import datetime as dt
 
 from flask import Blueprint, flash, redirect, render_template, url_for
-from flask import session as cookie
-from flask_login import current_user
-from flask_security import login_user
 from flask_wtf import FlaskForm
 from sqlalchemy import delete, select
 from werkzeug.wrappers import Response
@@ -15,16 +12,22 @@ from wtforms import PasswordField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length
 
-from core import accounts
-from core.errors import NotFound
+from core import accounts, audit, membership, passwords, sign_ins
+from core.audit import Action
+from core.errors import BadInput, NotFound, TooManyAttempts
 from core.intake import one_line
 from core.models import Token, User
+from core.passwords import SHORTEST
+from core.sign_ins import Limits
 from core.states import TokenKind
-from web.accounts import SHORTEST_PASSWORD, Account, person, set_password
-from web.errors import BadInput, NotSignedIn
+from web import guessing
+from web.accounts import caller, person
+from web.audit import actor
+from web.pages.sign_in import begin
+from web.usage import summarise_usage
 from web.wiring import wired
 
-blueprint = Blueprint("account", __name__)
+blueprint = Blueprint("account", __name__, url_prefix="/account")
 _LIFETIMES = [
     SelectChoice(value, words)
     for value, words in (("30", "30 days"), ("365", "1 year"), ("", "No end"))
@@ -42,95 +45,143 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]
     """The new password; the present one is asked for where there is one."""
 
     present = PasswordField("Present password")
-    new = PasswordField("New password", validators=[InputRequired(), Length(SHORTEST_PASSWORD)])
+    new = PasswordField("New password", validators=[InputRequired()])
 
 
-@blueprint.get("/sign-in/<secret>")
-def sign_in_by_link(secret: str) -> Response:
-    """Sign in by the link that `hematovision up` prints; it works until it runs out."""
-    with wired().database.reading() as session:
-        token = accounts.find_token(session, secret, TokenKind.SIGN_IN)
-    if token is None:
-        raise NotSignedIn("This link has run out or is incomplete. Ask for a new one.")
-    _begin(token.user)
-    return redirect(url_for("submit.show_form"))
-
-
-def _begin(user: User) -> None:
-    """Start a session of its own: nothing of who used this browser before is carried over."""
-    cookie.clear()
-    login_user(Account(user))
-
-
-@blueprint.get("/account")
+@blueprint.get("")
 def show_account() -> str:
-    """Show tokens and forms."""
-    return _page(TokenForm(), PasswordForm())
+    """Show sign-ins, tokens and the ways to what protects them."""
+    return _page(TokenForm())
 
 
-def _page(tokens: TokenForm, password: PasswordForm, secret: str | None = None) -> str:
-    user = person()
-    with wired().database.reading() as session:
-        kept = session.scalars(
+def _page(form: TokenForm, secret: str | None = None) -> str:
+    known, wiring = caller(), wired()
+    with wiring.database.reading() as session:
+        tokens = session.scalars(
             select(Token)
-            .where(Token.user_id == user.id, Token.kind == TokenKind.API)
+            .where(Token.user_id == known.user.id, Token.kind == TokenKind.API)
             .order_by(Token.created_at.desc())
         ).all()
+        places = sign_ins.of_person(session, known.user.id, Limits.of(wiring.settings))
     return render_template(
         "account/show.html",
-        user=user,
-        tokens=kept,
-        token_form=tokens,
-        password_form=password,
+        user=known.user,
+        places=places,
+        current=known.sign_in_id,
+        tokens=tokens,
+        form=form,
         secret=secret,
-        shortest=SHORTEST_PASSWORD,
+        kept=summarise_usage(),
     )
 
 
-@blueprint.post("/account/tokens")
+@blueprint.post("/sign-ins/<id:sign_in_id>/end")
+def end_sign_in(sign_in_id: int) -> Response:
+    """End one of one's own sessions."""
+    user = person()
+    with wired().database.writing() as session:
+        if not sign_ins.end(session, user.id, sign_in_id):
+            raise NotFound("There is no such session, or it is over already.")
+        audit.note(session, Action.SESSION_ENDED, actor(), f"session {sign_in_id}")
+    flash("The session is ended.", "success")
+    return redirect(url_for("account.show_account"))
+
+
+@blueprint.post("/sign-ins/end-others")
+def end_other_sign_ins() -> Response:
+    """End all of one's own sessions but this one."""
+    known = caller()
+    with wired().database.writing() as session:
+        sign_ins.end_all(session, known.user.id, but=known.sign_in_id)
+        audit.note(session, Action.SESSION_ENDED, actor(), f"person {known.user.id}")
+    flash("All other sessions are ended.", "success")
+    return redirect(url_for("account.show_account"))
+
+
+@blueprint.post("/tokens")
 def make_token() -> str:
     """Make a token and show it, this once."""
-    form = TokenForm()
+    form, user = TokenForm(), person()
     if not form.validate():
-        return _page(form, PasswordForm(formdata=None))
+        return _page(form)
     lifetime = dt.timedelta(days=int(form.days.data)) if form.days.data else None
     with wired().database.writing() as session:
         name = one_line(form.name.data) or "Token"
-        secret = accounts.issue_token(session, person(), TokenKind.API, name, lifetime)
-    return _page(TokenForm(formdata=None), PasswordForm(formdata=None), secret)
+        secret = accounts.issue_token(session, user, TokenKind.API, name, lifetime)
+        audit.note(session, Action.TOKEN_MADE, actor(), f"person {user.id}", {"hint": secret[:8]})
+    return _page(TokenForm(formdata=None), secret)
 
 
-@blueprint.post("/account/tokens/<id:token_id>/revoke")
+@blueprint.post("/tokens/<id:token_id>/revoke")
 def revoke_token(token_id: int) -> Response:
     """Forget a token of one's own; it opens nothing from now on."""
+    user = person()
     with wired().database.writing() as session:
         revoked = session.scalar(
             delete(Token)
-            .where(Token.id == token_id, Token.user_id == person().id)
+            .where(Token.id == token_id, Token.user_id == user.id)
             .where(Token.kind == TokenKind.API)
             .returning(Token.id)
         )
-    if revoked is None:
-        raise NotFound("There is no such token, or it is not yours.")
+        if revoked is None:
+            raise NotFound("There is no such token, or it is not yours.")
+        audit.note(session, Action.TOKEN_REVOKED, actor(), f"token {token_id}")
     flash("The token is revoked.", "success")
     return redirect(url_for("account.show_account"))
 
 
-@blueprint.post("/account/password")
-def change_password() -> str | Response:
-    """Set a new password, which ends all other sessions of this person."""
+@blueprint.get("/password")
+def show_password() -> str:
+    """Ask for a new password."""
+    return _password_page(PasswordForm())
+
+
+def _password_page(form: PasswordForm) -> str:
+    return render_template("account/password.html", user=person(), form=form, shortest=SHORTEST)
+
+
+@blueprint.post("/password")
+def change_password() -> str | Response | tuple[str, int]:
+    """Set a new password, which ends all else that stands for this person."""
     form, user = PasswordForm(), person()
     if not form.validate():
-        return _page(TokenForm(formdata=None), form)
-    if user.password and not current_user.verify_and_update_password(form.present.data or ""):
-        form.present.errors = ["This is not your present password."]
-        return _page(TokenForm(formdata=None), form)
+        return _password_page(form)
     try:
-        set_password(wired().database, user.email, form.new.data)
+        require_present_password(user, form.present.data)
+    except BadInput as error:
+        form.present.errors = [str(error)]
+        return _password_page(form)
+    except TooManyAttempts as error:
+        form.present.errors = [str(error)]
+        return _password_page(form), 429
+    try:
+        if form.new.data == form.present.data:
+            raise BadInput("This is your present password. Choose another.")
+        membership.change_password(wired().database, actor(), user.id, form.new.data)
     except BadInput as error:
         form.new.errors = [str(error)]
-        return _page(TokenForm(formdata=None), form)
+        return _password_page(form)
     with wired().database.reading() as session:
-        _begin(session.get_one(User, user.id))
-    flash("The password is set. All other sessions are ended.", "success")
-    return redirect(url_for("account.show_account"))
+        user = session.get_one(User, user.id)
+    answer = begin(user, "new password", url_for("account.show_account"))
+    flash(
+        "The password is set. All other sessions, tokens and links of yours are ended.", "success"
+    )
+    return answer
+
+
+def require_present_password(user: User, given: str | None) -> None:
+    """Let only those go on who know the password; who has none yet came by a link.
+
+    Raises:
+        BadInput: it is not the password.
+        TooManyAttempts: it was guessed wrong too often.
+    """
+    if user.password is None:
+        return
+    budgets = guessing.of_person("present password", user)
+    guessing.spend(wired().database, budgets)
+    if not passwords.matches(user.password, given or ""):
+        raise BadInput("This is not your present password.")
+    with wired().database.writing() as session:
+        guessing.give_back(session, budgets)

@@ -1,23 +1,23 @@
-"""One image, large, with what the model said of it; and its small copies."""
+"""One image, large, with what the model said of it; and its copies."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
-from core import accounts
-from core.errors import NotFound
+from core import accounts, derivatives
+from core.errors import BlobMissing, NotFound
 from core.models import Image
 from core.states import ImageState
-from core.thumbnails import SIDES, thumbnail
 from web import gallery
 from web.accounts import person
+from web.audit import record_reading
 from web.explanations import summarise_explanation
-from web.image_summaries import summarise_image
+from web.image_summaries import LARGE, TILE, summarise_image
+from web.placeholders import placeholder
 from web.wiring import wired
 
 blueprint = Blueprint("images", __name__, url_prefix="/images")
 _WAITING = (ImageState.EXPECTED, ImageState.RECEIVED)
-_YEAR = 365 * 24 * 3600
 
 
 @blueprint.get("/<image:image_id>")
@@ -25,6 +25,7 @@ def show_image(image_id: int) -> str:
     """Show an image between its neighbours in the bin the query parameters name."""
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
+        record_reading(image.job_id)
         named = {"state", "class", "outcome"} & request.args.keys()
         bin_ = gallery.read_bin(request.args)
         if not named and image.state is not ImageState.CLASSIFIED:
@@ -47,19 +48,27 @@ def show_image(image_id: int) -> str:
 
 @blueprint.get("/<image:image_id>/thumbnail/<int:side>")
 def show_thumbnail(image_id: int, side: int) -> Response:
-    """Send a small JPEG copy. It never changes, so a browser may keep it for good."""
-    if side not in SIDES:
+    """Send a JPEG copy, or a placeholder while there is none.
+
+    A browser keeps it, but asks each time whether it may still show it: a copy never changes, and
+    who is signed in does.
+    """
+    if side not in (TILE, LARGE):
         abort(404)
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
+    record_reading(image.job_id)
     if image.format is None or image.sha256 is None:
         raise NotFound("This file was not accepted; there is no picture of it.")
-    tag = f"{image.sha256[:32]}-{side}"
     response = make_response()
-    response.set_etag(tag)
-    if not request.if_none_match.contains(tag):
-        response.data = thumbnail(wired().blobs, image.sha256, side)
+    response.set_etag(f"{image.sha256[:32]}-{side}")
+    if not request.if_none_match.contains(response.get_etag()[0] or ""):
+        try:
+            copies = derivatives.read(wired().blobs, image.sha256)
+        except BlobMissing:
+            return placeholder(image)
+        response.data = copies.large if side == LARGE else copies.tile
     response.mimetype = "image/jpeg"
-    response.headers["Cache-Control"] = f"private, max-age={_YEAR}, immutable"
+    response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
     return response

@@ -19,27 +19,31 @@ from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
-from core import accounts, archives, intake, jobs, registry
+from core import accounts, folders, intake, jobs
+from core.accounts import RoleName
+from core.errors import BadInput
 from core.jobs import Standing
 from core.models import Job
 from core.reports import PAPERS
 from core.states import ENDED, JobState
 from web import gallery, job_list, parts
 from web.accounts import person
-from web.errors import BadInput
+from web.audit import record_reading
 from web.image_summaries import summarise_tiles
-from web.job_actions import act, submit
-from web.summaries import summarise_job
+from web.job_actions import act, models_for, submit
+from web.summaries import summarise_job, summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
+_SKIPS_SHOWN = 100
 # Seconds between two looks at a job and at the list; at a job of ten thousand files, two.
 _LEAST_PAUSE, _LIST_PAUSE = 1.0, 2.0
 _FILES_A_SECOND_OF_PAUSE = 5000
+_MANAGER = RoleName.ADMINISTRATOR
 _DONE = {
     "cancel": "The job is cancelled. What was classified is kept.",
     "retry": "The failed images are queued once more.",
-    "run-again": "All images are queued once more.",
+    "run-again": "All images are queued once more. Each result stands until there is a new one.",
 }
 
 
@@ -86,9 +90,16 @@ def show_job(job_id: int) -> str:
         job = accounts.find_job(session, person(), job_id)
         standing = jobs.standing(session, job)
         values = _live(session, job, standing)
+        values |= _skips(session, job)
         if job.state is not JobState.RECEIVING:
             values |= _gallery(session, job, standing)
+    record_reading(job_id)
     return render_template("jobs/show.html", **values)
+
+
+def _skips(session: Session, job: Job) -> dict[str, Any]:
+    skips = [summarise_skip(one) for _, one in jobs.skipped(session, job, _SKIPS_SHOWN + 1)]
+    return {"skips": skips[:_SKIPS_SHOWN], "more_skips": len(skips) > _SKIPS_SHOWN}
 
 
 @blueprint.get("/<id:job_id>/summary")
@@ -96,14 +107,16 @@ def show_summary(job_id: int) -> Response:
     """Return the part of a job's page that changes while it runs, if it has changed."""
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        handles = accounts.may_handle(person(), job)
+        user = person()
+        handles, manages = accounts.may_handle(user, job), accounts.has_role(user, _MANAGER)
         html, tag = wired().parts.get(
-            ("summary", job_id, handles),
+            ("summary", job_id, handles, manages),
             lambda: _version(session, job),
             lambda: _render("jobs/_live.html", **_live(session, job, jobs.standing(session, job))),
         )
         least = _least_pause(job)
-    return parts.answer(html, tag, wired().parts.pause((person().id, job_id), least))
+    record_reading(job_id)
+    return parts.answer(html, tag, wired().parts.pause((user.id, job_id), least))
 
 
 @blueprint.get("/<id:job_id>/gallery")
@@ -120,13 +133,24 @@ def show_gallery(job_id: int) -> Response:
                 **_gallery(session, job, jobs.standing(session, job)),
             ),
         )
+    record_reading(job_id)
     return parts.answer(html, tag, 0)
 
 
 def _version(session: Session, job: Job) -> tuple[object, ...]:
     """Return what changes whenever a job's page does, and costs little to read."""
-    counts = jobs.counts(session, [job])[job.id]
-    return job.state, job.submitted_at, job.finished_at, job.model_digest, counts
+    run = jobs.progress(session, [job])[job.id]
+    return (
+        job.state,
+        job.submitted_at,
+        job.finished_at,
+        job.model_digest,
+        job.pictures_until,
+        job.pictures_gone_at,
+        jobs.counts(session, [job])[job.id],
+        run.left,
+        run.kept,
+    )
 
 
 def _render(template: str, **values: Any) -> str:
@@ -146,17 +170,18 @@ def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
     return {
         "job": summarise_job(job, standing),
         "ended": ended,
-        "models": registry.choosable(session) if ended else [],
+        "models": models_for(session, person()) if ended else [],
         "expected": standing.counts.expected,
         "papers": PAPERS,
         "limits": wired().limits,
-        "accepts": ",".join((*intake.SUFFIXES, *archives.SUFFIXES)),
+        "rule": folders.RULE,
+        "accepts": ",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
         "may_handle": accounts.may_handle(person(), job),
     }
 
 
 def _gallery(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
-    choices = gallery.choices(job, standing)
+    choices = gallery.choices(standing)
     chosen = _chosen(choices)
     tiles, next_ = gallery.page(session, job.id, chosen, request.args.get("before", ""))
     return {

@@ -10,12 +10,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from core import accounts, registry
+from core import accounts, audit, registry
 from core.accounts import RoleName
+from core.audit import Action
 from core.errors import NotAllowed
 from core.jobs import alive
 from core.models import Model, Worker
 from web.accounts import person
+from web.audit import actor
 from web.model_summaries import summarise_listed
 from web.summaries import Summary
 from web.wiring import wired
@@ -72,6 +74,13 @@ _ACTIONS: dict[str, Callable[[Session, str], Model]] = {
     "candidate": registry.make_candidate,
     "retire": registry.retire,
 }
+_DEEDS = {
+    "activate": Action.MODEL_ACTIVATED,
+    "roll back": Action.MODEL_ROLLED_BACK,
+    "shadow": Action.MODEL_STATE_CHANGED,
+    "candidate": Action.MODEL_STATE_CHANGED,
+    "retire": Action.MODEL_RETIRED,
+}
 _SAID = {
     "activate": f"is the active model. {_LATER}",
     "roll back": f"is the active model again. {_LATER}",
@@ -90,6 +99,8 @@ def roll_back() -> Response:
 def _done(action: str, move: Callable[[Session], Model]) -> Response:
     with wired().database.writing() as session:
         model = move(session)
+        detail = {"state": model.state.value}
+        audit.note(session, _DEEDS[action], actor(), f"model {model.digest}", detail)
     _log.info("Models: %s %s, by person %d.", action, model.digest[:12], person().id)
     flash(f"{registry.title(model)} {_SAID[action]}", "success")
     return redirect(url_for("models.show_models"))

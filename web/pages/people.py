@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_wtf import FlaskForm
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
-from wtforms import PasswordField, SelectField, StringField
+from wtforms import SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
-from core import accounts
+from core import accounts, membership, quotas, registry
 from core.accounts import RoleName
 from core.db import clock
-from core.errors import Conflict, NotAllowed, NotFound
+from core.errors import BadInput, Conflict, NotAllowed
 from core.jobs import WORKER_SECONDS
+from core.membership import FIRST_PASSWORD_DAYS, Admission
 from core.models import Model, User, Worker
-from web.accounts import SHORTEST_PASSWORD, add_user, person
-from web.errors import BadInput
+from web.accounts import person
+from web.audit import actor
+from web.usage import summarise_usage
 from web.wiring import wired
 
 blueprint = Blueprint("people", __name__, url_prefix="/people")
@@ -34,7 +35,6 @@ class PersonForm(FlaskForm):  # type: ignore[misc]
     role = SelectField(
         "Role", choices=[SelectChoice(r.value, r.value.capitalize()) for r in RoleName]
     )
-    password = PasswordField("First password", validators=[InputRequired()])
 
 
 @blueprint.before_request
@@ -49,17 +49,22 @@ def show_people() -> str:
     return _page(PersonForm())
 
 
-def _page(form: PersonForm) -> str:
+def _page(form: PersonForm, admission: Admission | None = None) -> str:
     with wired().database.reading() as session:
         people = session.scalars(select(User).order_by(User.email)).all()
         workers = _workers(session)
+        kept = quotas.bytes_by_person(session)
     return render_template(
         "people.html",
         people=people,
         workers=workers,
         form=form,
         me=person().id,
-        shortest=SHORTEST_PASSWORD,
+        kept=kept,
+        laboratory_kept=summarise_usage()["laboratory"],
+        roles=list(RoleName),
+        admission=admission,
+        first_password_days=FIRST_PASSWORD_DAYS,
     )
 
 
@@ -75,7 +80,7 @@ def _workers(session: Session) -> list[dict[str, Any]]:
     """Return the workers that are kept; ages go by the database's clock, as heartbeats do."""
     age = clock() - Worker.seen_at
     rows = session.execute(select(Worker, age).order_by(Worker.name))
-    names = {one.digest: f"{one.name} {one.version}" for one in session.scalars(select(Model))}
+    names = {one.digest: registry.title(one) for one in session.scalars(select(Model))}
     return [
         {
             "worker": worker,
@@ -89,31 +94,63 @@ def _workers(session: Session) -> list[dict[str, Any]]:
 
 
 @blueprint.post("")
-def add_person() -> str | Response:
-    """Add somebody who may sign in at once."""
+def add_person() -> str:
+    """Add somebody, and show the first password that was made for them, this once."""
     form = PersonForm()
     if not form.validate():
         return _page(form)
     try:
-        user = add_user(wired().database, form.email.data, form.password.data, form.role.data)
+        admission = membership.add_person(
+            wired().database, actor(), form.email.data, form.role.data
+        )
     except (BadInput, Conflict) as error:
         flash(str(error), "error")
         return _page(form)
-    flash(f"{user.email} may now sign in.", "success")
-    return redirect(url_for("people.show_people"))
+    return _page(PersonForm(formdata=None), admission)
 
 
 @blueprint.post("/<id:user_id>/<any(activate, deactivate):action>")
 def set_active(user_id: int, action: str) -> Response:
-    """Let somebody in again, or end their access and all their sessions at once."""
-    if user_id == person().id:
-        raise Conflict("You can't deactivate yourself. Ask another administrator.")
+    """Let somebody in again, or end their access, sessions and tokens at once."""
+    _require_another(user_id, "deactivate yourself")
     with wired().database.writing() as session:
-        user = session.get(User, user_id)
-        if user is None:
-            raise NotFound("There is no such person.")
-        user.active = action == "activate"
-        user.fs_uniquifier = secrets.token_hex(32)
-    done = "may sign in again" if action == "activate" else "can no longer sign in"
+        user = membership.set_active(session, actor(), user_id, active=action == "activate")
+    done = "may sign in again" if user.active else "can no longer sign in"
     flash(f"{user.email} {done}.", "success")
     return redirect(url_for("people.show_people"))
+
+
+@blueprint.post("/<id:user_id>/role")
+def set_role(user_id: int) -> Response:
+    """Give somebody another role."""
+    _require_another(user_id, "change your own role")
+    with wired().database.writing() as session:
+        user = membership.set_role(session, actor(), user_id, request.form.get("role", ""))
+    flash(f"{user.email} is {user.roles[0].name} from now on.", "success")
+    return redirect(url_for("people.show_people"))
+
+
+@blueprint.post("/<id:user_id>/reset-password")
+def reset_password(user_id: int) -> str:
+    """Make a first password for somebody who lost theirs, and show it, this once."""
+    _require_another(user_id, "reset your own password")
+    first = membership.reset_password(wired().database, actor(), user_id)
+    with wired().database.reading() as session:
+        user = session.get_one(User, user_id)
+    return _page(PersonForm(formdata=None), Admission(user, first))
+
+
+@blueprint.post("/<id:user_id>/remove-second-factor")
+def remove_second_factor(user_id: int) -> Response:
+    """Let somebody who lost their telephone sign in by password alone."""
+    _require_another(user_id, "remove your own second factor here")
+    with wired().database.writing() as session:
+        membership.remove_second_factor(session, actor(), user_id)
+        user = session.get_one(User, user_id)
+    flash(f"{user.email} signs in by password alone now.", "success")
+    return redirect(url_for("people.show_people"))
+
+
+def _require_another(user_id: int, deed: str) -> None:
+    if user_id == person().id:
+        raise Conflict(f"You can't {deed}. Ask another administrator.")

@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from core import accounts
 from web.accounts import person
 from web.api.reports import find_report, order
+from web.audit import record_reading
 from web.summaries import summarise_report
 from web.wiring import wired
 
@@ -27,4 +28,5 @@ def show_report(report_id: int) -> str:
     with wired().database.reading() as session:
         report = find_report(session, report_id)
         job = accounts.find_job(session, person(), report.job_id)
-        return render_template("reports/show.html", report=summarise_report(report), job=job)
+    record_reading(job.id)
+    return render_template("reports/show.html", report=summarise_report(report), job=job)

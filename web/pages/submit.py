@@ -10,12 +10,15 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from core import accounts, archives, intake, jobs, registry
-from core.errors import Refused
+from core import accounts, audit, folders, intake, jobs, quotas
+from core.audit import Action
+from core.errors import HematoVisionError, Refused
 from core.intake import Accepted
 from core.models import Job
 from core.states import JobState
 from web.accounts import person
+from web.audit import actor
+from web.job_actions import models_for, require_choice
 from web.repeats import once
 from web.wiring import wired
 
@@ -35,14 +38,16 @@ def show_form() -> str:
             .limit(_LATEST)
         ).all()
         newest, _ = jobs.page_of_jobs(session, accounts.visible_jobs(user), 1, None)
-        models = registry.choosable(session)
+        models = models_for(session, user)
     return render_template(
         "submit.html",
         unfinished=unfinished,
         first_time=not newest,
         limits=wired().limits,
         most=wired().settings.max_job_files,
-        accepts=",".join((*intake.SUFFIXES, *archives.SUFFIXES)),
+        accepts=",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
+        rule=folders.RULE,
+        formats=intake.FORMATS_IN_WORDS,
         models=models,
         once=secrets.token_urlsafe(16),
     )
@@ -61,7 +66,11 @@ def predict() -> Response:
     except Refused as refused:
         flash(str(refused), "error")
         return redirect(url_for("submit.show_form"))
-    image_id = _submit_one(upload.filename, accepted, request.form.get("model", ""))
+    try:
+        image_id = _submit_one(upload.filename, accepted, request.form.get("model", ""))
+    except HematoVisionError:
+        wiring.let_go([accepted.sha256])
+        raise
     wiring.ring_for_work()
     return redirect(url_for("images.show_image", image_id=image_id))
 
@@ -70,12 +79,16 @@ def _submit_one(name: str, accepted: Accepted, model: str) -> int:
     wiring, user = wired(), person()
     entry = jobs.Entry(name, accepted.size, accepted.sha256)
     with wiring.database.writing() as session:
+        require_choice(session, user, model)
 
         def make() -> int:
             job = jobs.create(session, user.id, PurePath(intake.clean_name(name)).name)
-            ((image, _),) = jobs.announce(session, job, [entry], 1)
-            jobs.receive(session, job, image, accepted)
+            quotas.require_turn(session, user.id, wiring.settings)
+            with quotas.bounded(session, job, wiring.settings):
+                ((image, _),) = jobs.announce(session, job, [entry], 1, wiring.keeps)
+            jobs.receive(session, job, image, accepted, wiring.keeps)
             jobs.submit(session, job, wiring.settings, without_missing=False, model=model)
+            audit.note(session, Action.JOB_SUBMITTED, actor(), f"job {job.id}")
             return image.id
 
         return once(session, user, make, name, accepted.sha256, model)

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from core import accounts
 from web import gallery
 from web.accounts import person
+from web.audit import record_reading
 from web.explanations import order, summarise_explanation
 from web.image_summaries import summarise_image
 from web.wiring import wired
@@ -31,6 +32,7 @@ def show_answer(image_id: int) -> str:
     """Show the part of the image's page alone, for the page's script."""
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
+        record_reading(image.job_id)
         return render_template(
             "images/_why.html",
             image=summarise_image(session, image),

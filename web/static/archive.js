@@ -2,22 +2,20 @@
 
 import { call, pause } from "./requests.js";
 
-const READ = /\.(zip|tar|tar\.gz|tgz)$/i;
-const OTHER = /\.(rar|7z|gz|bz2|tbz2|xz|txz|zst)$/i;
-
 // The archive that was chosen, if one was, or why it can't be sent. One inside a folder is a file
 // like any other there.
-export function archiveIn(files) {
-  const found = files.filter(({ name }) => !name.includes("/") && (READ.test(name) || OTHER.test(name)));
+export function archiveIn(files, { archives, other_archives }) {
+  const ends = (name, suffixes) => suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
+  const found = files.filter(({ name }) => !name.includes("/") && ends(name, [...archives, ...other_archives]));
   if (!found.length) return { archive: null, problem: "" };
   const [{ file, name }] = found;
   let problem = "";
   if (files.length > 1) problem = "Choose one archive at a time, and nothing beside it.";
-  else if (!READ.test(name)) problem = `${name} can't be read here. Pack the images as .zip, .tar or .tar.gz, or choose their folder.`;
+  else if (!ends(name, archives)) problem = `${name} can't be read here. Pack the images as .zip, .tar or .tar.gz, or choose their folder.`;
   return { archive: problem ? null : file, problem };
 }
 
-export const withoutSuffix = (name) => name.replace(READ, "");
+export const withoutSuffix = (name) => name.replace(/(\.tar)?\.[^.]*$/i, "");
 
 export async function sendArchive(job, file, view) {
   let over = false;
@@ -31,7 +29,7 @@ export async function sendArchive(job, file, view) {
   tell();
   try {
     await call("PUT", `/api/v1/jobs/${job}/archive`, file, (waiting) => {
-      if (waiting) view.tell("No connection, trying again…");
+      if (waiting) view.tell(`Waiting: ${waiting}`);
     });
   } finally {
     over = true;

@@ -1,46 +1,90 @@
-// From what was dropped or picked to a list of {file, name}: name is the path within the folder.
+// From what was dropped or picked to what is sent, a list of {file, name} with the path within the
+// folder as the name, and what is skipped, a list of {name, reason}. The rule is core/folders.py's,
+// which hands over its names of files and folders; a test holds the two to each other.
 
-const SYSTEM_FILES = new Set(["thumbs.db", "desktop.ini"]);
+const ACTING = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
+const NAMED = 10;
 
-const belongs = (file) => !file.name.startsWith(".") && !SYSTEM_FILES.has(file.name.toLowerCase());
-
-export function picked(list) {
-  return [...list].filter(belongs).map((file) => ({ file, name: file.webkitRelativePath || file.name }));
+export function skippedFor(path, rule) {
+  const parts = path.split(/[/\\]/).map((part) => part.trim()).filter((part) => !["", ".", ".."].includes(part));
+  if (!parts.length) return null;
+  const name = parts.at(-1).toLowerCase();
+  if (rule.system_files.includes(name) || name.startsWith("._")) return "system";
+  if (parts.slice(0, -1).some((part) => rule.system_folders.includes(part.toLowerCase()))) return "system";
+  if (parts.some((part) => part.startsWith("."))) return "hidden";
+  const plain = name.replace(ACTING, "").trim();
+  return rule.sent.some((suffix) => plain.endsWith(suffix)) ? null : "not_image";
 }
 
-// Entries must be taken from the event at once; reading them may take its time. What can't be read
-// is counted: a folder must not lose files without a word.
-export async function dropped(transfer) {
+class Chosen {
+  constructor(rule) {
+    Object.assign(this, { rule, files: [], skips: [] });
+    this.names = new Set();
+  }
+
+  // A file that was chosen by itself is sent whatever its name, but for those of the desktop.
+  add(file, path) {
+    const [, ...inside] = path.split("/");
+    const reason = skippedFor(inside.join("/") || path, this.rule);
+    if (reason === "system" || (reason && inside.length)) this.skips.push({ name: path, reason });
+    else this.files.push({ file, name: this.#free(path) });
+  }
+
+  unread(path) {
+    this.skips.push({ name: path, reason: "unreadable" });
+  }
+
+  // Two folders of one name may hold files of one name.
+  #free(path) {
+    const [, stem, suffix] = /^(.*?)(\.[^./]*)?$/s.exec(path);
+    let name = path;
+    for (let nth = 2; this.names.has(name); nth++) name = `${stem} (${nth})${suffix ?? ""}`;
+    this.names.add(name);
+    return name;
+  }
+}
+
+export function picked(list, rule) {
+  const chosen = new Chosen(rule);
+  for (const file of list) chosen.add(file, file.webkitRelativePath || file.name);
+  return chosen;
+}
+
+// Entries must be taken from the event at once; reading them may take its time.
+export async function dropped(transfer, rule) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
   const entries = items.map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.length) return { files: picked(transfer.files), unread: 0 };
-  const found = { files: [], unread: 0 };
-  for (const entry of entries) await walk(entry, "", found);
-  return found;
+  if (!entries.length) return picked(transfer.files, rule);
+  const chosen = new Chosen(rule);
+  for (const entry of entries) await walk(entry, "", chosen);
+  return chosen;
 }
 
-async function walk(entry, folder, found) {
+async function walk(entry, folder, chosen) {
+  const path = folder + entry.name;
   if (entry.isFile) {
     const file = await new Promise((done, failed) => entry.file(done, failed)).catch(() => null);
-    if (!file) found.unread += belongs(entry) ? 1 : 0;
-    else if (belongs(file)) found.files.push({ file, name: folder + file.name });
+    if (file) chosen.add(file, path);
+    else chosen.unread(path);
     return;
   }
   const reader = entry.createReader();
   // A reader hands out some hundred entries at a time, and an empty list at the end.
   for (;;) {
     const part = await new Promise((done, failed) => reader.readEntries(done, failed)).catch(() => null);
-    if (!part) found.unread++;
+    if (!part) chosen.unread(path);
     if (!part?.length) return;
-    for (const child of part) await walk(child, `${folder}${entry.name}/`, found);
+    for (const child of part) await walk(child, `${path}/`, chosen);
   }
 }
 
-// The sentence about what could not be read, or an empty one.
-export function unreadWords(count) {
-  if (!count) return "";
-  const what = count === 1 ? "1 file or folder" : `${count.toLocaleString("en")} files or folders`;
-  return `${what} could not be read. Choose them again, or go on without them.`;
+// The sentences that name what is skipped, for each reason its own; empty if nothing is.
+export function skipWords(skips, rule) {
+  return Object.entries(rule.reasons).map(([reason, words]) => {
+    const names = skips.filter((skip) => skip.reason === reason).map((skip) => skip.name);
+    const more = names.length > NAMED ? ` and ${(names.length - NAMED).toLocaleString("en")} more` : "";
+    return names.length ? `Skipped, ${words}: ${names.slice(0, NAMED).join(", ")}${more}.` : "";
+  }).filter(Boolean).join(" ");
 }
 
 export function folderOf(files) {
@@ -67,9 +111,9 @@ export function kinds(files) {
     .map(([kind, count]) => `${kind} ${count.toLocaleString("en")}`).join(", ");
 }
 
-// Wire a drop area and both pickers to one listener, called with the files and with how many could
-// not be read. A drag over the whole page counts.
-export function listen(area, filePicker, folderPicker, folderButton, taken) {
+// Wire a drop area and both pickers to one listener, called with the files and with what is skipped
+// of them. A drag over the whole page counts.
+export function listen(area, filePicker, folderPicker, folderButton, rule, taken) {
   const over = (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
@@ -80,12 +124,13 @@ export function listen(area, filePicker, folderPicker, folderButton, taken) {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     area.classList.remove("over");
-    const { files, unread } = await dropped(event.dataTransfer);
-    taken(files, unread);
+    const { files, skips } = await dropped(event.dataTransfer, rule);
+    taken(files, skips);
   });
   for (const picker of [filePicker, folderPicker]) {
     picker.addEventListener("change", () => {
-      taken(picked(picker.files), 0);
+      const { files, skips } = picked(picker.files, rule);
+      taken(files, skips);
       if (picker === folderPicker) picker.value = "";
     });
   }

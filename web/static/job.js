@@ -1,7 +1,7 @@
 // A job's page: live while it runs, a gallery that loads as it is scrolled, reports, resuming.
 
 import { archiveIn, sendArchive } from "./archive.js";
-import { listen, unreadWords } from "./files.js";
+import { listen, skipWords } from "./files.js";
 import { localTimes } from "./page.js";
 import { call, fragment, look, pause, pauseUnseen, replaceRegions } from "./requests.js";
 import { SendingView, submitSent, Upload } from "./upload.js";
@@ -121,11 +121,14 @@ document.addEventListener("submit", async (event) => {
 function receive(box) {
   const view = new SendingView(box);
   const [files, folder] = [box.querySelector("#files"), box.querySelector("#folder")];
+  const rule = JSON.parse(box.dataset.rule);
   let busy = false;
   folder.hidden = false;
-  listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), async (chosen, unread) => {
-    if (busy || (unread && !confirm(unreadWords(unread))) || !chosen.length) return;
-    const { archive, problem } = archiveIn(chosen);
+  listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), rule, async (chosen, skips) => {
+    const unread = skips.filter(({ reason }) => reason === "unreadable");
+    if (busy || (unread.length && !confirm(`${skipWords(unread, rule)} Go on without them?`))) return;
+    if (!chosen.length) return skips.length && view.fail(skipWords(skips, rule));
+    const { archive, problem } = archiveIn(chosen, rule);
     if (problem) return view.fail(problem);
     busy = true;
     try {
@@ -133,7 +136,7 @@ function receive(box) {
         await sendArchive(job, archive, view);
         return location.reload();
       }
-      const upload = new Upload(job, chosen, Number(box.dataset.maxBytes), (now) => view.show(now));
+      const upload = new Upload(job, { files: chosen, skips }, Number(box.dataset.maxBytes), (now) => view.show(now));
       view.show(upload);
       await upload.run();
       await submitSent(job, upload);

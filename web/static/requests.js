@@ -1,7 +1,8 @@
 // Talking to the server: JSON with the CSRF token, patience while it is away, its own sentences.
 
 const csrf = document.querySelector("meta[name=csrf-token]").content;
-const AWAY = new Set([429, 502, 503, 504]);
+const AWAY = new Set([429, 502, 503, 504, 507]);
+const NO_CONNECTION = "no connection, trying again…";
 const LONGEST_PAUSE = 15000;
 
 export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
@@ -30,8 +31,18 @@ async function sentence(response) {
   }
 }
 
-// Repeats while the server or the network is away; `waiting` hears of each pause, and of its end.
-// All repeats carry the same key: an answer that gets lost makes nothing twice.
+// What the server itself says is out of order; a proxy before it says nothing of use.
+async function reason(response) {
+  try {
+    return (await response.json()).error.message;
+  } catch {
+    return NO_CONNECTION;
+  }
+}
+
+// Repeats while the server or the network is away, or its disk is full; `waiting` is told what for at
+// each pause, and false at its end. All repeats carry the same key: an answer that gets lost makes
+// nothing twice.
 export async function call(method, path, body, waiting = () => {}) {
   const key = newKey();
   for (let attempt = 0; ; attempt++) {
@@ -48,7 +59,7 @@ export async function call(method, path, body, waiting = () => {}) {
       if (!response.ok) throw new Rejected(response.status, await sentence(response));
       return response.json();
     }
-    waiting(true);
+    waiting(response ? await reason(response) : NO_CONNECTION);
     await pause(Math.min(LONGEST_PAUSE, 500 * 2 ** attempt) * (0.75 + Math.random() / 2));
   }
 }

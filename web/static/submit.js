@@ -1,7 +1,7 @@
 // The submit page: choose, see what will be sent, send; for one image, see the verdict at once.
 
 import { archiveIn, sendArchive, withoutSuffix } from "./archive.js";
-import { filesize, folderOf, kinds, listen, unreadWords } from "./files.js";
+import { filesize, folderOf, kinds, listen, skipWords } from "./files.js";
 import { call, pause } from "./requests.js";
 import { SendingView, submitSent, Upload } from "./upload.js";
 
@@ -11,17 +11,21 @@ const input = document.getElementById("files");
 const folder = document.getElementById("folder");
 const verdict = find("verdict", document);
 const view = new SendingView(form);
+const rule = JSON.parse(form.dataset.rule);
 let chosen = [];
+let skipped = [];
 let archive = null;
 let busy = false;
 
-function take(files, unread) {
+function take(files, skips) {
   if (busy) return;
-  const { archive: packed, problem } = archiveIn(files);
-  find("unread").textContent = problem || unreadWords(unread);
-  find("unread").hidden = !problem && !unread;
+  const { archive: packed, problem } = archiveIn(files, rule);
+  find("problem").textContent = problem;
+  find("problem").hidden = !problem;
+  find("skipped").textContent = skipWords(skips, rule);
+  find("skipped").hidden = !skips.length;
   if (!files.length || problem) return;
-  [chosen, archive] = [files, packed];
+  [chosen, archive, skipped] = [files, packed, skips];
   showVerdict(false);
   const alone = files.length === 1;
   const one = alone && !archive;
@@ -49,7 +53,7 @@ function showVerdict(shown) {
   verdict.hidden = !shown;
   for (const name of ["drop", "folder-line"]) find(name).hidden = shown;
   if (!shown) return;
-  for (const name of ["chosen", "unread", "sending", "refusals"]) find(name).hidden = true;
+  for (const name of ["chosen", "problem", "skipped", "sending", "refusals"]) find(name).hidden = true;
   for (const name of ["class", "state"]) find(`verdict-${name}`, verdict).textContent = "";
   for (const name of ["more", "picture"]) find(`verdict-${name}`, verdict).hidden = true;
 }
@@ -71,11 +75,11 @@ function preview(file) {
 }
 
 function clear() {
-  [chosen, archive] = [[], null];
+  [chosen, archive, skipped] = [[], null, []];
   form.reset();
   preview(null);
   find("drop").classList.remove("filled");
-  for (const name of ["chosen", "unread", "actions", "sending", "refusals"]) find(name).hidden = true;
+  for (const name of ["chosen", "problem", "skipped", "actions", "sending", "refusals"]) find(name).hidden = true;
   showVerdict(false);
   input.focus();
 }
@@ -95,7 +99,7 @@ async function send() {
       await sendArchive(job.id, archive, view);
       return location.assign(job.url);
     }
-    const upload = new Upload(job.id, chosen, Number(form.dataset.maxBytes), (now) => view.show(now));
+    const upload = new Upload(job.id, { files: chosen, skips: skipped }, Number(form.dataset.maxBytes), (now) => view.show(now));
     view.show(upload);
     await upload.run();
     if (one) await predict(job, upload);
@@ -155,7 +159,7 @@ find("invitation").textContent = "Drop images, a folder, or one .zip or .tar her
 find("folder-line").hidden = false;
 find("actions").hidden = true;
 folder.hidden = false;
-listen(find("drop"), input, folder, find("pick-folder"), take);
+listen(find("drop"), input, folder, find("pick-folder"), rule, take);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (chosen.length && !busy) send();

@@ -11,8 +11,8 @@ const SHOWN_REFUSALS = 200;
 
 export class Upload {
   // `changed` is called with this object whenever its figures change.
-  constructor(job, files, maxBytes, changed) {
-    Object.assign(this, { job, files, maxBytes, changed });
+  constructor(job, { files, skips }, maxBytes, changed) {
+    Object.assign(this, { job, files, skips, maxBytes, changed });
     this.done = 0;
     this.sent = 0;
     this.refused = [];
@@ -32,6 +32,10 @@ export class Upload {
   }
 
   async run() {
+    for (let start = 0; start < this.skips.length; start += PAGE) {
+      const skipped = this.skips.slice(start, start + PAGE);
+      await this.#call("POST", `/api/v1/jobs/${this.job}/manifest`, { files: [], skipped });
+    }
     let next = this.#hashed(0);
     for (let start = 0; start < this.files.length; start += PAGE) {
       const entries = await next;
@@ -169,7 +173,7 @@ export class SendingView {
     const count = `${done.toLocaleString("en")} of ${files.length.toLocaleString("en")} files`;
     const pace = done > 3 ? ` · ${perSecond.toFixed(perSecond < 10 ? 1 : 0)} files/s` : "";
     const left = done > 3 && done < files.length ? ` · about ${duration(secondsLeft)} left` : "";
-    this.figures.textContent = waiting ? `${count} · no connection, trying again…` : count + pace + left;
+    this.figures.textContent = waiting ? `${count} · ${waiting}` : count + pace + left;
     this.#announce(done / files.length, count);
     this.#list();
   }

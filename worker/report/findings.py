@@ -83,7 +83,7 @@ def read(session: Session, job: Job) -> Findings:
         finished_at=job.finished_at,
         counts=jobs.counts(session, [job])[job.id],
         differential=jobs.differential(session, job.id),
-        models=jobs.models_of(session, job.id),
+        models=tuple(judge.model for judge in jobs.judges(session, job.id)),
     )
 
 

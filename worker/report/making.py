@@ -8,13 +8,13 @@ from typing import BinaryIO
 from reportlab.platypus import Flowable
 from sqlalchemy.orm import Session
 
-from core import making, reports
-from core.blobs import BlobStore
+from core import derivatives, making, reports
 from core.db import utcnow
-from core.errors import BlobMissing, Conflict, Refused
+from core.errors import BlobMissing, Conflict
+from core.jobs import Work
 from core.models import Job
 from core.reports import ReportClaim
-from core.thumbnails import thumbnail
+from worker.deriving import smaller
 from worker.lease import Lease
 from worker.making import under
 from worker.process import WorkerProcess
@@ -22,19 +22,21 @@ from worker.report import findings, page, typeface
 from worker.report.findings import Findings
 from worker.report.flowables import Unroll
 from worker.report.story import story
+from worker.showing import make_copies
 
 THUMBNAIL_SIDE = 96
 
 
-def make_report(here: WorkerProcess, report_id: int) -> None:
-    """Make one PDF and keep it, unless it is made or another's."""
+def make_report(here: WorkerProcess, report_id: int) -> bool:
+    """Make one PDF and keep it; False if it is made or another's."""
     with here.database.writing() as session:
-        claim = reports.claim(session, report_id, here.settings.lease_seconds)
+        claim = reports.claim(session, report_id, here.name, here.settings.lease_seconds)
     if claim is None:
-        return
+        return False
     with under(here, claim) as lease:
         key, found = _make(here, claim, lease)
         _finish(here, claim, key, found)
+    return True
 
 
 def _make(here: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, Findings]:
@@ -72,7 +74,7 @@ def write(
         model=_models(found),
         made_at=utcnow(),
     )
-    parts = story(session, found, lambda sha256: _picture(here.blobs, sha256))
+    parts = story(session, found, lambda sha256: _picture(here, sha256))
     document = page.document(out, paper, running)
     document.build([Unroll(_checked(parts, lease))], canvasmaker=page.NumberedCanvas)
 
@@ -89,10 +91,13 @@ def _models(found: Findings) -> str:
     return "; ".join(f"Model {m.name} {m.version}, {m.digest[:16]}" for m in found.models)
 
 
-def _picture(blobs: BlobStore, sha256: str) -> bytes | None:
+def _picture(here: WorkerProcess, sha256: str) -> bytes | None:
+    """Return a small copy, made from the image if it is missing; None if there can't be one."""
     try:
-        return thumbnail(blobs, sha256, THUMBNAIL_SIDE)
-    except (BlobMissing, Refused):
+        if not derivatives.exist(here.blobs, sha256):
+            make_copies(here, Work(0, sha256))
+        return smaller(derivatives.read(here.blobs, sha256).tile, THUMBNAIL_SIDE)
+    except (BlobMissing, Conflict):
         return None
 
 

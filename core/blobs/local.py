@@ -1,0 +1,316 @@
+"""A store of files below a folder, on a disk that every process of this machine sees."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from core import durable
+from core.blobs.mark import Mark
+from core.errors import BlobDamaged, BlobMissing, NoSpace, StoreAway
+from core.space import FULL, NO_SPACE, Space
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_STAGING = "staging"
+_DAMAGED = "damaged"
+# What the system says of one file that can't be read, in a store that answers otherwise.
+_UNREADABLE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EIO}
+# What it says of a disk that fails, or that may only be read.
+_FAILING = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN}
+_UNWRITABLE = (
+    "The image store can't be written to. This was not kept; all that was answered before is "
+    "safe. Ask the administrator to look at its disk, then send it again."
+)
+_COMPARED = 256 * 1024
+# So much is written between two looks at the room that is left.
+_LOOK_AFTER = 8 * 2**20
+
+
+class LocalBlobs:
+    """Files below a folder.
+
+    Args:
+        root: the folder.
+        mark: tells this store from an empty folder and from others; without one any folder will do.
+        space: the room that must be left for what is staged to be taken in; work needs none.
+    """
+
+    def __init__(self, root: Path, *, mark: Mark | None = None, space: Space | None = None) -> None:
+        self._root = root
+        self._mark = mark
+        self._space = space
+
+    def check(self) -> None:
+        """Look for the mark. Raises `StoreAway`."""
+        if self._mark:
+            self._mark.device()
+
+    def check_writable(self) -> None:
+        """Look for the mark, and whether its folder may be written to. Raises `StoreAway`."""
+        self.check()
+        if self._root.exists() and not os.access(self._root, os.W_OK):
+            raise StoreAway(_UNWRITABLE)
+
+    @contextmanager
+    def stage(self) -> Iterator[_LocalStaging]:
+        """Yield a temporary file on the store's own file system, so that keeping it is a rename."""
+        self.check()
+        if self._space:
+            self._space.require()
+        with _in_words():
+            handle, path = self._staging_file()
+            with _Arriving(handle, self._space) as file:
+                staging = _LocalStaging(self, path, cast(BinaryIO, file))
+                try:
+                    yield staging
+                finally:
+                    if not staging.moved:
+                        path.unlink(missing_ok=True)
+
+    def _staging_file(self) -> tuple[int, Path]:
+        """Open a new file; its folder is made when it turns out to be missing, not looked for.
+
+        It is locked as long as it is open: see `sweep_staging`.
+        """
+        folder = self._root / _STAGING
+        try:
+            handle, name = tempfile.mkstemp(dir=folder)
+        except FileNotFoundError:
+            self.check()
+            durable.make_folder(folder)
+            handle, name = tempfile.mkstemp(dir=folder)
+        # A file system without locks leaves the age to tell what is left over.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return handle, Path(name)
+
+    def sweep_staging(self, seconds: float) -> int:
+        """Remove what was staged by processes that are gone; return how many bytes that was.
+
+        A file that is being written, or read, is locked by whoever does so. ``seconds`` is how old
+        a file must be that nobody locks.
+        """
+        self.check()
+        before, freed = time.time() - seconds, 0
+        with contextlib.suppress(FileNotFoundError):
+            for path in (self._root / _STAGING).iterdir():
+                with contextlib.suppress(OSError):
+                    freed += _remove_left_over(path, before)
+        return freed
+
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
+        """Write aside, flush to the disk if it is to last, rename."""
+        with self.stage() as staging:
+            staging.file.write(data)
+            staging.keep(key, lasting=lasting)
+
+    def get(self, key: str) -> bytes:
+        """Return the file's bytes. Raises `BlobMissing` or `BlobDamaged`."""
+        with self.open(key) as file:
+            try:
+                return file.read()
+            except OSError as error:
+                raise self._unreadable(key, error) from error
+
+    def open(self, key: str) -> BinaryIO:
+        """Open the file. Raises `BlobMissing` or `BlobDamaged`."""
+        try:
+            return (self._root / key).open("rb")
+        except FileNotFoundError as error:
+            self.check()
+            if self._aside(key).exists():
+                raise BlobDamaged(f"The stored file {key} was damaged and set aside.") from error
+            raise BlobMissing(f"The stored file {key} is missing.") from error
+        except OSError as error:
+            raise self._unreadable(key, error) from error
+
+    def _unreadable(self, key: str, error: OSError) -> Exception:
+        """Tell a damaged file from a disk that fails: that one can't be written to either."""
+        self.check()
+        if error.errno not in _UNREADABLE:
+            return error
+        try:
+            with LocalBlobs(self._root).stage() as probe:
+                durable.flush(probe.file.fileno())
+        except OSError as failure:
+            return StoreAway(f"The image store's disk fails: {failure.strerror or failure}")
+        return BlobDamaged(f"The stored file {key} can't be read: {error.strerror}.")
+
+    def size(self, key: str) -> int | None:
+        """Return the file's size, None if there is no such file."""
+        path = self._root / key
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if path.is_file():
+                return path.stat().st_size
+        self.check()
+        return None
+
+    def exists(self, key: str) -> bool:
+        """Say whether the file is there."""
+        return self.size(key) is not None
+
+    def set_aside(self, key: str, sound: Callable[[BinaryIO], bool]) -> None:
+        """Move the file to the folder of damaged ones; back again if it turns out to be sound."""
+        self.check()
+        aside = self._aside(key)
+        try:
+            durable.make_folder(aside.parent)
+            (self._root / key).replace(aside)
+        except OSError:
+            # Another reader was quicker; or it can't be moved, and stays where it is.
+            return
+        with contextlib.suppress(OSError):
+            with aside.open("rb") as file:
+                healed = sound(file)
+            if healed:
+                durable.replace(aside, self._root / key)
+
+    def _aside(self, key: str) -> Path:
+        return self._root / _DAMAGED / key
+
+    def delete(self, key: str) -> None:
+        """Remove the file, and what was set aside of it."""
+        self.check()
+        (self._root / key).unlink(missing_ok=True)
+        _remove(self._aside(key))
+
+    def older_than(self, prefix: str, seconds: float) -> Iterator[str]:
+        """Walk the folder; what is deleted meanwhile is passed over."""
+        self.check()
+        latest = time.time() - seconds
+        for folder, _, names in os.walk(self._root / prefix):
+            for name in names:
+                path = Path(folder) / name
+                with contextlib.suppress(FileNotFoundError):
+                    if path.stat().st_mtime <= latest:
+                        yield path.relative_to(self._root).as_posix()
+
+    def place(self, staged: Path, file: BinaryIO, key: str, *, lasting: bool) -> None:
+        """Give a staged file its key; if it is ``lasting``, return once both are on the disk.
+
+        The name comes first, so that one commit of the file system's journal holds all of it; that
+        is faster by a quarter. What a power cut leaves half written then, nobody was told of, and
+        its size or its hash tells: it is sent again and replaced.
+        """
+        target = self._root / key
+        # Unmounted since it was staged, the store's folders would be made beneath the mount point.
+        if self._mark and self._mark.device() != os.fstat(file.fileno()).st_dev:
+            raise StoreAway("The image store was mounted anew. Nothing was kept; send it again.")
+        try:
+            staged.replace(target)
+        except FileNotFoundError:
+            durable.make_folder(target.parent)
+            staged.replace(target)
+        except IsADirectoryError:
+            self.set_aside(key, lambda _file: False)
+            staged.replace(target)
+        if lasting:
+            durable.flush(file.fileno())
+            durable.flush_folder(target.parent)
+        _remove(self._aside(key))
+
+    def holds(self, key: str, file: BinaryIO) -> bool:
+        """Say whether ``key`` holds the bytes of an open file; if so, they are on the disk."""
+        path = self._root / key
+        try:
+            with path.open("rb") as kept:
+                if not _same(kept, file):
+                    return False
+                # Whoever is just keeping the same bytes may not have come to that yet.
+                durable.flush(kept.fileno())
+        except OSError:
+            return False
+        durable.flush_folder(path.parent)
+        return True
+
+
+class _LocalStaging:
+    def __init__(self, store: LocalBlobs, path: Path, file: BinaryIO) -> None:
+        self.file = file
+        self.moved = False
+        self._store = store
+        self._path = path
+
+    def keep(self, key: str, *, lasting: bool = True) -> None:
+        self.file.flush()
+        if self._store.holds(key, self.file):
+            return
+        # Two uploads of the same bytes may meet here; the rename of the second is harmless.
+        self._store.place(self._path, self.file, key, lasting=lasting)
+        self.moved = True
+
+
+class _Arriving(io.BufferedRandom):
+    """A file that looks at the room left as it grows."""
+
+    def __init__(self, handle: int, space: Space | None) -> None:
+        super().__init__(io.FileIO(handle, "r+"))
+        self._space = space
+        self._unlooked = 0
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write. Raises `NoSpace`."""
+        written = super().write(data)
+        self._unlooked += written
+        if self._space and self._unlooked > _LOOK_AFTER:
+            self._unlooked = 0
+            self._space.require()
+        return written
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn what the system says of the disk into a sentence."""
+    try:
+        yield
+    except (NoSpace, StoreAway):
+        raise
+    except OSError as error:
+        if error.errno in FULL:
+            raise NoSpace(NO_SPACE) from error
+        if error.errno in _FAILING:
+            raise StoreAway(_UNWRITABLE) from error
+        raise
+
+
+def _same(one: BinaryIO, other: BinaryIO) -> bool:
+    if os.fstat(one.fileno()).st_size != os.fstat(other.fileno()).st_size:
+        return False
+    other.seek(0)
+    while chunk := one.read(_COMPARED):
+        if chunk != other.read(_COMPARED):
+            return False
+    return True
+
+
+def _remove_left_over(path: Path, before: float) -> int:
+    """Remove a staged file that is older than a moment and that nobody locks; return its size."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_mtime > before:
+            return 0
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    return status.st_size
+
+
+def _remove(path: Path) -> None:
+    """Remove what was set aside: a file, or an empty folder that stood in a file's place."""
+    try:
+        path.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+    except NotADirectoryError:
+        pass

@@ -1,0 +1,74 @@
+"""Which job a person's bytes are counted for: equal bytes once, for the first that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from core.models import Image, Job
+
+# SQLite takes some thousands of variables in a statement; PostgreSQL plans short lists faster.
+PART = 500
+
+
+def holds_bytes() -> ColumnElement[bool]:
+    """Whether an image's row needs its bytes in the store."""
+    return Image.format.is_not(None)
+
+
+def in_parts(hashes: Collection[str]) -> Iterator[Sequence[str]]:
+    """Yield hashes in order, as many at a time as a statement takes well."""
+    ordered = sorted(hashes)
+    for start in range(0, len(ordered), PART):
+        yield ordered[start : start + PART]
+
+
+def first_held_by(session: Session, job: Job) -> int:
+    """Return how many bytes a job keeps that its owner holds in no earlier one."""
+    own = select(Image.sha256, Image.size).where(Image.job_id == job.id, holds_bytes())
+    sizes = {sha256: size for sha256, size in session.execute(own) if sha256}
+    for part in in_parts(sizes):
+        for sha256, holder, _ in _holders(session, job.owner_id, part):
+            if holder < job.id:
+                sizes.pop(sha256, None)
+    return sum(sizes.values())
+
+
+def hand_on(session: Session, job: Job, hashes: Collection[str]) -> None:
+    """Count these of a job's bytes, of which it is about to let go, for the next job that holds
+    them, if they were counted for this one."""
+    for part in in_parts(hashes):
+        heirs: dict[int, int] = {}
+        for holders in _by_hash(_holders(session, job.owner_id, part)).values():
+            first, *others = sorted(holders)
+            if first[0] == job.id and others:
+                heir, size = others[0]
+                heirs[heir] = heirs.get(heir, 0) + size
+        for heir in sorted(heirs):
+            session.execute(
+                update(Job).where(Job.id == heir).values(bytes=Job.bytes + heirs[heir]),
+                execution_options={"synchronize_session": False},
+            )
+
+
+_Holders = Sequence[tuple[str, int, int]]
+
+
+def _holders(session: Session, owner_id: int, hashes: Sequence[str]) -> _Holders:
+    """Return hash, job and size for each of a person's jobs that holds one of these hashes."""
+    rows = session.execute(
+        select(Image.sha256, Image.job_id, func.min(Image.size))
+        .join(Job, Job.id == Image.job_id)
+        .where(Job.owner_id == owner_id, Image.sha256.in_(hashes), holds_bytes())
+        .group_by(Image.sha256, Image.job_id)
+    )
+    return [(sha256 or "", job_id, size) for sha256, job_id, size in rows]
+
+
+def _by_hash(holders: _Holders) -> dict[str, list[tuple[int, int]]]:
+    grouped: dict[str, list[tuple[int, int]]] = {}
+    for sha256, job_id, size in holders:
+        grouped.setdefault(sha256, []).append((job_id, size))
+    return grouped

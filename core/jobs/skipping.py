@@ -1,0 +1,42 @@
+"""What stood among a job's images and was skipped: no part of the job, and named all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.bulk import insert_new_rows
+from core.folders import Skip
+from core.intake import clean_name
+from core.jobs.lock import require_receiving
+from core.models import Job, Skipped
+
+_TOO_LATE = "This job no longer receives files. Start a new one."
+
+
+def skip(session: Session, job: Job, skips: Sequence[Skip], most: int) -> None:
+    """Note skipped files, each name once; of a job no more than ``most``.
+
+    Raises:
+        Conflict: the job no longer receives files.
+    """
+    if not skips:
+        return
+    require_receiving(session, job, _TOO_LATE)
+    held = select(func.count()).select_from(Skipped).where(Skipped.job_id == job.id)
+    room = max(0, most - (session.scalar(held) or 0))
+    rows = [{"job_id": job.id, "name": clean_name(one.name), "reason": one.reason} for one in skips]
+    insert_new_rows(session, Skipped, rows[:room])
+
+
+def skipped(session: Session, job: Job, size: int, after: int = 0) -> list[tuple[int, Skip]]:
+    """Return up to ``size`` skipped files whose id is beyond ``after``, each with its id."""
+    rows = session.execute(
+        select(Skipped.id, Skipped.name, Skipped.reason)
+        .where(Skipped.job_id == job.id, Skipped.id > after)
+        .order_by(Skipped.id)
+        .limit(size)
+    )
+    return [(id_, Skip(name, reason)) for id_, name, reason in rows]

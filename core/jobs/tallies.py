@@ -1,0 +1,92 @@
+"""What a shard counts of its images: of each the result that stands.
+
+A result stands until a later one replaces it. The shards of a new run therefore begin with what
+their images have from the run before, and at any moment the shards of a job add up to its images.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.orm import Session
+
+from core.models import Image, Shard
+from core.outcomes import TO_CHECK, Outcome
+from core.states import ImageState
+
+# SQLite takes some thousands of variables in a statement.
+_PART = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What stands of ``count`` images. ``kept``: a later run could not judge them anew."""
+
+    state: ImageState
+    outcome: str | None = None
+    label: str | None = None
+    model: str | None = None
+    kept: bool = False
+    count: int = 1
+
+
+def tally(results: Iterable[Result]) -> dict[str, Any]:
+    """Return what a shard's row counts of its images."""
+    classified = failed = kept = 0
+    accepted: Counter[str] = Counter()
+    models: Counter[str] = Counter()
+    others = dict.fromkeys(TO_CHECK, 0)
+    for one in results:
+        if one.state is ImageState.FAILED:
+            failed += one.count
+        if one.state is not ImageState.CLASSIFIED:
+            continue
+        classified += one.count
+        kept += one.count if one.kept else 0
+        models[one.model or ""] += one.count
+        if one.outcome in others:
+            others[Outcome(one.outcome)] += one.count
+        else:
+            accepted[one.label or ""] += one.count
+    return {
+        "classified": classified,
+        "failed": failed,
+        "kept": kept,
+        "accepted": dict(accepted),
+        "uncertain": others[Outcome.UNCERTAIN],
+        "unfamiliar": others[Outcome.UNFAMILIAR],
+        "judged_by": dict(models),
+    }
+
+
+_VALUES: dict[str, Any] = {name: bindparam(f"new_{name}") for name in tally(())}
+_TALLY = update(Shard).where(Shard.id == bindparam("shard")).values(_VALUES)
+
+
+def count_again(session: Session, shard_ids: Sequence[int]) -> None:
+    """Write what stands of the images of these shards into their rows."""
+    rows = []
+    for start in range(0, len(shard_ids), _PART):
+        part = shard_ids[start : start + _PART]
+        found = _results(session, part)
+        for id_ in part:
+            counted = {f"new_{name}": value for name, value in tally(found[id_]).items()}
+            rows.append({"shard": id_, **counted})
+    if rows:
+        session.connection().execute(_TALLY, rows)
+        session.expire_all()
+
+
+def _results(session: Session, shard_ids: Sequence[int]) -> dict[int, list[Result]]:
+    """Return what stands of each shard's images, added up by the database."""
+    found: dict[int, list[Result]] = {id_: [] for id_ in shard_ids}
+    kept = Image.message.is_not(None)
+    what = (Image.shard_id, Image.state, Image.outcome, Image.label, Image.model_digest, kept)
+    counted = select(*what, func.count()).where(Image.shard_id.in_(shard_ids)).group_by(*what)
+    for id_, state, outcome, label, model, again, count in session.execute(counted):
+        found[id_ or 0].append(Result(state, outcome, label, model, again, count))
+    return found

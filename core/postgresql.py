@@ -1,0 +1,40 @@
+"""A connection to PostgreSQL whose patience ends; imported only where that database is used."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+
+RV = TypeVar("RV")
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """Waits for any one answer as many seconds as its ``patience``, then is closed.
+
+    Whoever holds the other end may keep it open and never say a word: a proxy whose server is
+    gone, a frozen machine. Neither keepalives nor the server's own limits end that.
+    """
+
+    patience: float | None = None
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Run ``gen`` to its end.
+
+        Raises:
+            psycopg.OperationalError: the server did not answer in time.
+        """
+        if timeout is not None or self.patience is None:
+            return super().wait(gen, interval, timeout)
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, self.patience)
+        except psycopg.OperationalError as error:
+            if time.monotonic() - began < self.patience:
+                raise
+            self.pgconn.finish()
+            raise psycopg.OperationalError(
+                f"The database did not answer for {self.patience:g} s."
+            ) from error

@@ -1,0 +1,150 @@
+"""Which files are sent of the paths that somebody names, and under which names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.archives import decode_names
+from core.errors import ConfigurationError
+from core.folders import Skip, is_archive_name, skipped_for
+from core.intake import clean_name
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file to send: where it is, and the name it is sent under."""
+
+    path: Path
+    name: str
+
+    def entry(self) -> dict[str, Any]:
+        """Return its line of the manifest. An archive is refused unread, so it is not hashed."""
+        digest = None
+        if not is_archive_name(self.name):
+            with self.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"name": self.name, "size": self.path.stat().st_size, "sha256": digest}
+
+
+def collect(paths: list[Path]) -> tuple[list[LocalFile], list[Skip]]:
+    """Return the files to send, sorted by name, and those of the folders that are skipped.
+
+    A file is sent whatever its name, unless the desktop keeps it for itself; of a folder, what may
+    be an image in it and below is. Names are paths within the folder. Where several paths are
+    given, as much of a path stands before them as tells their files apart.
+
+    Raises:
+        ConfigurationError: nothing is there to send.
+    """
+    given = [_Given(path, several=len(paths) > 1) for path in paths]
+    _tell_apart(given)
+    files: dict[Path, LocalFile] = {}
+    skips: list[Skip] = []
+    for one in given:
+        for path, name in one.names():
+            files.setdefault(path, LocalFile(path, name))
+        skips += one.skips()
+    if not files:
+        raise ConfigurationError(_nothing(skips))
+    return sorted(files.values(), key=lambda file: (file.name, str(file.path))), skips
+
+
+def _nothing(skips: list[Skip]) -> str:
+    named = ", ".join(skip.name for skip in skips[:_NAMED])
+    more = f" and {len(skips) - _NAMED:,} more" if len(skips) > _NAMED else ""
+    skipped = f" Skipped: {named}{more}." if skips else ""
+    return f"There is no image in what you gave. Name files or folders.{skipped}"
+
+
+class _Given:
+    """A file or folder that was named: what it holds, and how much of its path is in the names."""
+
+    def __init__(self, path: Path, *, several: bool) -> None:
+        self._path = path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+        self._folder = self._path if path.is_dir() else self._path.parent
+        # The folders of the path that stand in the names.
+        self._depth = 1 if several and path.is_dir() else 0
+        self._inside: list[tuple[Path, str]] = []
+        self._skips: list[Skip] = []
+        below = _below(self._path) if path.is_dir() else [(self._path, _skipped_for_its_kind(path))]
+        found = list(below)
+        names = decode_names([file.relative_to(self._folder).as_posix() for file, _ in found])
+        for (file, reason), name in zip(found, names, strict=True):
+            self._add(file, name, reason, path.is_dir())
+
+    def _add(self, path: Path, name: str, reason: str | None, in_folder: bool) -> None:
+        by_name = skipped_for(name)
+        # Of a folder that is not entered, the name says nothing.
+        if reason not in ("link", "unreadable") and (in_folder or by_name == "system"):
+            reason = by_name or reason
+        if reason:
+            self._skips.append(Skip(name, reason))
+        else:
+            self._inside.append((path, name))
+
+    @property
+    def _prefix(self) -> str:
+        folders = decode_names(self._folder.parts[1:])
+        return "".join(f"{folder}/" for folder in folders[len(folders) - self._depth :])
+
+    def names(self) -> Iterator[tuple[Path, str]]:
+        """Yield the files to send, each with its name as the server keeps it."""
+        return ((path, clean_name(self._prefix + name)) for path, name in self._inside)
+
+    def skips(self) -> list[Skip]:
+        """Return what is skipped, named alike."""
+        return [Skip(clean_name(self._prefix + one.name), one.reason) for one in self._skips]
+
+    def say_more(self) -> bool:
+        """Take one more folder of the path into the names; say whether there was one."""
+        if self._depth == len(self._folder.parts) - 1:
+            return False
+        self._depth += 1
+        return True
+
+
+def _tell_apart(given: list[_Given]) -> None:
+    """Lengthen the names of those paths of which files would be named alike, while that helps."""
+    while True:
+        by_name: dict[str, dict[Path, _Given]] = {}
+        for one in given:
+            for path, name in one.names():
+                by_name.setdefault(name, {})[path] = one
+        # Two files of one folder have the same path before them, whatever its length.
+        alike = (set(files.values()) for files in by_name.values())
+        unclear = {one for several in alike if len(several) > 1 for one in several}
+        if not any([one.say_more() for one in unclear]):
+            return
+
+
+def _below(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield the files below a folder, and the folders not entered, with why they are skipped."""
+    unreadable: list[Path] = []
+
+    def note(error: OSError) -> None:
+        unreadable.append(Path(error.filename))
+
+    for root, folders, names in os.walk(folder, onerror=note):
+        folders.sort()
+        for name in folders:
+            if (path := Path(root) / name).is_symlink():
+                yield path, "link"
+        for name in sorted(names):
+            yield (path := Path(root) / name), _skipped_for_its_kind(path)
+    yield from ((path, "unreadable") for path in unreadable)
+
+
+def _skipped_for_its_kind(path: Path) -> str | None:
+    """Pass pipes over, which nobody may ever write to. What is gone is named when it is sent."""
+    try:
+        return None if stat.S_ISREG(path.stat().st_mode) else "special"
+    except OSError:
+        return None

@@ -1,0 +1,149 @@
+"""Deleting, restoring and cleaning at the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import migrations
+from core import accounts, jobs
+from core.blobs import LocalBlobs, image_key
+from core.db import Database
+from core.installation import adopt_store
+from core.intake import Accepted
+from core.models import Job, User
+from core.settings import Settings
+from hematovision.cli import main
+from hematovision.client import Client
+from tests.hematovision.conftest import Answer
+
+USAGE = {
+    "person": {"bytes": 2048, "bytes_allowed": 4096, "open_jobs": 1, "open_jobs_allowed": 5},
+    "laboratory": {
+        "bytes": 3 * 2**30,
+        "bytes_allowed": None,
+        "open_jobs": 1200,
+        "open_jobs_allowed": None,
+    },
+}
+DELETED = {"id": 4, "name": "Slide 7", "restorable_until": "2026-03-08T12:00:00+00:00"}
+Serve = Callable[[Answer], str]
+
+
+@pytest.fixture
+def asked(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Start a server that the command line speaks to; return what it was asked for."""
+    calls: list[str] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
+        calls.append(f"{request.command} {request.path.removeprefix('/api/v1')}")
+        body: object = {"jobs": [DELETED]} if request.path.endswith("/jobs/deleted") else DELETED
+        return 200, json.dumps(USAGE if request.path.endswith("/usage") else body).encode()
+
+    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
+    monkeypatch.setenv("HEMATOVISION_SERVER", serve(answer))
+    monkeypatch.setenv("HEMATOVISION_TOKEN", "hv_x")
+    return calls
+
+
+def run(*words: str, answers: str = "") -> Result:
+    return CliRunner().invoke(main, list(words), input=answers)
+
+
+def test_jobs_are_deleted_only_after_a_yes(asked: list[str]) -> None:
+    result = run("delete", "4", "5", answers="n\n")
+    assert result.exit_code == 1
+    assert "Delete job 4, 5?" in result.output
+    assert asked == []
+    result = run("delete", "4", "5", answers="y\n")
+    assert asked == ["DELETE /jobs/4", "DELETE /jobs/5"]
+    assert "Job 4 is deleted, restorable until 2026-03-08 12:00 UTC." in result.output
+
+
+def test_pictures_alone_and_for_good(asked: list[str]) -> None:
+    assert "which can't be undone?" in run("delete", "4", "--for-good", answers="n\n").output
+    run("delete", "4", "--for-good", "--yes")
+    said = run("delete", "4", "--pictures", "--yes").output
+    assert said == "Job 4: its pictures will be deleted.\n"
+    assert asked == ["DELETE /jobs/4?at_once=1", "DELETE /jobs/4/pictures"]
+
+
+def test_what_was_deleted_is_listed_and_restored(asked: list[str]) -> None:
+    assert run("restore").output == "4\tSlide 7\trestorable until 2026-03-08 12:00 UTC\n"
+    assert run("restore", "4").output == "Job 4 is restored.\n"
+    assert run("restore", "4", "--pictures").output == "Job 4: its pictures are kept.\n"
+    assert asked[1:] == ["POST /jobs/4/restore", "POST /jobs/4/keep-pictures"]
+
+
+def test_usage_is_shown_for_people_and_programs(asked: list[str]) -> None:
+    assert run("usage").output.splitlines() == [
+        "You: 2.0 kB of 4.0 kB, 1 of 5 open jobs",
+        "All together: 3.0 GB, 1,200 open jobs",
+    ]
+    assert json.loads(run("usage", "--json").output) == USAGE
+
+
+def test_the_client_waits_as_long_as_the_server_asks_it_to(serve: Serve) -> None:
+    answers = [429, 200]
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
+        return answers.pop(0), b"{}"
+
+    assert Client(serve(answer), "hv_x").call("GET", "/jobs") == {}
+    assert answers == []
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A database with two people and one job, where the command line looks for it."""
+    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
+    url = Settings.from_env().database
+    migrations.upgrade(url)
+    opened = Database(url)
+    with opened.writing() as session:
+        accounts.ensure_roles(session)
+        accounts.first_administrator(session, "chief@example.org")
+        person = User(email="anna@example.org")
+        session.add(person)
+        session.flush()
+        jobs.create(session, person.id, "Slide 7")
+    return opened
+
+
+def test_a_person_is_deleted_and_restored(database: Database) -> None:
+    assert run("user", "delete", "anna@example.org", "--yes").exit_code == 2
+    heir = ("--jobs-to", "chief@example.org")
+    result = run("user", "delete", "anna@example.org", *heir, "--yes")
+    assert "can no longer sign in and is erased on" in result.output
+    with database.reading() as session:
+        assert not accounts.find_person(session, "anna@example.org").active
+    result = run("user", "restore", "anna@example.org")
+    assert result.output == "anna@example.org may sign in again.\n"
+    last = run("user", "delete", "chief@example.org", "--delete-jobs", "--yes")
+    assert (last.exit_code, "last administrator" in last.output) == (1, True)
+
+
+def test_strays_are_removed_after_a_yes_and_what_is_needed_stays(database: Database) -> None:
+    adopt_store(database, Settings.from_env().blobs)
+    blobs = LocalBlobs(Settings.from_env().blobs)
+    needed, stray = image_key("a" * 64), image_key("b" * 64)
+    for key in (needed, stray):
+        blobs.put(key, b"bytes")
+        two_days_ago = Path(Settings.from_env().blobs / key).stat().st_mtime - 2 * 86400
+        os.utime(Settings.from_env().blobs / key, (two_days_ago, two_days_ago))
+    with database.writing() as session:
+        job = session.get_one(Job, 1)
+        [(image, _)] = jobs.announce(session, job, [jobs.Entry("a.png", 5, "a" * 64)], 10)
+        jobs.receive(session, job, image, Accepted("a" * 64, 5, "PNG", 64, 64))
+    said = run("db", "clean", answers="n\n").output
+    assert "needs all but 1 of 2 stored files" in said
+    assert blobs.exists(stray)
+    assert "They are deleted." in run("db", "clean", "--yes").output
+    assert (blobs.exists(needed), blobs.exists(stray)) == (True, False)
+    assert "needs all but 0 of 1 stored files" in run("db", "clean").output

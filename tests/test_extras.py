@@ -1,0 +1,135 @@
+"""Each extra brings all that its part of the product imports, at its head or in a function."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("core", "hematovision", "migrations", "ml", "web", "worker")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# What each extra is installed for, beside what comes without any.
+PARTS = {
+    "web": ["web.server"],
+    "worker": ["worker.main", "worker.tasks", "worker.sweeper"],
+    "gpu": ["worker.main", "worker.tasks", "ml.tensorflow_backend"],
+    "train": [
+        "hematovision.commands.data",
+        "hematovision.commands.learn",
+        "hematovision.commands.adapt",
+        "hematovision.commands.evaluate",
+    ],
+    "postgres": ["core.postgresql"],
+    "": ["hematovision.cli", "hematovision.commands.work"],
+}
+# Where a branch is taken only with another extra, which the code looks for before it imports it.
+ELSEWHERE = {
+    ("core.db", "core.postgresql"): "postgres",
+    ("ml.inference", "tensorflow"): "gpu",
+    ("ml.inference", "ml.tensorflow_backend"): "gpu",
+}
+
+
+def path_of(module: str) -> Path | None:
+    place = ROOT.joinpath(*module.split("."))
+    found = (place.with_suffix(".py"), place / "__init__.py")
+    return next((path for path in found if path.is_file()), None)
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The modules that one imports, the names it takes from packages among them."""
+    path = path_of(module)
+    tree = ast.parse(path.read_text()) if path else ast.Module([], [])
+    skipped = {node for one in ast.walk(tree) if _never_runs(one) for node in ast.walk(one)}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = [f"{node.module}.{name.name}" for name in node.names]
+            found |= {node.module, *(one for one in inside if path_of(one))}
+    return frozenset(found)
+
+
+def _never_runs(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def reached(modules: list[str]) -> Iterator[tuple[str, str]]:
+    """Each foreign module that these import, themselves or by way of ours, and which does."""
+    seen: set[str] = set()
+    left = list(modules)
+    while left:
+        module = left.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        for one in imports(module):
+            if (module, one) in ELSEWHERE:
+                continue
+            if one.split(".")[0] in ROOMS:
+                left.append(one)
+            elif one.split(".")[0] not in sys.stdlib_module_names:
+                yield one.split(".")[0], module
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def brought(extra: str) -> set[str]:
+    """The distributions that an extra brings, and those that it needs in turn."""
+    declared = PROJECT["dependencies"] + PROJECT["optional-dependencies"].get(extra, [])
+    found: set[str] = set()
+    left = [Requirement(text) for text in declared]
+    while left:
+        one = left.pop()
+        if one.marker and not one.marker.evaluate({"extra": ""}):
+            continue
+        if normal(one.name) == "hematovision":
+            for part in one.extras:
+                found |= brought(part)
+            continue
+        key = normal(one.name)
+        if key in found:
+            continue
+        found.add(key)
+        left += _needs(one)
+    return found
+
+
+def _needs(one: Requirement) -> Iterator[Requirement]:
+    try:
+        texts = requires(one.name) or []
+    except PackageNotFoundError:
+        return
+    for text in texts:
+        needed = Requirement(text)
+        extras = [*one.extras, ""]
+        if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
+            needed.marker = None
+            yield needed
+
+
+@pytest.mark.parametrize("extra", PARTS)
+def test_an_extra_brings_all_that_its_part_imports(extra: str) -> None:
+    distributions = packages_distributions()
+    has = brought(extra)
+    missing = {
+        f"{name} (in {module})"
+        for name, module in reached(PARTS[extra])
+        if not {normal(one) for one in distributions.get(name, [name])} & has
+    }
+    assert not missing

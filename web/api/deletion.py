@@ -1,0 +1,54 @@
+"""Deleting for programs: jobs, their pictures, and back again; and what is kept."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from web import deletion
+from web.usage import summarise_usage
+
+blueprint = Blueprint("deletion_api", __name__, url_prefix="/api/v1")
+
+
+def _at_once() -> bool:
+    return request.args.get("at_once") == "1"
+
+
+@blueprint.delete("/jobs/<id:job_id>")
+def delete_job(job_id: int) -> Response:
+    """Delete a job; say until when it can be restored. ``?at_once=1``: it can't."""
+    return jsonify(deletion.delete(job_id, at_once=_at_once()))
+
+
+@blueprint.get("/jobs/deleted")
+def list_deleted() -> Response:
+    """Return a page of the deleted jobs that this person may restore."""
+    found, next_ = deletion.page(request.args.get("before", ""))
+    return jsonify(jobs=found, next=next_)
+
+
+@blueprint.post("/jobs/<id:job_id>/restore")
+def restore_job(job_id: int) -> Response:
+    """Take a job's deletion back."""
+    deletion.restore(job_id)
+    return jsonify(id=job_id)
+
+
+@blueprint.delete("/jobs/<id:job_id>/pictures")
+def delete_pictures(job_id: int) -> Response:
+    """Delete a job's pictures and keep its results. ``?at_once=1``: this can't be taken back."""
+    deletion.delete_pictures(job_id, at_once=_at_once())
+    return jsonify(id=job_id)
+
+
+@blueprint.post("/jobs/<id:job_id>/keep-pictures")
+def keep_pictures(job_id: int) -> Response:
+    """Take the deletion of a job's pictures back."""
+    deletion.keep_pictures(job_id)
+    return jsonify(id=job_id)
+
+
+@blueprint.get("/usage")
+def get_usage() -> Response:
+    """Return how much is kept and how much may be."""
+    return jsonify(summarise_usage())

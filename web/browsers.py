@@ -1,0 +1,51 @@
+"""Browsers in which people have signed in before.
+
+A signed cookie says which people, and nothing else: it opens no door. Who guesses somebody's
+password elsewhere must not keep them from signing in where they always do.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import current_app, request
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from werkzeug.wrappers import Response
+
+_NAME = "hematovision_browser"
+_SECONDS = 180 * 24 * 3600
+# A browser at a bench is used by many; the last of them are enough.
+_PEOPLE = 20
+
+
+def known_here(user_id: int) -> str | None:
+    """Return the name of this browser if the person has signed in with it, else None."""
+    seen = _read()
+    return str(seen["browser"]) if user_id in seen["people"] else None
+
+
+def remember(response: Response, user_id: int) -> None:
+    """Let the browser show from now on that this person has signed in with it."""
+    seen = _read()
+    people = [one for one in seen["people"] if one != user_id][: _PEOPLE - 1]
+    response.set_cookie(
+        _NAME,
+        _serializer().dumps({"browser": seen["browser"], "people": [user_id, *people]}),
+        max_age=_SECONDS,
+        httponly=True,
+        secure=bool(current_app.config["SESSION_COOKIE_SECURE"]),
+        samesite="Lax",
+    )
+
+
+def _read() -> dict[str, Any]:
+    try:
+        seen: dict[str, Any] = _serializer().loads(request.cookies.get(_NAME, ""), _SECONDS)
+    except BadSignature:
+        return {"browser": secrets.token_hex(8), "people": []}
+    return seen
+
+
+def _serializer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(str(current_app.config["SECRET_KEY"]), salt="browser")

@@ -1,0 +1,87 @@
+"""Deleting jobs and their pictures, and taking that back: for pages and API alike."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from core import accounts, jobs
+from core.errors import NotFound
+from core.models import Job, User
+from web.accounts import person
+from web.audit import actor
+from web.cursors import after_job, read_job_cursor
+from web.summaries import Summary, time_of
+from web.wiring import wired
+
+PAGE = 50
+
+
+def delete(job_id: int, *, at_once: bool) -> Summary:
+    """Delete a job this person may handle; ``at_once`` leaves no time to restore it.
+
+    Raises `NotFound` or `NotAllowed`; deleting a deleted one again is no error.
+    """
+    wiring = wired()
+    with wiring.database.writing() as session:
+        job = _find(session, person(), job_id)
+        jobs.delete(session, job, wiring.settings, actor(), at_once=at_once)
+        return summarise_deleted(job)
+
+
+def _find(session: Session, user: User, job_id: int) -> Job:
+    try:
+        return accounts.find_deleted_job(session, user, job_id)
+    except NotFound:
+        return accounts.find_job_to_handle(session, user, job_id)
+
+
+def restore(job_id: int) -> None:
+    """Take a job's deletion back. Raises `NotFound`, or `Conflict` if it is too late."""
+    with wired().database.writing() as session:
+        job = accounts.find_deleted_job(session, person(), job_id)
+        jobs.restore(session, job, actor())
+
+
+def delete_pictures(job_id: int, *, at_once: bool) -> None:
+    """Delete a job's pictures and keep its results.
+
+    Raises `NotFound`, `NotAllowed`, or `Conflict` if the job still needs them.
+    """
+    wiring = wired()
+    with wiring.database.writing() as session:
+        job = accounts.find_job_to_handle(session, person(), job_id)
+        jobs.delete_pictures(session, job, wiring.settings, actor(), at_once=at_once)
+
+
+def keep_pictures(job_id: int) -> None:
+    """Take that back. Raises `NotFound`, `NotAllowed`, or `Conflict` if it is too late."""
+    with wired().database.writing() as session:
+        job = accounts.find_job_to_handle(session, person(), job_id)
+        jobs.keep_pictures(session, job, actor())
+
+
+def page(before: str) -> tuple[list[Summary], str | None]:
+    """Return up to `PAGE` deleted jobs that follow the cursor ``before``, and the next cursor.
+
+    Raises:
+        BadInput: the cursor can't be read.
+    """
+    cursor = read_job_cursor(before) if before else None
+    with wired().database.reading() as session:
+        found, more = jobs.page_of_jobs(session, accounts.deleted_jobs(person()), PAGE, cursor)
+        summaries = [summarise_deleted(job) for job in found]
+    return summaries, after_job(found[-1]) if more else None
+
+
+def summarise_deleted(job: Job) -> Summary:
+    """Return a deleted job: what it was, and until when it can be restored."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "reference": job.reference,
+        "owner": job.owner.email,
+        "created_at": time_of(job.created_at),
+        "deleted_at": time_of(job.deleted_at),
+        "restorable_until": time_of(job.purge_at),
+        "bytes": job.bytes,
+    }

@@ -1,0 +1,44 @@
+"""How many requests a person, and all people together, may make in a minute.
+
+Each web process counts for itself, in its memory, and allows its share: asking a counter that all
+processes share would make every request wait for it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from flask import Flask
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from core.settings import Settings
+from web.accounts import person
+from web.errors import NotSignedIn, TooManyRequests
+
+_EVERYBODY = "laboratory"
+
+
+def connect(app: Flask, settings: Settings) -> None:
+    """Register the hook; after `sign_in.connect`, since strangers are not counted here."""
+    allowed = (settings.quota_person_requests, settings.quota_laboratory_requests)
+    if not any(allowed):
+        return
+    limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+    own, all_ = (
+        RateLimitItemPerMinute(math.ceil(one / settings.web_workers)) if one else None
+        for one in allowed
+    )
+
+    @app.before_request
+    def count() -> None:
+        try:
+            me = str(person().id)
+        except NotSignedIn:
+            return
+        for limit, whose in ((own, me), (all_, _EVERYBODY)):
+            if limit and not limiter.hit(limit, whose):
+                window = limiter.get_window_stats(limit, whose)
+                raise TooManyRequests(max(1, math.ceil(window.reset_time - time.time())))

@@ -1,0 +1,28 @@
+"""What a person and the laboratory keep, as plain values: the API sends and pages show the same."""
+
+from __future__ import annotations
+
+from core import quotas
+from core.quotas import Usage
+from web.accounts import person
+from web.summaries import Summary
+from web.wiring import wired
+
+
+def summarise_usage() -> Summary:
+    """Return what the one who asks keeps, what all together keep, and what is allowed."""
+    wiring = wired()
+    with wiring.database.reading() as session:
+        own = quotas.of_person(session, person().id, wiring.settings)
+        all_ = quotas.of_laboratory(session, wiring.settings)
+    return {"person": _usage(own), "laboratory": _usage(all_)}
+
+
+def _usage(usage: Usage) -> Summary:
+    """Return the figures; an allowance of None is no limit."""
+    return {
+        "bytes": usage.bytes,
+        "bytes_allowed": usage.bytes_allowed or None,
+        "open_jobs": usage.jobs,
+        "open_jobs_allowed": usage.jobs_allowed or None,
+    }

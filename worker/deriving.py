@@ -1,0 +1,69 @@
+"""Pixels as the decoder gave them → the copies that people look at."""
+
+from __future__ import annotations
+
+import logging
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from core import derivatives
+from core.blobs import BlobStore
+from core.derivatives import TILE_SIDE, Derivatives
+from ml.images import Pixels
+
+_QUALITY = 88
+# A crop no longer than this is its own tile: a gallery's page is twice as heavy for it, and the
+# worker is spared a third of the work.
+_OWN_TILE_SIDE = 2 * TILE_SIDE
+
+log = logging.getLogger(__name__)
+
+
+def keep_copies(blobs: BlobStore, sha256: str, image: Pixels) -> None:
+    """Put the copies of an image into the store, unless they are there.
+
+    A store that takes nothing is no error: a page that misses them asks for them again.
+    """
+    if derivatives.exist(blobs, sha256):
+        return
+    try:
+        derivatives.keep(blobs, sha256, copies(image))
+    except OSError as error:
+        log.warning("The copies of an image could not be kept: %s.", type(error).__name__)
+
+
+def copies(image: Pixels) -> Derivatives:
+    """Return the copies of an image, uint8 (height, width, 3), as JPEG files of nothing else."""
+    large = _jpeg(image)
+    if max(image.shape) <= _OWN_TILE_SIDE:
+        return Derivatives(large, large)
+    return Derivatives(_jpeg(shrink(image, TILE_SIDE)), large)
+
+
+def smaller(copy: bytes, side: int) -> bytes:
+    """Return a copy whose longer side is at most ``side`` pixels."""
+    image = np.asarray(simplejpeg.decode_jpeg(copy), np.uint8)
+    return _jpeg(shrink(image, side)) if max(image.shape) > side else copy
+
+
+def shrink(image: Pixels, side: int) -> Pixels:
+    """Bring the longer side of a larger image down to ``side`` pixels."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    whole = longer // side
+    if whole > 1:
+        # By a whole number first: linear interpolation looks at no more than two pixels a side.
+        size = (max(1, width // whole), max(1, height // whole))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    size = (max(1, round(width * side / longer)), max(1, round(height * side / longer)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _jpeg(image: Pixels) -> bytes:
+    pixels = np.ascontiguousarray(image)
+    made: bytes = simplejpeg.encode_jpeg(
+        pixels, quality=_QUALITY, colorsubsampling="420", fastdct=True
+    )
+    return made

@@ -1,0 +1,81 @@
+"""Freeing what dead processes held, so that nobody waits until their leases end.
+
+A process is known by its host and its process id. Who it died under may be dead too, and what it
+worked on is known to SQL alone: so everything is freed that stands under its name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from core import jobs, making
+from core.db import Database
+from worker.fleet import leave
+
+log = logging.getLogger(__name__)
+
+
+def process_name(pid: int) -> str:
+    """Return the name of a process of this machine: its host and process id."""
+    return f"{socket.gethostname()}:{pid}"[:120]
+
+
+def free(database: Database, worker: str, max_attempts: int) -> int:
+    """End all leases of a process that is known to be dead; return how many.
+
+    Each counts as an attempt, as if it had run out. If the database does not answer, they run out.
+    """
+    try:
+        with database.reading() as session:
+            shards = jobs.held_by(session, worker)
+        freed = 0
+        for shard_id in shards:
+            # Each in a transaction of its own: several jobs' locks at once could make a ring.
+            with database.writing() as session:
+                freed += jobs.release(session, shard_id, worker, max_attempts)
+        with database.writing() as session:
+            for kind in making.BELLS:
+                freed += making.release(session, kind, worker, max_attempts)
+            leave(session, worker)
+    except SQLAlchemyError:
+        log.warning("Worker %s died; what it held waits until its lease ends.", worker)
+        return 0
+    if freed:
+        log.warning("Worker %s died at work; %d leases are free again.", worker, freed)
+    return freed
+
+
+def free_the_dead(database: Database, max_attempts: int) -> int:
+    """Free what processes of this machine held that are no more; return how many leases.
+
+    The one that asks is new: what stands under its own name is a dead one's too.
+    """
+    try:
+        with database.reading() as session:
+            names = {*jobs.holders(session)}
+            for kind in making.BELLS:
+                names |= {*making.holders(session, kind)}
+    except SQLAlchemyError:
+        return 0
+    dead = [name for name in names if name and _is_dead(name)]
+    return sum(free(database, name, max_attempts) for name in sorted(dead))
+
+
+def _is_dead(worker: str) -> bool:
+    """Whether a process of this machine has ended; of another machine's nothing is known here."""
+    host, _, pid = worker.rpartition(":")
+    if host != socket.gethostname() or not pid.isdecimal():
+        return False
+    if int(pid) == os.getpid():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

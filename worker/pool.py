@@ -1,0 +1,73 @@
+"""Celery's pool of processes, each of which seeks work by itself while no message comes in.
+
+The parent can't do it for them: while its broker is away it does nothing but wait for that.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from billiard.compat import mem_rss
+from billiard.pool import EX_RECYCLE
+from celery.concurrency import asynpool, prefork
+
+from worker import tasks
+from worker.watchdog import guarded
+
+# A process without a message looks that often; after a failure it gives the database a rest.
+LOOK_SECONDS, _REST_SECONDS = 1.0, 5.0
+
+log = logging.getLogger(__name__)
+
+
+class SeekingWorker(asynpool.Worker):  # type: ignore[misc]  # Celery is not typed
+    """One process of the pool, from its start to its end."""
+
+    wait_for_job: Callable[[], Any]
+
+    def _make_child_methods(self, *arguments: Any, **options: Any) -> None:
+        """Wait for a message as before, but no longer than until the next look."""
+        super()._make_child_methods(*arguments, **options)
+        receive = self.wait_for_job
+        pause = LOOK_SECONDS
+
+        def wait_for_job() -> Any:
+            nonlocal pause
+            if self.inq._reader.poll(pause) or self._is_to_end():
+                return receive()
+            pause = self._seek()
+            return None
+
+        self.wait_for_job = wait_for_job
+
+    def _is_to_end(self) -> bool:
+        return self._shutdown is not None and self._shutdown.is_set()
+
+    def _seek(self) -> float:
+        """Do one thing that waits; return for how many seconds to listen before the next look."""
+        try:
+            with guarded(tasks.LONGEST_SECONDS):
+                found = tasks.seek()
+        except Exception as error:
+            # As after a message: whatever went wrong, its lease runs out and counts.
+            log.warning("What was found in the database failed: %s.", type(error).__name__)
+            return _REST_SECONDS
+        if found and self.max_memory_per_child and mem_rss() > self.max_memory_per_child:
+            log.info("This process has grown and is replaced.")
+            sys.exit(EX_RECYCLE)
+        return 0 if found else LOOK_SECONDS
+
+
+class SeekingPool(asynpool.AsynPool):  # type: ignore[misc]
+    """The pool of such processes."""
+
+    Worker = SeekingWorker
+
+
+class TaskPool(prefork.TaskPool):  # type: ignore[misc]
+    """What Celery is told to use."""
+
+    Pool = SeekingPool

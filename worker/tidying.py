@@ -1,0 +1,57 @@
+"""The sweep's other half: what was deleted, and what killed processes left, goes for good."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from core import jobs
+from core.blobs import LocalBlobs
+from core.db import Database
+from core.erasure import erase_due
+from core.errors import StoreAway
+from core.outages import trouble_of
+from core.settings import Settings
+
+# Nothing that is at work leaves a file unlocked for so long.
+_LEFT_OVER_SECONDS = 3600.0
+_PAUSE_SECONDS = 600.0
+
+log = logging.getLogger(__name__)
+
+
+def purge_once(database: Database, blobs: LocalBlobs, settings: Settings) -> str | None:
+    """Do some of the deleting that is due; return a sentence about what was in the way, if any."""
+    try:
+        erased = erase_due(database, settings)
+        purged = jobs.purge(database, blobs, settings)
+    except SQLAlchemyError as error:
+        return str(trouble_of(error) or f"The database fails ({type(error).__name__}).")
+    except StoreAway as error:
+        return str(error)
+    except OSError as error:
+        return f"The image store does not answer ({error.strerror})."
+    if erased or not purged.nothing:
+        log.info(
+            "Erased %d people; %d jobs became due by rule, %d images and %d stored files are gone.",
+            erased,
+            purged.expired,
+            purged.images,
+            purged.keys,
+        )
+    return None
+
+
+def sweep_staging(blobs: LocalBlobs, stop: threading.Event) -> None:
+    """Remove what is left in the staging place, at once and every ten minutes until ``stop``."""
+    while not stop.is_set():
+        try:
+            freed = blobs.sweep_staging(_LEFT_OVER_SECONDS)
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("The staging place could not be tidied: %s.", type(error).__name__)
+        else:
+            if freed:
+                log.info("Removed %d bytes that killed processes had left.", freed)
+        stop.wait(_PAUSE_SECONDS)
