@@ -153,7 +153,9 @@ def test_a_page_says_how_many_results_are_of_which_model(
         named = {"name": known.name, "version": known.version, "classes": known.classes}
         session.add(Model(digest=other, added_at=utcnow(), **named))
     assert "Results so far" not in laboratory.get(f"/jobs/{job}").text
-    answer = content(api("POST", f"/jobs/{job}/run-again", json={"model": other[:12]}))
+    answer = content(
+        api("POST", f"/jobs/{job}/run-again", "admin@localhost", json={"model": other[:12]})
+    )
     assert (answer["counts"]["classified"], answer["left"], answer["share_done"]) == (8, 8, 0.0)
     classify(shards=1)
     answer = content(api("POST", f"/jobs/{job}/cancel"))

@@ -18,7 +18,7 @@ def addresses(app: Flask) -> list[str]:
     """Return an address for every GET route, ids filled in with 1."""
     found = []
     for rule in app.url_map.iter_rules():
-        values = {"side": 96, "secret": "no-such", "filename": "app.css", "name": "heat"}
+        values = {"side": 192, "secret": "no-such", "filename": "app.css", "name": "heat"}
         values |= dict.fromkeys((*IDS, "index"), 1)
         if "GET" in (rule.methods or ()):
             with app.test_request_context():

@@ -86,7 +86,7 @@ def ask(app: Flask, database: Database, sign_in: SignIn, job: int) -> Callable[.
             browser = sign_in(email)
             client, csrf = browser.client, browser.csrf
         stage(database, deleted="restore" in rule.rule or "for-good" in rule.rule)
-        values = {"side": 96, "name": "heat", "index": 1, "digest": DIGEST}
+        values = {"side": 192, "name": "heat", "index": 1, "digest": DIGEST}
         values["filename"] = "app.css" if rule.endpoint == "static" else "css/bootstrap.min.css"
         values |= dict.fromkeys(("job_id", "image_id", "report_id", "token_id", "sign_in_id"), 1)
         values |= {"user_id": ANOTHER, "secret": token_for(database, A, TokenKind.SIGN_IN)}

@@ -68,6 +68,7 @@ def list_skipped(job_id: int) -> Response:
         job = accounts.find_job(session, person(), job_id)
         after = read_position(before) if before else 0
         skips = jobs.skipped(session, job, size + 1, after)
+    record_reading(job_id)
     files = [summarise_skip(one) for _, one in skips[:size]]
     return jsonify(files=files, next=str(skips[size - 1][0]) if len(skips) > size else None)
 
