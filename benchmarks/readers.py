@@ -39,7 +39,7 @@ _LOOK_SECONDS = 0.25
 _CLICK_SECONDS = 3.0
 _GALLERY_SECONDS, _GALLERY_WAITS = 5.0, 3
 _THUMBNAILS = 24
-_SCRIPT = {"X_Requested_With": "fetch"}
+_SCRIPT = {"X_Requested_With": "fetch", "Accept": "*/*"}
 _FRAGMENT = re.compile(rb'data-fragment="([^"]+)"')
 _PICTURE = re.compile(rb'src="(/images/\d+/thumbnail/\d+)"')
 
