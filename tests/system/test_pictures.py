@@ -18,8 +18,6 @@ SECONDS = 60_000
 # Whether every picture near the window is drawn, whatever stands for it.
 DRAWN = """() => [...document.querySelectorAll("main img")]
     .every((picture) => !picture.complete || picture.naturalWidth > 0)"""
-COME = """() => document.querySelectorAll("main img").length > 0
-    && document.querySelectorAll("main img[data-pending]").length === 0"""
 
 pytestmark = pytest.mark.skipif(
     chromium() is None, reason="no Chromium on the PATH; CHROMIUM= names one"
@@ -67,7 +65,8 @@ def pictures(page: Page) -> list[Response]:
 def test_the_pictures_of_judged_crops_are_there_at_once(page: Page, job: str) -> None:
     answers = pictures(page)
     page.goto(job, wait_until="networkidle")
-    assert page.evaluate(COME) and page.evaluate(DRAWN)
+    expect(page.locator("main img[data-pending]")).to_have_count(0)
+    assert page.evaluate(DRAWN)
     assert answers
     assert {one.headers["content-type"] for one in answers} == {"image/jpeg"}
     page.locator(".tiles a").first.click()
@@ -92,14 +91,14 @@ def test_pictures_that_are_gone_come_back_without_a_reload(
         shutil.rmtree(stack.data / "blobs" / "derivatives")
         page.goto(job)
         page.evaluate("window.stayed = true")
-        expect(page.locator("main img[data-pending]").first).to_be_visible()
-        page.wait_for_function(
-            "document.querySelector('main img[data-pending]').naturalWidth > 0", timeout=SECONDS
-        )
+        waiting = page.locator("main img[data-pending]")
+        expect(waiting).to_have_count(12)
+        expect(waiting.first).not_to_have_js_property("naturalWidth", 0, timeout=SECONDS)
         assert page.evaluate(DRAWN)
     finally:
         for pid in workers:
             os.kill(pid, signal.SIGCONT)
-    page.wait_for_function(COME, timeout=SECONDS)
-    page.wait_for_function(DRAWN, timeout=SECONDS)
+    expect(waiting).to_have_count(0, timeout=SECONDS)
+    expect(page.locator("main img").last).to_have_js_property("naturalWidth", 320, timeout=SECONDS)
+    assert page.evaluate(DRAWN)
     assert page.evaluate("window.stayed")
