@@ -49,21 +49,14 @@ class Times:
 
 
 class Browser:
-    """One person's browser; what it asks is timed under a kind."""
+    """The browser of somebody whom the cookie signs in; what it asks is timed under a kind."""
 
-    def __init__(self, port: int, times: Times) -> None:
+    def __init__(self, port: int, cookie: str, times: Times) -> None:
         self._port = port
+        self._cookie = cookie
         self._times = times
-        self._cookie = ""
         self._idle: list[Streams] = []
         self._room = asyncio.Semaphore(_CONNECTIONS)
-
-    async def sign_in(self, link: str) -> None:
-        """Follow a sign-in link. Raises `ConnectionError` if it signs nobody in."""
-        answer = await self._exchange(f"/sign-in/{link}", {})
-        if answer.status != 302 or "set-cookie" not in answer.headers:
-            raise ConnectionError(f"The link answers {answer.status}.")
-        self._cookie = answer.headers["set-cookie"].split(";")[0]
 
     async def get(self, kind: str, path: str, due: float, **headers: str) -> Answer | None:
         """Ask for a page that was ``due`` at a monotonic time; None, and counted, if that fails."""

@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import click
+import httpx
 import psutil
 from sqlalchemy import select
 
 from benchmarks.browsing import Answer, Browser, Times
+from benchmarks.entering import sign_in
 from benchmarks.main_job import spread
 from benchmarks.rig import Rig, running
 from benchmarks.senders import held, kinds
@@ -32,36 +33,34 @@ from core import accounts, jobs
 from core.accounts import RoleName
 from core.models import Job, Role, User
 from core.states import ENDED, TokenKind
+from hematovision import local
 
 _LOOK_SECONDS = 0.25
 _CLICK_SECONDS = 3.0
-_GALLERY_SECONDS = 5.0
+_GALLERY_SECONDS, _GALLERY_WAITS = 5.0, 3
 _THUMBNAILS = 24
-_SCRIPT = {"X_Requested_With": "fetch"}
+_SCRIPT = {"X_Requested_With": "fetch", "Accept": "*/*"}
 _FRAGMENT = re.compile(rb'data-fragment="([^"]+)"')
 _PICTURE = re.compile(rb'src="(/images/\d+/thumbnail/\d+)"')
 
 
 def people(rig: Rig, count: int) -> list[str]:
-    """Add clinicians, who see every job; return a sign-in link for each."""
+    """Add clinicians, who see every job, and sign each in; return their cookies."""
     links = []
     with rig.database.writing() as session:
         role = session.scalars(select(Role).where(Role.name == RoleName.CLINICIAN)).one()
         for number in range(count):
-            person = User(email=f"reader-{number}@example.org", fs_uniquifier=secrets.token_hex(16))
-            person.roles = [role]
+            person = User(email=f"reader-{number}@example.org", roles=[role])
             session.add(person)
             session.flush()
             links.append(accounts.issue_token(session, person, TokenKind.SIGN_IN, "benchmark"))
-    return links
+    return [_cookie(rig, link) for link in links]
 
 
-async def browsers(rig: Rig, links: list[str], times: Times) -> list[Browser]:
-    """Return a signed-in browser for each link."""
-    opened = [Browser(rig.settings.port, times) for _ in links]
-    for browser, link in zip(opened, links, strict=True):
-        await browser.sign_in(link)
-    return opened
+def _cookie(rig: Rig, link: str) -> str:
+    with httpx.Client(base_url=local.address(rig.settings), timeout=60) as browser:
+        sign_in(browser, f"/sign-in/{link}")
+        return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
 
 
 async def look_on(browser: Browser, kind: str, paths: list[str], seconds: float) -> None:
@@ -74,7 +73,7 @@ async def look_on(browser: Browser, kind: str, paths: list[str], seconds: float)
     await asyncio.gather(*asked)
 
 
-async def among_slow(rig: Rig, link: str, slow: int, stalled: int, seconds: float) -> Times:
+async def among_slow(rig: Rig, cookie: str, slow: int, stalled: int, seconds: float) -> Times:
     """Hold slow connections of each kind in turn while one person looks."""
     with rig.database.writing() as session:
         token = accounts.issue_token(session, rig.owner, TokenKind.API, "benchmark")
@@ -83,7 +82,7 @@ async def among_slow(rig: Rig, link: str, slow: int, stalled: int, seconds: floa
         awaited = jobs.announce(session, job, entries, rig.settings.max_job_files)
         paths, images = ["/jobs", f"/jobs/{job.id}"], [image.id for image, _ in awaited]
     times = Times()
-    (browser,) = await browsers(rig, [link], times)
+    browser = Browser(rig.settings.port, cookie, times)
     await look_on(browser, "nothing else", paths, seconds)
     for kind in kinds(token, job.id, images):
         count = stalled if kind.name == "stalled uploads" else slow
@@ -117,7 +116,8 @@ class Reader:
             tag = news.headers["etag"]
             quiet = min(5, quiet + 1) if news.status == 304 else 0
             wait = float(news.headers["x-look-again"]) * (1 + quiet)
-            if news.status == 200 and time.monotonic() - drawn > _GALLERY_SECONDS:
+            paused = max(_GALLERY_SECONDS, _GALLERY_WAITS * float(news.headers["x-look-again"]))
+            if news.status == 200 and time.monotonic() - drawn > paused:
                 drawn = time.monotonic()
                 await self._gallery("gallery anew", f"/jobs/{self._job}/gallery")
 
@@ -146,10 +146,10 @@ class Reader:
         await asyncio.gather(*(self._browser.get("thumbnail", one.decode(), now) for one in new))
 
 
-async def reading(rig: Rig, links: list[str], clickers: int, job: int, seconds: float) -> Times:
+async def reading(rig: Rig, cookies: list[str], clickers: int, job: int, seconds: float) -> Times:
     """Have many people read while a job runs, until it has ended or the time is over."""
     times = Times()
-    opened = await browsers(rig, links, times)
+    opened = [Browser(rig.settings.port, cookie, times) for cookie in cookies]
     end = time.monotonic() + seconds
 
     def over() -> bool:
@@ -201,7 +201,7 @@ def main(folder: Path, port: int, images: int, **options: int) -> None:
     """Print how long people wait for pages among slow connections, and among many readers."""
     with running(port=port) as rig:
         rig.wait_for_pages()
-        first, *links = people(rig, 1 + options["readers"])
+        first, *cookies = people(rig, 1 + options["readers"])
         if options["slow"]:
             slow = (options["slow"], options["stalled"], options["slow_seconds"])
             told(rig, "Among slow ones", lambda: asyncio.run(among_slow(rig, first, *slow)))
@@ -210,9 +210,9 @@ def main(folder: Path, port: int, images: int, **options: int) -> None:
             rig.wait_for_workers(1)
             told(
                 rig,
-                f"{len(links)} readers, {options['clickers']} of whom click",
+                f"{len(cookies)} readers, {options['clickers']} of whom click",
                 lambda: asyncio.run(
-                    reading(rig, links, options["clickers"], job, options["seconds"])
+                    reading(rig, cookies, options["clickers"], job, options["seconds"])
                 ),
             )
 

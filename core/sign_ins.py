@@ -6,7 +6,7 @@ import datetime as dt
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from core.accounts import digest_of
@@ -17,6 +17,17 @@ from core.settings import Settings
 # How long a sign-in is kept after it ended: to tell a familiar address by.
 _REMEMBERED = dt.timedelta(days=90)
 _MINUTE = dt.timedelta(minutes=1)
+# Every request comes this way: one query, put together once.
+_FIND = (
+    select(SignIn)
+    .where(
+        SignIn.digest == bindparam("digest"),
+        SignIn.ended_at.is_(None),
+        SignIn.created_at > bindparam("began_after"),
+        SignIn.seen_at > bindparam("seen_after"),
+    )
+    .options(joinedload(SignIn.user).joinedload(User.roles))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +65,26 @@ def begin(session: Session, user: User, how: str, address: str, browser: str) ->
 
 def find(session: Session, secret: str, limits: Limits) -> SignIn | None:
     """Return the sign-in that goes on under this secret, its active person and roles loaded."""
-    # One query, since every request comes this way.
-    with_person = joinedload(SignIn.user).joinedload(User.roles)
-    query = _going_on(limits).where(SignIn.digest == digest_of(secret)).options(with_person)
-    found = session.scalars(query).unique().first()
+    now = utcnow()
+    values = {
+        "digest": digest_of(secret),
+        "began_after": now - limits.lifetime,
+        "seen_after": now - limits.idle,
+    }
+    found = session.scalars(_FIND, values).unique().first()
     return found if found and found.user.active else None
 
 
 def of_person(session: Session, user_id: int, limits: Limits) -> list[SignIn]:
     """Return where a person is signed in, the newest first."""
-    query = _going_on(limits).where(SignIn.user_id == user_id)
-    return list(session.scalars(query.order_by(SignIn.created_at.desc(), SignIn.id.desc())))
-
-
-def _going_on(limits: Limits) -> Select[SignIn]:
     now = utcnow()
-    return select(SignIn).where(
+    query = select(SignIn).where(
+        SignIn.user_id == user_id,
         SignIn.ended_at.is_(None),
         SignIn.created_at > now - limits.lifetime,
         SignIn.seen_at > now - limits.idle,
     )
+    return list(session.scalars(query.order_by(SignIn.created_at.desc(), SignIn.id.desc())))
 
 
 def is_stale(one: SignIn) -> bool:

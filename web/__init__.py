@@ -21,7 +21,6 @@ from core.errors import ConfigurationError
 from core.queue import TaskQueue
 from core.settings import Settings
 from web import api, errors, formatting, pages, protection, rates, sign_in, transport
-from web.api import bodies
 from web.cursors import LARGEST, LARGEST_BIG
 from web.wiring import Wiring, attach
 
@@ -63,7 +62,6 @@ def create_app(
     for blueprint in (*pages.blueprints(), *api.blueprints()):
         app.register_blueprint(blueprint)
     _serve_static_files(app)
-    bodies.connect(app)
     _trust_proxies(app, settings.trusted_proxies)
     return app
 

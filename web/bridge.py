@@ -5,7 +5,7 @@ Flask runs in threads, which are few. A sender or reader that takes its time mus
 - A small body is gathered before a thread is given; the answer is taken from the thread whole.
 - A large body goes to the patient threads, which are more and serve nothing else. Who sends it is
   known by its headers, so strangers are refused before a byte of it is read.
-- Of a long answer a patient thread makes the next piece when the last one was taken.
+- The next piece of a long answer is made when the last one was taken; no thread waits for that.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ GATHERED = 64 * 1024
 STRANGERS = 8 * 1024
 _PIECE = 256 * 1024
 _MOST_HEADERS = 100
+# Large bodies that wait for a patient thread, for each there is; what came of them is in memory.
+_WAITING_EACH = 3
 # Long answers at once. Some hold a connection to the database, of which a process has fifteen.
 _LONG_ANSWERS = 8
 _TOO_SLOW = b"The request took too long to arrive. Check your connection, then send it again.\n"
 _MALFORMED = b"The request could not be understood.\n"
+_FULL = b"As much is being sent already as can be taken in. Try again in a moment.\n"
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]
@@ -48,6 +51,8 @@ class Bridge:
         self._app = app
         self._quick = ThreadPoolExecutor(quick, "quick")
         self._patient = ThreadPoolExecutor(patient, "patient")
+        self._most_waiting = _WAITING_EACH * patient
+        self._waiting = 0
         self._long_answers = asyncio.Semaphore(_LONG_ANSWERS)
         self._patience = patience
 
@@ -64,13 +69,18 @@ class Bridge:
             # Where the connection has ended, nothing of this is sent.
             await _refuse(send, 408, _TOO_SLOW)
             return
-        answer = _Answer(self._app, environ)
+        if not small and self._waiting >= self._most_waiting:
+            await _refuse(send, 503, _FULL)
+            return
+        answer = _Answer(self._app, environ, self._quick if small else self._patient)
         try:
-            await _in(self._quick if small else self._patient, answer.begin)
+            if not small:
+                self._wait_for_thread(scope, answer)
+            await answer.do(answer.begin)
             await self._send(scope, answer, body, receive, send)
         finally:
             if not answer.complete:
-                await _in(self._patient, answer.close)
+                await answer.do(answer.close)
 
     async def _gather(self, scope: Scope, environ: dict[str, Any], body: Body) -> bool:
         """Gather a small body; say whether it was one."""
@@ -80,6 +90,18 @@ class Bridge:
             return False
         with _spare(scope):
             return await body.gather(most)
+
+    def _wait_for_thread(self, scope: Scope, answer: _Answer) -> None:
+        """Count it among those that wait for a thread, its connection spare, until one begins."""
+
+        def begun() -> None:
+            self._waiting -= 1
+            scope["state"]["spare"] = False
+
+        loop = asyncio.get_running_loop()
+        self._waiting += 1
+        scope["state"]["spare"] = True
+        answer.when_begun = lambda: loop.call_soon_threadsafe(begun)
 
     async def _send(
         self, scope: Scope, answer: _Answer, body: Body, receive: Receive, send: Send
@@ -109,32 +131,39 @@ class Bridge:
         try:
             while not answer.complete and not gone.done():
                 await send({"type": "http.response.body", "body": answer.piece, "more_body": True})
-                await _in(self._patient, answer.go_on)
+                await answer.do(answer.go_on)
         finally:
             gone.cancel()
 
 
 class _Answer:
-    """What the application answers, made piece by piece in threads, in one context.
+    """What the application answers, made piece by piece in threads of a pool, in one context.
 
-    ``complete`` says that ``piece`` is the last one.
+    ``complete`` says that ``piece`` is the last one; ``when_begun`` is called in the thread first.
     """
 
-    def __init__(self, app: Wsgi, environ: dict[str, Any]) -> None:
+    def __init__(self, app: Wsgi, environ: dict[str, Any], pool: ThreadPoolExecutor) -> None:
         self._app = app
+        self._pool = pool
         self.environ = environ
         # Empty, not a copy: a thread that asks for more of a body takes its context to the event
         # loop, whose later calls for this connection inherit it. A copy would then hold who made
         # the request before, and answer the next one in that person's name.
-        self.context = contextvars.Context()
+        self._context = contextvars.Context()
         self.status = 500
         self.headers: list[tuple[bytes, bytes]] = []
         self.piece = b""
         self.complete = False
+        self.when_begun: Callable[[], object] = lambda: None
         self._made: Iterable[bytes] = ()
+
+    async def do(self, step: Callable[[], None]) -> None:
+        """Run a step in a thread and wait for it."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._context.run, step)
 
     def begin(self) -> None:
         """Have the application answer, and take the first piece."""
+        self.when_begun()
         self._made = self._app(self.environ, self._start)
         self._pieces = iter(self._made)
         self.go_on()
@@ -174,12 +203,6 @@ def _spare(scope: Scope) -> Iterator[None]:
         scope["state"]["spare"] = False
 
 
-async def _in(pool: ThreadPoolExecutor, step: Callable[[], None]) -> None:
-    """Run a step of an answer in a thread, in the answer's own context."""
-    answer: _Answer = step.__self__  # type: ignore[attr-defined]
-    await asyncio.get_running_loop().run_in_executor(pool, answer.context.run, step)
-
-
 async def _end_of(receive: Receive) -> None:
     """Wait until the connection ends."""
     while (await receive())["type"] != "http.disconnect":
@@ -191,6 +214,7 @@ async def _refuse(send: Send, status: int, sentence: bytes) -> None:
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(sentence)).encode()),
         (b"connection", b"close"),
+        (b"retry-after", b"5"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": sentence, "more_body": False})

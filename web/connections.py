@@ -137,6 +137,8 @@ class Connection(HttpToolsProtocol):
             # uvicorn answers what a callback raises by 400, and parses no further.
             raise ValueError("Too many requests were sent ahead.")
         super().on_headers_complete()
+        # What follows of the body is read when it is asked for.
+        self.flow.pause_reading()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, unless this one's body never ended."""

@@ -20,8 +20,10 @@ from flask import Response, make_response, request
 _KEPT_SECONDS = 10.0
 _MOST_PARTS = 128
 # Looks that a process answers a second, whoever looks: with more viewers, each looks less often.
-_LOOKS_A_SECOND = 50
+_LOOKS_A_SECOND = 30
 _VIEWER_SECONDS = 30.0
+# For so long, for each viewer besides oneself, a part is taken to be as it was found last.
+_SHARED_SECONDS = 0.005
 _LONGEST_PAUSE = 30.0
 PAUSE_HEADER = "X-Look-Again"
 
@@ -32,6 +34,7 @@ class _Part:
     tag: str = ""
     version: object = None
     made: float = float("-inf")
+    found: float = float("-inf")
     making: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -54,10 +57,12 @@ class Parts:
         """
         part = self._find(key)
         with part.making:
-            now, found = self._clock(), version()
-            if found != part.version or now - part.made >= _KEPT_SECONDS:
-                part.html, part.version, part.made = make(), found, now
-                part.tag = hashlib.sha256(part.html.encode()).hexdigest()[:32]
+            now = self._clock()
+            if now - part.found >= _SHARED_SECONDS * (len(self._viewers) - 1):
+                found, part.found = version(), now
+                if found != part.version or now - part.made >= _KEPT_SECONDS:
+                    part.html, part.version, part.made = make(), found, now
+                    part.tag = hashlib.sha256(part.html.encode()).hexdigest()[:32]
             return part.html, part.tag
 
     def _find(self, key: Hashable) -> _Part:

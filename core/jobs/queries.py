@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, select, tuple_
 from sqlalchemy.orm import Session, aliased, selectinload
 
 from core.db import clock
@@ -131,22 +131,24 @@ class Progress:
 
 
 _NOT_JUDGED = (*LIVE_SHARDS, ShardState.DROPPED)
+_LATELY = and_(Shard.state == ShardState.DONE, Shard.done_at > clock() - LATELY_SECONDS)
+# Looked at as often as somebody waits for a job: put together once.
+_PROGRESS = (
+    select(
+        Shard.job_id,
+        func.sum(case((Shard.state.in_(_NOT_JUDGED), Shard.size), else_=0)),
+        func.sum(Shard.kept),
+        func.sum(case((_LATELY, Shard.size), else_=0)),
+        clock() - func.max(Shard.done_at),
+    )
+    .where(Shard.job_id.in_(bindparam("jobs", expanding=True)))
+    .group_by(Shard.job_id)
+)
 
 
 def progress(session: Session, jobs: Sequence[Job]) -> dict[int, Progress]:
     """Return how far the run of each job is, summed over shard rows: no image row is read."""
-    lately = and_(Shard.state == ShardState.DONE, Shard.done_at > clock() - LATELY_SECONDS)
-    rows = session.execute(
-        select(
-            Shard.job_id,
-            func.sum(case((Shard.state.in_(_NOT_JUDGED), Shard.size), else_=0)),
-            func.sum(Shard.kept),
-            func.sum(case((lately, Shard.size), else_=0)),
-            clock() - func.max(Shard.done_at),
-        )
-        .where(Shard.job_id.in_([job.id for job in jobs]))
-        .group_by(Shard.job_id)
-    )
+    rows = session.execute(_PROGRESS, {"jobs": [job.id for job in jobs]})
     known = {
         job_id: Progress(int(left), int(kept), int(lately), still)
         for job_id, left, kept, lately, still in rows

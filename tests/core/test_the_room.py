@@ -47,6 +47,7 @@ MODULES = {
     "headers",
     "installation",
     "intake",
+    "intentions",
     "jobs",
     "jobs.arrival",
     "jobs.cleaning",

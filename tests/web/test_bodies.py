@@ -17,10 +17,7 @@ from core.db import Database
 from core.settings import Settings
 from core.states import TokenKind
 from hematovision.client import Client, ServerError
-from tests.web.conftest import Api, Png, open_job
-from tests.web.packing import zipped
 from tests.web.test_server import ask, free_port, running
-from web.api.bodies import _Input
 
 LARGE = 1_200_000
 A = "a@laboratory.test"
@@ -125,23 +122,6 @@ def test_an_answer_that_comes_before_all_is_sent_is_heard() -> None:
             client.send_archive(1, io.BytesIO(bytes(30_000_000)))
         client.close()
         thread.join()
-
-
-def test_what_is_too_much_to_read_ends_the_connection(api: Api, png: Png) -> None:
-    answer = api("PUT", "/jobs/999/archive", data=zipped({"a.png": png(1)}))
-    assert "Connection" not in answer.headers
-    length = {"CONTENT_LENGTH": str(2**40)}
-    answer = api("PUT", f"/jobs/{open_job(api) + 1}/archive", environ_overrides=length)
-    assert (answer.status_code, answer.headers["Connection"]) == (507, "close")
-
-
-@pytest.mark.parametrize(("most", "seconds"), [(1000, 60.0), (10**6, -1.0)])
-def test_a_body_is_read_within_bounds_of_bytes_and_time(most: int, seconds: float) -> None:
-    stream = io.BytesIO(bytes(200_000))
-    body = _Input({"wsgi.input": stream, "wsgi.input_terminated": True})
-    assert not body.read_to_the_end(most, seconds)
-    assert stream.tell() <= most + 65536
-    assert body.read_to_the_end(10**6, 60.0)
 
 
 def test_who_sent_a_large_body_is_not_taken_for_the_sender_of_the_next_request(

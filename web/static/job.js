@@ -16,12 +16,13 @@ const announcer = root.querySelector("[data-announcer]");
 let shown = Number(region("status").querySelector("progress")?.value ?? 0);
 let scrolled = false;
 
-// The gallery is much to fetch and to draw: of a job that runs it is fetched anew now and then.
-const GALLERY_PAUSE = 5000;
+// The gallery is much to fetch and to draw: of a job that runs it is fetched anew now and then, the
+// less often the longer the server wants us to wait.
+const [GALLERY_PAUSE, GALLERY_WAITS] = [5000, 3];
 const MOST_QUIET = 5;
 
 async function follow() {
-  let [state, tag, quiet, wait, drawn] = [root.dataset.state, null, 0, 1000, -GALLERY_PAUSE];
+  let [state, tag, quiet, wait, drawn] = [root.dataset.state, null, 0, 1000, -Infinity];
   while (!ENDED.has(state)) {
     await pauseUnseen(wait);
     const seen = await look(`/jobs/${job}/summary`, tag);
@@ -38,7 +39,8 @@ async function follow() {
     [shown, state] = [share, status.dataset.state];
     replaceRegions(seen.parsed);
     localTimes(root);
-    if (scrolled || (!ENDED.has(state) && performance.now() - drawn < GALLERY_PAUSE)) continue;
+    const due = drawn + Math.max(GALLERY_PAUSE, GALLERY_WAITS * seen.wait);
+    if (scrolled || (!ENDED.has(state) && performance.now() < due)) continue;
     drawn = performance.now();
     await showBin();
   }
