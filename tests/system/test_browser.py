@@ -71,9 +71,6 @@ def page(stack: Stack, tmp_path: Path) -> Iterator[Page]:
     assert problems == []
 
 
-@pytest.mark.xfail(
-    strict=False, reason="not adapted yet to skipped files and pictures made by workers"
-)
 def test_a_dropped_folder_becomes_a_job_with_pages_and_a_pdf(page: Page, crops: Path) -> None:
     drop(page, page.locator("[data-drop]"), crops)
     expect(page.locator("[data-what]")).to_contain_text("41 files")
@@ -145,9 +142,6 @@ def test_what_is_not_an_image_is_refused_on_the_home_page(page: Page, crops: Pat
     expect(page.locator("[data-verdict]")).to_contain_text("not an image", timeout=10_000)
 
 
-@pytest.mark.xfail(
-    strict=False, reason="not adapted yet to skipped files and pictures made by workers"
-)
 def test_an_upload_that_broke_off_goes_on_with_the_missing_files_only(
     page: Page, slide: MakeSlide
 ) -> None:

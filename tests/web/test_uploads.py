@@ -201,7 +201,6 @@ def test_a_sender_that_falls_silent_is_asked_again(api: Api) -> None:
     assert state == "expected"
 
 
-@pytest.mark.xfail(strict=False, reason="its sizes exceed what one person may keep")
 def test_a_manifest_names_what_is_skipped_and_archives_are_not_asked_for(api: Api) -> None:
     job = open_job(api)
     skips = [{"name": "notes.txt", "reason": "not_image"}, {"name": "x", "reason": "unreadable"}]

@@ -65,8 +65,10 @@ def manifest(job_id: int) -> Response:
             known = jobs.announce(
                 session, job, entries, wiring.settings.max_job_files, wiring.keeps
             )
+            # What is refused at once needs no room.
+            lines = [_line(session, job, *pair, wiring.limits) for pair in known]
         jobs.skip(session, job, skips, wiring.settings.max_job_files)
-        return jsonify(files=[_line(session, job, *pair, wiring.limits) for pair in known])
+        return jsonify(files=lines)
 
 
 def _line(session: Session, job: Job, image: Image, needed: bool, limits: Limits) -> Summary:
