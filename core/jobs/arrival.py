@@ -66,20 +66,22 @@ def announce(
     entries: Sequence[Entry],
     most: int,
     kept: Kept = _every_one,
+    hopeless: Callable[[Image], bool] = lambda _image: False,
 ) -> list[tuple[Image, bool]]:
     """Add a manifest to a job; return its images in order, each with whether its bytes are needed.
 
     An entry that was announced before (same name, size and hash) is not added again, so sending a
     manifest twice is how an upload is resumed. Bytes that the same person sent before are not
     needed again, unless ``kept`` says that the store has lost them; of several entries with one
-    hash only the first is.
+    hash only the first is. What is ``hopeless`` will be refused however it
+    comes, and needs no room.
 
     Raises:
         Conflict: the job no longer receives files, or would hold more than ``most``.
     """
     images, fresh = _entered(session, job, entries, most)
     held = _held(session, job.owner_id, fresh, kept)
-    job.bytes += _added_bytes(fresh, held)
+    job.bytes += _added_bytes([one for one in fresh if not hopeless(one)], held)
     for image in fresh:
         if image.sha256 in held:
             _arrive(image, held[image.sha256])

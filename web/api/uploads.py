@@ -63,22 +63,28 @@ def manifest(job_id: int) -> Response:
         job = accounts.find_job_to_handle(session, person(), job_id)
         with quotas.bounded(session, job, wiring.settings):
             known = jobs.announce(
-                session, job, entries, wiring.settings.max_job_files, wiring.keeps
+                session,
+                job,
+                entries,
+                wiring.settings.max_job_files,
+                wiring.keeps,
+                lambda image: _refused_at_once(image, wiring.limits) is not None,
             )
-            # What is refused at once needs no room.
-            lines = [_line(session, job, *pair, wiring.limits) for pair in known]
         jobs.skip(session, job, skips, wiring.settings.max_job_files)
-        return jsonify(files=lines)
+        return jsonify(files=[_line(session, job, *pair, wiring.limits) for pair in known])
 
 
 def _line(session: Session, job: Job, image: Image, needed: bool, limits: Limits) -> Summary:
     """Refuse at once what name or size forbid: nobody should send a gigabyte in vain."""
-    refused = None
-    if needed:
-        refused = refused_by_name(image.name) or _refused_by_size(image.size, limits)
+    refused = _refused_at_once(image, limits) if needed else None
     if refused:
         jobs.refuse(session, job, image, refused)
     return _state(image) | {"needed": needed and refused is None}
+
+
+def _refused_at_once(image: Image, limits: Limits) -> Refused | None:
+    """Return why a file is refused whatever its bytes are, judged by what was announced."""
+    return refused_by_name(image.name) or _refused_by_size(image.size, limits)
 
 
 def _refused_by_size(size: int, limits: Limits) -> Refused | None:
@@ -99,6 +105,8 @@ def put_image(job_id: int, image_id: int) -> Response:
     result: Accepted | Refused
     if image.state not in (ImageState.EXPECTED, ImageState.REFUSED):
         return jsonify(_state(image))
+    if refused := _refused_at_once(image, wiring.limits):
+        return jsonify(_note(job, image, refused))
     try:
         wiring.require_room(request.content_length or 0)
         result = _accept(raw_body(), image)
