@@ -15,7 +15,6 @@ from flask import (
     request,
     url_for,
 )
-from markupsafe import Markup
 from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
@@ -93,7 +92,7 @@ def show_job(job_id: int) -> str:
         values = _live(session, job, standing)
         values |= _skips(session, job)
         if job.state is not JobState.RECEIVING:
-            values["gallery"] = Markup(_shared_gallery(session, job)[0])
+            values |= _gallery(session, job, standing)
     record_reading(job_id)
     return render_template("jobs/show.html", **values)
 
@@ -113,7 +112,7 @@ def show_summary(job_id: int) -> Response:
         html, tag = wired().parts.get(
             ("summary", job_id, handles, manages),
             lambda: _version(session, job),
-            lambda: _render_live(session, job),
+            lambda: _render("jobs/_live.html", **_live(session, job, jobs.standing(session, job))),
         )
         least = _least_pause(job)
     record_reading(job_id)
@@ -125,20 +124,17 @@ def show_gallery(job_id: int) -> Response:
     """Return the bins and a page of tiles, for scrolling and for another bin."""
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        html, tag = _shared_gallery(session, job)
+        html, tag = wired().parts.get(
+            ("gallery", job_id, request.query_string),
+            lambda: _version(session, job),
+            lambda: _render(
+                "jobs/_gallery.html",
+                job=job,
+                **_gallery(session, job, jobs.standing(session, job)),
+            ),
+        )
     record_reading(job_id)
     return parts.answer(html, tag, 0)
-
-
-def _shared_gallery(session: Session, job: Job) -> tuple[str, str]:
-    """Return the bin and page of tiles that the query parameters name, and its tag."""
-
-    def make() -> str:
-        values = _gallery(session, job, jobs.standing(session, job))
-        return render_template("jobs/_gallery.html", job=job, **values)
-
-    key = "gallery", job.id, request.query_string
-    return wired().parts.get(key, lambda: _version(session, job), make)
 
 
 def _version(session: Session, job: Job) -> tuple[object, ...]:
@@ -157,10 +153,10 @@ def _version(session: Session, job: Job) -> tuple[object, ...]:
     )
 
 
-def _render_live(session: Session, job: Job) -> str:
-    """Render for all who may see it; the page's script puts its own token into the forms."""
+def _render(template: str, **values: Any) -> str:
+    """Render a part for all who may see it; the page's script puts its own token into forms."""
     g.csrf_token = ""
-    return render_template("jobs/_live.html", **_live(session, job, jobs.standing(session, job)))
+    return render_template(template, **values)
 
 
 def _least_pause(job: Job) -> float:
