@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from enum import StrEnum
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from core.db import insert_if_new, utcnow
@@ -30,6 +30,12 @@ class RoleName(StrEnum):
 
 
 _SEES_ALL = {RoleName.CLINICIAN, RoleName.ADMINISTRATOR}
+# One query, put together once, since every request of a program comes this way.
+_KNOWN_TOKEN = (
+    select(Token)
+    .where(Token.digest == bindparam("digest"), Token.kind.in_(bindparam("kinds", expanding=True)))
+    .options(joinedload(Token.user).joinedload(User.roles))
+)
 
 
 def ensure_roles(session: Session) -> None:
@@ -124,10 +130,8 @@ def issue_token(
 
 def find_token(session: Session, secret: str, *kinds: TokenKind) -> Token | None:
     """Return the token, its active person loaded, or None if it is unknown or has run out."""
-    # One query, since every request of a program comes this way.
-    with_person = joinedload(Token.user).joinedload(User.roles)
-    known = select(Token).where(Token.digest == digest_of(secret), Token.kind.in_(kinds))
-    token = session.scalars(known.options(with_person)).unique().first()
+    given = {"digest": digest_of(secret), "kinds": kinds}
+    token = session.scalars(_KNOWN_TOKEN, given).unique().first()
     if token is None or (token.expires_at and token.expires_at < utcnow()):
         return None
     return token if token.user.active else None
