@@ -129,7 +129,7 @@ WAYS: dict[str, Callable[[Door, int, list[File]], None]] = {
 @contextmanager
 def forgetful() -> Iterator[None]:
     """Leave out, within the body, what only a power cut would miss."""
-    flush, together = durable.flush_folder, Database.together
+    flush, together = durable.flush_path, Database.together
 
     def relax(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -138,14 +138,14 @@ def forgetful() -> Iterator[None]:
         with self.writing() as session:
             return work(session)
 
-    durable.flush_folder = lambda folder: None
+    durable.flush_path = lambda path: None
     Database.together = alone  # type: ignore[method-assign]
     event.listen(Engine, "connect", relax)
     try:
         yield
     finally:
         event.remove(Engine, "connect", relax)
-        durable.flush_folder, Database.together = flush, together  # type: ignore[method-assign]
+        durable.flush_path, Database.together = flush, together  # type: ignore[method-assign]
 
 
 def measure(way: str, files: list[File], place: Path | None) -> Speed:

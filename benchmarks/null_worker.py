@@ -102,6 +102,8 @@ def main(milliseconds: float) -> None:
         return {work.image_id: given[work.image_id % len(given)] for work in claim.work}
 
     pipeline.classify = pretend
+    # Copies are made in the pass that is left out here, and not afterwards in its place.
+    pipeline.complete_copies = lambda here, works: None  # type: ignore[attr-defined]
     process.open_model = blind  # type: ignore[attr-defined]
     settings = Settings.from_env()
     worker_main.serve(settings, processes=settings.workers, threads=1)

@@ -22,7 +22,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,20 +67,28 @@ def obstacle() -> str | None:
     return None if found.returncode == 0 else f"there is no loop device ({found.stderr.strip()})"
 
 
+def new_disk(image: Path) -> Path:
+    """Make a file that holds an empty ext4."""
+    with image.open("wb") as file:
+        file.truncate(_MEGABYTES * 2**20)
+    run("mkfs.ext4", "-q", "-F", str(image))
+    return image
+
+
 @contextmanager
 def mounted(image: Path, place: Path) -> Iterator[Path]:
     """Mount a disk's file; its journal is played back."""
     options = "commit=300,noatime"
-    device = _run("losetup", "--direct-io=on", "--find", "--show", str(image)).strip()
+    device = run("losetup", "--direct-io=on", "--find", "--show", str(image)).strip()
     try:
         place.mkdir()
-        _run("mount", "-o", options, device, str(place))
+        run("mount", "-o", options, device, str(place))
         try:
             yield place
         finally:
             _unmount(place)
     finally:
-        _run("losetup", "--detach", device)
+        run("losetup", "--detach", device)
 
 
 def _unmount(place: Path) -> None:
@@ -88,25 +96,34 @@ def _unmount(place: Path) -> None:
         if subprocess.run(["umount", str(place)], capture_output=True, check=False).returncode == 0:
             return
         time.sleep(0.2)
-    _run("umount", "--lazy", str(place))
+    run("umount", "--lazy", str(place))
 
 
-def _run(*words: str) -> str:
+def run(*words: str) -> str:
+    """Run a program of the system's; return what it printed."""
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 @contextmanager
-def system(data: Path, port: int) -> Iterator[psutil.Process]:
-    """Run a new system until the body ends, which may freeze it."""
-    words = ["up", "--data", str(data), "--port", str(port), "--workers", "1"]
+def system(
+    data: Path, port: int, workers: int = 1, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[psutil.Process, str]]:
+    """Run a new system until the body ends, which may freeze it.
+
+    Yield its first process and the path that signs in.
+    """
+    words = ["up", "--data", str(data), "--port", str(port), "--workers", str(workers)]
     up = subprocess.Popen(
-        [sys.executable, "-m", "hematovision", *words], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "hematovision", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | dict(env or {}),
     )
     top = psutil.Process(up.pid)
     try:
         assert up.stdout is not None
-        next(line for line in up.stdout if "/sign-in/" in line)
-        yield top
+        link = next(line for line in up.stdout if "/sign-in/" in line)
+        yield top, link[link.index("/sign-in/") :].strip()
     finally:
         for process in [top, *top.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
@@ -120,7 +137,7 @@ def cut(top: psutil.Process, image: Path, copy: Path) -> float:
     for process in [top, *top.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):
             process.suspend()
-    _run("cp", "--sparse=auto", str(image), str(copy))
+    run("cp", "--sparse=auto", str(image), str(copy))
     return time.perf_counter() - began
 
 
@@ -167,11 +184,8 @@ def lose_power(way: str, files: list[LocalFile], port: int) -> Loss:
     """Take the files in on a disk whose power then fails; return what that cost."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        image, copy = folder / "disk", folder / "cut"
-        with image.open("wb") as file:
-            file.truncate(_MEGABYTES * 2**20)
-        _run("mkfs.ext4", "-q", "-F", str(image))
-        with mounted(image, folder / "before") as disk, system(disk / "data", port) as top:
+        image, copy = new_disk(folder / "disk"), folder / "cut"
+        with mounted(image, folder / "before") as disk, system(disk / "data", port) as (top, _):
             client = connection(disk / "data", None, None)
             job_id = hand_in(way, client, files, folder)
             seconds = cut(top, image, copy)

@@ -86,11 +86,17 @@ def refusal(code: str, limit: float = 0) -> Refused:
 
 
 def accept(
-    stream: BinaryIO, blobs: BlobStore, limits: Limits, *, announced: str | None = None
+    stream: BinaryIO,
+    blobs: BlobStore,
+    limits: Limits,
+    *,
+    announced: str | None = None,
+    lasting: bool = True,
 ) -> Accepted:
     """Read one upload, look at it, keep it.
 
     ``announced`` is the SHA-256 the sender gave, if any. Memory does not grow with the file.
+    Without ``lasting`` it is on the disk once its key is settled.
 
     Raises:
         Refused: it is empty, too large, not an accepted image, or not what was announced.
@@ -106,7 +112,7 @@ def accept(
             raise refusal("changed")
         staging.file.seek(0)
         accepted = _examine(staging.file, sha256, size, limits)
-        staging.keep(image_key(sha256))
+        staging.keep(image_key(sha256), lasting=lasting)
     return accepted
 
 

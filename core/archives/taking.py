@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from core.archives.member import Member
 from core.archives.names import NAMES_ASKED, Encoding, guess, is_undecoded
-from core.blobs import BlobStore
+from core.blobs import BlobStore, image_key
 from core.errors import HematoVisionError, Refused
 from core.folders import Skip, leads_outside, refused_by_name, skipped_for
 from core.intake import Accepted, Arrival, Limits, accept, clean_name, refusal
@@ -73,17 +73,23 @@ def take_in(
         BadArchive: as drawing the members does, after what came before is written.
     """
     problems: list[HematoVisionError] = []
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        take = partial(accept, blobs=blobs, limits=limits)
+    with blobs.settling() as settle, ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        take = partial(accept, blobs=blobs, limits=limits, lasting=False)
         under_way = _under_way(members, pool, take, limits, problems)
         outcomes = _distinct(_named(_in_order(under_way)))
         for batch in _batches(outcomes):
             arrivals = [one for one in batch if isinstance(one, Arrival)]
             skips = [one for one in batch if isinstance(one, Skip)]
+            # What is written down is on the disk; many files are flushed in one go.
+            settle([image_key(sha256) for sha256 in _kept(arrivals)])
             write(arrivals, skips)
             taken.note(arrivals, skips)
     if problems:
         raise problems[0]
+
+
+def _kept(arrivals: Sequence[Arrival]) -> list[str]:
+    return [one.result.sha256 for one in arrivals if isinstance(one.result, Accepted)]
 
 
 def _under_way(

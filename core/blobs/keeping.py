@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
+
+Settle = Callable[[Collection[str]], None]
 
 
 class Staging(Protocol):
@@ -15,7 +17,7 @@ class Staging(Protocol):
     def keep(self, key: str, *, lasting: bool = True) -> None:
         """Make what was written durable under ``key``; without this call it is thrown away.
 
-        Without ``lasting`` it is kept, with no promise that a power cut spares it.
+        Without ``lasting`` a power cut may damage it, until it is settled.
 
         Other bytes under the key are replaced: they are damaged.
         """
@@ -45,6 +47,14 @@ class BlobStore(Protocol):
         """Keep ``data`` under ``key``, as `Staging.keep` does. Raises `NoSpace`.
 
         Without ``lasting`` a power cut may damage it: enough for what can be made again.
+        """
+        ...
+
+    @contextmanager
+    def settling(self) -> Iterator[Settle]:
+        """Yield a function that makes durable what is kept under some keys while this is open.
+
+        Many together cost little more than one. The function raises `NoSpace`.
         """
         ...
 

@@ -9,12 +9,13 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from core import durable
+from core.blobs.keeping import Settle
 from core.blobs.mark import Mark
 from core.errors import BlobDamaged, BlobMissing, NoSpace, StoreAway
 from core.space import FULL, NO_SPACE, Space
@@ -114,6 +115,19 @@ class LocalBlobs:
         with self.stage() as staging:
             staging.file.write(data)
             staging.keep(key, lasting=lasting)
+
+    @contextmanager
+    def settling(self) -> Iterator[Settle]:
+        """Yield what flushes the files that lie under some keys. It raises `NoSpace`."""
+        self.check()
+        durable.make_folder(self._root)
+        with contextlib.closing(durable.Flusher(self._root)) as flusher:
+
+            def settle(keys: Collection[str]) -> None:
+                with _in_words():
+                    flusher.flush({path for key in keys if (path := self._root / key).exists()})
+
+            yield settle
 
     def get(self, key: str) -> bytes:
         """Return the file's bytes. Raises `BlobMissing` or `BlobDamaged`."""
@@ -217,21 +231,23 @@ class LocalBlobs:
             staged.replace(target)
         if lasting:
             durable.flush(file.fileno())
-            durable.flush_folder(target.parent)
+            durable.flush_path(target.parent)
         _remove(self._aside(key))
 
-    def holds(self, key: str, file: BinaryIO) -> bool:
-        """Say whether ``key`` holds the bytes of an open file; if so, they are on the disk."""
+    def holds(self, key: str, file: BinaryIO, *, lasting: bool) -> bool:
+        """Say whether ``key`` holds the bytes of an open file; ``lasting``: so that they stay."""
         path = self._root / key
         try:
             with path.open("rb") as kept:
                 if not _same(kept, file):
                     return False
                 # Whoever is just keeping the same bytes may not have come to that yet.
-                durable.flush(kept.fileno())
+                if lasting:
+                    durable.flush(kept.fileno())
         except OSError:
             return False
-        durable.flush_folder(path.parent)
+        if lasting:
+            durable.flush_path(path.parent)
         return True
 
 
@@ -244,7 +260,7 @@ class _LocalStaging:
 
     def keep(self, key: str, *, lasting: bool = True) -> None:
         self.file.flush()
-        if self._store.holds(key, self.file):
+        if self._store.holds(key, self.file, lasting=lasting):
             return
         # Two uploads of the same bytes may meet here; the rename of the second is harmless.
         self._store.place(self._path, self.file, key, lasting=lasting)

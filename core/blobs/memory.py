@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from core.blobs.keeping import Settle
 from core.errors import BlobMissing
 
 
@@ -30,6 +31,11 @@ class MemoryBlobs:
     def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
         """Keep a copy."""
         self._kept[key] = bytes(data)
+
+    @contextmanager
+    def settling(self) -> Iterator[Settle]:
+        """Yield what does nothing: memory does not last."""
+        yield lambda keys: None
 
     def get(self, key: str) -> bytes:
         """Return the bytes. Raises `BlobMissing`."""

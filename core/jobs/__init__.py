@@ -73,7 +73,7 @@ from core.jobs.shards import (
     renew,
     settle,
 )
-from core.jobs.skipping import skip, skipped
+from core.jobs.skipping import count_skipped, skip, skipped
 from core.jobs.submission import cancel, retry_failed, run_again, submit
 
 __all__ = [
@@ -100,6 +100,7 @@ __all__ = [
     "calibrated",
     "cancel",
     "claim",
+    "count_skipped",
     "counts",
     "create",
     "delete",

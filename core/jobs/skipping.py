@@ -25,8 +25,7 @@ def skip(session: Session, job: Job, skips: Sequence[Skip], most: int) -> None:
     if not skips:
         return
     require_receiving(session, job, _TOO_LATE)
-    held = select(func.count()).select_from(Skipped).where(Skipped.job_id == job.id)
-    room = max(0, most - (session.scalar(held) or 0))
+    room = max(0, most - count_skipped(session, job.id))
     rows = [{"job_id": job.id, "name": clean_name(one.name), "reason": one.reason} for one in skips]
     insert_new_rows(session, Skipped, rows[:room])
 
@@ -40,3 +39,9 @@ def skipped(session: Session, job: Job, size: int, after: int = 0) -> list[tuple
         .limit(size)
     )
     return [(id_, Skip(name, reason)) for id_, name, reason in rows]
+
+
+def count_skipped(session: Session, job_id: int) -> int:
+    """Return how many files of a job were skipped."""
+    count = select(func.count()).select_from(Skipped).where(Skipped.job_id == job_id)
+    return session.scalar(count) or 0

@@ -21,7 +21,8 @@ from core import derivatives, jobs, reports
 from core.blobs import LocalBlobs, MemoryBlobs, image_key
 from core.cells import NOTICE, cell_type
 from core.db import clock
-from core.models import Image, Job, Report, Shard
+from core.folders import SKIPS
+from core.models import Image, Job, Report, Shard, Skipped
 from core.queue import MemoryQueue
 from core.states import ImageState, MakingState
 from ml.images import decode
@@ -79,6 +80,26 @@ def test_a_report_says_what_was_found(here: WorkerProcess, submit: Submit) -> No
     digest = here.models.shipped.digest
     assert digest in squeezed(text)
     assert "Not signed." in text and "Signature" in text
+
+
+def test_a_report_names_the_files_that_were_skipped(here: WorkerProcess, submit: Submit) -> None:
+    job_id = submit(files(3))
+    with here.database.writing() as session:
+        session.add(Skipped(job_id=job_id, name="slides/notes.txt", reason="not_image"))
+        session.add(Skipped(job_id=job_id, name="slides/.trash/cell.jpg", reason="hidden"))
+    work_through(here)
+    text = text_of(make(here, job_id))
+    assert re.search(r"Skipped\s+2", text) and "Skipped files" in text
+    assert f"slides/notes.txt {SKIPS['not_image']}" in re.sub(r"\s+", " ", text)
+    assert f"slides/.trash/cell.jpg {SKIPS['hidden']}" in re.sub(r"\s+", " ", text)
+
+
+def test_a_report_of_a_job_without_skipped_files_has_no_word_of_them(
+    here: WorkerProcess, submit: Submit
+) -> None:
+    job_id = submit(files(3))
+    work_through(here)
+    assert "Skipped" not in text_of(make(here, job_id))
 
 
 @pytest.mark.parametrize(("paper", "size"), [("A4", (595, 842)), ("Letter", (612, 792))])

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session, aliased
 
 from core import jobs
 from core.cells import display_order
+from core.folders import SKIPS
 from core.jobs.queries import EXPORT_CHUNK
-from core.models import Image, Job, Model, Prediction
+from core.models import Image, Job, Model, Prediction, Skipped
 from core.outcomes import BETWEEN_CLASSES, Outcome
 from core.states import ImageState, JobState
 
@@ -31,6 +32,7 @@ class Findings:
     submitted_at: dt.datetime | None
     finished_at: dt.datetime | None
     counts: jobs.Counts
+    skipped: int
     differential: jobs.Differential
     models: tuple[Model, ...]
 
@@ -82,6 +84,7 @@ def read(session: Session, job: Job) -> Findings:
         submitted_at=job.submitted_at,
         finished_at=job.finished_at,
         counts=jobs.counts(session, [job])[job.id],
+        skipped=jobs.count_skipped(session, job.id),
         differential=jobs.differential(session, job.id),
         models=tuple(judge.model for judge in jobs.judges(session, job.id)),
     )
@@ -155,3 +158,15 @@ def duplicates(session: Session, job_id: int) -> Iterator[Problem]:
     )
     for position, name, earlier, earlier_name in rows:
         yield Problem(position + 1, name, f"repeats no. {earlier + 1}", earlier_name)
+
+
+def skips(session: Session, job_id: int) -> Iterator[tuple[str, str]]:
+    """Yield the files that were skipped, in the order of coming, each with the reason."""
+    rows = session.execute(
+        select(Skipped.name, Skipped.reason)
+        .where(Skipped.job_id == job_id)
+        .order_by(Skipped.id)
+        .execution_options(yield_per=EXPORT_CHUNK)
+    )
+    for name, reason in rows:
+        yield name, SKIPS[reason]

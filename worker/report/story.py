@@ -65,6 +65,7 @@ _DUPLICATES = (
     Column("Same picture as", 0.16),
     Column("File", 0.38),
 )
+_SKIPS = (Column("File", 0.6), Column("Why", 0.4))
 
 
 def story(session: Session, found: Findings, picture: Picture) -> Iterator[Flowable]:
@@ -84,6 +85,10 @@ def story(session: Session, found: Findings, picture: Picture) -> Iterator[Flowa
         yield from _heading("Duplicates")
         yield Text("The same picture under another name is counted once.")
         yield Rows(_DUPLICATES, _problem_rows(findings.duplicates(session, found.job_id)))
+    if found.skipped:
+        yield from _heading("Skipped files")
+        yield Text("What stood among the images and was not sent. It is no part of the job.")
+        yield Rows(_SKIPS, findings.skips(session, found.job_id))
     yield from _last_words(found)
 
 
@@ -129,6 +134,8 @@ def _count_facts(found: Findings) -> list[tuple[str, str]]:
         ("Failed", counts.failed),
         ("Not classified", counts.waiting),
     ]
+    if found.skipped:
+        facts.append(("Skipped", found.skipped))
     return [(label, f"{count:,}") for label, count in facts]
 
 

@@ -1,0 +1,87 @@
+"""An archive's files are on the disk before anything says that they came."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from core import durable
+from core.archives import Taken, members, take_in
+from core.blobs import BlobStore, LocalBlobs, MemoryBlobs, Settle, image_key
+from core.intake import Accepted, Limits
+from tests.core.archiving import CAPS, tar_of
+
+COUNT = 600
+
+
+def picture(number: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), (number % 256, number // 256, 7)).save(out, "PNG")
+    return out.getvalue()
+
+
+def take(store: BlobStore, note: list[str]) -> None:
+    files = {f"{number}.png": picture(number) for number in range(COUNT)}
+    take_in(
+        members(io.BytesIO(tar_of(tarfile.GNU_FORMAT, files)), MemoryBlobs(), CAPS),
+        store,
+        Limits(10_000, 10_000),
+        lambda arrivals, _: note.extend(
+            image_key(one.result.sha256) for one in arrivals if isinstance(one.result, Accepted)
+        ),
+        Taken(),
+    )
+
+
+class Watched(MemoryBlobs):
+    """Notes what is settled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settled: set[str] = set()
+
+    @contextmanager
+    def settling(self) -> Iterator[Settle]:
+        yield self.settled.update
+
+
+def test_what_is_written_down_was_settled_before() -> None:
+    store = Watched()
+    written: list[str] = []
+
+    class Note(list[str]):
+        def extend(self, keys: object) -> None:
+            new = list(keys)  # type: ignore[call-overload]
+            assert store.settled >= set(new)
+            written.extend(new)
+
+    take(store, Note())
+    assert len(written) == COUNT
+
+
+def test_a_batch_is_flushed_in_one_go_and_no_file_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "staging").mkdir()
+    batches: list[int] = []
+    flush = durable.Flusher.flush
+
+    def count(self: durable.Flusher, files: Collection[Path]) -> None:
+        batches.append(len(files))
+        flush(self, files)
+
+    monkeypatch.setattr(durable.Flusher, "flush", count)
+    single: list[int] = []
+    monkeypatch.setattr(durable, "flush", single.append)
+    written: list[str] = []
+    take(LocalBlobs(tmp_path), written)
+    assert sum(batches) == len(written) == COUNT
+    assert len(batches) == 3
+    # Folders that are new are flushed once each.
+    assert len(single) <= 2 * 256 + 2
