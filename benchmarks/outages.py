@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -107,13 +108,13 @@ def full(house: House) -> Iterator[None]:
 
 
 def _fill(ballast: Path) -> None:
-    with ballast.open("wb", buffering=0) as file:
-        for size in (2**26, 2**20, 4096):
+    with ballast.open("wb") as file:
+        end = 0
+        for size in (2**27, 2**20, 4096):
             with suppress(OSError):
-                while file.write(bytes(size)) == size:
-                    pass
-        with suppress(OSError):
-            os.fsync(file.fileno())
+                while True:
+                    os.posix_fallocate(file.fileno(), end, size)
+                    end += size
 
 
 @contextmanager
@@ -169,7 +170,7 @@ def living(work: Path, port: int) -> Iterator[House]:
         client = connection(data, None, None)
         stack.callback(client.close)
         browser = stack.enter_context(
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, follow_redirects=True)
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
         )
         sign_in(browser, link)
         yield House(data, store, top, client, browser, token)
@@ -191,15 +192,15 @@ def await_file(client: Client, file: Path) -> str:
     return f"/api/v1/jobs/{job_id}/images/{line['id']}"
 
 
-def ask(house: House, job_id: int, file: Path, waiting: str) -> None:
-    """Print what everything says while the fault lasts."""
+def ask(house: House, job_id: int, awaited: Path, waiting: str, file: Path) -> None:
+    """Print what everything says while the fault lasts; ``waiting`` is where ``awaited`` goes."""
     raw = "application/octet-stream"
     said = {
         "healthz": house.answer("GET", "/healthz"),
         "page": house.answer("GET", f"/jobs/{job_id}"),
         "API, job": house.answer("GET", f"/api/v1/jobs/{job_id}"),
         "API, new job": house.answer("POST", "/api/v1/jobs", b'{"name": "in the fault"}'),
-        "API, file": house.answer("PUT", waiting, file.read_bytes(), raw),
+        "API, file": house.answer("PUT", waiting, awaited.read_bytes(), raw),
         "status": house.command("status"),
         "submit": house.command("submit", str(file)),
     }
@@ -217,7 +218,7 @@ def measure(house: House, name: str, files: Sequence[Path], seconds: float) -> N
     click.echo(f"— {name} for {seconds:.0f} s, in a job of {len(large):,} —")
     with FAULTS[name](house):
         time.sleep(3)
-        ask(house, job_id, second, waiting)
+        ask(house, job_id, first, waiting, second)
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
     lifted = time.monotonic()
     fit = _until(lambda: house.browser.get("/healthz").json()["problems"] == []) - lifted
@@ -231,6 +232,9 @@ def measure(house: House, name: str, files: Sequence[Path], seconds: float) -> N
     )
     click.echo(f"  the file sent again: {sent}")
     click.echo(f"  job: {counts['classified']:,} classified, {counts['failed']} failed")
+    problems = house.client.call("GET", f"/jobs/{job_id}/problems")["files"]
+    for message, count in Counter(str(one["message"]) for one in problems).items():
+        click.echo(f"  failed: {count} {message}")
 
 
 def _counts(house: House, job_id: int) -> dict[str, int]:

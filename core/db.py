@@ -136,7 +136,7 @@ class Database:
                     part.error = error
 
     def check_writable(self) -> None:
-        """Return if the database could be written to; nothing is written.
+        """Return if the database can be written to; what is written changes nothing.
 
         Raises:
             DatabaseTrouble: it is read-only.
@@ -151,7 +151,10 @@ class Database:
             driver: Any = connection.connection.driver_connection
             driver.execute(f"PRAGMA busy_timeout={_LOOK_SECONDS * 1000}")
             try:
-                connection.begin().rollback()
+                with connection.begin():
+                    # A file that is open for writing may have become read-only: only writing tells.
+                    version = connection.scalar(text("PRAGMA user_version"))
+                    connection.execute(text(f"PRAGMA user_version={version}"))
             finally:
                 driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 

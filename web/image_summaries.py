@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from core import derivatives, jobs, outcomes
 from core.derivatives import TILE_SIDE
+from core.errors import StoreAway
 from core.models import Image, Model, Prediction
 from core.outcomes import TO_CHECK
 from core.states import ImageState
@@ -115,9 +116,17 @@ def _verdict(session: Session, image: Image) -> Summary:
     }
 
 
+def _is_made(sha256: str) -> bool:
+    """Say whether a copy is there; while the store is away, results are shown without pictures."""
+    try:
+        return derivatives.exist(wired().blobs, sha256)
+    except StoreAway:
+        return False
+
+
 def _picture(name: str, image: Image, side: int) -> Summary:
     """Return where a copy is, or None if there can't be one; and whether it is there by now."""
-    made = image.sha256 is not None and derivatives.exist(wired().blobs, image.sha256)
+    made = image.sha256 is not None and _is_made(image.sha256)
     if not made and not derivatives.can_be_made(image):
         return {name: None, "pictured": False}
     place = url_for("images.show_thumbnail", image_id=image.id, side=side)

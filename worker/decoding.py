@@ -92,17 +92,26 @@ class Decoder:
     def _read(self, work: Work, data: bytes | Failure) -> Reading | Failure:
         if isinstance(data, Failure):
             return data
-        try:
-            image = decode(data, self._max_pixels)
-            keep_copies(self._blobs, work.sha256, image)
-            return see(image, self._metadata.shape, self._metadata.preprocessing)
-        except UnreadableImage as error:
-            return Failure(error.code[:40], str(error)[:400])
-        except (cv2.error, *FAULTS) as error:
-            # No image, whatever it does to a decoder, may take its shard down with it. A full
-            # memory and a time that is over are not its doing, and go on upwards.
-            log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
-            return _DAMAGED
+        image = _tried(work, lambda: decode(data, self._max_pixels))
+        if isinstance(image, Failure):
+            return image
+        # Not among what is tried: what the store says is no fault of the image.
+        keep_copies(self._blobs, work.sha256, image)
+        metadata = self._metadata
+        return _tried(work, lambda: see(image, metadata.shape, metadata.preprocessing))
+
+
+def _tried(work: Work, step: Callable[[], Result]) -> Result | Failure:
+    """Return what came of a step of reading an image, or how the image failed in it."""
+    try:
+        return step()
+    except UnreadableImage as error:
+        return Failure(error.code[:40], str(error)[:400])
+    except (cv2.error, *FAULTS) as error:
+        # No image, whatever it does to a decoder, may take its shard down with it. A full
+        # memory and a time that is over are not its doing, and go on upwards.
+        log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
+        return _DAMAGED
 
 
 def _may_be_large(work: Work) -> bool:

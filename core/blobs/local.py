@@ -224,6 +224,7 @@ class LocalBlobs:
         try:
             staged.replace(target)
         except FileNotFoundError:
+            self.check()
             durable.make_folder(target.parent)
             staged.replace(target)
         except IsADirectoryError:

@@ -151,3 +151,22 @@ def test_a_file_that_is_deleted_while_it_is_open_takes_no_more(
     (tmp_path / "elsewhere.db").rename(file)
     write(database)
     database.dispose()
+
+
+def test_only_a_write_tells_that_an_open_file_became_read_only(
+    migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    database = Database(f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'hematovision.db')}")
+
+    def ask(what: str) -> object:
+        with database.engine.connect() as connection:
+            found = connection.exec_driver_sql(f"PRAGMA {what}")
+            return found.scalar() if found.returns_rows else None
+
+    version = ask("user_version")
+    ask("query_only=ON")
+    assert code(database.check_writable) == "read_only"
+    ask("query_only=OFF")
+    database.check_writable()
+    assert ask("user_version") == version
+    database.dispose()

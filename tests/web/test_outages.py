@@ -97,6 +97,22 @@ def test_a_store_that_is_not_mounted_stops_intake_until_it_is_back(
     assert health(client).status_code == 200
 
 
+def test_results_are_shown_while_the_store_is_away(
+    api: Api, laboratory: Browser, png: Png, store: Path
+) -> None:
+    job = open_job(api)
+    (line,) = announce(api, job, {"a.png": png(1)}, A)
+    assert put(api, job, line, png(1)).status_code == 200
+    assert api("POST", f"/jobs/{job}/submit", A, json={}).status_code == 200
+    store.rename(store.with_name("elsewhere"))
+    store.mkdir()
+    for path in (f"/jobs/{job}", f"/jobs/{job}/gallery", f"/images/{line['id']}"):
+        answer = laboratory.get(path)
+        assert (answer.status_code, "a.png" in answer.text) == (200, True)
+    assert api("GET", f"/images/{line['id']}", A).status_code == 200
+    assert laboratory.get(f"/images/{line['id']}/thumbnail/192").status_code == 503
+
+
 def test_below_the_reserve_intake_waits_and_all_else_goes_on(
     api: Api, client: FlaskClient, png: Png, store: Path, rewire: Rewire, settings: Settings
 ) -> None:

@@ -18,6 +18,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from core.blobs import MemoryBlobs, image_key
+from core.errors import StoreAway
 from core.jobs import Failure, Work
 from ml.bundle import Architecture, Metadata
 from ml.images import InputShape
@@ -248,3 +249,17 @@ def test_what_is_written_in_a_file_does_not_reach_the_log(
         data[place] ^= 0x55
     assert "Jane" not in caplog.text
     assert "tifffile" not in caplog.text
+
+
+class Unmounted(MemoryBlobs):
+    """A store that is there until an image's bytes were read."""
+
+    def exists(self, key: str) -> bool:
+        raise StoreAway("The image store is not there.")
+
+
+def test_a_store_that_goes_away_while_an_image_is_read_says_nothing_of_the_image() -> None:
+    blobs = Unmounted()
+    work = Work(1, kept(blobs, png(1)))
+    with pytest.raises(StoreAway):
+        Decoder(blobs, NETWORK, 10**6)(work)

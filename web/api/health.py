@@ -23,8 +23,10 @@ from web.wiring import Wiring, wired
 blueprint = Blueprint("health", __name__)
 _KEPT_SECONDS = 1.0
 _KEY = "hematovision-health"
-# A database that is locked by a long transaction is at work, and not out of order.
-_BUSY = "database_busy"
+# A database that is locked by a long transaction is at work, and not out of order; one whose disk
+# is full can be read.
+_FULL = "no_space"
+_USABLE = ("database_busy", _FULL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def examine(wiring: Wiring) -> Health:
             look()
         except (HematoVisionError, SQLAlchemyError, OSError) as error:
             problems.append(code_of(trouble_of(error) or error))
-            return problems[-1] == _BUSY
+            return problems[-1] in _USABLE
         return True
 
     def count_workers() -> None:
@@ -96,8 +98,8 @@ def examine(wiring: Wiring) -> Health:
     return Health(
         database=works(wiring.database.check_writable) and works(count_workers),
         store=works(wiring.blobs.check_writable),
-        space=works(room(wiring.settings).require),
         queue=works(wiring.queue.check),
+        space=works(room(wiring.settings).require) and _FULL not in problems,
         workers=workers[0] if workers else None,
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),
     )
