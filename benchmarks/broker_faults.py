@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -26,7 +26,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from benchmarks.main_job import spread
-from benchmarks.rig import Rig, running
+from benchmarks.rig import Rig, running, until
 from core.states import ENDED
 from hematovision import local
 from hematovision.client import Client, upload
@@ -120,7 +120,7 @@ def measure(rig: Rig, name: str, files: Iterator[Path], seconds: float) -> None:
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
     lifted = time.monotonic()
     after = timed(client, list(islice(files, 1)))
-    cleared = _until(lambda: redis.ping() and not _waiting(redis))
+    cleared = until(lambda: _is_clear(redis), _PATIENCE)
     click.echo(f"— broker {name} for {lifted - began:.0f} s —")
     click.echo(f"before: one image {normal}")
     click.echo(f"one image {one}")
@@ -135,19 +135,11 @@ def _broker(socket: str) -> psutil.Process:
     return next(one for one in mine if any(socket in word for word in one.cmdline()))
 
 
-def _waiting(redis: Redis) -> int:
-    return sum(int(redis.llen(lane)) for lane in ("interactive", "reports", "batch"))
-
-
-def _until(condition: Callable[[], object]) -> float:
-    """Wait for a condition and return when it came to be; never is infinitely late."""
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        with suppress(RedisError):
-            if condition():
-                return time.monotonic()
-        time.sleep(_LOOK_SECONDS)
-    return float("inf")
+def _is_clear(redis: Redis) -> bool:
+    """Say whether the broker answers and holds no message."""
+    with suppress(RedisError):
+        return not any(int(redis.llen(lane)) for lane in ("interactive", "reports", "batch"))
+    return False
 
 
 @click.command()

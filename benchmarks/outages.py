@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +35,12 @@ import psutil
 from benchmarks import powerloss
 from benchmarks.entering import sign_in
 from benchmarks.main_job import spread
+from benchmarks.rig import until
 from core.states import ENDED
 from hematovision.client import Client, connection, upload
 from hematovision.collecting import LocalFile
 
-_LOOK_SECONDS, _PATIENCE = 0.05, 240.0
+_PATIENCE = 240.0
 # A command that goes on trying is given up after so many seconds; that it tries is the finding.
 _COMMAND_SECONDS = 20
 _SHOWN = 400
@@ -57,7 +58,7 @@ class House:
     token: str
 
     def command(self, *words: str) -> str:
-        """Run a command; return its status, None if it was still trying, and what it printed."""
+        """Run a command; return its status, or that it was still trying, and what it printed."""
         with subprocess.Popen(
             [sys.executable, "-m", "hematovision", *words],
             stdout=subprocess.PIPE,
@@ -74,7 +75,7 @@ class House:
         return f"{status}: {' | '.join(said.split(chr(10))).strip(' |')[-_SHOWN:]}"
 
     def answer(self, method: str, path: str, body: bytes = b"", kind: str = "") -> str:
-        """Send a request; return its status and its sentence."""
+        """Send a request; return its status and what its body says."""
         headers = {"Authorization": f"Bearer {self.token}"} if path.startswith("/api") else {}
         if kind:
             headers["Content-Type"] = kind
@@ -213,7 +214,7 @@ def measure(house: House, name: str, files: Sequence[Path], seconds: float) -> N
     large, first, second, third = files[:-3], files[-3], files[-2], files[-1]
     waiting = await_file(house.client, first)
     job_id = hand_in(house.client, large, "under way")
-    _until(lambda: _counts(house, job_id)["classified"] > 0)
+    until(lambda: _counts(house, job_id)["classified"] > 0, _PATIENCE)
     began = time.monotonic()
     click.echo(f"— {name} for {seconds:.0f} s, in a job of {len(large):,} —")
     with FAULTS[name](house):
@@ -221,11 +222,11 @@ def measure(house: House, name: str, files: Sequence[Path], seconds: float) -> N
         ask(house, job_id, first, waiting, second)
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
     lifted = time.monotonic()
-    fit = _until(lambda: house.browser.get("/healthz").json()["problems"] == []) - lifted
+    fit = until(lambda: house.browser.get("/healthz").json()["problems"] == [], _PATIENCE) - lifted
     sent = house.answer("PUT", waiting, first.read_bytes(), "application/octet-stream")
     new = hand_in(house.client, [third], "after")
-    judged = _until(lambda: _ended(house, new)) - lifted
-    ended = _until(lambda: _ended(house, job_id)) - lifted
+    judged = until(lambda: _ended(house, new), _PATIENCE) - lifted
+    ended = until(lambda: _ended(house, job_id), _PATIENCE) - lifted
     counts = _counts(house, job_id)
     click.echo(
         f"  after: healthy {fit:.1f} s, new image judged {judged:.1f} s, job ended {ended:.1f} s"
@@ -246,16 +247,6 @@ def _ended(house: House, job_id: int) -> bool:
     return house.client.call("GET", f"/jobs/{job_id}")["state"] in ENDED
 
 
-def _until(condition: Callable[[], bool]) -> float:
-    """Wait for a condition and return when it came to be; never is infinitely late."""
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        if condition():
-            return time.monotonic()
-        time.sleep(_LOOK_SECONDS)
-    return float("inf")
-
-
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 @click.option("--seconds", default=60.0, show_default=True, help="How long each fault lasts.")
@@ -264,7 +255,7 @@ def _until(condition: Callable[[], bool]) -> float:
 @click.option("--port", default=8768, show_default=True, help="Port of the system under test.")
 def main(folder: Path, seconds: float, images: int, only: Sequence[str], port: int) -> None:
     """Print what people are told in each fault, with images of FOLDER."""
-    if problem := powerloss.obstacle():
+    if problem := powerloss.obstacle("findmnt", "chattr"):
         raise click.ClickException(f"This can't run here: {problem}.")
     files = spread(folder, images + 3)
     for name in only or FAULTS:

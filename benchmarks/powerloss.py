@@ -56,11 +56,11 @@ class Loss:
     seconds: float
 
 
-def obstacle() -> str | None:
-    """Return why this can't run here, or None."""
+def obstacle(*others: str) -> str | None:
+    """Return why this, which also needs other programs, can't run here, or None."""
     if os.geteuid() != 0:
         return "it mounts a disk of its own, which needs root"
-    missing = [tool for tool in _TOOLS if not shutil.which(tool)]
+    missing = [tool for tool in (*_TOOLS, *others) if not shutil.which(tool)]
     if missing:
         return f"{', '.join(missing)} is not installed"
     found = subprocess.run(["losetup", "--find"], capture_output=True, text=True, check=False)

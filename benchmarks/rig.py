@@ -151,6 +151,16 @@ class Rig:
         return found
 
 
+def until(condition: Callable[[], object], patience: float) -> float:
+    """Wait for a condition, so many seconds at most; return when it came to be, or infinity."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if condition():
+            return time.monotonic()
+        time.sleep(_LOOK_SECONDS)
+    return float("inf")
+
+
 @contextmanager
 def running(
     *,

@@ -81,15 +81,12 @@ def take_in(
             arrivals = [one for one in batch if isinstance(one, Arrival)]
             skips = [one for one in batch if isinstance(one, Skip)]
             # What is written down is on the disk; many files are flushed in one go.
-            settle([image_key(sha256) for sha256 in _kept(arrivals)])
+            results = [arrival.result for arrival in arrivals]
+            settle([image_key(one.sha256) for one in results if isinstance(one, Accepted)])
             write(arrivals, skips)
             taken.note(arrivals, skips)
     if problems:
         raise problems[0]
-
-
-def _kept(arrivals: Sequence[Arrival]) -> list[str]:
-    return [one.result.sha256 for one in arrivals if isinstance(one.result, Accepted)]
 
 
 def _under_way(
