@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -78,4 +79,18 @@ def _is_dead(worker: str) -> bool:
         return True
     except PermissionError:
         return False
-    return False
+    return _is_zombie(int(pid))
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether it has ended, but its parent has not asked how.
+
+    Orphans are for the machine's first process to ask after, which may take a while: in a container
+    it is often a program that never does.
+    """
+    try:
+        # "20816 (python) Z …": what stands in brackets may hold anything, brackets too.
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:1]
+    except OSError:
+        return False
+    return state in ([b"Z"], [b"X"])
