@@ -7,9 +7,11 @@ a worker's memory limit. What passes here and can't be decoded there is failed t
 from __future__ import annotations
 
 import hashlib
+import io
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
 from core.blobs import BlobStore, image_key
@@ -25,6 +27,8 @@ FORMATS_IN_WORDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 SMALLEST_SIDE = 16
 LONGEST_NAME = 255
 _CHUNK = 256 * 1024
+# A file that is no larger, as nearly every crop, touches the disk once it is known to be good.
+_IN_MEMORY = 256 * 1024
 # Unicode's categories: control, format, surrogate, private use, line and paragraph ends.
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
@@ -101,33 +105,45 @@ def accept(
     Raises:
         Refused: it is empty, too large, not an accepted image, or not what was announced.
     """
+    digest, begin = hashlib.sha256(), bytearray()
+    chunks = _chunks(stream, limits.max_bytes, digest)
+    for chunk in chunks:
+        begin += chunk
+        if len(begin) > _IN_MEMORY:
+            break
+    else:
+        whole = bytes(begin)
+        accepted = _examine(io.BytesIO(whole), digest.hexdigest(), len(whole), limits, announced)
+        blobs.put(image_key(accepted.sha256), whole, lasting=lasting)
+        return accepted
     with blobs.stage() as staging:
-        digest, size = hashlib.sha256(), 0
-        for chunk in _chunks(stream, limits.max_bytes):
-            digest.update(chunk)
+        for chunk in chain([bytes(begin)], chunks):
             staging.file.write(chunk)
-            size += len(chunk)
-        sha256 = digest.hexdigest()
-        if announced and announced != sha256:
-            raise refusal("changed")
+        size = staging.file.tell()
         staging.file.seek(0)
-        accepted = _examine(staging.file, sha256, size, limits)
-        staging.keep(image_key(sha256), lasting=lasting)
+        accepted = _examine(staging.file, digest.hexdigest(), size, limits, announced)
+        staging.keep(image_key(accepted.sha256), lasting=lasting)
     return accepted
 
 
-def _chunks(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+def _chunks(stream: BinaryIO, max_bytes: int, digest: hashlib._Hash) -> Iterator[bytes]:
+    """Yield a stream's pieces, each of them digested."""
     total = 0
     while chunk := stream.read(_CHUNK):
         total += len(chunk)
         if total > max_bytes:
             raise refusal("too_large", max_bytes / 2**20)
+        digest.update(chunk)
         yield chunk
     if not total:
         raise refusal("empty")
 
 
-def _examine(file: BinaryIO, sha256: str, size: int, limits: Limits) -> Accepted:
+def _examine(
+    file: BinaryIO, sha256: str, size: int, limits: Limits, announced: str | None
+) -> Accepted:
+    if announced and announced != sha256:
+        raise refusal("changed")
     header = header_of(file)
     if header is None:
         raise refusal("not_an_image")

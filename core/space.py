@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,9 @@ NO_SPACE = (
     "is safe, and work goes on. Send it again once the administrator has made room."
 )
 
+# No disk is filled with so many bytes in so short a time.
+_AMPLE, _MOMENT_SECONDS = 2**30, 0.2
+
 
 class Space:
     """The room in some folders' file systems, beyond a reserve in bytes."""
@@ -27,6 +31,7 @@ class Space:
     def __init__(self, folders: Sequence[Path], reserve: int) -> None:
         self._folders = folders
         self._reserve = reserve
+        self._ample_until = 0.0
 
     def left(self) -> int:
         """Return how many bytes may still be taken in; fewer than none while work alone may write.
@@ -36,9 +41,17 @@ class Space:
         return min(_free(folder) for folder in self._folders) - self._reserve
 
     def require(self, size: int = 0) -> None:
-        """Raise `NoSpace` unless so many bytes, and at least one, may still be taken in."""
-        if self._reserve and self.left() < max(size, 1):
+        """Raise `NoSpace` unless so many bytes, and at least one, may still be taken in.
+
+        While there is ample room nobody looks again for a moment: a look costs as much as a file.
+        """
+        now = time.monotonic()
+        if not self._reserve or (now < self._ample_until and size < _AMPLE):
+            return
+        left = self.left()
+        if left < max(size, 1):
             raise NoSpace(NO_SPACE)
+        self._ample_until = now + _MOMENT_SECONDS if left > 2 * _AMPLE else 0.0
 
 
 def _free(folder: Path) -> int:

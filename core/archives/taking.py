@@ -73,20 +73,56 @@ def take_in(
         BadArchive: as drawing the members does, after what came before is written.
     """
     problems: list[HematoVisionError] = []
-    with blobs.settling() as settle, ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+
+    def write_down(batch: list[Outcome]) -> None:
+        arrivals = [one for one in batch if isinstance(one, Arrival)]
+        skips = [one for one in batch if isinstance(one, Skip)]
+        write(arrivals, skips)
+        taken.note(arrivals, skips)
+
+    with (
+        blobs.settling() as settle,
+        ThreadPoolExecutor(_SIDE_BY_SIDE) as pool,
+        ThreadPoolExecutor(1) as disk,
+    ):
         take = partial(accept, blobs=blobs, limits=limits, lasting=False)
         under_way = _under_way(members, pool, take, limits, problems)
         outcomes = _distinct(_named(_in_order(under_way)))
-        for batch in _batches(outcomes):
-            arrivals = [one for one in batch if isinstance(one, Arrival)]
-            skips = [one for one in batch if isinstance(one, Skip)]
-            # What is written down is on the disk; many files are flushed in one go.
-            results = [arrival.result for arrival in arrivals]
-            settle([image_key(one.sha256) for one in results if isinstance(one, Accepted)])
-            write(arrivals, skips)
-            taken.note(arrivals, skips)
+        _settled(_batches(outcomes), lambda keys: disk.submit(settle, keys), write_down)
     if problems:
         raise problems[0]
+
+
+def _settled(
+    batches: Iterator[list[Outcome]],
+    settle: Callable[[list[str]], Future[None]],
+    write_down: Callable[[list[Outcome]], None],
+) -> None:
+    """Write batches down that are on the disk: each is flushed, in one go, while the next is read.
+
+    At an error what came before is still written down.
+    """
+    waiting: deque[tuple[list[Outcome], Future[None]]] = deque()
+
+    def finish_one() -> None:
+        batch, settled = waiting.popleft()
+        settled.result()
+        write_down(batch)
+
+    try:
+        for batch in batches:
+            waiting.append((batch, settle(_keys(batch))))
+            if len(waiting) > 1:
+                finish_one()
+    finally:
+        while waiting:
+            finish_one()
+
+
+def _keys(batch: Sequence[Outcome]) -> list[str]:
+    """Return the keys of the images that are kept."""
+    results = [one.result for one in batch if isinstance(one, Arrival)]
+    return [image_key(one.sha256) for one in results if isinstance(one, Accepted)]
 
 
 def _under_way(

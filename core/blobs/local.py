@@ -71,6 +71,9 @@ class LocalBlobs:
             self._space.require()
         with _in_words():
             handle, path = self._staging_file()
+            # A file system without locks leaves the age to tell what is left over.
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with _Arriving(handle, self._space) as file:
                 staging = _LocalStaging(self, path, cast(BinaryIO, file))
                 try:
@@ -80,10 +83,7 @@ class LocalBlobs:
                         path.unlink(missing_ok=True)
 
     def _staging_file(self) -> tuple[int, Path]:
-        """Open a new file; its folder is made when it turns out to be missing, not looked for.
-
-        It is locked as long as it is open: see `sweep_staging`.
-        """
+        """Open a new file; its folder is made when it turns out to be missing, not looked for."""
         folder = self._root / _STAGING
         try:
             handle, name = tempfile.mkstemp(dir=folder)
@@ -91,16 +91,13 @@ class LocalBlobs:
             self.check()
             durable.make_folder(folder)
             handle, name = tempfile.mkstemp(dir=folder)
-        # A file system without locks leaves the age to tell what is left over.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return handle, Path(name)
 
     def sweep_staging(self, seconds: float) -> int:
         """Remove what was staged by processes that are gone; return how many bytes that was.
 
-        A file that is being written, or read, is locked by whoever does so. ``seconds`` is how old
-        a file must be that nobody locks.
+        A file that is arriving, or read, is locked by whoever does so. ``seconds`` is how old one
+        must be that nobody locks.
         """
         self.check()
         before, freed = time.time() - seconds, 0
@@ -111,10 +108,24 @@ class LocalBlobs:
         return freed
 
     def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
-        """Write aside, flush to the disk if it is to last, rename."""
-        with self.stage() as staging:
-            staging.file.write(data)
-            staging.keep(key, lasting=lasting)
+        """Write aside, rename, flush to the disk if it is to last.
+
+        `stage` with fewer calls of the system, which are most of what a small file costs.
+        """
+        if self._space:
+            self._space.require()
+        with _in_words():
+            if self.holds(key, io.BytesIO(data), lasting=lasting):
+                return
+            handle, path = self._staging_file()
+            try:
+                _write(handle, data)
+                self.place(path, handle, key, lasting=lasting)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(handle)
 
     @contextmanager
     def settling(self) -> Iterator[Settle]:
@@ -210,7 +221,7 @@ class LocalBlobs:
                     if path.stat().st_mtime <= latest:
                         yield path.relative_to(self._root).as_posix()
 
-    def place(self, staged: Path, file: BinaryIO, key: str, *, lasting: bool) -> None:
+    def place(self, staged: Path, handle: int, key: str, *, lasting: bool) -> None:
         """Give a staged file its key; if it is ``lasting``, return once both are on the disk.
 
         The name comes first, so that one commit of the file system's journal holds all of it; that
@@ -219,7 +230,7 @@ class LocalBlobs:
         """
         target = self._root / key
         # Unmounted since it was staged, the store's folders would be made beneath the mount point.
-        if self._mark and self._mark.device() != os.fstat(file.fileno()).st_dev:
+        if self._mark and self._mark.device() != os.fstat(handle).st_dev:
             raise StoreAway("The image store was mounted anew. Nothing was kept; send it again.")
         try:
             staged.replace(target)
@@ -231,7 +242,7 @@ class LocalBlobs:
             self.set_aside(key, lambda _file: False)
             staged.replace(target)
         if lasting:
-            durable.flush(file.fileno())
+            durable.flush(handle)
             durable.flush_path(target.parent)
         _remove(self._aside(key))
 
@@ -249,6 +260,7 @@ class LocalBlobs:
             return False
         if lasting:
             durable.flush_path(path.parent)
+        self.check()
         return True
 
 
@@ -264,7 +276,7 @@ class _LocalStaging:
         if self._store.holds(key, self.file, lasting=lasting):
             return
         # Two uploads of the same bytes may meet here; the rename of the second is harmless.
-        self._store.place(self._path, self.file, key, lasting=lasting)
+        self._store.place(self._path, self.file.fileno(), key, lasting=lasting)
         self.moved = True
 
 
@@ -301,9 +313,16 @@ def _in_words() -> Iterator[None]:
         raise
 
 
+def _write(handle: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
 def _same(one: BinaryIO, other: BinaryIO) -> bool:
-    if os.fstat(one.fileno()).st_size != os.fstat(other.fileno()).st_size:
+    if one.seek(0, os.SEEK_END) != other.seek(0, os.SEEK_END):
         return False
+    one.seek(0)
     other.seek(0)
     while chunk := one.read(_COMPARED):
         if chunk != other.read(_COMPARED):
