@@ -37,6 +37,8 @@ _READY_SECONDS = 60.0
 LINK_LIFETIME = dt.timedelta(minutes=15)
 # The kernel's limit for the path of a Unix socket is 108 bytes, on macOS 104.
 _LONGEST_SOCKET = 100
+# A page takes a moment and somebody waits for it; a batch takes what is left of the cores.
+_WORKER_NICENESS = 10
 
 
 def run(settings: Settings, say: Callable[[str], None]) -> None:
@@ -71,8 +73,8 @@ def programs(settings: Settings, redis_socket: Path) -> list[Program]:
     """Return what `up` runs, in the order of starting."""
     env = _environment(settings)
     own = [
-        Program(name, [sys.executable, "-m", "hematovision", name], env)
-        for name in ("worker", "sweep", "web")
+        Program(name, [sys.executable, "-m", "hematovision", name], env, niceness)
+        for name, niceness in (("worker", _WORKER_NICENESS), ("sweep", 0), ("web", 0))
     ]
     return [Program("redis", redis_command(settings.data / "redis", redis_socket)), *own]
 

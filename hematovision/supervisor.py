@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 # Longest wait for a program to end after it was asked to; then it is killed.
@@ -28,11 +29,15 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One program: its name in messages and logs, and how it is started."""
+    """One program: its name in messages and logs, and how it is started.
+
+    ``niceness``: how far it steps back where programs want the same core, 0 (not) to 19.
+    """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+    niceness: int = 0
 
 
 class Supervisor:
@@ -102,7 +107,7 @@ class _Kept:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=partial(_prepare, self.program.niceness),
             )
 
     def died(self) -> bool:
@@ -143,9 +148,16 @@ class _Kept:
             self._process = None
 
 
-def _die_with_parent() -> None:
-    """On Linux, have the kernel end the program if the supervisor itself is killed."""
+def _prepare(niceness: int) -> None:
+    """What is done in the new process before its program begins."""
+    os.nice(niceness)
+    if sys.platform != "linux":
+        return
+    # The program ends if the supervisor itself is killed.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # Where the kernel shares cores out by session, niceness counts within one, and this between.
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def _make_room(log: Path) -> None:

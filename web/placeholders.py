@@ -1,15 +1,17 @@
-"""What stands where a picture will be, or can't be; and asking a worker for the picture."""
+"""What stands where a picture will be, or can't be, and why; asking a worker for the picture."""
 
 from __future__ import annotations
 
 from flask import Response, make_response, render_template
 
 from core import derivatives
+from core.errors import StoreAway
 from core.models import Image, Job
 from core.states import ImageState, JobState, MakingState
 from web.wiring import wired
 
 _RETRY_SECONDS = 1
+_OUTAGE_SECONDS = 15
 _COMING = "A worker is making this picture. It appears here by itself."
 _NONE = "No picture can be shown."
 
@@ -20,17 +22,39 @@ def placeholder(image: Image) -> Response:
     Its title says why. A browser draws it whatever the status.
     """
     trouble = _ask_for(image) if derivatives.can_be_made(image) else image.message or _NONE
+    if trouble:
+        return _drawing(image, trouble, 404)
+    response = _drawing(image, _COMING, 202)
+    response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    return response
+
+
+def unavailable(image: Image, error: StoreAway) -> Response:
+    """Return the drawing for a picture that can't be had while the store is away: 503."""
+    response = _drawing(image, str(error), 503)
+    response.headers["Retry-After"] = str(_OUTAGE_SECONDS)
+    return response
+
+
+def why_no_pictures() -> str | None:
+    """Return why no page can show pictures for now; None as long as the store is there."""
+    try:
+        wired().blobs.check()
+    except StoreAway as error:
+        return str(error)
+    return None
+
+
+def _drawing(image: Image, title: str, status: int) -> Response:
     drawn = render_template(
         "images/placeholder.svg",
         width=image.width or 1,
         height=image.height or 1,
-        title=trouble or _COMING,
-        coming=trouble is None,
+        title=title,
+        coming=status == 202,
     )
-    response = make_response(drawn, 404 if trouble else 202)
+    response = make_response(drawn, status)
     response.mimetype = "image/svg+xml"
-    if not trouble:
-        response.headers["Retry-After"] = str(_RETRY_SECONDS)
     return response
 
 

@@ -19,6 +19,7 @@ from core.intake import Accepted, Limits
 from core.models import Made
 from core.queue import TaskQueue
 from core.settings import Settings
+from core.space import Space
 from core.states import MakingState
 from web.parts import Parts
 from web.readings import Readings
@@ -40,6 +41,10 @@ class Wiring:
     queue: TaskQueue
     readings: Readings = field(default_factory=Readings)
     parts: Parts = field(default_factory=Parts)
+    _room: Space = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_room", room(self.settings))
 
     @property
     def limits(self) -> Limits:
@@ -57,7 +62,7 @@ class Wiring:
 
     def require_room(self, size: int = 0) -> None:
         """Raise `NoSpace` unless so many bytes may be taken in; work goes on below the reserve."""
-        room(self.settings).require(size)
+        self._room.require(size)
 
     def let_go(self, hashes: Iterable[str]) -> None:
         """Have bytes deleted that were kept for a row which was then not written."""

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import io
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -174,10 +175,10 @@ class LocalBlobs:
 
     def size(self, key: str) -> int | None:
         """Return the file's size, None if there is no such file."""
-        path = self._root / key
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if path.is_file():
-                return path.stat().st_size
+            status = (self._root / key).stat()
+            if stat.S_ISREG(status.st_mode):
+                return status.st_size
         self.check()
         return None
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from core import registry
@@ -23,7 +23,16 @@ _TOO_LATE = "This job no longer receives files. Start a new one."
 _PART = 500
 # Nothing takes back what has been accepted.
 _UNDECIDED = (ImageState.EXPECTED, ImageState.REFUSED)
-
+# Those that a file's bytes decide about, locked; put together once, since every file asks for them.
+_TO_DECIDE = (
+    select(Image)
+    .where(Image.state.in_(_UNDECIDED))
+    .order_by(Image.id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_ITSELF = _TO_DECIDE.where(Image.id == bindparam("image"))
+_ALIKE = _TO_DECIDE.where(Image.job_id == bindparam("job"), Image.sha256 == bindparam("sha256"))
 
 # Says of a hash whether the store keeps those bytes.
 Kept = Callable[[Accepted], bool]
@@ -328,16 +337,9 @@ def _twins(session: Session, image: Image) -> Sequence[Image]:
     One that has been accepted is not among them; nothing takes that back. ``image`` may have been
     read in another session: it is as it stands now.
     """
-    same = Image.id == image.id
-    if image.sha256 is not None:
-        same = and_(Image.job_id == image.job_id, Image.sha256 == image.sha256)
-    found = session.scalars(
-        select(Image)
-        .where(same, Image.state.in_(_UNDECIDED))
-        .order_by(Image.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
+    query = _ITSELF if image.sha256 is None else _ALIKE
+    values = {"image": image.id, "job": image.job_id, "sha256": image.sha256}
+    found = session.scalars(query, values).all()
     if image not in found:
         session.refresh(image)
     return found

@@ -132,3 +132,20 @@ def test_a_log_that_has_grown_large_makes_room(
     supervisor.start()
     supervisor.stop()
     assert (tmp_path / "web.log.1").read_text() == "much older output"
+
+
+def test_a_program_steps_back_as_far_as_it_is_told(
+    tmp_path: Path, watched: Callable[[list[Program]], list[str]]
+) -> None:
+    """Within its session and, where the kernel shares cores out by session, among those."""
+    told, between = tmp_path / "told", Path("/proc/self/autogroup")
+    code = f"import os; f = open({str(told)!r}, 'w'); print(os.nice(0), file=f); "
+    if between.exists():
+        code += f"print(open({str(between)!r}).read(), file=f); "
+    code += "f.close(); import time; time.sleep(60)"
+    before = os.nice(0)
+    watched([Program("nice", [sys.executable, "-c", code], niceness=7)])
+    _until(lambda: told.exists() and told.read_text() != "")
+    lines = told.read_text().splitlines()
+    assert int(lines[0]) == min(before + 7, 19)
+    assert not between.exists() or lines[1].endswith("nice 7")

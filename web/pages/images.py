@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
 from core import accounts, derivatives
-from core.errors import BlobMissing, NotFound
+from core.errors import BlobMissing, NotFound, StoreAway
 from core.models import Image
 from core.states import ImageState
 from web import gallery
@@ -13,7 +13,7 @@ from web.accounts import person
 from web.audit import record_reading
 from web.explanations import summarise_explanation
 from web.image_summaries import LARGE, TILE, summarise_image
-from web.placeholders import placeholder
+from web.placeholders import placeholder, unavailable, why_no_pictures
 from web.wiring import wired
 
 blueprint = Blueprint("images", __name__, url_prefix="/images")
@@ -43,6 +43,7 @@ def show_image(image_id: int) -> str:
             first=first,
             explained=summarise_explanation(session, image),
             waiting=(first or image).state in _WAITING,
+            no_pictures=why_no_pictures(),
         )
 
 
@@ -67,6 +68,8 @@ def show_thumbnail(image_id: int, side: int) -> Response:
             copies = derivatives.read(wired().blobs, image.sha256)
         except BlobMissing:
             return placeholder(image)
+        except StoreAway as error:
+            return unavailable(image, error)
         response.data = copies.large if side == LARGE else copies.tile
     response.mimetype = "image/jpeg"
     response.headers["Cache-Control"] = "private, no-cache"

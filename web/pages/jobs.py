@@ -31,6 +31,7 @@ from web.accounts import person
 from web.audit import record_reading
 from web.image_summaries import summarise_tiles
 from web.job_actions import act, models_for, submit
+from web.placeholders import why_no_pictures
 from web.summaries import summarise_job, summarise_skip
 from web.wiring import wired
 
@@ -189,6 +190,7 @@ def _gallery(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
         "chosen": chosen,
         "tiles": summarise_tiles(session, tiles),
         "next_": next_,
+        "no_pictures": why_no_pictures(),
     }
 
 
