@@ -12,8 +12,8 @@ seen, 0.562 (95 % interval 0.462 to 0.663 over 71 photographs).
 """
 
 from ml.bundle import Architecture
+from ml.classes import FOUR_CLASSES
 from ml.images import InputShape
-from ml.recipes.classes import FOUR_CLASSES
 from ml.recipes.recipe import Recipe
 
 RECIPE = Recipe(

@@ -11,8 +11,8 @@ monocyte.
 
 from dataclasses import replace
 
+from ml.classes import FOUR_CLASSES
 from ml.recipes import wbc8
-from ml.recipes.classes import FOUR_CLASSES
 
 RECIPE = replace(
     wbc8.RECIPE,

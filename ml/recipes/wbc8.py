@@ -16,8 +16,8 @@ On two CPU cores with AVX-512: 15 minutes, 37 s a pass over 2,800 images of 160 
 """
 
 from ml.bundle import Architecture
+from ml.classes import EIGHT_CLASSES
 from ml.images import InputShape
-from ml.recipes.classes import EIGHT_CLASSES
 from ml.recipes.recipe import Jitter, Recipe
 
 JITTER = Jitter(

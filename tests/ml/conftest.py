@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from ml.bundle import Architecture, Bundle, default_bundle_path
+from ml.classes import FOUR_CLASSES
 from ml.dataset import Sample, read_folder
 from ml.images import InputShape, Pixels
 from ml.inference import Classifier, load_classifier
 from ml.onnxruntime_backend import OnnxClassifier
 from ml.reading import read
-from ml.recipes.classes import FOUR_CLASSES
 from ml.recipes.recipe import Jitter, Recipe
 
 ROOT = Path(__file__).parents[2]

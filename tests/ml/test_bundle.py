@@ -23,10 +23,10 @@ from ml.bundle import (
     Metadata,
     write_bundle,
 )
+from ml.classes import EIGHT_CLASSES, FOUR_CLASSES
 from ml.explain import HEAD
 from ml.images import InputShape
 from ml.reading import Preprocessing
-from ml.recipes.classes import EIGHT_CLASSES, FOUR_CLASSES
 
 FACTS = Metadata(
     name="test",

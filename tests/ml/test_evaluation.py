@@ -14,6 +14,7 @@ from PIL import Image
 from lexicon.outcomes import Outcome
 from ml.bundle import Architecture, Bundle, Metadata
 from ml.choosing import Choice, choose
+from ml.classes import FOUR_CLASSES
 from ml.dataset import DataError, LeakingSplit, Sample, read_folder
 from ml.evaluation import Evaluation, evaluate
 from ml.images import InputShape, Pixels
@@ -21,7 +22,6 @@ from ml.inference import Classifier, Outputs
 from ml.judging import Judged, judge
 from ml.protocols import random_protocol
 from ml.reading import Preprocessing
-from ml.recipes.classes import FOUR_CLASSES
 from ml.trust import Trust
 
 CERTAIN = 20.0

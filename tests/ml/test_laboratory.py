@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml.bundle import Bundle
+from ml.classes import FOUR_CLASSES
 from ml.dataset import DataError, LeakingSplit, Sample, group_of, read_folder
 from ml.laboratory import (
     FEWEST_WITHOUT_LABELS,
@@ -22,7 +23,6 @@ from ml.laboratory import (
     without_labels,
     write_held_out,
 )
-from ml.recipes.classes import FOUR_CLASSES
 
 PARTS = ("test", *3 * ("train",), "test_simple", *3 * ("train",))
 

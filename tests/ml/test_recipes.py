@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ml.bundle import Bundle
+from ml.classes import FOUR_CLASSES
 from ml.recipes import UnknownRecipe, load_recipe, recipe_names
-from ml.recipes.classes import FOUR_CLASSES
 
 
 def test_the_recipes_are_the_files_of_the_folder() -> None:
