@@ -20,6 +20,7 @@ WORKDIR /source
 FROM build AS product
 COPY pyproject.toml README.md LICENSE ./
 COPY core core
+COPY lexicon lexicon
 COPY hematovision hematovision
 COPY migrations migrations
 COPY ml ml

@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 run: $(VENV)/.run
 	@exec $(BIN)/hematovision up $(UP)
 
+# One process a core, each with its own databases; a file's tests share what it sets up.
 test: $(VENV)/.dev lint types imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 setup: $(VENV)/.dev
 

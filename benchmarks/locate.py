@@ -24,9 +24,10 @@ from typing import TypeVar
 
 import click
 
+from lexicon.verdicts import Box
 from ml.cropping import crop
 from ml.images import decode
-from ml.locate import Box, Location, Sight, locate
+from ml.locate import Location, Sight, locate
 from ml.redcells import diameter
 from ml.stain import Slide
 

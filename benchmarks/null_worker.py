@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.verdicts import draw
-from core.jobs import Claim, Verdict
+from core.jobs import Claim
 from core.settings import Settings
+from lexicon.verdicts import Verdict
 from ml.bundle import Bundle
 from ml.images import Pixels
 from ml.inference import Outputs
@@ -65,20 +66,7 @@ def blind(bundle: Bundle, threads: int, device: str = "auto") -> Model:
 def verdicts() -> list[Verdict]:
     """Some made up as `benchmarks.verdicts` draws them, to be given out in turn."""
     rng = Random(0)
-    found = (draw(rng) for _ in range(_MADE_UP))
-    return [
-        Verdict(
-            label=one.label,
-            confidence=one.confidence,
-            outcome=one.outcome.value,
-            probabilities=tuple(one.probabilities),
-            candidates=tuple(one.candidates),
-            reason=one.reason,
-            familiarity=one.familiarity,
-            box=tuple(one.box),
-        )
-        for one in found
-    ]
+    return [draw(rng) for _ in range(_MADE_UP)]
 
 
 @click.command()

@@ -27,7 +27,7 @@ from benchmarks.rows import (
     shard_row,
     shard_state,
 )
-from benchmarks.verdicts import CLASSES, Said, draw
+from benchmarks.verdicts import CLASSES, draw
 from core import accounts
 from core.accounts import RoleName
 from core.db import Database
@@ -37,6 +37,7 @@ from core.jobs.tallies import Result, tally
 from core.models import Base, Explanation, Image, Job, Model, Prediction, Report, Shard
 from core.people import roles_users
 from core.states import ImageState, JobState, ModelState, ShardState
+from lexicon.verdicts import Verdict
 
 ADMINISTRATOR, CLINICIAN = "administrator@example.org", "clinician@example.org"
 # Half of all jobs are this person's: of all who see their own jobs alone, the one who sees most.
@@ -178,7 +179,7 @@ class _History:
             self._loader.add(_table(Shard), shard)
 
     def _judge(self, job: Row, shard: Row, piece: Sequence[Row]) -> None:
-        verdicts: list[Said] = []
+        verdicts: list[Verdict] = []
         for image in piece:
             if self._rng.random() < _FAILURES:
                 image["state"] = ImageState.FAILED
@@ -191,13 +192,13 @@ class _History:
         results = [Result(judged, said.outcome, said.label, digest) for said in verdicts]
         shard |= tally([*results, Result(ImageState.FAILED, count=failed)])
 
-    def _record(self, job: Row, image: Row, said: Said) -> None:
+    def _record(self, job: Row, image: Row, said: Verdict) -> None:
         image["state"] = ImageState.CLASSIFIED
         image["label"], image["confidence"] = said.label, said.confidence
         image["outcome"], image["reason"] = said.outcome.value, said.reason or None
         image["model_digest"] = job["model_digest"]
         key = {"image_id": image["id"], "model_digest": job["model_digest"]}
-        row = asdict(said) | {"outcome": said.outcome.value, "created_at": job["started_at"]}
+        row = said.columns() | {"created_at": job["started_at"]}
         self._loader.add(_table(Prediction), key | row)
         if self._rng.random() < _EXPLANATIONS:
             made = made_row(next(self._explanations), job, f"explanations/{image['id']}")

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 
-from core.cells import CELL_TYPES
-from core.outcomes import BETWEEN_CLASSES, Outcome
+from lexicon.cells import CELL_TYPES
+from lexicon.outcomes import (
+    BETWEEN_CLASSES,
+    NO_CELL,
+    NO_SMEAR,
+    SEVERAL_CELLS,
+    UNLIKE_TRAINING,
+    Outcome,
+)
+from lexicon.verdicts import Box, Verdict
 
 CLASSES = [cell.name for cell in CELL_TYPES]
 # Of a hundred leucocytes in blood, some sixty are neutrophils and one is a basophil.
 _COMMON = (58, 24, 7, 4, 1, 3, 2, 1)
 _OUTCOMES = {Outcome.ACCEPTED: 80, Outcome.UNCERTAIN: 13, Outcome.UNFAMILIAR: 7}
-_STRANGE = ("unlike_training", "several_cells", "no_cell", "no_smear")
+_STRANGE = (UNLIKE_TRAINING, SEVERAL_CELLS, NO_CELL, NO_SMEAR)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A verdict, as the columns of `core.models.Prediction`."""
-
-    label: str
-    confidence: float
-    outcome: Outcome
-    candidates: list[str]
-    reason: str
-    familiarity: float
-    box: list[float]
-    probabilities: list[float]
-
-
-def draw(rng: Random) -> Said:
+def draw(rng: Random) -> Verdict:
     """Draw a verdict: the class, how sure, and what else stands beside it."""
     best, second = _two_classes(rng)
     outcome = rng.choices(tuple(Outcome), tuple(_OUTCOMES.values()))[0]
@@ -38,14 +31,14 @@ def draw(rng: Random) -> Said:
     strange = outcome is Outcome.UNFAMILIAR
     reason = rng.choice(_STRANGE) if strange else "" if sure else BETWEEN_CLASSES
     left, top = rng.uniform(0.1, 0.3), rng.uniform(0.1, 0.3)
-    return Said(
+    return Verdict(
         label=CLASSES[best],
         confidence=round(confidence, 7),
         outcome=outcome,
-        candidates=[CLASSES[best]] if sure else [CLASSES[best], CLASSES[second]],
+        candidates=(CLASSES[best],) if sure else (CLASSES[best], CLASSES[second]),
         reason=reason,
         familiarity=round(rng.random() * (0.05 if strange else 1), 3),
-        box=[round(edge, 5) for edge in (left, top, left + 0.5, top + 0.5)],
+        box=Box(left, top, left + 0.5, top + 0.5).rounded(5),
         probabilities=_probabilities(best, second, confidence),
     )
 
@@ -55,9 +48,9 @@ def _two_classes(rng: Random) -> tuple[int, int]:
     return best, (best + rng.randrange(1, len(CLASSES))) % len(CLASSES)
 
 
-def _probabilities(best: int, second: int, confidence: float) -> list[float]:
+def _probabilities(best: int, second: int, confidence: float) -> tuple[float, ...]:
     """Return one number a class, summing to 1: most of what the best leaves is the second's."""
     rest = 1 - confidence
     found = [rest * 0.2 / (len(CLASSES) - 2)] * len(CLASSES)
     found[best], found[second] = confidence, rest * 0.8
-    return [round(one, 7) for one in found]
+    return tuple(round(one, 7) for one in found)

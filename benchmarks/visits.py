@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from benchmarks.population import ADMINISTRATOR, BUSIEST, CLINICIAN
 from core.models import Image, Job
-from core.outcomes import Outcome
 from core.states import ImageState, JobState
+from lexicon.outcomes import Outcome
 from web.cursors import after_image, after_job
 from web.gallery import ORDERS, Bin
 

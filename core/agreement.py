@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, aliased
 
-from core.cells import display_order
 from core.models import Prediction
+from lexicon.cells import display_order
 
 
 @dataclass(frozen=True, slots=True)

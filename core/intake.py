@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -17,20 +16,12 @@ from typing import BinaryIO
 from core.blobs import BlobStore, image_key
 from core.errors import Refused
 from core.headers import header_of
+from lexicon.formats import FORMATS_IN_WORDS, is_archive_name
 
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WebP", "HEIC", "AVIF", "JPEG2000")
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"),
-    *(".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-)
-FORMATS_IN_WORDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 SMALLEST_SIDE = 16
-LONGEST_NAME = 255
 _CHUNK = 256 * 1024
 # A file that is no larger, as nearly every crop, touches the disk once it is known to be good.
 _IN_MEMORY = 256 * 1024
-# Unicode's categories: control, format, surrogate, private use, line and paragraph ends.
-_ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 REASONS = {
     "empty": "The file is empty.",
@@ -87,6 +78,11 @@ class Arrival:
 def refusal(code: str, limit: float = 0) -> Refused:
     """Return the refusal with this code, its sentence filled in."""
     return Refused(code, REASONS[code].format(limit=f"{limit:g}"))
+
+
+def refused_by_name(name: str) -> Refused | None:
+    """Return why a file is refused before its bytes are asked for, if it is."""
+    return refusal("nested") if is_archive_name(name) else None
 
 
 def accept(
@@ -154,36 +150,3 @@ def _examine(
     if header.several:
         raise refusal("animated")
     return Accepted(sha256, size, header.format, header.width, header.height)
-
-
-def one_line(text: str) -> str:
-    """Return text fit for showing on one line and for storing: nothing in it acts on the rest.
-
-    Control characters, line breaks and marks that reorder text are dropped; all else, any script
-    and emoji, stays.
-    """
-    return "".join(c for c in text if unicodedata.category(c) not in _ACTING).strip()
-
-
-def clean_name(name: str) -> str:
-    """Return a file's name fit for showing and for exports: relative, one line, not too long.
-
-    Path steps upwards are dropped. A name that is too long has its middle replaced by a digest of
-    the whole, so that two of them stay two. Letters and their accents are joined.
-    """
-    parts = [part.strip() for part in one_line(name).replace("\\", "/").split("/")]
-    cleaned = "/".join(p for p in parts if p not in {"", ".", ".."}) or "unnamed"
-    cleaned = unicodedata.normalize("NFC", cleaned)
-    if len(cleaned) > LONGEST_NAME:
-        digest = hashlib.blake2s(cleaned.encode(), digest_size=4).hexdigest()
-        ends = LONGEST_NAME - len(digest) - 2
-        cleaned = f"{cleaned[: ends // 2]}…{digest}…{cleaned[-(ends - ends // 2) :]}"
-    return cleaned
-
-
-def name_apart(name: str, mark: str) -> str:
-    """Return a cleaned name with a mark before its suffix, to tell its file from a namesake."""
-    stem, dot, suffix = name.rpartition(".")
-    if not stem or "/" in suffix:
-        stem, dot, suffix = name, "", ""
-    return clean_name(f"{stem} ({mark}){dot}{suffix}")

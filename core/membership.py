@@ -19,9 +19,9 @@ from core.accounts import RoleName
 from core.audit import Action, Actor
 from core.db import Database, utcnow
 from core.errors import BadInput, Conflict, NotFound
-from core.intake import one_line
 from core.models import RecoveryCode, Role, Token, User
 from core.states import TokenKind
+from lexicon.names import one_line
 
 FIRST_PASSWORD_DAYS = 7
 _ADDRESS = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+")

@@ -25,8 +25,10 @@ from core.people import Guesses, RecoveryCode, Role, SignIn, Token, User
 from core.states import ImageState, JobState, Lane, MakingState, ModelState, ShardState
 from core.tables import Base, enum_of
 from core.trail import AuditEntry, AuditHead
+from lexicon.verdicts import FIELDS
 
 __all__ = [
+    "SAID",
     "AuditEntry",
     "AuditHead",
     "Base",
@@ -251,7 +253,7 @@ class Image(Base):
 class Skipped(Base):
     """A file that was among a job's images and is no part of it: its name, and why.
 
-    ``reason`` is one of `core.folders.SKIPS`.
+    ``reason`` is one of `lexicon.folders.SKIPS`.
     """
 
     __tablename__ = "skipped"
@@ -265,13 +267,7 @@ class Skipped(Base):
 
 
 class Prediction(Base):
-    """What one model said of one image: once for ever. ``probabilities`` sum to 1.
-
-    ``candidates`` are the classes it can't tell apart, the most probable first; ``reason`` is a
-    code of `core.outcomes`, "" when accepted; ``familiarity`` is the share of the model's
-    validation cells at least as unusual as this one; ``box`` is left, top, right and bottom of the
-    located cell as shares of width and height.
-    """
+    """What one model said of one image: once for ever. The fields are `Verdict`'s."""
 
     __tablename__ = "prediction"
 
@@ -291,6 +287,10 @@ class Prediction(Base):
 
     # For comparing two models over the images that both have judged.
     __table_args__ = (Index(None, "model_digest"),)
+
+
+# A verdict's fields, in its order.
+SAID = tuple(getattr(Prediction, name) for name in FIELDS)
 
 
 class Made(Base):

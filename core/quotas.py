@@ -21,6 +21,7 @@ from core.errors import QuotaExceeded, TooManyJobs
 from core.models import Job
 from core.settings import Settings
 from core.states import JobState
+from lexicon.words import amount
 
 OPEN = (JobState.RECEIVING, JobState.QUEUED, JobState.RUNNING)
 # The number of PostgreSQL's lock for counting: two requests at once must not both find room.
@@ -122,16 +123,6 @@ def require_turn(session: Session, owner_id: int, settings: Settings) -> None:
                 f"{allowed:,} jobs are open already, as many as {whose} may have. Submit those "
                 "that still receive files, wait for others to end, or cancel some."
             )
-
-
-def amount(count: int) -> str:
-    """Return a number of bytes in the unit that fits, each 1024 of the one before."""
-    size = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TB"
 
 
 def _no_room(kept: int, allowed: int, added: int, whose: str) -> str:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from lexicon.formats import MOST_PIXELS
 
 PREFIX = "HEMATOVISION_"
 
@@ -119,7 +120,7 @@ class Settings(BaseSettings):
         32 * 1024 * 1024, ge=1024, description="Largest file that is accepted, in bytes."
     )
     max_pixels: int = Field(
-        50_000_000, ge=4096, description="Largest image that is accepted, in pixels."
+        MOST_PIXELS, ge=4096, description="Largest image that is accepted, in pixels."
     )
     max_job_files: int = Field(100_000, ge=1, description="Most files in one job.")
     max_archive_bytes: int = Field(

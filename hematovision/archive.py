@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigurationError
-from core.folders import ARCHIVES, is_archive_name
 from hematovision.client import Client
+from lexicon.formats import ARCHIVES, PACK_ANEW, is_archive_name
 
 _POLL_SECONDS = 0.5
 
@@ -27,8 +27,7 @@ def chosen(paths: list[Path]) -> Path | None:
         raise ConfigurationError("Send one archive at a time, and nothing beside it.")
     if not archives[0].name.lower().endswith(ARCHIVES):
         raise ConfigurationError(
-            f"{archives[0].name} can't be read here. Pack the images as .zip, .tar or .tar.gz, "
-            "or send their folder."
+            f"{archives[0].name} can't be read here. {PACK_ANEW}, or send their folder."
         )
     return archives[0]
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from core.errors import HematoVisionError
+from lexicon.words import NOTICE
 
 # name: (module below hematovision.commands, what it is for). Kept here so that --help loads none.
 COMMANDS = {
@@ -86,13 +87,10 @@ def _sentence(error: OSError) -> str:
     return f"{error.strerror or error}{name}. What was written before is kept."
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, epilog=NOTICE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("hematovision"), prog_name="hematovision")
 def main() -> None:
-    """HematoVision classifies blood-cell images in batches.
-
-    Decision support. Not for diagnostic use without review by a qualified person.
-    """
+    """HematoVision classifies blood-cell images in batches."""
     # File names and results may hold patient data: whatever is made here, by the programs that are
     # started from here too, is its owner's alone.
     os.umask(0o077)

@@ -19,8 +19,9 @@ import httpx
 
 from core import durable
 from core.errors import ConfigurationError, HematoVisionError
-from core.folders import Skip
+from core.states import ENDED
 from hematovision.collecting import LocalFile
+from lexicon.folders import Skip
 
 MANIFEST_PAGE = 500
 _PARALLEL = 4
@@ -34,7 +35,6 @@ _LONGEST_PAUSE = 5.0
 # As long as a server may ask for, whatever it says.
 _LONGEST_ASKED_PAUSE = 60.0
 _CHUNK = 256 * 1024
-_ENDED = {"finished", "failed", "cancelled"}
 # What became of a file that is not part of the job: the server refused it, or it can't be read.
 LEFT_OUT = {"refused", "missing"}
 
@@ -274,7 +274,7 @@ def follow(client: Client, job_id: int, progress: Callable[[dict[str, Any]], Non
     while True:
         job = client.call("GET", f"/jobs/{job_id}")
         progress(job)
-        if job["state"] in _ENDED:
+        if job["state"] in ENDED:
             return job
         time.sleep(0.5)
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from core.archives import decode_names
 from core.errors import ConfigurationError
-from core.folders import Skip, is_archive_name, skipped_for
-from core.intake import clean_name
+from lexicon.folders import Skip, skipped_for
+from lexicon.formats import is_archive_name
+from lexicon.names import clean_name
 
 _NAMED = 5
 

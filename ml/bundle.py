@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lexicon.words import NOTICE
 from ml.errors import MlError
 from ml.images import InputShape
 from ml.reading import Preprocessing
@@ -40,7 +41,6 @@ OPTIONAL = frozenset({INT8, "trust.npz", "references.npz"})
 # Beside the files that the digest covers: who vouches for it (see `ml.signing`).
 SIGNATURE = "signature.json"
 LARGEST_FILE, _LARGEST_METADATA = 512 * 2**20, 2**20
-NOTICE = "Not for diagnostic use without review by a qualified person."
 
 
 class BundleError(MlError):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lexicon.words import NOTICE
 from ml.bundle import Bundle
 from ml.card_scores import evaluation, recorded
 from ml.errors import MlError
@@ -60,7 +61,7 @@ def card(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]] = ()) -> str:
     """The card as Markdown."""
     said = bundle.metadata
     head = f"# Model card: {said.name} {said.version}"
-    parts = [head, f"**Decision support. {said.notice}**", f"Digest: `{bundle.digest}`"]
+    parts = [head, f"**{NOTICE}**", f"Digest: `{bundle.digest}`"]
     made = [_use(bundle), _classes(bundle), _data(bundle)]
     made += [_adaptation(said.data["adapted"])] if "adapted" in said.data else []
     made += recorded(said.scores)

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from ml.bundle import Bundle
 from ml.dataset import Sample
-from ml.inference import Outcome, Prediction, load_classifier
+from ml.inference import load_classifier
 from ml.judging import judge
 from ml.loading import Report
 
@@ -38,7 +40,7 @@ def census(before: Bundle, after: Bundle, samples: Sequence[Sample], report: Rep
 
 
 def _counted(
-    said: Sequence[Sequence[Prediction]], names: Sequence[str], of: Callable[[Prediction], str]
+    said: Sequence[Sequence[Verdict]], names: Sequence[str], of: Callable[[Verdict], str]
 ) -> dict[str, Pair]:
     before, after = (Counter(of(found) for found in one) for one in said)
     return {str(name): (before[name], after[name]) for name in names}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from lexicon.verdicts import Box
 from ml.images import Pixels
-from ml.locate import Box
 from ml.stain import Color, lit
 
 # The background's colour is measured on a copy of about this many pixels a side.

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lexicon.cells import CELL_TYPES, known_cell_type
 from ml.bundle import file_digest
-from ml.cells import EIGHT_CLASSES, UnknownCell, cell_type
 from ml.errors import MlError
 from ml.layouts import Entry, entries, groups_in
 
@@ -219,13 +219,13 @@ def _labels(folder: Path, found: Iterable[Entry]) -> dict[str, str]:
     """The cell type that each label of a folder names."""
     names, strange = {}, []
     for label in sorted({entry.label for entry in found}):
-        try:
-            names[label] = cell_type(label).name
-        except UnknownCell:
+        if cell := known_cell_type(label):
+            names[label] = cell.name
+        else:
             strange.append(repr(label))
     if strange:
         verb = "is not a cell type" if len(strange) == 1 else "are not cell types"
-        known = ", ".join(EIGHT_CLASSES)
+        known = ", ".join(sorted(cell.name for cell in CELL_TYPES))
         raise DataError(
             f"The labels of {folder} can't be read: {', '.join(strange)} {verb}. "
             f"The cell types are {known}."

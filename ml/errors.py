@@ -2,7 +2,6 @@
 
 MlError
 ├── UnreadableImage         a file that can't be used as an image; carries a code  (ml.refusals)
-├── UnknownCell             a label that names no cell type                          (ml.cells)
 ├── UnknownRecipe           a name that is no recipe's                             (ml.recipes)
 ├── BundleError                                                                    (ml.bundle)
 │   ├── BundleMissing       there is no bundle, or a file of it is gone

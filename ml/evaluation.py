@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lexicon.outcomes import Outcome
 from ml.bundle import Bundle
 from ml.choosing import Choice
 from ml.comparison import Comparison
 from ml.confidence import Confidence, confidence
 from ml.conformal import ClassCoverage, coverages
 from ml.dataset import data_hash
-from ml.inference import Outcome
 from ml.judging import Judged
 from ml.metrics import (
     Interval,

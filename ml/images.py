@@ -15,6 +15,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageChops, UnidentifiedImageError
 
+from lexicon.formats import FORMATS_IN_WORDS, MOST_PIXELS
 from ml import refusals
 from ml.colour import to_rgb
 from ml.heif import decode_heif, is_heif
@@ -28,10 +29,7 @@ from ml.tiff import decode_tiff, is_tiff
 
 __all__ = [
     "DECODER_VERSION",
-    "FORMATS",
     "LONGEST_SIDE",
-    "MAX_PIXELS",
-    "SUFFIXES",
     "InputShape",
     "Pixels",
     "UnreadableImage",
@@ -39,12 +37,6 @@ __all__ = [
 ]
 
 DECODER_VERSION = 2
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WebP", "HEIC", "AVIF", "JPEG2000")
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"),
-    *(".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-)
-MAX_PIXELS = 50_000_000
 _PILLOW_S = ("JPEG", "PNG", "BMP", "WEBP", "AVIF")
 # What decoders hold of a whole picture grows with its channels, or is several times the picture: of
 # a JPEG in several scans all coefficients, two bytes each, beside the pixels.
@@ -60,14 +52,14 @@ class InputShape:
     width: int
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
+def decode(data: bytes, max_pixels: int = MOST_PIXELS) -> Pixels:
     """The picture in `data`, upright, in sRGB on white, its longer side at most `LONGEST_SIDE`.
 
     Of more than 8 bits, white is what `ml.levels` says. Colours are converted by the profile that
     the file carries, see `ml.colour`.
 
     Args:
-        data: a whole file of one of `FORMATS`.
+        data: a whole file of one of `lexicon.formats`.
         max_pixels: the most pixels the file may hold.
 
     Returns:
@@ -185,5 +177,4 @@ def _loaded(image: Image.Image) -> Pixels:
 
 
 def _not_an_image() -> UnreadableImage:
-    known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-    return UnreadableImage("not_an_image", f"The file is not a {known} image.")
+    return UnreadableImage("not_an_image", f"The file is not a {FORMATS_IN_WORDS} image.")

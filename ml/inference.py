@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,18 +18,9 @@ from numpy.typing import NDArray
 from ml.bundle import Bundle
 from ml.errors import MlError
 from ml.images import Pixels
-from ml.locate import Box
 
 if TYPE_CHECKING:
     from ml.trust import Trust
-
-
-class Outcome(StrEnum):
-    """How far a prediction goes: a class, a choice between classes, or not a known cell."""
-
-    ACCEPTED = "accepted"
-    UNCERTAIN = "uncertain"
-    UNFAMILIAR = "unfamiliar"
 
 
 @dataclass(frozen=True)
@@ -40,25 +30,6 @@ class Outputs:
 
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What is said of one image; `probabilities` follow the bundle's classes, calibrated.
-
-    `candidates` are the classes that can't be told apart, the most probable first; `reason` is
-    why it was not accepted: no_smear, no_cell, several_cells, unlike_training or between_classes;
-    `familiarity` is the share of validation cells at least as far from the references, 0 to 1.
-    """
-
-    label: str
-    confidence: float
-    probabilities: tuple[float, ...]
-    outcome: Outcome
-    candidates: tuple[str, ...] = ()
-    reason: str = ""
-    familiarity: float | None = None
-    box: Box | None = None
 
 
 class Classifier(Protocol):

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from ml.dataset import DataError, Sample, group_of
-from ml.inference import Classifier, Outcome, Prediction
+from ml.inference import Classifier
 from ml.loading import Report
 from ml.metrics import confusion_matrix, photograph_matrices
 from ml.predict import ImageFile, Row, classify_files
@@ -24,7 +26,7 @@ class Judged:
 
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[Verdict, ...]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -102,10 +104,10 @@ def judge(classifier: Classifier, samples: Sequence[Sample], report: Report) -> 
     predictions = []
     rows = _classified(classifier, [sample.path for sample in samples], report)
     for sample, row in zip(samples, rows, strict=True):
-        if row.prediction is None:
+        if row.verdict is None:
             message = f"{sample.path} can't be judged by: {row.reason} Mend it or take it away."
             raise DataError(message)
-        predictions.append(row.prediction)
+        predictions.append(row.verdict)
     return Judged(classifier.bundle.metadata.classes, tuple(samples), tuple(predictions))
 
 

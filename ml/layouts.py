@@ -18,7 +18,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.images import SUFFIXES
+from lexicon.formats import is_image_name
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def entries(folder: Path) -> list[Entry]:
         return [_mapped(row) for row in rows(folder / "source_map.csv")]
     if (folder / "manifest.csv").is_file():
         return [_listed(row) for row in rows(folder / "manifest.csv")]
-    files = [path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES]
+    files = [path for path in folder.glob("*/*") if is_image_name(path.name)]
     return [
         Entry(path.relative_to(folder).as_posix(), path.parent.name, "", None) for path in files
     ]

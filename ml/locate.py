@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicon.verdicts import Box
 from ml.nuclei import Nucleus, joined, patches
 from ml.stain import Mask, Slide
 
@@ -49,21 +50,6 @@ class Sight(StrEnum):
     ONE = "one"
     NONE = "none"
     SEVERAL = "several"
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in an image, its edges as shares of the image's width and height, 0 to 1."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def rounded(self, digits: int) -> Box:
-        """The same, its edges rounded to so many digits."""
-        edges = (self.left, self.top, self.right, self.bottom)
-        return Box(*(round(edge, digits) for edge in edges))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicon.verdicts import Verdict
 from ml.calibration import softmax
 from ml.images import Pixels
-from ml.inference import Classifier, Outputs, Prediction
+from ml.inference import Classifier, Outputs
 from ml.reading import Reading
 
 Floats = NDArray[np.float32]
@@ -22,7 +23,7 @@ Floats = NDArray[np.float32]
 _TURNED = (np.s_[:, :, ::-1], np.s_[:, ::-1], np.s_[:, ::-1, ::-1])
 
 
-def predictions(classifier: Classifier, readings: Sequence[Reading]) -> list[Prediction]:
+def predictions(classifier: Classifier, readings: Sequence[Reading]) -> list[Verdict]:
     """What is said of each of some images, in their order."""
     if not readings:
         return []

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.inference import Outcome, Prediction
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from ml.judging import Judged
 from ml.metrics import auroc
 from ml.predict import Row
@@ -76,7 +77,7 @@ def outcomes(judged: Judged, name: str) -> Outcomes:
 
 def turned_away(name: str, rows: Sequence[Row], judged: Judged) -> TurnedAway:
     """What became of a folder of unfamiliar images, beside the judged cells."""
-    found = [row.prediction for row in rows if row.prediction is not None]
+    found = [row.verdict for row in rows if row.verdict is not None]
     counted = Counter(prediction.outcome for prediction in found)
     return TurnedAway(
         name=name,
@@ -90,16 +91,16 @@ def turned_away(name: str, rows: Sequence[Row], judged: Judged) -> TurnedAway:
     )
 
 
-def _reasons(predictions: Sequence[Prediction]) -> dict[str, int]:
+def _reasons(predictions: Sequence[Verdict]) -> dict[str, int]:
     return dict(sorted(Counter(found.reason for found in predictions if found.reason).items()))
 
 
-def _separation(known: Sequence[Prediction], strange: Sequence[Prediction]) -> float | None:
+def _separation(known: Sequence[Verdict], strange: Sequence[Verdict]) -> float | None:
     higher, lower = _ranks(known), _ranks(strange)
     return auroc(higher, lower) if len(higher) and len(lower) else None
 
 
-def _ranks(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+def _ranks(predictions: Sequence[Verdict]) -> NDArray[np.float64]:
     """How familiar each image is of which that is said; below all others without one cell."""
     said = [found for found in predictions if found.familiarity is not None]
     return np.array([-1 if f.reason in NOT_ONE_CELL else f.familiarity for f in said], np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,24 +9,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
+from lexicon import results
+from lexicon.folders import skipped_for
+from lexicon.formats import is_image_name
+from lexicon.verdicts import Verdict
 from ml.bundle import Bundle, Metadata
-from ml.images import SUFFIXES, UnreadableImage
-from ml.inference import Classifier, Prediction
-from ml.locate import Box
+from ml.images import UnreadableImage
+from ml.inference import Classifier
 from ml.looking import predictions
 from ml.reading import Reading, read
 
-COLUMNS = (
-    "file",
-    "class",
-    "confidence",
-    "outcome",
-    "candidates",
-    "reason",
-    "familiarity",
-    "box",
-    "model",
-)
 FAILED = "failed"
 
 
@@ -41,10 +32,10 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Row:
-    """A file with its prediction, or with the reason why there is none."""
+    """A file with its verdict, or with the reason why there is none."""
 
     file: str
-    prediction: Prediction | None
+    verdict: Verdict | None
     reason: str = ""
 
 
@@ -52,7 +43,7 @@ def find_images(paths: Iterable[Path]) -> list[ImageFile]:
     """The files named and those in the folders named, however deep, sorted by name.
 
     A file in a folder is named by its path inside that folder, with forward slashes; there, only
-    files with an image's suffix count, and hidden ones don't.
+    files with an image's suffix count, and none that an upload of the folder would skip.
 
     Raises:
         FileNotFoundError: if there is nothing at a path.
@@ -79,25 +70,19 @@ def classify_files(
 
 
 def write_csv(rows: Iterable[Row], bundle: Bundle, file: TextIO) -> None:
-    """The table: `COLUMNS`, the probability of each class of the bundle, and what went wrong."""
+    """The table: `lexicon.results.COLUMNS`, the probability of each class, and what went wrong."""
     classes = bundle.metadata.classes
-    # Quoted throughout: some spreadsheets split cells at semicolons, too.
-    writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    writer.writerow((*COLUMNS, *(f"probability_{name}" for name in classes), "message"))
+    table = results.Table(file)
+    table.write(results.head(classes))
     for row in rows:
-        writer.writerow([harmless(cell) for cell in _cells(row, bundle)])
-
-
-def harmless(cell: str) -> str:
-    """The cell, with a quote before what a spreadsheet would run as a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+        table.write(_cells(row, bundle))
 
 
 def _in_folder(folder: Path) -> Iterator[ImageFile]:
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in name.parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+        wanted = is_image_name(path.name) and skipped_for(name.as_posix()) is None
+        if wanted and path.is_file():
             yield ImageFile(name.as_posix(), path)
 
 
@@ -132,38 +117,18 @@ def _rows(
     classifier: Classifier, names: list[str], readings: list[Reading | UnreadableImage]
 ) -> Iterator[Row]:
     readable = [one for one in readings if not isinstance(one, UnreadableImage)]
-    results = iter(predictions(classifier, readable))
+    verdicts = iter(predictions(classifier, readable))
     for name, one in zip(names, readings, strict=True):
         if isinstance(one, UnreadableImage):
             yield Row(name, None, str(one))
         else:
-            yield Row(name, next(results))
+            yield Row(name, next(verdicts))
 
 
 def _cells(row: Row, bundle: Bundle) -> list[str]:
-    if row.prediction is None:
-        unknown = [""] * (len(COLUMNS) - 4)
-        nothing = [""] * len(bundle.metadata.classes)
-        return [row.file, "", "", FAILED, *unknown, *nothing, row.reason or ""]
-    found = row.prediction
-    numbers = [f"{value:.6f}" for value in found.probabilities]
-    return [
-        row.file,
-        found.label,
-        f"{found.confidence:.6f}",
-        str(found.outcome),
-        " | ".join(found.candidates),
-        found.reason,
-        "" if found.familiarity is None else f"{found.familiarity:.4f}",
-        _edges(found.box),
-        bundle.title,
-        *numbers,
-        "",
-    ]
-
-
-def _edges(box: Box | None) -> str:
-    """Left, top, right and bottom of a box as shares of the image."""
-    if box is None:
-        return ""
-    return " ".join(f"{edge:.4f}" for edge in (box.left, box.top, box.right, box.bottom))
+    classes, verdict = bundle.metadata.classes, row.verdict
+    probabilities = dict(zip(classes, verdict.probabilities, strict=True)) if verdict else {}
+    title = bundle.title if verdict else ""
+    return results.row(
+        row.file, verdict, title, probabilities, classes, state=FAILED, message=row.reason
+    )

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lexicon.formats import MOST_PIXELS
+from lexicon.verdicts import Box
 from ml.cropping import crop
-from ml.images import DECODER_VERSION, MAX_PIXELS, InputShape, Pixels, decode
-from ml.locate import LOCATOR_VERSION, Box, Location, Sight, locate
+from ml.images import DECODER_VERSION, InputShape, Pixels, decode
+from ml.locate import LOCATOR_VERSION, Location, Sight, locate
 from ml.redcells import diameter
 from ml.stain import Slide
 
@@ -78,7 +80,7 @@ class Preprocessing:
 
 
 def read(
-    data: bytes, shape: InputShape, steps: Preprocessing, max_pixels: int = MAX_PIXELS
+    data: bytes, shape: InputShape, steps: Preprocessing, max_pixels: int = MOST_PIXELS
 ) -> Reading:
     """Decode a file and bring it into the network's shape.
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.locate import Box
+from lexicon.verdicts import Box
 from ml.stain import Mask, Slide
 
 # Densities of green above this one are a nucleus', and count no more than this in the threshold.

@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from ml.bundle import NOTICE
+from lexicon.words import NOTICE
 from ml.evaluation import LEAK_WARNING, Evaluation
 from ml.reporting_charts import draw
 from ml.reporting_parts import Chart, Matrix, Section, Table, code_of, name_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ml.cells import EIGHT_CLASSES, cell_type
+from lexicon.cells import cell_type
 from ml.metrics import Interval
 
 DASH = "\N{EN DASH}"
@@ -54,7 +54,7 @@ def name_of(label: str) -> str:
 
 def code_of(label: str) -> str:
     """The code that stands beside a class's colour."""
-    return cell_type(label).code if label in EIGHT_CLASSES else label[:2].upper()
+    return cell_type(label).code
 
 
 def percent(part: float, whole: float) -> str:

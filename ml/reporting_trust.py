@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lexicon.outcomes import reason
 from ml.comparison import Comparison
 from ml.conformal import ClassCoverage
 from ml.evaluation import Evaluation
 from ml.outcomes import Outcomes, TurnedAway
 from ml.reporting_parts import DASH, Chart, Section, Table, chance, name_of, percent, share
 
-REASONS = {
-    "no_smear": "no stained smear",
-    "no_cell": "no cell found",
-    "several_cells": "several cells",
-    "unlike_training": "unlike the training images",
-    "between_classes": "between classes",
-}
 RELIABILITY = Chart(
     "reliability",
     "Reliability. A dot on the dashed line states what comes true; below it the bundle is too "
@@ -175,4 +169,4 @@ def _signed(found: Comparison) -> str:
 
 
 def _reasons(counted: Mapping[str, int]) -> str:
-    return ", ".join(f"{REASONS.get(name, name)} {count:,}" for name, count in counted.items())
+    return ", ".join(f"{reason(name).words} {count:,}" for name, count in counted.items())

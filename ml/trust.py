@@ -16,19 +16,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lexicon.outcomes import (
+    BETWEEN_CLASSES,
+    NO_CELL,
+    NO_SMEAR,
+    SEVERAL_CELLS,
+    UNLIKE_TRAINING,
+    Outcome,
+)
+from lexicon.verdicts import Verdict
 from ml.bundle import Bundle
 from ml.calibration import softmax
 from ml.conformal import Quantiles, conforming, sets
-from ml.inference import Outcome, Outputs, Prediction
+from ml.inference import Outputs
 from ml.locate import Location, Sight
 from ml.unfamiliar import Gate, TrustMismatch, gate_of
 
 TRUST = "trust.npz"
 # Why an image is turned away before anything is asked of the network.
 SIGHTS = {
-    Sight.FOREIGN: "no_smear",
-    Sight.NONE: "no_cell",
-    Sight.SEVERAL: "several_cells",
+    Sight.FOREIGN: NO_SMEAR,
+    Sight.NONE: NO_CELL,
+    Sight.SEVERAL: SEVERAL_CELLS,
 }
 NOT_ONE_CELL = frozenset(SIGHTS.values())
 # What is kept of a probability, of a box's edge and of a share of cells: as much as float32, a
@@ -113,7 +122,7 @@ class Trust:
             raise TrustMismatch(message)
         return replace(self, coverage=coverage)
 
-    def judge(self, outputs: Outputs, locations: Sequence[Location]) -> list[Prediction]:
+    def judge(self, outputs: Outputs, locations: Sequence[Location]) -> list[Verdict]:
         """What is said of each image.
 
         Args:
@@ -165,12 +174,12 @@ class Trust:
         strange: bool,
         familiarity: float | None,
         location: Location,
-    ) -> Prediction:
+    ) -> Verdict:
         order = [int(place) for place in np.argsort(-row, kind="stable")]
         candidates = tuple(self.classes[place] for place in order if members[place])
         outcome, reason = _outcome(location.sight, strange, len(candidates))
         said = row.round(_DIGITS).tolist()
-        return Prediction(
+        return Verdict(
             label=self.classes[order[0]],
             confidence=said[order[0]],
             probabilities=tuple(said),
@@ -207,9 +216,9 @@ def _outcome(sight: Sight, strange: bool, candidates: int) -> tuple[Outcome, str
     if sight in SIGHTS:
         return Outcome.UNFAMILIAR, SIGHTS[sight]
     if strange:
-        return Outcome.UNFAMILIAR, "unlike_training"
+        return Outcome.UNFAMILIAR, UNLIKE_TRAINING
     if candidates > 1:
-        return Outcome.UNCERTAIN, "between_classes"
+        return Outcome.UNCERTAIN, BETWEEN_CLASSES
     return Outcome.ACCEPTED, ""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.inference import Outcome
+from lexicon.outcomes import Outcome
 from ml.judging import Judged
 from ml.metrics import Interval, bounds, resample
 

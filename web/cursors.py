@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime as dt
 
 from core.errors import BadInput
-from core.intake import one_line
 from core.models import Image, Job
+from lexicon.names import one_line
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MALFORMED = "The place to go on from can't be read. Start again from the first page."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterator
@@ -12,27 +11,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core import jobs
-from core.cells import NOTICE
 from core.db import Database
 from core.jobs import Row
 from core.models import Image, Model
+from lexicon import results
+from lexicon.words import NOTICE
 from web.summaries import Summary
 
 _CHUNK_ROWS = 200
-# The command `hematovision predict` writes the same columns.
-_COLUMNS = (
-    "file",
-    "class",
-    "confidence",
-    "outcome",
-    "candidates",
-    "reason",
-    "familiarity",
-    "box",
-    "model",
-)
-# A spreadsheet takes a cell that begins so for a formula and runs it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_lines(database: Database, job_id: int) -> Iterator[str]:
@@ -41,11 +27,10 @@ def csv_lines(database: Database, job_id: int) -> Iterator[str]:
         models = _models(session, job_id)
         classes = _classes(models)
         buffer = io.StringIO()
-        # Some spreadsheets split at semicolons too: what follows one must not become a cell.
-        writer = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerow([*_COLUMNS, *(f"probability_{name}" for name in classes), "message"])
+        table = results.Table(buffer)
+        table.write(results.head(classes))
         for number, row in enumerate(jobs.export_rows(session, job_id), start=1):
-            writer.writerow(_cells(row, models, classes))
+            table.write(_cells(row, models, classes))
             if number % _CHUNK_ROWS == 0:
                 yield _emptied(buffer)
         yield _emptied(buffer)
@@ -71,26 +56,15 @@ def _emptied(buffer: io.StringIO) -> str:
 
 
 def _cells(row: Row, models: dict[str, Model], classes: list[str]) -> list[str]:
-    """The class of what is not accepted is the best guess: the outcome says that it is one."""
-    probabilities = _by_class(row, models)
-    return [
-        _neutral(row.name),
-        _neutral(row.label or ""),
-        _number(row.confidence),
-        _outcome(row),
-        _neutral(" | ".join(row.candidates or ())),
-        _neutral(row.reason or ""),
-        "" if row.familiarity is None else f"{row.familiarity:.4f}",
-        " ".join(f"{edge:.4f}" for edge in row.box or ()),
+    return results.row(
+        row.name,
+        row.verdict,
         _title(models[row.model]) if row.model else "",
-        *(_number(probabilities.get(name)) for name in classes),
-        _neutral(_message(row) or ""),
-    ]
-
-
-def _outcome(row: Row) -> str:
-    """A file without a verdict says what became of it instead."""
-    return row.outcome or row.state.value
+        _by_class(row, models),
+        classes,
+        state=row.state.value,
+        message=_message(row) or "",
+    )
 
 
 def _message(row: Row) -> str | None:
@@ -99,17 +73,9 @@ def _message(row: Row) -> str | None:
 
 
 def _by_class(row: Row, models: dict[str, Model]) -> dict[str, float]:
-    if row.model is None or row.probabilities is None:
+    if row.model is None or row.verdict is None:
         return {}
-    return dict(zip(models[row.model].classes, row.probabilities, strict=True))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
-
-
-def _neutral(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return dict(zip(models[row.model].classes, row.verdict.probabilities, strict=True))
 
 
 def _models(session: Session, job_id: int) -> dict[str, Model]:
@@ -152,18 +118,14 @@ def _model(model: Model) -> Summary:
 
 
 def _file(row: Row, models: dict[str, Model]) -> Summary:
-    probabilities = _by_class(row, models)
+    """Return a file for programs: the same columns as the table's, numbers as numbers."""
+    said = results.values(row.verdict)
+    probabilities = {name: round(share, 6) for name, share in _by_class(row, models).items()}
     return {
         "file": row.name,
         "state": row.state.value,
-        "class": row.label,
-        "confidence": None if row.confidence is None else round(row.confidence, 6),
-        "outcome": row.outcome,
-        "candidates": list(row.candidates or ()),
-        "reason": row.reason or "",
-        "familiarity": None if row.familiarity is None else round(row.familiarity, 4),
-        "box": [round(edge, 4) for edge in row.box] if row.box else None,
+        **said,
         "model_digest": row.model,
-        "probabilities": {name: round(value, 6) for name, value in probabilities.items()},
+        "probabilities": probabilities,
         "message": _message(row),
     }

@@ -9,14 +9,13 @@ from typing import Any
 from flask import Flask
 from markupsafe import Markup
 
-from core import accounts, outcomes
+from core import accounts
 from core.accounts import RoleName
-from core.cells import NOTICE
 from core.db import utcnow
-from core.durations import duration
-from core.quotas import amount
 from core.settings import Settings
-from core.states import JobState
+from core.states import ENDED, JobState
+from lexicon import outcomes
+from lexicon.words import NOTICE, amount, duration
 from web.accounts import caller_or_none
 
 JOB_STATES = {
@@ -45,6 +44,7 @@ def connect(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals |= {
         "JOB_STATES": JOB_STATES,
         "NOTICE": NOTICE,
+        "ENDED": sorted(ENDED),
         "MARKS": outcomes.MARKS,
         "FEW_IMAGES": outcomes.FEW_IMAGES,
         "calibration": outcomes.calibration,

@@ -9,13 +9,13 @@ from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session
 
 from core import jobs
-from core.cells import cell_type
 from core.errors import BadInput
-from core.intake import one_line
 from core.jobs import ClassCount, Standing
 from core.models import Image
-from core.outcomes import MARKS, Outcome
 from core.states import ImageState
+from lexicon.cells import cell_type
+from lexicon.names import one_line
+from lexicon.outcomes import MARKS, Outcome
 from web.cursors import after_image, read_image_cursor, read_position
 
 PAGE = 60

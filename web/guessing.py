@@ -29,9 +29,9 @@ from sqlalchemy.orm import Session
 
 from core import sign_ins
 from core.db import Database, clock, insert_if_new
-from core.durations import duration
 from core.errors import TooManyAttempts
 from core.models import Guesses, User
+from lexicon.words import duration
 from web import browsers
 
 _FORGOTTEN_SECONDS = 24 * 3600.0

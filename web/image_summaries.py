@@ -8,12 +8,13 @@ from flask import url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import derivatives, jobs, outcomes
+from core import derivatives, jobs
 from core.derivatives import TILE_SIDE
 from core.errors import StoreAway
 from core.models import Image, Model, Prediction
-from core.outcomes import TO_CHECK
 from core.states import ImageState
+from lexicon import outcomes
+from lexicon.outcomes import TO_CHECK
 from web.summaries import Summary, named
 from web.wiring import wired
 

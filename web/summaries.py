@@ -10,15 +10,15 @@ from flask import url_for
 from sqlalchemy.orm import Session
 
 from core import jobs
-from core.cells import cell_type
 from core.db import utcnow
-from core.durations import duration
-from core.folders import SKIPS, Skip
-from core.intake import clean_name
 from core.jobs import LIVE, ClassCount, Counts, Fleet, Progress, Standing
 from core.models import Job, Model, Report
 from core.settings import Settings
 from core.states import JobState
+from lexicon.cells import cell_type
+from lexicon.folders import SKIPS, Skip
+from lexicon.names import clean_name
+from lexicon.words import duration
 from web.wiring import wired
 
 Summary = dict[str, Any]

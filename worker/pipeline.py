@@ -17,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core import jobs, registry
 from core.errors import LeaseLost, QueueUnavailable
-from core.jobs import Claim, Failure, Verdict, Work
+from core.jobs import Claim, Failure, Work
 from core.outages import trouble_of
 from core.states import Lane
-from ml.inference import Prediction
+from lexicon.verdicts import Verdict
 from ml.looking import predictions
 from ml.reading import Reading
 from worker.decoding import Decoder, readings
@@ -197,22 +197,8 @@ def _judge(model: Model, batch: Sequence[tuple[Work, Reading | Failure]]) -> Res
             readable.append((work, read))
     said = predictions(model.classifier, [reading for _, reading in readable])
     for (work, _), one in zip(readable, said, strict=True):
-        results[work.image_id] = _verdict(one)
+        results[work.image_id] = one
     return results
-
-
-def _verdict(said: Prediction) -> Verdict:
-    box = said.box
-    return Verdict(
-        label=said.label,
-        confidence=said.confidence,
-        outcome=str(said.outcome),
-        probabilities=said.probabilities,
-        candidates=said.candidates,
-        reason=said.reason,
-        familiarity=said.familiarity,
-        box=(box.left, box.top, box.right, box.bottom) if box else None,
-    )
 
 
 def _renew(here: WorkerProcess, claim: Claim) -> bool:

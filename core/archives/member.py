@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from core.errors import BadArchive, Refused
-from core.intake import clean_name
+from lexicon.formats import PACK_ANEW
+from lexicon.names import clean_name
 
 # Photographs hardly shrink; what unpacks to so many times its size, and to so much, is a trap.
 # Up to there it costs a second or two of one core, which a large log beside images may.
@@ -17,7 +18,7 @@ CHUNK = 256 * 1024
 # A name in the file systems that archives are made from has at most 4,096 bytes.
 LONGEST_PATH = 16 * 1024
 
-NOT_READ = "This is no archive that can be read here. Pack the images as .zip, .tar or .tar.gz."
+NOT_READ = f"This is no archive that can be read here. {PACK_ANEW}."
 DAMAGED = "The archive is damaged or ends too early. Pack it again and send it again."
 _DAMAGED_AT = "The archive is damaged or ends too early, at {0}. Pack it again and send it again."
 _MANY = "The archive holds more than {0:,} files. Split it into several archives."

@@ -20,8 +20,9 @@ from core.archives.member import Member
 from core.archives.names import NAMES_ASKED, Encoding, guess, is_undecoded
 from core.blobs import BlobStore, image_key
 from core.errors import HematoVisionError, Refused
-from core.folders import Skip, leads_outside, refused_by_name, skipped_for
-from core.intake import Accepted, Arrival, Limits, accept, clean_name, refusal
+from core.intake import Accepted, Arrival, Limits, accept, refusal, refused_by_name
+from lexicon.folders import Skip, leads_outside, skipped_for
+from lexicon.names import clean_name
 
 BATCH = 250
 # Large files over a slow line: what has come is written down by then, and seen on the job's page.

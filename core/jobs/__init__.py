@@ -63,7 +63,6 @@ from core.jobs.recovery import forgive, held_by, holders, release
 from core.jobs.shards import (
     Claim,
     Failure,
-    Verdict,
     Work,
     claim,
     known_verdicts,
@@ -93,7 +92,6 @@ __all__ = [
     "Row",
     "Standing",
     "Swept",
-    "Verdict",
     "Work",
     "alive",
     "announce",

@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from core import registry
 from core.errors import Conflict, Refused
-from core.intake import Accepted, Arrival, clean_name, name_apart, one_line, refusal
+from core.intake import Accepted, Arrival, refusal
 from core.jobs import keeping
 from core.jobs.lock import require_receiving
 from core.jobs.queries import image_states
 from core.models import Image, Job
 from core.states import ImageState, JobState
+from lexicon.names import clean_name, name_apart, one_line
 
 _TOO_LATE = "This job no longer receives files. Start a new one."
 # SQLite takes some thousands of variables in a statement; PostgreSQL plans short lists faster.

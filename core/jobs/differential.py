@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import Integer, cast, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core.cells import display_order
 from core.db import entries
 from core.models import Model, Shard
-from core.outcomes import Outcome, advice
+from lexicon.cells import display_order
+from lexicon.outcomes import Outcome, advice
 
 
 @dataclass(frozen=True, slots=True)

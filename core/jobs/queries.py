@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session, aliased, selectinload
 
 from core.db import clock
 from core.jobs.differential import Differential, Judge, differential, judges
-from core.models import Image, Job, Model, Prediction, Shard, User, Worker
+from core.models import SAID, Image, Job, Model, Prediction, Shard, User, Worker
 from core.states import LIVE_SHARDS, ImageState, JobState, ShardState
+from lexicon.verdicts import Verdict
 
 EXPORT_CHUNK = 1000
 # A worker whose heartbeat is older than this is taken for dead.
@@ -229,26 +230,19 @@ def page_of_jobs(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of an export: a file, what became of it, and what the model said if classified.
+    """One line of an export: a file, what became of it, and the verdict if it was classified.
 
-    ``name`` is as given, ``model`` a digest, ``probabilities`` in the order of its
-    classes. A duplicate carries the verdict of the file it repeats, whose name is ``first``.
+    ``name`` is as given, ``model`` a digest. A duplicate carries the verdict of the file it
+    repeats, whose name is ``first``.
     """
 
     image_id: int
     name: str
     state: ImageState
-    label: str | None
-    confidence: float | None
-    outcome: str | None
-    candidates: Sequence[str] | None
-    reason: str | None
-    familiarity: float | None
-    box: Sequence[float] | None
-    model: str | None
-    probabilities: Sequence[float] | None
     message: str | None
+    model: str | None
     first: str | None
+    verdict: Verdict | None
 
 
 def export_rows(session: Session, job_id: int) -> Iterator[Row]:
@@ -260,17 +254,10 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
             Image.id,
             Image.name,
             Image.state,
-            original.label,
-            original.confidence,
-            original.outcome,
-            Prediction.candidates,
-            Prediction.reason,
-            Prediction.familiarity,
-            Prediction.box,
-            original.model_digest,
-            Prediction.probabilities,
             Image.message,
+            original.model_digest,
             case((Image.duplicate_of_id.is_not(None), original.name)),
+            *SAID,
         )
         .join(original, original.id == func.coalesce(Image.duplicate_of_id, Image.id))
         .outerjoin(
@@ -284,7 +271,9 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
     )
     after = -1
     while rows := session.execute(query.where(Image.position > after)).all():
-        yield from (Row(*values) for _, *values in rows)
+        for _, id_, name, state, message, model, first, *said in rows:
+            verdict = Verdict.of(*said) if said[0] is not None else None
+            yield Row(id_, name, state, message, model, first, verdict)
         after = rows[-1][0]
 
 

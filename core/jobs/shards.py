@@ -15,8 +15,9 @@ from core.errors import LeaseLost
 from core.jobs.lock import LIVE
 from core.jobs.queries import alive
 from core.jobs.tallies import Result, count_again, tally
-from core.models import Image, Job, Model, Prediction, Shard
+from core.models import SAID, Image, Job, Model, Prediction, Shard
 from core.states import LIVE_SHARDS, ImageState, JobState, Lane, ModelState, ShardState
+from lexicon.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +42,6 @@ class Claim:
     work: tuple[Work, ...]
     model_digest: str
     lane: Lane = Lane.BATCH
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a model said: probabilities in the order of its classes, summing to 1.
-
-    The rest is as in `core.models.Prediction`; without ``candidates``, the label is the only one.
-    """
-
-    label: str
-    confidence: float
-    outcome: str
-    probabilities: tuple[float, ...]
-    candidates: tuple[str, ...] = ()
-    reason: str = ""
-    familiarity: float | None = None
-    box: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,24 +180,11 @@ def known_verdicts(session: Session, claim: Claim, model_digest: str) -> dict[st
     """Return what this model has already said of any of these images' bytes, by hash."""
     hashes = [work.sha256 for work in claim.work]
     rows = session.execute(
-        select(Image.sha256, Prediction)
+        select(Image.sha256, *SAID)
         .join(Prediction, Prediction.image_id == Image.id)
         .where(Image.sha256.in_(hashes), Prediction.model_digest == model_digest)
     )
-    return {sha256: _verdict(prediction) for sha256, prediction in rows if sha256}
-
-
-def _verdict(said: Prediction) -> Verdict:
-    return Verdict(
-        label=said.label,
-        confidence=said.confidence,
-        outcome=said.outcome,
-        probabilities=tuple(said.probabilities),
-        candidates=tuple(said.candidates),
-        reason=said.reason,
-        familiarity=said.familiarity,
-        box=tuple(said.box) if said.box else None,
-    )
+    return {sha256: Verdict.of(*said) for sha256, *said in rows if sha256}
 
 
 def record(
@@ -255,7 +226,7 @@ def record(
 def _results(results: dict[int, Verdict | Failure], model_digest: str) -> Iterator[Result]:
     for one in results.values():
         if isinstance(one, Verdict):
-            yield Result(ImageState.CLASSIFIED, one.outcome, one.label, model_digest)
+            yield Result(ImageState.CLASSIFIED, one.outcome.value, one.label, model_digest)
         else:
             yield Result(ImageState.FAILED)
 
@@ -281,19 +252,7 @@ def record_shadow(session: Session, model_digest: str, verdicts: dict[int, Verdi
 def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, Verdict]) -> None:
     now = utcnow()
     rows = [
-        {
-            "image_id": id_,
-            "model_digest": model_digest,
-            "label": verdict.label,
-            "confidence": verdict.confidence,
-            "outcome": verdict.outcome,
-            "candidates": list(verdict.candidates or (verdict.label,)),
-            "reason": verdict.reason,
-            "familiarity": verdict.familiarity,
-            "box": list(verdict.box) if verdict.box else None,
-            "probabilities": list(verdict.probabilities),
-            "created_at": now,
-        }
+        {"image_id": id_, "model_digest": model_digest, **verdict.columns(), "created_at": now}
         for id_, verdict in verdicts.items()
     ]
     insert_new_rows(session, Prediction, rows)
@@ -306,7 +265,7 @@ def _judged(id_: int, verdict: Verdict, model_digest: str) -> dict[str, Any]:
         "state": ImageState.CLASSIFIED,
         "label": verdict.label,
         "confidence": verdict.confidence,
-        "outcome": verdict.outcome,
+        "outcome": verdict.outcome.value,
         "model_digest": model_digest,
         "reason": verdict.reason or None,
         "message": None,

@@ -8,10 +8,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.bulk import insert_new_rows
-from core.folders import Skip
-from core.intake import clean_name
 from core.jobs.lock import require_receiving
 from core.models import Job, Skipped
+from lexicon.folders import Skip
+from lexicon.names import clean_name
 
 _TOO_LATE = "This job no longer receives files. Start a new one."
 

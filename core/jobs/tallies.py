@@ -15,8 +15,8 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from core.models import Image, Shard
-from core.outcomes import TO_CHECK, Outcome
 from core.states import ImageState
+from lexicon.outcomes import TO_CHECK, Outcome
 
 # SQLite takes some thousands of variables in a statement.
 _PART = 500

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from core.quotas import amount
 from hematovision.commands.work import connect, with_server
+from lexicon.words import amount
 
 _JOBS = click.argument("jobs", metavar="JOB...", type=int, nargs=-1, required=True)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cells import CELL_TYPES
 from hematovision.commands.terminal import ANYTHING, FOLDER, bundle_at, progress, sentences
+from lexicon.cells import CELL_TYPES
 
 if TYPE_CHECKING:
     from ml.choosing import Choice

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.cells import NOTICE
 from hematovision.commands.terminal import (
     ANYTHING,
     FOLDER,
@@ -19,6 +18,7 @@ from hematovision.commands.terminal import (
     sentences,
     silent_start,
 )
+from lexicon.words import NOTICE
 from ml.recipes import recipe_names
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def predict(paths: tuple[Path, ...], table: Path, bundle: Path | None, batch: in
 
 def _summary(rows: list[Row], table: Path) -> None:
     """Say what was done, and which files failed and why; fail only if nothing was classified."""
-    failed = [row for row in rows if row.prediction is None]
+    failed = [row for row in rows if row.verdict is None]
     done = len(rows) - len(failed)
     for row in failed:
         click.echo(f"error: {row.file}: {row.reason}", err=True)

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from core.audit import Action
-from core.cells import cell_type
 from core.scores import read_scores
 from core.settings import Settings
 from core.states import ModelState
+from lexicon.cells import cell_type
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

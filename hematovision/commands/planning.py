@@ -23,8 +23,8 @@ def plan(images: int, when: str, speed: float | None) -> None:
     What waits already counts as done first. Run it where the database can be reached.
     """
     from core.db import Database
-    from core.durations import duration
     from hematovision import planning
+    from lexicon.words import duration
 
     now = dt.datetime.now().astimezone()
     at = planning.moment(when, now)
@@ -47,7 +47,7 @@ def plan(images: int, when: str, speed: float | None) -> None:
 
 
 def _advice(found: Plan, known: Measured, now: dt.datetime) -> str:
-    from core.durations import duration
+    from lexicon.words import duration
 
     if found.seconds is None:
         return "No worker runs. Start some with `hematovision worker --workers N`."

@@ -20,14 +20,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from core.cells import NOTICE
-from core.folders import SKIPS, Skip
-from core.outcomes import FEW_IMAGES, MARKS, Outcome
 from core.reports import PAPERS
 from core.settings import Settings
 from hematovision import archive
 from hematovision import client as http
 from hematovision.collecting import LocalFile, collect
+from lexicon.folders import SKIPS, Skip
+from lexicon.outcomes import FEW_IMAGES, MARKS, Outcome
+from lexicon.words import NOTICE
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 _NAMED = 10

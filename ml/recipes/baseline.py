@@ -12,7 +12,7 @@ seen, 0.562 (95 % interval 0.462 to 0.663 over 71 photographs).
 """
 
 from ml.bundle import Architecture
-from ml.cells import FOUR_CLASSES
+from ml.classes import FOUR_CLASSES
 from ml.images import InputShape
 from ml.recipes.recipe import Recipe
 

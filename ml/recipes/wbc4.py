@@ -11,7 +11,7 @@ monocyte.
 
 from dataclasses import replace
 
-from ml.cells import FOUR_CLASSES
+from ml.classes import FOUR_CLASSES
 from ml.recipes import wbc8
 
 RECIPE = replace(

@@ -16,7 +16,7 @@ On two CPU cores with AVX-512: 15 minutes, 37 s a pass over 2,800 images of 160 
 """
 
 from ml.bundle import Architecture
-from ml.cells import EIGHT_CLASSES
+from ml.classes import EIGHT_CLASSES
 from ml.images import InputShape
 from ml.recipes.recipe import Jitter, Recipe
 

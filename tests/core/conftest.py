@@ -13,36 +13,38 @@ from core import jobs
 from core.db import Database
 from core.errors import Refused
 from core.intake import Accepted
-from core.jobs import Claim, Counts, Entry, Failure, Progress, Verdict
+from core.jobs import Claim, Counts, Entry, Failure, Progress
 from core.models import Image, Job, Prediction, Shard, User
 from core.queue import CLASSIFY, MemoryQueue
 from core.settings import Settings
 from core.states import ImageState, JobState
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Box, Verdict
 from tests.conftest import MakePerson
 
 VERDICT = Verdict(
     label="lymphocyte",
     confidence=0.9,
-    outcome="accepted",
+    outcome=Outcome.ACCEPTED,
     probabilities=(0.05, 0.9, 0.03, 0.02),
     candidates=("lymphocyte",),
     familiarity=0.625,
-    box=(0.25, 0.125, 0.75, 0.875),
+    box=Box(0.25, 0.125, 0.75, 0.875),
 )
 DOUBT = Verdict(
     label="eosinophil",
     confidence=0.55,
-    outcome="uncertain",
+    outcome=Outcome.UNCERTAIN,
     probabilities=(0.55, 0.0, 0.0, 0.45),
     candidates=("eosinophil", "neutrophil"),
     reason="between_classes",
     familiarity=0.31,
-    box=(0.1, 0.2, 0.6, 0.7),
+    box=Box(0.1, 0.2, 0.6, 0.7),
 )
 STRANGE = Verdict(
     label="monocyte",
     confidence=0.8,
-    outcome="unfamiliar",
+    outcome=Outcome.UNFAMILIAR,
     probabilities=(0.1, 0.05, 0.8, 0.05),
     candidates=("monocyte",),
     reason="no_cell",

@@ -7,11 +7,11 @@ import pytest
 from core import jobs
 from core.accounts import RoleName
 from core.errors import Conflict, Refused
-from core.folders import Skip
 from core.intake import Arrival
 from core.jobs import Entry
 from core.models import Job
 from core.states import ImageState
+from lexicon.folders import Skip
 from tests.conftest import MakePerson
 from tests.core.conftest import Life, accepted, sha
 

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from core import jobs
-from core.jobs import Verdict
 from core.models import Model, Prediction
-from core.outcomes import Outcome
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from tests.core.conftest import DOUBT, STRANGE, Life
 
 
@@ -19,7 +19,7 @@ def _judged(life: Life, *verdicts: Verdict) -> int:
     for shard_id in life.dispatch():
         claim = life.claimed(shard_id)
         with life.database.writing() as session:
-            results: dict[int, jobs.Verdict | jobs.Failure] = {
+            results: dict[int, Verdict | jobs.Failure] = {
                 work.image_id: next(left) for work in claim.work
             }
             jobs.record(session, claim, life.digest, results)
@@ -28,7 +28,7 @@ def _judged(life: Life, *verdicts: Verdict) -> int:
 
 
 def _accepted(label: str) -> Verdict:
-    return Verdict(label, 0.99, "accepted", (0.99, 0.0, 0.0, 0.01))
+    return Verdict(label, 0.99, Outcome.ACCEPTED, (0.99, 0.0, 0.0, 0.01))
 
 
 ACCEPTED = _accepted("eosinophil")

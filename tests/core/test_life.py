@@ -21,8 +21,8 @@ from core import jobs
 from core.errors import Conflict, LeaseLost
 from core.jobs import Claim, Counts, Entry, Standing
 from core.models import Image, Job, Prediction, Shard
-from core.outcomes import Outcome
 from core.states import ImageState, JobState, ShardState
+from lexicon.outcomes import Outcome
 from tests.core.conftest import DOUBT, STRANGE, VERDICT, Life, sha
 
 _UNDER_WAY = (JobState.QUEUED, JobState.RUNNING)

@@ -13,11 +13,13 @@ from core.errors import Conflict, LeaseLost
 from core.jobs import Row
 from core.models import Image, Job, Model, Shard
 from core.states import ImageState, JobState, ModelState, ShardState
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from tests.core.conftest import DOUBT, FAILURE, STRANGE, VERDICT, Life
 from tests.core.test_races import together
 
 OTHER = "e" * 64
-CHANGED = jobs.Verdict("monocyte", 0.99, "accepted", (0.0, 0.0, 1.0, 0.0))
+CHANGED = Verdict("monocyte", 0.99, Outcome.ACCEPTED, (0.0, 0.0, 1.0, 0.0))
 
 
 @pytest.fixture
@@ -95,7 +97,8 @@ def test_cancelled_in_the_middle_of_a_run_what_is_done_is_new_and_the_rest_old(
     life.cancel(job_id)
     balanced(life, job_id)
     assert life.judged_by(job_id) == {life.digest: 8, other: 4}
-    assert [row.label for row in exported(life, job_id)] == ["monocyte"] * 4 + ["lymphocyte"] * 8
+    labels = [row.verdict and row.verdict.label for row in exported(life, job_id)]
+    assert labels == ["monocyte"] * 4 + ["lymphocyte"] * 8
     assert (life.counts(job_id).classified, life.counts(job_id).waiting) == (12, 0)
     assert life.state(job_id) is JobState.CANCELLED
 

@@ -8,9 +8,10 @@ from sqlalchemy import select
 from core import jobs
 from core.db import utcnow
 from core.errors import LeaseLost
-from core.jobs import Failure, Verdict
+from core.jobs import Failure
 from core.models import Image, Model, Prediction
 from core.states import ImageState, JobState, ShardState
+from lexicon.verdicts import Verdict
 from tests.core.conftest import FAILURE, VERDICT, Life
 
 

@@ -7,10 +7,6 @@ import sys
 from pathlib import Path
 
 import core
-from core import intake
-from core.cells import CELL_TYPES, cell_type, display_order
-from ml import cells as network_cells
-from ml import images as network_images
 
 ROOM = Path(core.__file__).parent
 MODULES = {
@@ -34,15 +30,12 @@ MODULES = {
     "blobs.memory",
     "blobs.sound",
     "bulk",
-    "cells",
     "db",
     "derivatives",
     "durable",
-    "durations",
     "erasure",
     "errors",
     "explanations",
-    "folders",
     "group",
     "headers",
     "installation",
@@ -69,7 +62,6 @@ MODULES = {
     "memory",
     "models",
     "outages",
-    "outcomes",
     "passwords",
     "people",
     "postgresql",
@@ -120,24 +112,3 @@ def test_importing_all_of_it_loads_no_page_and_no_network_and_makes_nothing(
     )
     assert (done.stdout.split("\n")[:2], done.stderr) == (["[]", "1"], "")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_pages_and_network_call_the_same_cells_by_the_same_names_and_codes() -> None:
-    shown = {cell.name: cell.code for cell in CELL_TYPES}
-    assert shown == {cell.name: cell.code for cell in network_cells.CELL_TYPES}
-
-
-def test_the_door_and_the_decoder_take_the_same_formats() -> None:
-    assert list(intake.FORMATS) == list(network_images.FORMATS)
-    assert list(intake.SUFFIXES) == list(network_images.SUFFIXES)
-
-
-def test_each_cell_type_has_a_code_and_a_colour_of_its_own() -> None:
-    assert len({cell.code for cell in CELL_TYPES}) == len(CELL_TYPES)
-    assert len({cell.colour for cell in CELL_TYPES}) == len(CELL_TYPES)
-
-
-def test_a_class_that_no_table_knows_is_shown_all_the_same() -> None:
-    strange = cell_type("smudge_cell")
-    assert (strange.label, strange.code) == ("Smudge cell", "SM")
-    assert display_order("smudge_cell") > max(display_order(cell.name) for cell in CELL_TYPES)

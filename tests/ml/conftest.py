@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ml.bundle import Architecture, Bundle, default_bundle_path
-from ml.cells import FOUR_CLASSES
+from ml.classes import FOUR_CLASSES
 from ml.dataset import Sample, read_folder
 from ml.images import InputShape, Pixels
 from ml.inference import Classifier, load_classifier

@@ -6,36 +6,37 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from ml.bundle import Architecture, Bundle, Metadata
 from ml.dataset import Sample
 from ml.images import InputShape
-from ml.inference import Outcome, Prediction
 from ml.judging import Judged
 from ml.reading import Preprocessing
 
 THREE = ("basophil", "eosinophil", "neutrophil")
 
 
-def said(label: str, confidence: float = 0.9, classes: Sequence[str] = THREE) -> Prediction:
+def said(label: str, confidence: float = 0.9, classes: Sequence[str] = THREE) -> Verdict:
     """An accepted prediction; the other classes share what is left."""
     rest = (1 - confidence) / (len(classes) - 1)
     probabilities = tuple(confidence if name == label else rest for name in classes)
-    return Prediction(label, confidence, probabilities, Outcome.ACCEPTED, (label,))
+    return Verdict(label, confidence, Outcome.ACCEPTED, probabilities, (label,))
 
 
-def unsure(label: str, *others: str) -> Prediction:
+def unsure(label: str, *others: str) -> Verdict:
     """A prediction that could be one of several classes."""
     found = replace(said(label, 0.5), candidates=(label, *others), reason="between_classes")
     return replace(found, outcome=Outcome.UNCERTAIN)
 
 
-def strange(label: str, familiarity: float, reason: str = "unlike_training") -> Prediction:
+def strange(label: str, familiarity: float, reason: str = "unlike_training") -> Verdict:
     """A prediction of an image that looks like no known cell."""
     found = replace(said(label, 0.4), outcome=Outcome.UNFAMILIAR, reason=reason)
     return replace(found, familiarity=familiarity)
 
 
-def judged(*pairs: tuple[str, Prediction], photographs: Sequence[str | None] = ()) -> Judged:
+def judged(*pairs: tuple[str, Verdict], photographs: Sequence[str | None] = ()) -> Judged:
     """Labels with what was said; each image is of a photograph of its own if none are given."""
     groups = photographs or [str(place) for place in range(len(pairs))]
     samples = tuple(

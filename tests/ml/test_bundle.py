@@ -23,7 +23,7 @@ from ml.bundle import (
     Metadata,
     write_bundle,
 )
-from ml.cells import EIGHT_CLASSES, FOUR_CLASSES
+from ml.classes import EIGHT_CLASSES, FOUR_CLASSES
 from ml.explain import HEAD
 from ml.images import InputShape
 from ml.reading import Preprocessing

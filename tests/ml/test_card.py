@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from ml.bundle import Bundle, Metadata
 from ml.card import CardError, card, read_evaluation
 from ml.choosing import Choice
 from ml.dataset import Sample
 from ml.evaluation import evaluate
-from ml.inference import Outcome, Prediction
 from ml.judging import Judged
 from ml.reading import Preprocessing
 
@@ -81,7 +82,7 @@ def written(bundle: Bundle, tmp_path: Path) -> Path:
         said = FOUR[(number + (number % 10 == 0)) % 4]
         shares = tuple(0.93 if name == said else 0.01 for name in bundle.metadata.classes)
         samples.append(Sample(tmp_path / "none", f"{number}", label, "lab", "", f"{number // 8}"))
-        predictions.append(Prediction(said, 0.93, shares, Outcome.ACCEPTED))
+        predictions.append(Verdict(said, 0.93, Outcome.ACCEPTED, shares))
     judged = Judged(bundle.metadata.classes, tuple(samples), tuple(predictions))
     for sample in samples:
         sample.path.write_bytes(b"")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lexicon.verdicts import Box
 from ml.cropping import balanced
 from ml.cropping import crop as crop_in_light
 from ml.images import InputShape, Pixels
-from ml.locate import Box
 from ml.reading import UNLOOKED, Preprocessing, read
 from ml.stain import Slide
 from tests.ml.test_images import encoded

@@ -11,13 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from lexicon.outcomes import Outcome
 from ml.bundle import Architecture, Bundle, Metadata
-from ml.cells import FOUR_CLASSES
 from ml.choosing import Choice, choose
+from ml.classes import FOUR_CLASSES
 from ml.dataset import DataError, LeakingSplit, Sample, read_folder
 from ml.evaluation import Evaluation, evaluate
 from ml.images import InputShape, Pixels
-from ml.inference import Classifier, Outcome, Outputs
+from ml.inference import Classifier, Outputs
 from ml.judging import Judged, judge
 from ml.protocols import random_protocol
 from ml.reading import Preprocessing

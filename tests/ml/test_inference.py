@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lexicon.verdicts import Box
 from ml.bundle import Bundle
 from ml.images import Pixels
 from ml.inference import (
@@ -18,7 +19,7 @@ from ml.inference import (
     load_classifier,
     visible_gpus,
 )
-from ml.locate import Box, Location, Sight
+from ml.locate import Location, Sight
 from ml.looking import outputs_of, predictions
 from ml.reading import Reading
 
@@ -152,7 +153,7 @@ def test_a_cpu_classifier_loads_nothing_heavy() -> None:
 import os, sys
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 import numpy as np
-import ml.cells, ml.predict
+import ml.predict
 from ml.bundle import Bundle, default_bundle_path
 from ml.inference import load_classifier
 bundle = Bundle.load(default_bundle_path())

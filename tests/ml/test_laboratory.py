@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml.bundle import Bundle
-from ml.cells import FOUR_CLASSES
+from ml.classes import FOUR_CLASSES
 from ml.dataset import DataError, LeakingSplit, Sample, group_of, read_folder
 from ml.laboratory import (
     FEWEST_WITHOUT_LABELS,

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from ml.inference import Prediction
+from lexicon.verdicts import Verdict
 from ml.outcomes import outcomes, turned_away
 from ml.predict import Row
 from tests.ml.judgements import judged, said, strange, unsure
 
 
-def row(prediction: Prediction | None) -> Row:
+def row(prediction: Verdict | None) -> Row:
     return Row("a.png", prediction, "" if prediction else "The file is empty.")
 
 

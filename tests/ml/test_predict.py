@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lexicon.results import COLUMNS, harmless
 from ml.bundle import Bundle
 from ml.dataset import Sample
 from ml.inference import Classifier
 from ml.looking import predictions
-from ml.predict import COLUMNS, Row, classify_files, find_images, harmless, write_csv
+from ml.predict import Row, classify_files, find_images, write_csv
 from ml.reading import read
 
 
@@ -77,9 +78,9 @@ def test_rows_agree_with_classifying_each_image_alone(
         said = classifier.bundle.metadata
         reading = read(file.path.read_bytes(), said.shape, said.preprocessing)
         (alone,) = predictions(classifier, [reading])
-        assert row.prediction is not None
-        assert row.prediction.label == alone.label
-        assert row.prediction.confidence == pytest.approx(alone.confidence, abs=1e-5)
+        assert row.verdict is not None
+        assert row.verdict.label == alone.label
+        assert row.verdict.confidence == pytest.approx(alone.confidence, abs=1e-5)
 
 
 def test_unreadable_files_are_rows_with_a_reason_and_stop_nothing(
@@ -91,9 +92,9 @@ def test_unreadable_files_are_rows_with_a_reason_and_stop_nothing(
     (tmp_path / "3.jpg").write_bytes(data[:2000])
     (tmp_path / "4.jpg").write_bytes(data)
     rows = list(classify_files(classifier, find_images([tmp_path]), batch=3))
-    assert [row.prediction is None for row in rows] == [True, False, True, False]
+    assert [row.verdict is None for row in rows] == [True, False, True, False]
     assert rows[0].reason == "The file is empty."
-    assert rows[1].prediction == rows[3].prediction
+    assert rows[1].verdict == rows[3].verdict
 
 
 def test_a_file_that_vanishes_is_a_row_with_a_reason(
@@ -102,7 +103,7 @@ def test_a_file_that_vanishes_is_a_row_with_a_reason(
     files = find_images([picture(tmp_path / "1.png")])
     (tmp_path / "1.png").unlink()
     (row,) = classify_files(classifier, files)
-    assert row.prediction is None
+    assert row.verdict is None
     assert row.reason == "The file can't be read: No such file or directory."
 
 

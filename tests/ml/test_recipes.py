@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ml.bundle import Bundle
-from ml.cells import FOUR_CLASSES
+from ml.classes import FOUR_CLASSES
 from ml.recipes import UnknownRecipe, load_recipe, recipe_names
 
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.locate import drawn_boxes, red_size
+from lexicon.verdicts import Box
 from ml.images import InputShape, Pixels, decode
-from ml.locate import Box, Sight, locate
+from ml.locate import Sight, locate
 from ml.reading import Preprocessing, read
 from ml.redcells import diameter
 from ml.stain import Slide

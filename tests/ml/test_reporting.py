@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from lexicon.verdicts import Box
 from ml.choosing import Choice
 from ml.comparison import compare
 from ml.conformal import ClassCoverage
 from ml.evaluation import LEAK_WARNING, Evaluation, evaluate
 from ml.judging import Judged
-from ml.locate import Box
 from ml.outcomes import turned_away
 from ml.predict import Row
 from ml.reporting import as_json, as_text, write_report

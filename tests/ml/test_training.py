@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml.bundle import NOTICE, Bundle
+from lexicon.words import NOTICE
+from ml.bundle import Bundle
 from ml.course import LAST, Course
 from ml.dataset import DataError, data_hash, read_folder
 from ml.fitting import Interrupted, Run, TrainingFailed

@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Box
 from ml.calibration import TooFewCells, softmax
-from ml.inference import Outcome, Outputs
-from ml.locate import Box, Location, Sight
+from ml.inference import Outputs
+from ml.locate import Location, Sight
 from ml.trust import Familiar, Trust, read_trust, write_trust
 from ml.trust_fitting import LEVELS, STEPS, Known, fit_trust
 from ml.unfamiliar import Energy, Nearest, TrustMismatch

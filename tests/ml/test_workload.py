@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from ml.dataset import Sample
-from ml.inference import Outcome, Prediction
 from ml.judging import Judged
 from ml.workload import (
     area_under_risk_coverage,
@@ -35,7 +36,7 @@ def judged(cases: list[Case], copies: int = 1, groups: bool = True) -> Judged:
         label = CLASSES[0 if right else 1]
         samples.append(Sample(Path("a.jpg"), "a.jpg", label, "here", "test", photograph))
         both = (confidence, 1 - confidence)
-        predictions.append(Prediction(CLASSES[0], confidence, both, outcome))
+        predictions.append(Verdict(CLASSES[0], confidence, outcome, both))
     return Judged(CLASSES, tuple(samples), tuple(predictions))
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 from pypdf import PdfReader
 
-from core.cells import CELL_TYPES
+from lexicon.cells import CELL_TYPES
 from ml.choosing import Choice
 from ml.evaluation import evaluate
 from ml.reporting import write_report

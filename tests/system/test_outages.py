@@ -53,13 +53,15 @@ def test_a_store_that_is_unmounted_in_the_midst_of_a_job_fails_no_image(
     env = {"HEMATOVISION_BLOB_ROOT": str(mount.place), "HEMATOVISION_LEASE_SECONDS": "2"}
     stack = Stack(tmp_path / "data", "--workers", "1", env=env)
     client = stack.client()
+    log = stack.data / "logs" / "worker.log"
+    until(lambda: "is ready" in log.read_text())
     job_id = client.call("POST", "/jobs", {"name": "unmounted"})["id"]
     list(upload(client, job_id, collect([data_folder / "bccd4" / "TEST"])[0][:60], lambda _: None))
     mount.detach()
     client.call("POST", f"/jobs/{job_id}/submit", {})
     until(lambda: httpx.get(f"{stack.url}/healthz").status_code == 503)
     assert httpx.get(f"{stack.url}/healthz").json()["problems"] == ["store_away"]
-    until(lambda: "tried again later" in (stack.data / "logs" / "worker.log").read_text())
+    until(lambda: "tried again later" in log.read_text())
     counts = client.call("GET", f"/jobs/{job_id}")["counts"]
     assert (counts["failed"], counts["classified"]) == (0, 0)
     assert list(mount.place.iterdir()) == []

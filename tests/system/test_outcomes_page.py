@@ -19,12 +19,14 @@ from core import accounts, jobs, registry
 from core.blobs import MemoryBlobs
 from core.db import Database
 from core.intake import Limits, accept
-from core.jobs import Entry, Failure, Verdict
+from core.jobs import Entry, Failure
 from core.models import Shard
 from core.queue import MemoryQueue
 from core.registry import Facts
 from core.settings import Settings
 from core.states import TokenKind
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Box, Verdict
 from ml.images import decode
 from tests.system.browser import chromium, open_page, sign_in
 from tests.system.stack import free_port
@@ -33,11 +35,11 @@ from worker.deriving import keep_copies
 
 CLASSES = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")
 DIGEST = "d" * 64
-BOX = (0.25, 0.1, 0.75, 0.4)
+BOX = Box(0.25, 0.1, 0.75, 0.4)
 DOUBT = Verdict(
     label="eosinophil",
     confidence=0.55,
-    outcome="uncertain",
+    outcome=Outcome.UNCERTAIN,
     probabilities=(0.55, 0.01, 0.01, 0.43),
     candidates=("eosinophil", "neutrophil"),
     reason="between_classes",
@@ -45,10 +47,10 @@ DOUBT = Verdict(
     box=BOX,
 )
 STRANGE = Verdict(
-    "monocyte", 0.7, "unfamiliar", (0.1, 0.1, 0.7, 0.1), ("monocyte",), "no_cell", 0.0
+    "monocyte", 0.7, Outcome.UNFAMILIAR, (0.1, 0.1, 0.7, 0.1), ("monocyte",), "no_cell", 0.0
 )
 SURE = Verdict(
-    "neutrophil", 0.9, "accepted", (0.05, 0.03, 0.02, 0.9), ("neutrophil",), "", 0.4, BOX
+    "neutrophil", 0.9, Outcome.ACCEPTED, (0.05, 0.03, 0.02, 0.9), ("neutrophil",), "", 0.4, BOX
 )
 WIDE, TURNED = 1, 2
 

@@ -24,13 +24,15 @@ from core.accounts import RoleName
 from core.audit import SYSTEM
 from core.blobs import MemoryBlobs
 from core.db import Database
-from core.jobs import Failure, Verdict
+from core.jobs import Failure
 from core.membership import add_person
 from core.models import Model, Role, Shard, User
 from core.queue import MemoryQueue
 from core.registry import Facts
 from core.settings import Settings
 from core.states import ShardState, TokenKind
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Box, Verdict
 from tests.conftest import wipe
 from web import create_app
 
@@ -323,23 +325,23 @@ def judge_in_turn(image_id: int) -> Verdict:
     rest = (1 - best) / 3
     probabilities = [rest] * 4
     probabilities[image_id % 4] = best
-    return Verdict(CLASSES[image_id % 4], best, "accepted", tuple(probabilities))
+    return Verdict(CLASSES[image_id % 4], best, Outcome.ACCEPTED, tuple(probabilities))
 
 
 DOUBT = Verdict(
     label="eosinophil",
     confidence=0.55,
-    outcome="uncertain",
+    outcome=Outcome.UNCERTAIN,
     probabilities=(0.55, 0.01, 0.01, 0.43),
     candidates=("eosinophil", "neutrophil"),
     reason="between_classes",
     familiarity=0.62,
-    box=(0.25, 0.2, 0.75, 0.625),
+    box=Box(0.25, 0.2, 0.75, 0.625),
 )
 STRANGE = Verdict(
     label="monocyte",
     confidence=0.71,
-    outcome="unfamiliar",
+    outcome=Outcome.UNFAMILIAR,
     probabilities=(0.1, 0.1, 0.71, 0.09),
     candidates=("monocyte",),
     reason="several_cells",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -140,17 +138,15 @@ def test_an_upload_of_a_job_that_was_deleted_meanwhile_is_told_so(
     files = [{"name": "a.png", "size": len(png(1))}]
     [line] = content(api("POST", f"/jobs/{job}/manifest", json={"files": files}))["files"]
 
-    stage = blobs.stage
+    put = blobs.put
 
-    @contextmanager
-    def stage_meanwhile() -> Iterator[object]:
-        with stage() as staging:
-            yield staging
+    def put_meanwhile(key: str, data: bytes, *, lasting: bool = True) -> None:
+        put(key, data, lasting=lasting)
         with database.writing() as session:
             jobs.delete(session, session.get_one(Job, job), settings, SYSTEM, at_once=True)
         purge(database, blobs, settings)
 
-    monkeypatch.setattr(blobs, "stage", stage_meanwhile)
+    monkeypatch.setattr(blobs, "put", put_meanwhile)
     answer = api("PUT", f"/jobs/{job}/images/{line['id']}", data=png(1))
     assert answer.status_code == 404
     assert "deleted" in answer.text

@@ -12,8 +12,8 @@ from sqlalchemy import insert
 from core.db import Database
 from core.models import Image, Job
 from core.states import ImageState, JobState
-from ml.cells import FOUR_CLASSES
-from ml.predict import COLUMNS
+from lexicon.results import COLUMNS
+from ml.classes import FOUR_CLASSES
 from tests.web.conftest import (
     DIGEST,
     Api,

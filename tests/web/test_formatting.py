@@ -6,29 +6,13 @@ import datetime as dt
 
 import pytest
 
-from core.cells import CELL_TYPES
 from core.db import utcnow
-from core.durations import duration
 from core.intake import refusal
-from core.quotas import amount
 from core.settings import Settings
+from lexicon.cells import CELL_TYPES
+from lexicon.words import amount
 from tests.web.conftest import Browser
 from web.formatting import ago, ink
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (None, "-"),
-        (0.2, "under 1 s"),
-        (59.4, "59 s"),
-        (125, "2 min 5 s"),
-        (3600, "1 h"),
-        (90061, "1 d 1 h"),
-    ],
-)
-def test_durations_name_their_two_largest_units(seconds: float | None, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_times_are_relative_with_the_exact_one_on_hover() -> None:
@@ -38,20 +22,6 @@ def test_times_are_relative_with_the_exact_one_on_hover() -> None:
     assert "just now" in ago(utcnow())
     assert ">2020-01-02<" in ago(dt.datetime(2020, 1, 2, tzinfo=dt.UTC))
     assert ago(None) == "&ndash;"
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 bytes"),
-        (1023, "1023 bytes"),
-        (1500, "1.5 kB"),
-        (33_554_432, "32 MB"),
-        (5e9, "4.7 GB"),
-    ],
-)
-def test_sizes_are_in_the_unit_that_fits(count: float, words: str) -> None:
-    assert amount(int(count)) == words
 
 
 def test_the_limit_reads_the_same_before_and_after_a_file_is_refused(

@@ -12,11 +12,12 @@ from sqlalchemy import delete, event, update
 from core import accounts, jobs
 from core.blobs import MemoryBlobs
 from core.db import Database, clock, utcnow
-from core.jobs import Failure, Verdict
+from core.jobs import Failure
 from core.models import Model, Report, Shard, Worker
 from core.queue import REPORT, MemoryQueue
 from core.settings import Settings
 from core.states import Lane, MakingState
+from lexicon.verdicts import Verdict
 from tests.web.conftest import (
     DIGEST,
     Api,

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from core import audit, jobs, registry
 from core.db import Database, clock
-from core.jobs import Verdict
 from core.models import Model, Worker
 from core.registry import Facts
 from core.states import ModelState
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from tests.web.conftest import (
     CLASSES,
     DIGEST,
@@ -165,7 +166,7 @@ def test_the_agreement_of_a_shadow_is_shown_and_its_results_are_not(
     job = submitted({f"{i}.png": png(i) for i in range(4)})
     classify()
     before = content(api("GET", f"/jobs/{job}"))
-    said = Verdict("lymphocyte", 0.9, "accepted", (0.0, 1.0, 0.0, 0.0))
+    said = Verdict("lymphocyte", 0.9, Outcome.ACCEPTED, (0.0, 1.0, 0.0, 0.0))
     change(database, lambda session: registry.shadow(session, OTHER))
     change(
         database,

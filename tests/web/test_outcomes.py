@@ -8,8 +8,9 @@ import pytest
 
 from core import jobs
 from core.db import Database
-from core.jobs import Verdict
 from core.models import Model
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from tests.web.conftest import (
     DOUBT,
     STRANGE,
@@ -219,7 +220,7 @@ def test_classes_of_few_training_images_are_marked_wherever_they_appear(
     laboratory: Browser, api: Api, submitted: Submitted, classify: Classify, png: Png
 ) -> None:
     job = submitted({"1.png": png(1)})
-    classify(lambda _: Verdict("monocyte", 0.9, "accepted", (0.05, 0.03, 0.9, 0.02)))
+    classify(lambda _: Verdict("monocyte", 0.9, Outcome.ACCEPTED, (0.05, 0.03, 0.9, 0.02)))
     page = laboratory.get(f"/jobs/{job}").text
     assert page.count("few training images</span>") == 2  # In the table and in the list of bins.
     assert ">few</span>" in page
@@ -238,7 +239,7 @@ def test_the_prediction_that_counts_decides_not_a_shadows(
     with database.writing() as session:
         session.add(Model(digest="e" * 64, name="shadow", version="1", classes=["monocyte"]))
         session.flush()
-        said = Verdict("monocyte", 1.0, "unfamiliar", (1.0,), ("monocyte",), "no_cell")
+        said = Verdict("monocyte", 1.0, Outcome.UNFAMILIAR, (1.0,), ("monocyte",), "no_cell")
         jobs.record_shadow(session, "e" * 64, {1: said, 2: said})
     tiles = content(api("GET", f"/jobs/{job}/images?order=check"))["images"]
     assert [(one["outcome"], one["codes"]) for one in tiles] == [

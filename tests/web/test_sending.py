@@ -16,9 +16,9 @@ from werkzeug.serving import make_server
 
 from core import accounts
 from core.db import Database
-from core.folders import RULE, skipped_for
 from core.states import TokenKind
-from tests.core.test_folders import FATES
+from lexicon.folders import RULE, skipped_for
+from tests.lexicon.test_folders import FATES
 from tests.system.browser import chromium, open_page, sign_in
 from tests.web.conftest import Api, Png, content, open_job
 from tests.web.packing import skipped

@@ -18,11 +18,12 @@ from core import explanations, jobs, making
 from core.blobs import MemoryBlobs, image_key
 from core.db import clock
 from core.explanations import CONTRAST, CROP, HEAT, Findings, picture_key, reference_key
-from core.jobs import Verdict
 from core.models import Explanation, Image, Prediction
 from core.queue import CLASSIFY, EXPLAIN
 from core.settings import Settings
 from core.states import Lane, MakingState
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from ml.bundle import ONNX, WEIGHTS, Architecture, Bundle, Metadata, write_bundle
 from ml.explain import HEAD
 from ml.images import InputShape, Pixels
@@ -113,7 +114,7 @@ def image_id(here: WorkerProcess, submit: Submit, bundle: Bundle) -> int:
     with here.database.writing() as session:
         claim = jobs.claim(session, shard_id, here.name, 60)
         assert claim is not None
-        verdict = Verdict("neutrophil", 0.6, "accepted", PROBABILITIES, ("neutrophil",))
+        verdict = Verdict("neutrophil", 0.6, Outcome.ACCEPTED, PROBABILITIES, ("neutrophil",))
         results: dict[int, Any] = {work.image_id: verdict for work in claim.work}
         jobs.record(session, claim, bundle.digest, results)
     with here.database.writing() as session:

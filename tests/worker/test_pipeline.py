@@ -92,7 +92,8 @@ def test_the_network_sees_what_a_direct_call_gives_it(here: WorkerProcess, submi
     with here.database.reading() as session:
         rows = list(jobs.export_rows(session, job_id))
     for row, expected in zip(rows, direct, strict=True):
-        assert row.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        assert row.verdict is not None
+        assert row.verdict.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
 
 
 def test_three_deliveries_of_one_message_add_nothing(

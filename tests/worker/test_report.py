@@ -19,12 +19,13 @@ from sqlalchemy import select, update
 
 from core import derivatives, jobs, reports
 from core.blobs import LocalBlobs, MemoryBlobs, image_key
-from core.cells import NOTICE, cell_type
 from core.db import clock
-from core.folders import SKIPS
 from core.models import Image, Job, Report, Shard, Skipped
 from core.queue import MemoryQueue
 from core.states import ImageState, MakingState
+from lexicon.cells import cell_type
+from lexicon.folders import SKIPS
+from lexicon.words import NOTICE
 from ml.images import decode
 from tests.conftest import SmallDisk
 from tests.worker.conftest import Submit, Watched, counts_of, png

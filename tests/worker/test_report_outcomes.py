@@ -9,20 +9,22 @@ from typing import Any
 import pytest
 
 from core import jobs
-from core.jobs import Failure, Verdict
+from core.jobs import Failure
 from core.models import Model
 from core.states import ShardState
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
 from tests.worker.conftest import Submit
 from tests.worker.test_pipeline import files, shards
 from tests.worker.test_report import make, squeezed, text_of
 from worker.process import WorkerProcess
 from worker.report import findings
 
-SURE = Verdict("neutrophil", 0.97, "accepted", (0.01, 0.01, 0.01, 0.97))
+SURE = Verdict("neutrophil", 0.97, Outcome.ACCEPTED, (0.01, 0.01, 0.01, 0.97))
 DOUBT = Verdict(
     "eosinophil",
     0.55,
-    "uncertain",
+    Outcome.UNCERTAIN,
     (0.55, 0.0, 0.0, 0.45),
     ("eosinophil", "neutrophil"),
     "between_classes",
@@ -31,7 +33,7 @@ DOUBT = Verdict(
 TURNED = dataclasses.replace(DOUBT, label="neutrophil", candidates=("neutrophil", "eosinophil"))
 CROWD = dataclasses.replace(DOUBT, candidates=("eosinophil",), reason="several_cells")
 STRANGE = Verdict(
-    "monocyte", 0.7, "unfamiliar", (0.1, 0.1, 0.7, 0.1), ("monocyte",), "no_cell", 0.0
+    "monocyte", 0.7, Outcome.UNFAMILIAR, (0.1, 0.1, 0.7, 0.1), ("monocyte",), "no_cell", 0.0
 )
 
 

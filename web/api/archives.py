@@ -16,9 +16,10 @@ from flask import Blueprint, Response, jsonify, request
 from core import accounts, jobs, quotas
 from core.archives import Taken, members, take_in
 from core.errors import BadArchive, HematoVisionError, NoSpace, QuotaExceeded
-from core.folders import Skip
-from core.intake import Accepted, Arrival, clean_name
+from core.intake import Accepted, Arrival
 from core.models import User
+from lexicon.folders import Skip
+from lexicon.names import clean_name
 from web.accounts import person
 from web.api.bodies import raw_body
 from web.summaries import Summary, summarise_skip

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from core import accounts, intake, jobs, quotas
 from core.errors import HematoVisionError, NotFound, Refused
-from core.folders import SKIPS, Skip, refused_by_name
-from core.intake import Accepted, Limits
+from core.intake import Accepted, Limits, refused_by_name
 from core.models import Image, Job
 from core.states import ImageState
+from lexicon.folders import SKIPS, Skip
 from web.accounts import person
 from web.api.bodies import raw_body
 from web.api.requests import body_as

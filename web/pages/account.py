@@ -15,11 +15,11 @@ from wtforms.validators import InputRequired, Length
 from core import accounts, audit, membership, passwords, sign_ins
 from core.audit import Action
 from core.errors import BadInput, NotFound, TooManyAttempts
-from core.intake import one_line
 from core.models import Token, User
 from core.passwords import SHORTEST
 from core.sign_ins import Limits
 from core.states import TokenKind
+from lexicon.names import one_line
 from web import guessing
 from web.accounts import caller, person
 from web.audit import actor

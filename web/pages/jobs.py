@@ -19,13 +19,16 @@ from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
-from core import accounts, folders, intake, jobs
+from core import accounts, jobs
 from core.accounts import RoleName
 from core.errors import BadInput
 from core.jobs import Standing
 from core.models import Job
 from core.reports import PAPERS
 from core.states import ENDED, JobState
+from lexicon import folders
+from lexicon.formats import ARCHIVES, SUFFIXES
+from lexicon.names import one_line
 from web import gallery, job_list, parts
 from web.accounts import person
 from web.audit import record_reading
@@ -51,7 +54,7 @@ _DONE = {
 @blueprint.get("")
 def list_jobs() -> Response:
     """Show a page of jobs, newest first, filtered by state and text."""
-    state, text = request.args.get("state", ""), intake.one_line(request.args.get("q", ""))[:200]
+    state, text = request.args.get("state", ""), one_line(request.args.get("q", ""))[:200]
     before = request.args.get("before", "")
     with wired().database.reading() as session:
         query = _filtered(accounts.visible_jobs(person()), state, text)
@@ -176,7 +179,7 @@ def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
         "papers": PAPERS,
         "limits": wired().limits,
         "rule": folders.RULE,
-        "accepts": ",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
+        "accepts": ",".join((*SUFFIXES, *ARCHIVES)),
         "may_handle": accounts.may_handle(person(), job),
     }
 

@@ -10,12 +10,15 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from core import accounts, audit, folders, intake, jobs, quotas
+from core import accounts, audit, intake, jobs, quotas
 from core.audit import Action
 from core.errors import HematoVisionError, Refused
 from core.intake import Accepted
 from core.models import Job
 from core.states import JobState
+from lexicon import folders
+from lexicon.formats import ARCHIVES, FORMATS_IN_WORDS, SUFFIXES
+from lexicon.names import clean_name
 from web.accounts import person
 from web.audit import actor
 from web.job_actions import models_for, require_choice
@@ -45,9 +48,9 @@ def show_form() -> str:
         first_time=not newest,
         limits=wired().limits,
         most=wired().settings.max_job_files,
-        accepts=",".join((*intake.SUFFIXES, *folders.ARCHIVES)),
+        accepts=",".join((*SUFFIXES, *ARCHIVES)),
         rule=folders.RULE,
-        formats=intake.FORMATS_IN_WORDS,
+        formats=FORMATS_IN_WORDS,
         models=models,
         once=secrets.token_urlsafe(16),
     )
@@ -82,7 +85,7 @@ def _submit_one(name: str, accepted: Accepted, model: str) -> int:
         require_choice(session, user, model)
 
         def make() -> int:
-            job = jobs.create(session, user.id, PurePath(intake.clean_name(name)).name)
+            job = jobs.create(session, user.id, PurePath(clean_name(name)).name)
             quotas.require_turn(session, user.id, wiring.settings)
             with quotas.bounded(session, job, wiring.settings):
                 ((image, _),) = jobs.announce(session, job, [entry], 1, wiring.keeps)

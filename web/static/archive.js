@@ -4,14 +4,14 @@ import { call, pause } from "./requests.js";
 
 // The archive that was chosen, if one was, or why it can't be sent. One inside a folder is a file
 // like any other there.
-export function archiveIn(files, { archives, other_archives }) {
+export function archiveIn(files, { archives, other_archives, pack_anew }) {
   const ends = (name, suffixes) => suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
   const found = files.filter(({ name }) => !name.includes("/") && ends(name, [...archives, ...other_archives]));
   if (!found.length) return { archive: null, problem: "" };
   const [{ file, name }] = found;
   let problem = "";
   if (files.length > 1) problem = "Choose one archive at a time, and nothing beside it.";
-  else if (!ends(name, archives)) problem = `${name} can't be read here. Pack the images as .zip, .tar or .tar.gz, or choose their folder.`;
+  else if (!ends(name, archives)) problem = `${name} can't be read here. ${pack_anew}, or choose their folder.`;
   return { archive: problem ? null : file, problem };
 }
 

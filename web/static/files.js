@@ -1,5 +1,5 @@
 // From what was dropped or picked to what is sent, a list of {file, name} with the path within the
-// folder as the name, and what is skipped, a list of {name, reason}. The rule is core/folders.py's,
+// folder as the name, and what is skipped, a list of {name, reason}. The rule is lexicon/folders.py's,
 // which hands over its names of files and folders; a test holds the two to each other.
 
 const ACTING = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;

@@ -8,7 +8,7 @@ import { SendingView, submitSent, Upload } from "./upload.js";
 
 const root = document.querySelector("[data-job]");
 const job = root.dataset.job;
-const ENDED = new Set(["finished", "failed", "cancelled"]);
+const ENDED = new Set(root.dataset.ended.split(" "));
 const region = (name) => document.querySelector(`[data-region="${name}"]`);
 const announcer = root.querySelector("[data-announcer]");
 

@@ -12,9 +12,9 @@ from typing import Any
 from reportlab.lib.colors import Color, HexColor, black, white
 from reportlab.platypus import Flowable
 
-from core.cells import cell_type, display_order
 from core.jobs import ClassCount, Differential
-from core.outcomes import FEW_IMAGES, MARKS, Outcome
+from lexicon.cells import cell_type, display_order
+from lexicon.outcomes import FEW_IMAGES, MARKS, Outcome
 from worker.report.page import RULE
 from worker.report.typeface import BOLD, REGULAR, width
 

@@ -10,12 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from core import jobs
-from core.cells import display_order
-from core.folders import SKIPS
 from core.jobs.queries import EXPORT_CHUNK
 from core.models import Image, Job, Model, Prediction, Skipped
-from core.outcomes import BETWEEN_CLASSES, Outcome
 from core.states import ImageState, JobState
+from lexicon.cells import display_order
+from lexicon.folders import SKIPS
+from lexicon.outcomes import BETWEEN_CLASSES, Outcome
 
 THUMBNAILS_A_CLASS = 126
 
@@ -51,7 +51,7 @@ class Cell:
 class Group:
     """Cells that are not accepted for one and the same cause.
 
-    ``reason`` is a code of `core.outcomes`; ``names`` are the classes between which they lie, in
+    ``reason`` is a code of `lexicon.outcomes`; ``names`` are the classes between which they lie, in
     display order, where that is the reason; ``cells`` are at most `THUMBNAILS_A_CLASS` of the
     ``count``.
     """

@@ -11,7 +11,7 @@ from reportlab.lib.units import mm
 from reportlab.lib.utils import ImageReader
 from reportlab.platypus import Flowable
 
-from core.cells import cell_type
+from lexicon.cells import cell_type
 from worker.report.findings import Cell
 from worker.report.page import GREY
 from worker.report.typeface import BOLD, REGULAR, printable, wrap

@@ -13,7 +13,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
 
-from core.cells import NOTICE
+from lexicon.words import NOTICE
 from worker.report.typeface import BOLD, REGULAR, clip, printable, width
 
 GREY = HexColor("#555555")

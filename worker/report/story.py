@@ -10,19 +10,12 @@ from reportlab.platypus import CondPageBreak, Flowable, PageBreak, Spacer
 from sqlalchemy.orm import Session
 
 from core import jobs
-from core.cells import cell_type
 from core.jobs import Differential
 from core.models import Model
-from core.outcomes import (
-    FEW_IMAGES,
-    TO_CHECK,
-    Outcome,
-    calibration,
-    codes,
-    describe,
-    reason,
-)
 from core.states import ImageState, JobState
+from lexicon.cells import cell_type
+from lexicon.outcomes import FEW_IMAGES, TO_CHECK, Outcome, calibration, codes, describe, reason
+from lexicon.verdicts import Verdict
 from worker.report import findings
 from worker.report.chart import StackedBar, Table
 from worker.report.findings import Cell, Findings, Group, Problem
@@ -217,22 +210,22 @@ def _pictures(
 
 def _image_rows(rows: Iterator[jobs.Row]) -> Iterator[Sequence[str]]:
     for number, row in enumerate(rows, 1):
-        if row.state in _NO_VERDICT or row.label is None:
+        if row.state in _NO_VERDICT or row.verdict is None:
             state = _NO_VERDICT.get(row.state, row.state.value)
             yield f"{number:,}", row.name, "", "", state
             continue
-        outcome = row.outcome or ""
+        outcome: str = row.verdict.outcome
         if row.state is ImageState.DUPLICATE:
             outcome = f"duplicate, {outcome}"
-        yield f"{number:,}", row.name, _class(row), percent(row.confidence or 0.0), outcome
+        yield f"{number:,}", row.name, _class(row.verdict), percent(row.verdict.confidence), outcome
 
 
-def _class(row: jobs.Row) -> str:
+def _class(verdict: Verdict) -> str:
     """Return a class only of an accepted cell, else what it may be."""
-    if row.outcome == Outcome.UNCERTAIN:
-        return f"{codes(row.candidates or ())} ?"
-    cell = cell_type(row.label or "")
-    guess = "? " if row.outcome == Outcome.UNFAMILIAR else ""
+    if verdict.outcome is Outcome.UNCERTAIN:
+        return f"{codes(verdict.candidates)} ?"
+    cell = cell_type(verdict.label)
+    guess = "? " if verdict.outcome is Outcome.UNFAMILIAR else ""
     return f"{guess}{cell.code} {cell.label}"
 
 

@@ -10,24 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from core import intake
-from core.errors import Refused
+from lexicon.formats import ARCHIVES, OTHER_ARCHIVES, OTHER_IMAGES, PACK_ANEW, SUFFIXES
+from lexicon.names import one_line
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-# Other archives: told apart from images, so that somebody is told how to pack them anew.
-OTHER_ARCHIVES = (".rar", ".7z", ".gz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".lz4", ".lzma")
-# Images of kinds that may not be read here, which somebody meant to send: the door says so.
-# fmt: off
-_OTHER_IMAGES = (
-    ".jpe", ".jfif", ".dib", ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".j2c", ".jpc",
-    ".jpx", ".jpf", ".jxl", ".jxr", ".gif", ".apng", ".tga", ".pbm", ".pgm", ".ppm", ".pnm",
-    ".psd", ".exr", ".hdr", ".fits", ".btf", ".dcm", ".dicom", ".svs", ".ndpi", ".mrxs", ".scn",
-    ".vms", ".vmu", ".bif", ".czi", ".zvi", ".lsm", ".lif", ".nd2", ".vsi", ".oib", ".oif", ".oir",
-    ".qptiff", ".stk", ".ims", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2",
-    ".pef", ".srw",
-)
-# fmt: on
-_SENT = (*intake.SUFFIXES, *_OTHER_IMAGES, *ARCHIVES, *OTHER_ARCHIVES)
+_SENT = (*SUFFIXES, *OTHER_IMAGES, *ARCHIVES, *OTHER_ARCHIVES)
 _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".localized")
 _SYSTEM_FOLDERS = ("__macosx", ".appledouble", ".trashes", ".spotlight-v100", ".fseventsd")
 
@@ -45,6 +31,7 @@ RULE = {
     "sent": _SENT,
     "archives": ARCHIVES,
     "other_archives": OTHER_ARCHIVES,
+    "pack_anew": PACK_ANEW,
     "system_files": _SYSTEM_FILES,
     "system_folders": _SYSTEM_FOLDERS,
     "reasons": SKIPS,
@@ -74,17 +61,7 @@ def skipped_for(path: str) -> str | None:
         return "system"
     if any(part.startswith(".") for part in parts):
         return "hidden"
-    return None if intake.one_line(name).endswith(_SENT) else "not_image"
-
-
-def is_archive_name(name: str) -> bool:
-    """Say whether a file is an archive by its name, of a kind that is read here or another."""
-    return name.lower().endswith((*ARCHIVES, *OTHER_ARCHIVES))
-
-
-def refused_by_name(name: str) -> Refused | None:
-    """Return why a file is refused before its bytes are asked for, if it is."""
-    return intake.refusal("nested") if is_archive_name(name) else None
+    return None if one_line(name).endswith(_SENT) else "not_image"
 
 
 def leads_outside(path: str) -> bool:

@@ -1,7 +1,6 @@
 """What is said of an image beside its class: the outcome in words, why it is so, what to do.
 
-One table for pages, exports, PDF and terminal. The codes are those that `ml` gives, which core
-can't import; a test holds them together.
+One table for network, pages, exports, PDF and terminal.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.cells import cell_type
+from lexicon.cells import cell_type
 
 # It stands by every class of which the model has seen only some dozens of images.
 FEW_IMAGES = "few training images"
@@ -19,8 +18,9 @@ CALIBRATED = (
 )
 CALIBRATED_ELSEWHERE = "Calibrated for familiar cells only, and this is none: do not rely on them."
 NOT_CALIBRATED = "Not calibrated: this model may be surer than it is right."
-# The one reason that the classes in question explain.
-BETWEEN_CLASSES = "between_classes"
+# Why a verdict is not accepted. The last is the one reason that the classes in question explain.
+NO_SMEAR, NO_CELL, SEVERAL_CELLS = "no_smear", "no_cell", "several_cells"
+UNLIKE_TRAINING, BETWEEN_CLASSES = "unlike_training", "between_classes"
 _SHOWN_CODES = 3
 # From so many cells on, this share of unfamiliar ones says something of the slide: of a known
 # laboratory's cells one in twenty is.
@@ -70,20 +70,20 @@ class Reason:
 
 
 REASONS = {
-    "no_smear": Reason(
+    NO_SMEAR: Reason(
         "no stained smear",
         "Its colours are not those of a stained blood smear: leave it out, or send the picture of"
         " a cell in its place.",
     ),
-    "no_cell": Reason(
+    NO_CELL: Reason(
         "no cell found",
         "No stained cell was found. Check the picture: crop to one cell in focus and send it"
         " again, or leave it out.",
     ),
-    "several_cells": Reason(
+    SEVERAL_CELLS: Reason(
         "several cells", "Several cells were seen: crop to one cell and send it again."
     ),
-    "unlike_training": Reason(
+    UNLIKE_TRAINING: Reason(
         "unlike the training images",
         "It looks unlike the cells that the model was trained on: classify it by eye. If many of"
         " a slide are so, its stain or magnification may be one the model does not know.",

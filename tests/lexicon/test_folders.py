@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import intake
-from core.folders import RULE, SKIPS, leads_outside, refused_by_name, skipped_for, steps
+from core.intake import refused_by_name
+from lexicon.folders import RULE, SKIPS, leads_outside, skipped_for, steps
+from lexicon.formats import SUFFIXES
 
 FATES = {
     "a.png": None,
@@ -51,7 +52,7 @@ def test_a_path_alone_says_whether_a_file_is_sent(path: str) -> None:
 
 
 def test_all_that_is_read_is_sent() -> None:
-    assert set(intake.SUFFIXES) <= set(RULE["sent"])
+    assert set(SUFFIXES) <= set(RULE["sent"])
 
 
 @given(st.text(max_size=60))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.outcomes import (
+from lexicon.outcomes import (
     MARKS,
     REASONS,
     TO_CHECK,
@@ -15,7 +15,7 @@ from core.outcomes import (
     familiarity,
     reason,
 )
-from ml.inference import Outcome as Judged
+from lexicon.outcomes import Outcome as Judged
 
 PAIR = ("eosinophil", "neutrophil")
 
