@@ -156,7 +156,8 @@ class Database:
                     version = connection.scalar(text("PRAGMA user_version"))
                     connection.execute(text(f"PRAGMA user_version={version}"))
             finally:
-                driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+                if not connection.invalidated:
+                    driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
     def dispose(self, *, inherited: bool = False) -> None:
         """Close the pool. ``inherited``: the sockets are the parent's; leave them open."""

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Dialect, Engine, event
+from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, event
 from sqlalchemy.exc import OperationalError
+
+# What an error is, without which kind of it.
+_PRIMARY = 0xFF
 
 
 def prepare(engine: Engine) -> None:
@@ -30,6 +33,13 @@ def prepare(engine: Engine) -> None:
     def begin(connection: Connection) -> None:
         writing = connection.get_execution_options().get("hematovision_writing", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    @event.listens_for(engine, "handle_error")
+    def fail(context: ExceptionContext) -> None:
+        # Opened while its file was write-protected, a connection stays so after that is mended.
+        code = getattr(context.original_exception, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        if code & _PRIMARY == sqlite3.SQLITE_READONLY:
+            context.is_disconnect = True
 
 
 def require_file(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError
 
 from core.db import Database, clock
@@ -169,4 +169,26 @@ def test_only_a_write_tells_that_an_open_file_became_read_only(
     ask("query_only=OFF")
     database.check_writable()
     assert ask("user_version") == version
+    database.dispose()
+
+
+def test_what_was_opened_while_it_was_protected_is_opened_anew(
+    migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    """SQLite opens a file that it may not write to for reading, and never tries again."""
+    file = shutil.copy(migrated_sqlite, tmp_path / "hematovision.db")
+    database = Database(f"sqlite:///{file}")
+    protected = True
+
+    @event.listens_for(database.engine, "do_connect")
+    def connect(_dialect: object, _record: object, words: list[str], _options: object) -> None:
+        words[0] = words[0].replace("mode=rw", "mode=ro" if protected else "mode=rw")
+
+    with database.reading() as one, database.reading() as other:
+        assert [session.scalar(select(1)) for session in (one, other)] == [1, 1]
+    assert code(lambda: write(database)) == "read_only"
+    assert code(database.check_writable) == "read_only"
+    protected = False
+    write(database)
+    database.check_writable()
     database.dispose()
