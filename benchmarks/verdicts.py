@@ -5,21 +5,14 @@ from __future__ import annotations
 from random import Random
 
 from lexicon.cells import CELL_TYPES
-from lexicon.outcomes import (
-    BETWEEN_CLASSES,
-    NO_CELL,
-    NO_SMEAR,
-    SEVERAL_CELLS,
-    UNLIKE_TRAINING,
-    Outcome,
-)
+from lexicon.outcomes import BETWEEN_CLASSES, REASONS, Outcome
 from lexicon.verdicts import Box, Verdict
 
 CLASSES = [cell.name for cell in CELL_TYPES]
 # Of a hundred leucocytes in blood, some sixty are neutrophils and one is a basophil.
 _COMMON = (58, 24, 7, 4, 1, 3, 2, 1)
 _OUTCOMES = {Outcome.ACCEPTED: 80, Outcome.UNCERTAIN: 13, Outcome.UNFAMILIAR: 7}
-_STRANGE = (UNLIKE_TRAINING, SEVERAL_CELLS, NO_CELL, NO_SMEAR)
+_STRANGE = [reason for reason in REASONS if reason != BETWEEN_CLASSES]
 
 
 def draw(rng: Random) -> Verdict:

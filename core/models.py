@@ -28,7 +28,7 @@ from core.trail import AuditEntry, AuditHead
 from lexicon.verdicts import FIELDS
 
 __all__ = [
-    "SAID",
+    "VERDICT_FIELDS",
     "AuditEntry",
     "AuditHead",
     "Base",
@@ -290,7 +290,7 @@ class Prediction(Base):
 
 
 # A verdict's fields, in its order.
-SAID = tuple(getattr(Prediction, name) for name in FIELDS)
+VERDICT_FIELDS = tuple(getattr(Prediction, name) for name in FIELDS)
 
 
 class Made(Base):

@@ -43,7 +43,7 @@ class Space:
     def require(self, size: int = 0) -> None:
         """Raise `NoSpace` unless so many bytes, and at least one, may still be taken in.
 
-        While there is ample room nobody looks again for a moment: a look costs as much as a file.
+        While there is ample room nobody looks again for a moment; a small file would feel it.
         """
         now = time.monotonic()
         if not self._reserve or (now < self._ample_until and size < _AMPLE):

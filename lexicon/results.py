@@ -9,8 +9,8 @@ from typing import Any, TextIO
 from lexicon.verdicts import Verdict
 
 # What is said of a file, in this order, before the probability of each class.
-SAID = ("class", "confidence", "outcome", "candidates", "reason", "familiarity", "box")
-COLUMNS = ("file", *SAID, "model")
+VERDICT_COLUMNS = ("class", "confidence", "outcome", "candidates", "reason", "familiarity", "box")
+COLUMNS = ("file", *VERDICT_COLUMNS, "model")
 # A spreadsheet takes a cell that begins with one of these for a formula, and runs it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -36,10 +36,10 @@ def harmless(cell: str) -> str:
 
 def head(classes: Iterable[str]) -> list[str]:
     """Return the first row of a table of results."""
-    return [*COLUMNS, *probabilities_of(classes), "message"]
+    return [*COLUMNS, *probability_columns(classes), "message"]
 
 
-def probabilities_of(classes: Iterable[str]) -> list[str]:
+def probability_columns(classes: Iterable[str]) -> list[str]:
     """Return the names of the columns that hold the probabilities."""
     return [f"probability_{name}" for name in classes]
 
@@ -55,13 +55,15 @@ def row(
     message: str,
 ) -> list[str]:
     """Return a file's row; without a verdict, ``state`` says what became of it."""
-    said = dict.fromkeys(SAID, "") | {"outcome": state} if verdict is None else texts(verdict)
+    cells = dict.fromkeys(VERDICT_COLUMNS, "") | {"outcome": state}
+    if verdict is not None:
+        cells = texts(verdict)
     shares = (number(probabilities.get(name)) for name in classes)
-    return [file, *said.values(), model, *shares, message]
+    return [file, *cells.values(), model, *shares, message]
 
 
 def texts(verdict: Verdict) -> dict[str, str]:
-    """Return a verdict's cells by column, in the order of `SAID`.
+    """Return a verdict's cells by column, in the order of `VERDICT_COLUMNS`.
 
     The class of what is not accepted is the best guess: the outcome says that it is one.
     """
@@ -80,7 +82,7 @@ def texts(verdict: Verdict) -> dict[str, str]:
 def values(verdict: Verdict | None) -> dict[str, Any]:
     """Return the same for programs, numbers as numbers; without a verdict, nothing is said."""
     if verdict is None:
-        return dict.fromkeys(SAID) | {"candidates": [], "reason": ""}
+        return dict.fromkeys(VERDICT_COLUMNS) | {"candidates": [], "reason": ""}
     familiarity = verdict.familiarity
     return {
         "class": verdict.label,

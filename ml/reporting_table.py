@@ -19,9 +19,9 @@ def write_predictions(judged: Judged, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with (out / TABLE).open("w", newline="", encoding="utf-8") as file:
         table = results.Table(file)
-        said, *rest = results.SAID
-        shares = results.probabilities_of(judged.classes)
-        table.write((*KNOWN, said, "right", *rest, *shares))
+        label, *rest = results.VERDICT_COLUMNS
+        shares = results.probability_columns(judged.classes)
+        table.write((*KNOWN, label, "right", *rest, *shares))
         for sample, verdict in zip(judged.samples, judged.predictions, strict=True):
             table.write(_cells(sample, verdict))
 

@@ -119,12 +119,11 @@ def _model(model: Model) -> Summary:
 
 def _file(row: Row, models: dict[str, Model]) -> Summary:
     """Return a file for programs: the same columns as the table's, numbers as numbers."""
-    said = results.values(row.verdict)
     probabilities = {name: round(share, 6) for name, share in _by_class(row, models).items()}
     return {
         "file": row.name,
         "state": row.state.value,
-        **said,
+        **results.values(row.verdict),
         "model_digest": row.model,
         "probabilities": probabilities,
         "message": _message(row),

@@ -97,8 +97,8 @@ class LocalBlobs:
     def sweep_staging(self, seconds: float) -> int:
         """Remove what was staged by processes that are gone; return how many bytes that was.
 
-        A file that is arriving, or read, is locked by whoever does so. ``seconds`` is how old one
-        must be that nobody locks.
+        A file that is arriving, or read, is locked by whoever does so; what `put` writes is there
+        for a moment only. ``seconds`` is how old a file must be that nobody locks.
         """
         self.check()
         before, freed = time.time() - seconds, 0

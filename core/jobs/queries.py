@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased, selectinload
 
 from core.db import clock
 from core.jobs.differential import Differential, Judge, differential, judges
-from core.models import SAID, Image, Job, Model, Prediction, Shard, User, Worker
+from core.models import VERDICT_FIELDS, Image, Job, Model, Prediction, Shard, User, Worker
 from core.states import LIVE_SHARDS, ImageState, JobState, ShardState
 from lexicon.verdicts import Verdict
 
@@ -257,7 +257,7 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
             Image.message,
             original.model_digest,
             case((Image.duplicate_of_id.is_not(None), original.name)),
-            *SAID,
+            *VERDICT_FIELDS,
         )
         .join(original, original.id == func.coalesce(Image.duplicate_of_id, Image.id))
         .outerjoin(
@@ -271,8 +271,8 @@ def export_rows(session: Session, job_id: int) -> Iterator[Row]:
     )
     after = -1
     while rows := session.execute(query.where(Image.position > after)).all():
-        for _, id_, name, state, message, model, first, *said in rows:
-            verdict = Verdict.of(*said) if said[0] is not None else None
+        for _, id_, name, state, message, model, first, *columns in rows:
+            verdict = Verdict.of(*columns) if columns[0] is not None else None
             yield Row(id_, name, state, message, model, first, verdict)
         after = rows[-1][0]
 

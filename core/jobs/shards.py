@@ -15,7 +15,7 @@ from core.errors import LeaseLost
 from core.jobs.lock import LIVE
 from core.jobs.queries import alive
 from core.jobs.tallies import Result, count_again, tally
-from core.models import SAID, Image, Job, Model, Prediction, Shard
+from core.models import VERDICT_FIELDS, Image, Job, Model, Prediction, Shard
 from core.states import LIVE_SHARDS, ImageState, JobState, Lane, ModelState, ShardState
 from lexicon.verdicts import Verdict
 
@@ -180,11 +180,11 @@ def known_verdicts(session: Session, claim: Claim, model_digest: str) -> dict[st
     """Return what this model has already said of any of these images' bytes, by hash."""
     hashes = [work.sha256 for work in claim.work]
     rows = session.execute(
-        select(Image.sha256, *SAID)
+        select(Image.sha256, *VERDICT_FIELDS)
         .join(Prediction, Prediction.image_id == Image.id)
         .where(Image.sha256.in_(hashes), Prediction.model_digest == model_digest)
     )
-    return {sha256: Verdict.of(*said) for sha256, *said in rows if sha256}
+    return {sha256: Verdict.of(*columns) for sha256, *columns in rows if sha256}
 
 
 def record(

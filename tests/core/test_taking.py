@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from core import durable
-from core.archives import Taken, members, take_in
+from core.archives import BATCH, Taken, members, take_in
 from core.blobs import BlobStore, LocalBlobs, MemoryBlobs, Settle, image_key
+from core.errors import NoSpace
 from core.intake import Accepted, Limits
 from tests.core.archiving import CAPS, tar_of
 
@@ -61,6 +62,26 @@ def test_what_is_written_down_was_settled_before() -> None:
 
     take(store, note)
     assert len(written) == COUNT
+
+
+class Filling(Watched):
+    """Has no room left after some files."""
+
+    def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
+        if len(self._kept) >= COUNT - 50:
+            raise NoSpace("full")
+        super().put(key, data, lasting=lasting)
+
+
+def test_what_was_settled_before_the_disk_was_full_is_written_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.archives.taking._BATCH_SECONDS", 600.0)
+    store = Filling()
+    written: list[str] = []
+    with pytest.raises(NoSpace):
+        take(store, written.extend)
+    assert len(written) == 2 * BATCH and store.settled >= {*written}
 
 
 def test_a_batch_is_flushed_in_one_go_and_no_file_by_itself(

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import pytest
 
 from lexicon.outcomes import BETWEEN_CLASSES, Outcome
-from lexicon.results import SAID, Table, head, row, texts, values
+from lexicon.results import VERDICT_COLUMNS, Table, head, row, texts, values
 from lexicon.verdicts import FIELDS, Box, Verdict
 
 CLASSES = ("eosinophil", "neutrophil")
@@ -39,7 +39,7 @@ def test_without_candidates_the_label_is_the_only_one() -> None:
 
 
 def test_people_and_programs_are_told_the_same() -> None:
-    assert tuple(texts(DOUBT)) == tuple(values(DOUBT)) == tuple(values(None)) == SAID
+    assert tuple(texts(DOUBT)) == tuple(values(DOUBT)) == tuple(values(None)) == VERDICT_COLUMNS
     assert values(DOUBT) == {
         "class": "eosinophil",
         "confidence": 0.55,
