@@ -88,7 +88,7 @@ def submit(
     click.echo(f"Job {job_id} is queued: {client.server}{shown['url']}", err=True)
     if wait or outputs["pdf"] or outputs["csv"]:
         shown = _follow(client, job_id)
-        _print_summary(shown)
+        _print_job(client, shown)
         _fetch(client, job_id, **outputs)
         raise SystemExit(0 if shown["state"] == "finished" else 1)
 
@@ -176,6 +176,19 @@ def _follow(client: http.Client, job_id: int) -> dict[str, Any]:
     return job
 
 
+def _print_job(client: http.Client, job: dict[str, Any]) -> None:
+    """Print what is known of a job, and name the files that failed."""
+    _print_summary(job)
+    if not job["counts"]["failed"]:
+        return
+    page = client.call("GET", f"/jobs/{job['id']}/problems")["files"]
+    failed = [file for file in page if file["state"] == "failed"][:_NAMED]
+    for file in failed:
+        click.echo(f"Failed: {file['name']}: {file['message']}", err=True)
+    if more := job["counts"]["failed"] - len(failed):
+        click.echo(f"Failed: {more:,} more, listed on the job's page.", err=True)
+
+
 def _print_summary(job: dict[str, Any]) -> None:
     counts = job["counts"]
     console = Console()
@@ -241,7 +254,7 @@ def status(job: int | None, as_json: bool, **where: Any) -> None:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     elif job:
-        _print_summary(answer)
+        _print_job(client, answer)
     else:
         _print_jobs(answer["jobs"])
 

@@ -89,3 +89,15 @@ def test_the_list_of_jobs_says_how_many_cells_wait(say: Say) -> None:
     said = rows(say({"jobs": [JOB, JOB | {"id": 5, "to_check": 0}]}, "status"))
     assert "4 finished 100 % 7 3 Ward [3] 2026-03-01 12:00" in said
     assert "5 finished 100 % 7 Ward [3] 2026-03-01 12:00" in said
+
+
+def test_the_files_that_failed_are_named(say: Say) -> None:
+    files = [
+        {"name": "notes.txt", "state": "refused", "message": "This is not an image."},
+        *({"name": f"{n}.jpg", "state": "failed", "message": "It is cut."} for n in range(12)),
+    ]
+    said = say(JOB | {"counts": COUNTS | {"failed": 12}, "files": files}, "status", "4")
+    assert [line for line in rows(said) if line.startswith("Failed:")] == [
+        *(f"Failed: {n}.jpg: It is cut." for n in range(10)),
+        "Failed: 2 more, listed on the job's page.",
+    ]
