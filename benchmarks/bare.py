@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 
 from ml.bundle import Bundle
-from ml.images import Pixels
-from ml.inference import Classifier, load_classifier
-from ml.looking import outputs_of
+from ml.decoding import Pixels
 from ml.reading import read
+from ml.serving import Classifier, load_classifier
+from ml.serving.looking import outputs_of
 from worker.main import available_cores
 from worker.pipeline import BATCH
 

@@ -33,7 +33,7 @@ from core.blobs import MemoryBlobs
 from core.errors import Refused
 from core.intake import Limits, accept
 from core.settings import Settings
-from ml.images import Pixels, UnreadableImage, decode
+from ml.decoding import Pixels, UnreadableImage, decode
 
 _DIFFERENT = 10.0
 _DAMAGED = ("damaged", "truncated")

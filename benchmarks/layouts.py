@@ -24,10 +24,10 @@ from rich.table import Table
 
 from benchmarks.main_job import spread
 from ml.bundle import Bundle, default_bundle_path
-from ml.images import Pixels
-from ml.inference import load_classifier
-from ml.looking import outputs_of
+from ml.decoding import Pixels
 from ml.reading import read
+from ml.serving import load_classifier
+from ml.serving.looking import outputs_of
 from worker.main import available_cores
 
 _BATCHES = (4, 8, 16, 32)

@@ -25,10 +25,10 @@ from benchmarks.bare import BareLoop
 from benchmarks.main_job import job_speed, spread
 from benchmarks.rig import running
 from benchmarks.table import Row, show
+from ml.answers import Outputs
 from ml.bundle import Bundle, default_bundle_path
-from ml.images import Pixels
-from ml.inference import Outputs
-from ml.looking import look
+from ml.decoding import Pixels
+from ml.serving.looking import look
 from worker.main import available_cores
 
 _SIDE, _PRODUCTS = 3072, 4

@@ -25,11 +25,11 @@ from typing import TypeVar
 import click
 
 from lexicon.verdicts import Box
-from ml.cropping import crop
-from ml.images import decode
-from ml.locate import Location, Sight, locate
-from ml.redcells import diameter
-from ml.stain import Slide
+from ml.decoding import decode
+from ml.reading import Location, Sight, Slide
+from ml.reading.cropping import crop
+from ml.reading.locate import locate
+from ml.reading.redcells import diameter
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 

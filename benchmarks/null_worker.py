@@ -22,9 +22,9 @@ from benchmarks.verdicts import draw
 from core.jobs import Claim
 from core.settings import Settings
 from lexicon.verdicts import Verdict
+from ml.answers import Outputs
 from ml.bundle import Bundle
-from ml.images import Pixels
-from ml.inference import Outputs
+from ml.decoding import Pixels
 from ml.trust import Trust
 from worker import main as worker_main
 from worker import pipeline, process

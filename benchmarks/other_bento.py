@@ -14,9 +14,8 @@ import cv2
 import numpy as np
 
 from ml.bundle import Bundle, default_bundle_path
-from ml.inference import load_classifier
-from ml.looking import predictions
 from ml.reading import read
+from ml.serving import load_classifier, predictions
 
 
 @bentoml.service(

@@ -26,7 +26,7 @@ _held: dict[str, Any] = {}
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def load(**_: object) -> None:
     """Build the network in the child."""
-    from ml.model import build_folded
+    from ml.network.model import build_folded
 
     bundle = Bundle.load(Path(os.environ.get("BENCH_BUNDLE") or default_bundle_path()))
     said = bundle.metadata

@@ -4,9 +4,9 @@
 
 The same weights run at every size, since the features are averaged over their places. The 8-bit
 network of the bundle's own size is the bundle's, if it has one; the others are made by
-`ml.quantization`, as that one was, on images that the bundle was trained on. All are judged on the
-same test images; speed is ONNX Runtime alone on all cores, every network in turn, several times, in
-one run. McNemar's exact test is against float at the same size.
+`ml.training.quantization`, as that one was, on images that the bundle was trained on. All are
+judged on the same test images; speed is ONNX Runtime alone on all cores, every network in turn,
+several times, in one run. McNemar's exact test is against float at the same size.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ml.bundle import Bundle, default_bundle_path
-from ml.comparison import mcnemar
-from ml.dataset import Sample, of_classes, read_folder, spread
-from ml.export import export_onnx
-from ml.images import InputShape, Pixels
-from ml.loading import Labelled, load
-from ml.metrics import balanced_accuracy, confusion_matrix
-from ml.model import build_folded
-from ml.quantization import CALIBRATION, quantize
+from ml.data import Labelled, Sample, read_folder
+from ml.data.dataset import of_classes, spread
+from ml.data.loading import load
+from ml.decoding import InputShape, Pixels
+from ml.metrics import balanced_accuracy, confusion_matrix, mcnemar
+from ml.network.export import export_onnx
+from ml.network.model import build_folded
+from ml.training.quantization import CALIBRATION, quantize
 
 BATCH, TURNS = 16, 5
 

@@ -16,11 +16,11 @@ import click
 import keras
 import numpy as np
 
-from ml.batches import Batch
 from ml.bundle import Architecture
-from ml.images import InputShape
-from ml.model import build
-from ml.teacher import Teacher
+from ml.decoding import InputShape
+from ml.network.model import build
+from ml.training.batches import Batch
+from ml.training.teacher import Teacher
 
 CLASSES, BATCH = 8, 32
 

@@ -1,4 +1,4 @@
-"""Scores of a classifier from what was true and what was predicted; NumPy only.
+"""Scores of a classifier from what was true and what was predicted.
 
 `truth` and `predicted` are integer class numbers of shape (N,) throughout.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest, mannwhitneyu
 
 DRAWS = 2000
 AT_ONCE = 200
@@ -157,11 +158,11 @@ def share_bounds(values: ArrayLike, units: int) -> Interval:
     No resample of faultless photographs has a fault. How many there can be at most is said by the
     exact interval of none in n (Clopper and Pearson 1934).
     """
-    found = bounds(values, units)
-    if found.low < found.high or found.low not in (0.0, 1.0):
-        return found
-    reach = 1 - 0.025 ** (1 / units)
-    return Interval(0.0, reach, units) if found.low == 0 else Interval(1 - reach, 1.0, units)
+    resampled = bounds(values, units)
+    if resampled.low < resampled.high or resampled.low not in (0.0, 1.0):
+        return resampled
+    exact = binomtest(round(resampled.low * units), units).proportion_ci(0.95, method="exact")
+    return Interval(float(exact.low), float(exact.high), units)
 
 
 def class_intervals(
@@ -207,10 +208,16 @@ def auroc(higher: NDArray[np.float64], lower: NDArray[np.float64]) -> float:
     """
     if not len(higher) or not len(lower):
         raise ValueError("Both sides need at least one number.")
-    ordered = np.sort(lower)
-    below = np.searchsorted(ordered, higher, side="left")
-    level = np.searchsorted(ordered, higher, side="right")
-    return float((below + level).sum() / (2 * len(higher) * len(lower)))
+    # The p is not asked for; the asymptotic way to it is the one that costs nothing.
+    pairs = mannwhitneyu(higher, lower, method="asymptotic").statistic
+    return float(pairs / (len(higher) * len(lower)))
+
+
+def mcnemar(only_this: int, only_other: int) -> float:
+    """The exact two-sided p of the discordant pairs of two classifiers (McNemar 1947): the chance
+    that a fair coin falls at least as unevenly in as many throws."""
+    throws = only_this + only_other
+    return float(binomtest(only_this, throws).pvalue) if throws else 1.0
 
 
 def accuracy(matrices: NDArray[Any]) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PARTS = {
     "web": ["web.server"],
     "worker": ["worker.main", "worker.tasks", "worker.sweeper"],
-    "gpu": ["worker.main", "worker.tasks", "ml.tensorflow_backend"],
+    "gpu": ["worker.main", "worker.tasks", "ml.serving.tensorflow_backend"],
     "train": [
         "hematovision.commands.data",
         "hematovision.commands.learn",
@@ -34,8 +34,8 @@ PARTS = {
 # Where a branch is taken only with another extra, which the code looks for before it imports it.
 ELSEWHERE = {
     ("core.db", "core.postgresql"): "postgres",
-    ("ml.inference", "tensorflow"): "gpu",
-    ("ml.inference", "ml.tensorflow_backend"): "gpu",
+    ("ml.serving.inference", "tensorflow"): "gpu",
+    ("ml.serving.inference", "ml.serving.tensorflow_backend"): "gpu",
 }
 
 

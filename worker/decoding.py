@@ -16,9 +16,9 @@ from core.errors import BlobDamaged, BlobMissing
 from core.jobs import Failure, Work
 from core.memory import give_back, limited
 from ml.bundle import Metadata
-from ml.images import UnreadableImage, decode
+from ml.decoding import UnreadableImage, decode
+from ml.decoding.refusals import FAULTS
 from ml.reading import Reading, see
-from ml.refusals import FAULTS
 from worker.deriving import keep_copies
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million

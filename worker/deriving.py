@@ -11,7 +11,7 @@ import simplejpeg
 from core import derivatives
 from core.blobs import BlobStore
 from core.derivatives import TILE_SIDE, Derivatives
-from ml.images import Pixels
+from ml.decoding import Pixels
 
 _QUALITY = 88
 # A crop no longer than this is its own tile: a gallery's page is twice as heavy for it, and the

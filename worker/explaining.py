@@ -13,11 +13,10 @@ from core import explanations
 from core.errors import Conflict
 from core.explanations import CONTRAST, CROP, HEAT, ExplanationClaim, Findings, Neighbour
 from core.jobs import Failure, Work
-from ml import neighbours
-from ml.explain import Head, Look, Map, heat_map, look
-from ml.images import InputShape, Pixels
-from ml.inference import Classifier
-from ml.neighbours import References
+from ml.decoding import InputShape, Pixels
+from ml.serving import Classifier, neighbours
+from ml.serving.explain import Head, Look, Map, heat_map, look
+from ml.serving.neighbours import References
 from worker.decoding import Decoder
 from worker.making import under
 from worker.packing import ModelUnusable

@@ -13,10 +13,10 @@ from pathlib import Path
 from core.errors import ConfigurationError
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
+from ml.bundle.signing import require_trusted, trusted_keys
 from ml.errors import MlError
-from ml.inference import gpu_possible
-from ml.signing import require_trusted, trusted_keys
-from ml.trial import try_apart
+from ml.serving.inference import gpu_possible
+from ml.serving.trial import try_apart
 from worker import logs
 from worker.app import Shape, create_app
 from worker.pool import TaskPool

@@ -19,9 +19,9 @@ from core import registry
 from core.blobs import BlobStore
 from core.registry import Facts
 from ml.bundle import Bundle, BundleError
-from ml.inference import Classifier, load_classifier
-from ml.signing import SignatureInvalid, require_trusted, signer
-from ml.trial import check_answers, check_metadata
+from ml.bundle.signing import SignatureInvalid, require_trusted, signer
+from ml.serving import Classifier, load_classifier
+from ml.serving.trial import check_answers, check_metadata
 from worker.packing import ModelUnusable, fetch, keep
 
 # The active one and a shadow, or the one that some older job was given to.
@@ -52,7 +52,7 @@ class Model:
 
 
 def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
-    """Load a bundle's network, ready to run on a device as `ml.inference` names it.
+    """Load a bundle's network, ready to run on a device as `ml.serving.inference` names it.
 
     Raises:
         BundleUnfit: it does not give what is asked of it.

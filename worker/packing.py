@@ -18,7 +18,8 @@ from typing import BinaryIO
 from core.blobs import BlobStore
 from core.errors import BlobMissing, HematoVisionError
 from core.registry import bundle_key
-from ml.bundle import METADATA, SIGNATURE, Bundle, BundleError, BundleFormat
+from ml.bundle import Bundle, BundleError, BundleFormat
+from ml.bundle.folder import METADATA, SIGNATURE
 
 LARGEST_BYTES = 512 * 2**20
 _MOST_FILES = 10_000

@@ -21,8 +21,8 @@ from core.jobs import Claim, Failure, Work
 from core.outages import trouble_of
 from core.states import Lane
 from lexicon.verdicts import Verdict
-from ml.looking import predictions
 from ml.reading import Reading
+from ml.serving import predictions
 from worker.decoding import Decoder, readings
 from worker.lease import Lease, kept
 from worker.limit import OutOfTime

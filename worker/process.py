@@ -22,7 +22,7 @@ from core.memory import share_heaps
 from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
-from ml.signing import trusted_keys
+from ml.bundle.signing import trusted_keys
 from worker.fleet import Badge, Heartbeat, Tally
 from worker.freeing import free_the_dead, process_name
 from worker.models import Lacking, Model, ModelStore, introduce, open_model

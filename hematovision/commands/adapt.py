@@ -19,9 +19,9 @@ from hematovision.commands.terminal import (
 )
 
 if TYPE_CHECKING:
+    from ml.adaptation.laboratory import Crops
     from ml.bundle import Bundle
-    from ml.dataset import Sample
-    from ml.laboratory import Crops
+    from ml.data import Sample
 
 WAYS = ["auto", "recalibrate", "head", "network"]
 OF_LABELLED = ("groups", "leave_out", "held_out", "most")
@@ -88,8 +88,8 @@ def adapt(**asked: Any) -> None:
     """
     wish = Wish(**asked)
     with sentences():
-        from ml.dataset import read_folder
-        from ml.laboratory import rehearsal, without_labels
+        from ml.adaptation.laboratory import rehearsal, without_labels
+        from ml.data import read_folder
 
         bundle = bundle_at(wish.bundle)
         crops = _crops(wish, bundle)
@@ -101,8 +101,8 @@ def adapt(**asked: Any) -> None:
 
 def _crops(wish: Wish, bundle: Bundle) -> Crops:
     """The labelled crops; none of them where there are only crops without labels."""
-    from ml.dataset import read_folder
-    from ml.laboratory import Crops, Terms, share_out
+    from ml.adaptation.laboratory import Crops, Terms, share_out
+    from ml.data import read_folder
 
     if wish.folder is not None:
         terms = Terms(wish.leave_out, wish.held_out, wish.most, wish.seed)
@@ -130,9 +130,9 @@ def _adapt(
     unlabelled: tuple[Sample, ...],
 ) -> None:
     with silent_start():
-        from ml.adaptation import Order, adapted
-        from ml.adaptation_report import as_text
-        from ml.adapted_bundle import require_place, write
+        from ml.adaptation.adapt import Order, adapted
+        from ml.adaptation.bundle import require_place, write
+        from ml.adaptation.report import as_text
 
     require_place(wish.out)
     name = wish.name or _name(bundle)

@@ -25,16 +25,17 @@ def data(folders: tuple[Path, ...], find: bool, out: Path | None) -> None:
     # Two threads compare images; the linear algebra below them must not start more of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with sentences(), progress() as report:
-        from ml import data_report, data_report_pages
-        from ml.dataset import read_folder
+        from ml.data import read_folder
+        from ml.data.report import GROUPS, as_text, write_groups, write_report
+        from ml.data.survey import facts_of, survey
 
         samples = [sample for folder in folders for sample in read_folder(folder)]
-        rows = data_report.survey(samples, find, report)
-        facts = data_report.facts(rows)
+        rows = survey(samples, find, report)
+        facts = facts_of(rows)
         if out:
-            data_report_pages.write_report(rows, facts, out)
+            write_report(rows, facts, out)
         if out and find:
-            data_report_pages.write_groups(rows, out / data_report_pages.GROUPS)
-    click.echo(data_report_pages.as_text(facts), nl=False)
+            write_groups(rows, out / GROUPS)
+    click.echo(as_text(facts), nl=False)
     if out:
         click.echo(f"The report is in {out}.", err=True)

@@ -12,14 +12,13 @@ from hematovision.commands.terminal import ANYTHING, FOLDER, bundle_at, progress
 from lexicon.cells import CELL_TYPES
 
 if TYPE_CHECKING:
-    from ml.choosing import Choice
-    from ml.comparison import Comparison
-    from ml.dataset import Sample
-    from ml.evaluation import Evaluation
-    from ml.inference import Classifier
-    from ml.judging import Judged
-    from ml.loading import Report
-    from ml.outcomes import TurnedAway
+    from ml.data import Report, Sample
+    from ml.evaluation.choosing import Choice
+    from ml.evaluation.comparison import Comparison
+    from ml.evaluation.evaluate import Evaluation
+    from ml.evaluation.judging import Judged
+    from ml.evaluation.outcomes import TurnedAway
+    from ml.serving import Classifier
 
 
 @dataclass(frozen=True)
@@ -56,23 +55,25 @@ def evaluate(out: Path, as_json: bool, **asked: Any) -> None:
     evaluation.html and predictions.csv.
     """
     with sentences(), progress() as report:
-        from ml import evaluation, reporting
-        from ml.reporting_table import write_predictions
+        from ml.evaluation.evaluate import LEAK_WARNING
+        from ml.evaluation.report import files
+        from ml.evaluation.report.files import write_predictions
 
         found, judged = _answer(Question(**asked), report)
         colours = {cell.name: cell.colour for cell in CELL_TYPES}
-        reporting.write_report(found, out, colours)
+        files.write_report(found, out, colours)
         write_predictions(judged, out)
     if found.leaking:
-        click.secho(evaluation.LEAK_WARNING, fg="red", bold=True, err=True)
-    click.echo(reporting.as_json(found) if as_json else reporting.as_text(found), nl=False)
+        click.secho(LEAK_WARNING, fg="red", bold=True, err=True)
+    click.echo(files.as_json(found) if as_json else files.as_text(found), nl=False)
 
 
 def _answer(question: Question, report: Report) -> tuple[Evaluation, Judged]:
     """Everything that was asked for; whatever can be refused is, before an image is classified."""
-    from ml import choosing, evaluation
-    from ml.inference import load_classifier
-    from ml.judging import judge
+    from ml.evaluation import choosing
+    from ml.evaluation.evaluate import evaluate as evaluated
+    from ml.evaluation.judging import judge
+    from ml.serving import load_classifier
 
     classifier = load_classifier(bundle_at(question.bundle))
     other = load_classifier(bundle_at(question.against)) if question.against else None
@@ -83,7 +84,7 @@ def _answer(question: Question, report: Report) -> tuple[Evaluation, Judged]:
     if other:
         _require_comparable(classifier, other, choice)
     judged = judge(classifier, choice.samples, report)
-    found = evaluation.evaluate(classifier.bundle, choice, judged, apart)
+    found = evaluated(classifier.bundle, choice, judged, apart)
     return replace(
         found,
         comparison=_compared(judged, other, report) if other else None,
@@ -92,7 +93,7 @@ def _answer(question: Question, report: Report) -> tuple[Evaluation, Judged]:
 
 
 def _samples(question: Question) -> list[Sample]:
-    from ml.dataset import read_folder
+    from ml.data import read_folder
 
     return [
         sample for folder in question.folders for sample in read_folder(folder, question.groups)
@@ -101,8 +102,8 @@ def _samples(question: Question) -> list[Sample]:
 
 def _require_comparable(this: Classifier, other: Classifier, choice: Choice) -> None:
     """Refuse, before the long work, what the other bundle can't be compared on."""
-    from ml.choosing import require_unseen
-    from ml.comparison import shared_classes
+    from ml.evaluation.choosing import require_unseen
+    from ml.evaluation.comparison import shared_classes
 
     shared_classes(this.bundle.metadata.classes, other.bundle.metadata.classes)
     if choice.split == "whole":
@@ -111,8 +112,8 @@ def _require_comparable(this: Classifier, other: Classifier, choice: Choice) -> 
 
 def _compared(judged: Judged, other: Classifier, report: Report) -> Comparison:
     """The other bundle on those of the same images whose class it knows."""
-    from ml.comparison import compare
-    from ml.judging import judge
+    from ml.evaluation.comparison import compare
+    from ml.evaluation.judging import judge
 
     known = other.bundle.metadata.classes
     common = judged.where([sample.label in known for sample in judged.samples])
@@ -122,8 +123,8 @@ def _compared(judged: Judged, other: Classifier, report: Report) -> Comparison:
 
 def _strangers(folders: tuple[Path, ...]) -> dict[str, list[Path]]:
     """The images of each folder by name; a folder's own folders stand apart."""
-    from ml.dataset import DataError
-    from ml.predict import find_images
+    from ml.data import DataError
+    from ml.serving import find_images
 
     found: dict[str, list[Path]] = {}
     for folder in folders:
@@ -138,8 +139,8 @@ def _strangers(folders: tuple[Path, ...]) -> dict[str, list[Path]]:
 def _turned_away(
     classifier: Classifier, strangers: dict[str, list[Path]], judged: Judged, report: Report
 ) -> tuple[TurnedAway, ...]:
-    from ml.judging import look
-    from ml.outcomes import turned_away
+    from ml.evaluation.judging import look
+    from ml.evaluation.outcomes import turned_away
 
     rows = {name: look(classifier, paths, report) for name, paths in strangers.items()}
     return tuple(turned_away(name, found, judged) for name, found in rows.items())

@@ -19,14 +19,13 @@ from hematovision.commands.terminal import (
     silent_start,
 )
 from lexicon.words import NOTICE
-from ml.recipes import recipe_names
+from ml.training.recipes import recipe_names
 
 if TYPE_CHECKING:
     from ml.bundle import Bundle
-    from ml.dataset import Sample
-    from ml.loading import Report
-    from ml.predict import Row
-    from ml.recipes.recipe import Recipe
+    from ml.data import Report, Sample
+    from ml.serving import Row
+    from ml.training.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ def train(**asked: Any) -> None:
         recipe = _recipe(lesson)
         samples = _samples(lesson)
         with silent_start():
-            from ml.fitting import Run
-            from ml.training import train as train_network
+            from ml.training.fitting import Run
+            from ml.training.train import train as train_network
         run = Run(recipe, samples, lesson.out, lesson.weights, lesson.seed, _spoken(report))
         bundle = train_network(replace(run, resume=lesson.resume, log=lesson.log))
     click.echo(f"{bundle.title} is in {bundle.path}.")
@@ -90,14 +89,14 @@ def runs(log: Path, by: tuple[str, ...]) -> None:
     of every data folder, each counting alike.
     """
     with sentences():
-        from ml.runs import read_log, table
+        from ml.training.runs import read_log, table
 
         click.echo(table(read_log(log), by), nl=False)
 
 
 def _recipe(lesson: Lesson) -> Recipe:
-    from ml.recipes import load_recipe
-    from ml.variants import leaking, variant
+    from ml.training.recipes import load_recipe
+    from ml.training.recipes.recipe import leaking, variant
 
     recipe = variant(load_recipe(lesson.recipe), lesson.changes)
     return leaking(recipe) if lesson.protocol == "random" else recipe
@@ -133,8 +132,7 @@ def _say_leaking(bundle: Bundle) -> None:
 def predict(paths: tuple[Path, ...], table: Path, bundle: Path | None, batch: int) -> None:
     """Classify files, and whatever images lie in folders, into a CSV table."""
     with sentences(), progress() as report:
-        from ml.inference import load_classifier
-        from ml.predict import classify_files, find_images, write_csv
+        from ml.serving import classify_files, find_images, load_classifier, write_csv
 
         files = find_images(paths)
         if not files:
@@ -159,7 +157,7 @@ def _summary(rows: list[Row], table: Path) -> None:
 
 
 def _samples(lesson: Lesson) -> list[Sample]:
-    from ml.dataset import read_folder
+    from ml.data import read_folder
 
     return [sample for folder in lesson.folders for sample in read_folder(folder, lesson.groups)]
 

@@ -170,8 +170,8 @@ def add(folder: Path) -> None:
 def _vetted(folder: Path) -> Bundle:
     """Return a bundle that works and that is trusted here. Raises `MlError`."""
     from ml.bundle import Bundle
-    from ml.signing import require_trusted, trusted_keys
-    from ml.trial import BundleUnfit, try_apart
+    from ml.bundle.signing import require_trusted, trusted_keys
+    from ml.serving.trial import BundleUnfit, try_apart
 
     bundle = Bundle.load(folder)
     if bundle.metadata.data.get("leaking"):
@@ -186,7 +186,7 @@ def _store(bundle: Bundle) -> None:
     from core import registry
     from core.db import Database
     from core.installation import open_store
-    from ml.signing import signer
+    from ml.bundle.signing import signer
     from worker.packing import intact, keep
 
     settings = Settings.from_env()
@@ -230,8 +230,8 @@ def key(file: Path) -> None:
     Put the public key into HEMATOVISION_TRUSTED_MODEL_KEYS wherever bundles that it signs are to be
     accepted. Whoever has FILE can sign: keep it off the machines of the installation.
     """
+    from ml.bundle.signing import make_key
     from ml.errors import MlError
-    from ml.signing import make_key
 
     try:
         click.echo(make_key(file))
@@ -244,8 +244,7 @@ def key(file: Path) -> None:
 @click.option("--key", "file", type=_FILE, required=True, help="The private key.")
 def sign(folder: Path, file: Path) -> None:
     """Sign the bundle in FOLDER, which says that you vouch for it."""
-    from ml import signing
-    from ml.bundle import Bundle
+    from ml.bundle import Bundle, signing
     from ml.errors import MlError
 
     try:
@@ -367,7 +366,7 @@ def _bundle_of(wanted: str) -> Iterator[Bundle]:
 
 def _card(bundle: Bundle, evaluations: tuple[Path, ...]) -> str:
     """Return the card as text: the one place where it is made."""
-    from ml.card import card as made
-    from ml.card import read_evaluation
+    from ml.evaluation.card import card as made
+    from ml.evaluation.card import read_evaluation
 
     return made(bundle, [read_evaluation(path, bundle) for path in evaluations])

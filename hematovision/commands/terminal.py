@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from ml.bundle import Bundle
-    from ml.loading import Report
+    from ml.data import Report
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 ANYTHING = click.Path(path_type=Path)

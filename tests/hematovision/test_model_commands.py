@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from core.db import Database
 from core.models import Model
 from hematovision.cli import main
-from ml.bundle import METADATA, ONNX, Bundle, default_bundle_path
+from ml.bundle import Bundle, default_bundle_path
+from ml.bundle.folder import METADATA, ONNX
 
 
 class Shell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lexicon.cells import CELL_TYPES, cell_type, display_order, known_cell_type
-from ml.classes import EIGHT_CLASSES, FOUR_CLASSES
+from ml.training.recipes.recipe import EIGHT_CLASSES, FOUR_CLASSES
 
 
 def test_the_order_of_the_outputs_is_alphabetical_and_fixed() -> None:

@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from ml.bundle import Architecture, Bundle, default_bundle_path
-from ml.classes import FOUR_CLASSES
-from ml.dataset import Sample, read_folder
-from ml.images import InputShape, Pixels
-from ml.inference import Classifier, load_classifier
-from ml.onnxruntime_backend import OnnxClassifier
+from ml.data import Sample, read_folder
+from ml.decoding import InputShape, Pixels
 from ml.reading import read
-from ml.recipes.recipe import Jitter, Recipe
+from ml.serving import Classifier, load_classifier
+from ml.serving.onnxruntime_backend import OnnxClassifier
+from ml.training.recipes.recipe import FOUR_CLASSES, Jitter, Recipe
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = "mobilenet_v2_imagenet_no_top.weights.h5"
@@ -142,8 +141,8 @@ def tiny_run(
     small_set: Path, small_weights: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The folder of a whole run on the small set by the tiny recipe."""
-    from ml.fitting import Run
-    from ml.training import train
+    from ml.training.fitting import Run
+    from ml.training.train import train
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     with _uncompiled():

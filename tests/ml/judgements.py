@@ -9,9 +9,9 @@ from pathlib import Path
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Verdict
 from ml.bundle import Architecture, Bundle, Metadata
-from ml.dataset import Sample
-from ml.images import InputShape
-from ml.judging import Judged
+from ml.data import Sample
+from ml.decoding import InputShape
+from ml.evaluation.judging import Judged
 from ml.reading import Preprocessing
 
 THREE = ("basophil", "eosinophil", "neutrophil")

@@ -10,9 +10,9 @@ from playwright.sync_api import Page
 from pypdf import PdfReader
 
 from lexicon.cells import CELL_TYPES
-from ml.choosing import Choice
-from ml.evaluation import evaluate
-from ml.reporting import write_report
+from ml.evaluation.choosing import Choice
+from ml.evaluation.evaluate import evaluate
+from ml.evaluation.report.files import write_report
 from tests.ml.judgements import THREE, a_bundle, judged, said, unsure
 from tests.system.browser import chromium, open_page
 

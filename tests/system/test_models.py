@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from ml.bundle import METADATA, Bundle, default_bundle_path
+from ml.bundle import Bundle, default_bundle_path
+from ml.bundle.folder import METADATA
 from tests.system.stack import Stack, until
 
 IMAGES = 5

@@ -27,7 +27,7 @@ from core.settings import Settings
 from core.states import TokenKind
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Box, Verdict
-from ml.images import decode
+from ml.decoding import decode
 from tests.system.browser import chromium, open_page, sign_in
 from tests.system.stack import free_port
 from web import create_app

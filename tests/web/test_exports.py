@@ -13,7 +13,7 @@ from core.db import Database
 from core.models import Image, Job
 from core.states import ImageState, JobState
 from lexicon.results import COLUMNS
-from ml.classes import FOUR_CLASSES
+from ml.training.recipes.recipe import FOUR_CLASSES
 from tests.web.conftest import (
     DIGEST,
     Api,

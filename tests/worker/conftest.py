@@ -20,9 +20,11 @@ from core.intake import Limits, accept
 from core.models import Job
 from core.queue import MemoryQueue
 from core.settings import Settings
-from ml.bundle import METADATA, Bundle, default_bundle_path
-from ml.images import Pixels
-from ml.inference import Classifier, Outputs, load_classifier
+from ml.answers import Outputs
+from ml.bundle import Bundle, default_bundle_path
+from ml.bundle.folder import METADATA
+from ml.decoding import Pixels
+from ml.serving import Classifier, load_classifier
 from worker.models import Model, ModelStore, introduce, open_model
 from worker.process import WorkerProcess
 

@@ -13,7 +13,7 @@ from core.errors import ConfigurationError
 from core.queue import CLASSIFY, EXPLAIN, REPORT
 from core.settings import Settings
 from core.states import Lane
-from ml.inference import gpu_possible
+from ml.serving.inference import gpu_possible
 from worker.app import HARD_SECONDS, Shape, create_app, settings_of
 from worker.main import gpu_expected, serve, shape
 from worker.tasks import classify_shard, explain_image, make_report

@@ -21,7 +21,7 @@ from core.blobs import MemoryBlobs, image_key
 from core.errors import StoreAway
 from core.jobs import Failure, Work
 from ml.bundle import Architecture, Metadata
-from ml.images import InputShape
+from ml.decoding import InputShape
 from ml.reading import Reading
 from tests.worker.conftest import png
 from worker.decoding import LARGE_PIXELS, Decoder, ahead, readings

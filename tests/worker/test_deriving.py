@@ -11,7 +11,7 @@ from PIL import Image as Picture
 from core import derivatives
 from core.blobs import MemoryBlobs
 from core.derivatives import TILE_SIDE
-from ml.images import Pixels
+from ml.decoding import Pixels
 from worker.deriving import copies, keep_copies, smaller
 
 

@@ -24,11 +24,12 @@ from core.settings import Settings
 from core.states import Lane, MakingState
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Verdict
-from ml.bundle import ONNX, WEIGHTS, Architecture, Bundle, Metadata, write_bundle
-from ml.explain import HEAD
-from ml.images import InputShape, Pixels
-from ml.inference import Outputs
-from ml.neighbours import write_references
+from ml.answers import Outputs
+from ml.bundle import Architecture, Bundle, Metadata, write_bundle
+from ml.bundle.folder import ONNX, WEIGHTS
+from ml.decoding import InputShape, Pixels
+from ml.serving.explain import HEAD
+from ml.serving.neighbours import write_references
 from ml.trust import Trust
 from tests.worker.conftest import Submit, png
 from worker.explaining import ENLARGED, explain_image

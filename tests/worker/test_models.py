@@ -18,9 +18,10 @@ from core.models import Model as Row
 from core.registry import bundle_key
 from core.settings import Settings
 from core.states import ModelState
-from ml.bundle import ONNX, Bundle, default_bundle_path
-from ml.inference import Classifier
-from ml.signing import make_key, sign
+from ml.bundle import Bundle, default_bundle_path
+from ml.bundle.folder import ONNX
+from ml.bundle.signing import make_key, sign
+from ml.serving import Classifier
 from tests.worker.conftest import MakeBundle, Watched
 from worker import process
 from worker.main import serve

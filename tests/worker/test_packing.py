@@ -13,7 +13,8 @@ import pytest
 
 from core.blobs import BlobStore, LocalBlobs, MemoryBlobs
 from core.registry import bundle_key
-from ml.bundle import METADATA, ONNX, Bundle
+from ml.bundle import Bundle
+from ml.bundle.folder import METADATA, ONNX
 from tests.worker.conftest import MakeBundle
 from worker import packing
 from worker.packing import ModelUnusable, fetch, intact, keep, pack, unpack

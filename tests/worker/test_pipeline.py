@@ -24,8 +24,8 @@ from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import ImageState, JobState, ModelState, ShardState
 from ml.bundle import Bundle
-from ml.looking import predictions
 from ml.reading import read
+from ml.serving import predictions
 from tests.worker.conftest import MakeBundle, Submit, Watched, counts_of, png
 from worker.fleet import Badge, beat
 from worker.lease import Lease

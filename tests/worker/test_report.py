@@ -26,7 +26,7 @@ from core.states import ImageState, MakingState
 from lexicon.cells import cell_type
 from lexicon.folders import SKIPS
 from lexicon.words import NOTICE
-from ml.images import decode
+from ml.decoding import decode
 from tests.conftest import SmallDisk
 from tests.worker.conftest import Submit, Watched, counts_of, png
 from tests.worker.test_pipeline import files, work_through

@@ -1,0 +1,158 @@
+"""What came of adapting a bundle, in words and tables for a terminal."""
+
+from __future__ import annotations
+
+from ml.adaptation.bundle import Account
+from ml.adaptation.laboratory import Crops
+from ml.adaptation.ways import NETWORK
+from ml.evaluation.comparison import Census
+from ml.evaluation.evaluate import Evaluation
+from ml.evaluation.outcomes import Outcomes
+from ml.evaluation.report.files import section_text
+from ml.evaluation.report.parts import DASH, Section, Table, chance, name_of, number, percent
+
+AVERAGES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+}
+
+
+def as_text(account: Account, crops: Crops) -> str:
+    """The whole account: how the crops were shared out, how the ways did, before and after."""
+    made = [_crops(crops), _ways(account)] if crops.labelled else []
+    if account.before is not None and account.after is not None:
+        pair = account.before, account.after
+        made += [_scores(*pair), _judging(*pair)]
+    if account.census is not None:
+        made.append(_census(account.census, account.way))
+    made.append(_trust(account, crops))
+    return "\n\n".join(section_text(section) for section in made) + "\n"
+
+
+def _crops(crops: Crops) -> Section:
+    labels = sorted({sample.label for sample in (*crops.learn, *crops.held)})
+    rows = [
+        (
+            name_of(label),
+            *(f"{sum(s.label == label for s in part):,}" for part in (crops.learn, crops.held)),
+        )
+        for label in labels
+    ]
+    rows.append(("all", f"{len(crops.learn):,}", f"{len(crops.held):,}"))
+    words = []
+    if not crops.grouped:
+        words.append(
+            "It is unknown which photograph each crop is of: each file counts as a photograph of "
+            "its own, which exact copies alone were kept from. If several crops are of one "
+            "photograph or one slide, the scores below are too good; give --groups."
+        )
+    if crops.copies:
+        words.append(f"Left out as exact copies of other files: {crops.copies:,}.")
+    if crops.left_out:
+        left = ", ".join(f"{name_of(name)} {count:,}" for name, count in crops.left_out.items())
+        words.append(f"Left out as asked: {left}.")
+    table = Table((f"crops of {crops.source}", "learned from", "held out"), tuple(rows))
+    return Section("Crops", (table, *words))
+
+
+def _ways(account: Account) -> Section:
+    rows = []
+    for trial in account.trials:
+        taken = "taken" if trial.way == account.way else trial.note
+        recall = DASH if trial.recall is None else f"{trial.recall:.3f}"
+        nll = DASH if trial.nll is None else f"{trial.nll:.3f}"
+        rows.append((trial.way, recall, nll, taken))
+    words = (
+        "Cross-validated by photographs within the crops to learn from. NLL is the mean of "
+        "-log p(true class) at the best temperature: the less, the better."
+    )
+    return Section("Ways", (Table(("", "mean recall", "NLL", ""), tuple(rows)), words))
+
+
+def _scores(before: Evaluation, after: Evaluation) -> Section:
+    rows = [
+        (words, *(_average(one, key) for one in (before, after))) for key, words in AVERAGES.items()
+    ]
+    rows.append(
+        ("expected calibration error", *(f"{e.confidence.error:.3f}" for e in (before, after)))
+    )
+    labels = [entry.label for entry in before.forced.scores.classes if entry.support]
+    rows += [
+        (f"recall of {name_of(label)}", *(_recall(one, label) for one in (before, after)))
+        for label in labels
+    ]
+    units = before.forced.intervals["accuracy"].units
+    words = [
+        f"{before.images:,} crops that nothing was learned from; in brackets the 95 % interval, by "
+        f"resampling {units:,} photographs."
+    ]
+    found = after.comparison
+    if found is not None and found.p_photographs is not None:
+        words.append(
+            f"Now right and before wrong: {found.only_this:,}; the other way round: "
+            f"{found.only_other:,} (p {chance(found.p_photographs)}, photographs as units)."
+        )
+    table = Table(("held out", "before", "after"), tuple(rows))
+    return Section("Before and after", (table, *words))
+
+
+def _judging(before: Evaluation, after: Evaluation) -> Section:
+    pair = before.outcomes[0], after.outcomes[0]
+    rows = [
+        (words, *(_share(one, words) for one in pair))
+        for words in ("accepted", "uncertain", "unfamiliar", "wrong of accepted")
+    ]
+    return Section("Outcomes", (Table(("held out", "before", "after"), tuple(rows)),))
+
+
+def _census(found: Census, way: str) -> Section:
+    rows = [
+        (name_of(name), *(percent(count, found.images) for count in pair))
+        for name, pair in (*found.classes.items(), *found.outcomes.items())
+    ]
+    learned = (
+        "The adapted network learned from these crops, so they flatter it."
+        if way == NETWORK
+        else f"Nothing was learned from them: only {NETWORK} does, and {way} was taken."
+    )
+    words = (
+        f"Best guesses and outcomes; whether they are right, nobody has said. {learned} Shares of "
+        "classes that can't be true of your patients are a reason not to use it."
+    )
+    head = (f"{found.images:,} crops without labels", "before", "after")
+    return Section("Without labels", (Table(head, tuple(rows)), words))
+
+
+def _trust(account: Account, crops: Crops) -> Section:
+    parts = []
+    if account.bundle.metadata.trust:
+        parts.append(str(account.bundle.metadata.trust["note"]))
+    if account.own is not None:
+        was, became = (percent(share, 1) for share in account.own)
+        parts.append(
+            f"Of the bundle's own cells, which it rehearsed, right before {was}, after {became}."
+        )
+    if crops.labelled:
+        parts.append("Classes without a crop to learn from were not adapted, nor judged here.")
+    else:
+        parts.append(
+            "Nothing above says how often the adapted bundle is right. Before it is used, label "
+            "some crops that are not among these, and judge both bundles by them with evaluate."
+        )
+    return Section("When to believe it", tuple(parts))
+
+
+def _average(found: Evaluation, key: str) -> str:
+    return number(getattr(found.forced.scores, key), found.forced.intervals.get(key))
+
+
+def _recall(found: Evaluation, label: str) -> str:
+    (entry,) = (one for one in found.forced.scores.classes if one.label == label)
+    return number(entry.recall, found.forced.class_intervals[label].get("recall"))
+
+
+def _share(found: Outcomes, words: str) -> str:
+    if words == "wrong of accepted":
+        return percent(found.wrong, found.accepted)
+    return percent(getattr(found, words), found.images)

@@ -1,0 +1,207 @@
+"""The ways in which a network is adapted to new cells, each able to say how well it would do.
+
+Needs TensorFlow; a CPU worker never imports this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.adaptation.finetuning import gate_over, network_of, seen, taught_on
+from ml.adaptation.refitting import Cells, Change, best_turned, recalibrated
+from ml.adaptation.selftraining import BESIDE_LABELS, Pupil, self_taught, surely
+from ml.adaptation.trust import Crossed, gate_in, widened
+from ml.answers import Outputs
+from ml.bundle import Bundle
+from ml.data import Labelled, Report
+from ml.trust.unfamiliar import Gate
+
+# Crops that teaching a whole network takes at least.
+FEWEST_TO_TEACH = 40
+# The way that teaches the whole network.
+NETWORK = "network"
+NO_OWN = (
+    "the bundle carries no reference cells to rehearse and to tell strangers by; name a folder "
+    "that it was trained on with --rehearse"
+)
+
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A bundle, the new cells as its network sees them, its `own` to rehearse, if any, and crops
+    of the same laboratory without labels, if any.
+
+    All are in the size that the recipe keeps images in; `folds` says of each new cell which part
+    of a cross-validation it is in.
+    """
+
+    bundle: Bundle
+    learn: Labelled
+    cells: Cells
+    own: Labelled | None
+    unlabelled: Labelled | None
+    folds: Places
+    seed: int
+    report: Report
+
+    def turns(self) -> Iterator[tuple[Places, Places]]:
+        """Of each fold: the places of the cells outside of it, and of those inside."""
+        for fold in np.unique(self.folds):
+            yield np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)
+
+
+class Way(Protocol):
+    """One way to adapt; `refusal` says why it can't be gone, and is empty where it can."""
+
+    refusal: str
+
+    def crossed(self) -> Crossed:
+        """What it says of every new cell, learned from the photographs of other folds."""
+
+    def network(self) -> keras.Model:
+        """The network, adapted by all new cells."""
+
+    def gate(self) -> Gate | None:
+        """What tells strangers from cells for that network; None if the bundle has no such gate."""
+
+    def note(self) -> str:
+        """What it was adapted with, in words; empty where there is nothing to say."""
+
+
+class Refit:
+    """Changes the last layer alone: the features stay, and with them the gate's references."""
+
+    def __init__(
+        self, lesson: Lesson, fit: Callable[[Cells, Places], Change], refusal: str = ""
+    ) -> None:
+        self.lesson, self.fit, self.refusal = lesson, fit, refusal
+        self._old_gate = gate_in(lesson.bundle)
+
+    def crossed(self) -> Crossed:
+        """See `Way`."""
+        cells = self.lesson.cells
+        logits = np.empty_like(cells.outputs.logits)
+        distances = np.zeros(len(logits), np.float32)
+        for others, places in self.lesson.turns():
+            known, judged = cells.at(others), cells.at(places).outputs
+            logits[places] = self.fit(known, self.lesson.folds[others]).logits(judged)
+            if self._old_gate is not None:
+                distances[places] = widened(self._old_gate, known).distance(judged)
+        found = Outputs(logits, cells.outputs.features)
+        return Crossed(found, None if self._old_gate is None else distances)
+
+    def network(self) -> keras.Model:
+        """See `Way`."""
+        network = network_of(self.lesson.bundle)
+        last = network.layers[-1]
+        last.set_weights(self._change.layer(*last.get_weights()))
+        return network
+
+    def gate(self) -> Gate | None:
+        """See `Way`."""
+        return None if self._old_gate is None else widened(self._old_gate, self.lesson.cells)
+
+    def note(self) -> str:
+        """See `Way`."""
+        return self._change.note
+
+    @cached_property
+    def _change(self) -> Change:
+        return self.fit(self.lesson.cells, self.lesson.folds)
+
+
+class TeachOn:
+    """Teaches the whole network, along with the bundle's own cells and the crops without labels."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        self.lesson = lesson
+        self.refusal = self._refusal()
+
+    def crossed(self) -> Crossed:
+        """See `Way`."""
+        lesson = self.lesson
+        logits = np.empty_like(lesson.cells.outputs.logits)
+        features = np.empty_like(lesson.cells.outputs.features)
+        distances = np.zeros(len(logits), np.float32)
+        for others, places in lesson.turns():
+            network, cells = self._taught(others)
+            found = seen(lesson.bundle, network, lesson.learn.at(places))
+            logits[places], features[places] = found.logits, found.features
+            gate = gate_over(lesson.bundle, network, cells)
+            if gate is not None:
+                distances[places] = gate.distance(found)
+        judges = bool(lesson.bundle.metadata.trust)
+        return Crossed(Outputs(logits, features), distances if judges else None)
+
+    def network(self) -> keras.Model:
+        """See `Way`."""
+        return self._all_taught[0]
+
+    def gate(self) -> Gate | None:
+        """The features are others now, so that it is made of the cells that were taught."""
+        return gate_over(self.lesson.bundle, *self._all_taught)
+
+    def note(self) -> str:
+        """See `Way`."""
+        own = self.lesson.own
+        said = f"{len(own.truth) if own is not None else 'no'} own cells rehearsed"
+        if self.lesson.unlabelled is None:
+            return said
+        return f"{said}, {surely(self._all_taught[1][-1])}"
+
+    @cached_property
+    def _all_taught(self) -> tuple[keras.Model, tuple[Labelled, ...]]:
+        return self._taught(np.arange(len(self.lesson.cells.truth)))
+
+    def _taught(self, places: Places) -> tuple[keras.Model, tuple[Labelled, ...]]:
+        """The network, taught by the new cells at these places, and all cells it was taught by."""
+        lesson = self.lesson
+        learn = lesson.learn.at(places)
+        known = (learn,) if lesson.own is None else (learn, lesson.own)
+        seed, report = lesson.seed, lesson.report
+        network = taught_on(lesson.bundle, known, len(learn.samples), seed, report)
+        if lesson.unlabelled is None:
+            return network, known
+        classes = frozenset(learn.truth.tolist())
+        pupil = Pupil(
+            lesson.bundle, BESIDE_LABELS, known, lesson.unlabelled, classes, (), seed, report
+        )
+        network, sure = self_taught(pupil, network)
+        return network, (*known, sure)
+
+    def _refusal(self) -> str:
+        """The cells of a fold must be enough, too."""
+        lesson = self.lesson
+        if len(lesson.cells.truth) < FEWEST_TO_TEACH:
+            return f"it takes {FEWEST_TO_TEACH} crops to learn from, or more"
+        if lesson.bundle.metadata.trust and lesson.own is None:
+            return NO_OWN
+        return ""
+
+
+def ways_for(lesson: Lesson) -> dict[str, Way]:
+    """All ways by name, the gentlest first."""
+    flat = (
+        ""
+        if lesson.bundle.metadata.architecture.pooled
+        else ("the bundle's last layer sees each place of an image apart, which is too much to fit")
+    )
+    return {
+        "recalibrate": Refit(lesson, lambda cells, folds: recalibrated(cells)),
+        "head": Refit(lesson, best_turned, flat),
+        NETWORK: TeachOn(lesson),
+    }
+
+
+def right_share(found: Outputs, cells: Labelled) -> float:
+    """The share of cells, of which a network gave this, that it classifies rightly."""
+    return float((found.logits.argmax(axis=1) == cells.truth).mean())

@@ -1,0 +1,393 @@
+"""The model card of a bundle: what was recorded of it and of its evaluations, as Markdown.
+
+After Mitchell et al., "Model cards for model reporting", 2019. What was not recorded is said to be
+unknown; nothing is added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lexicon.outcomes import Outcome
+from lexicon.words import NOTICE
+from ml.bundle import Bundle
+from ml.errors import MlError
+from ml.evaluation.report.parts import AVERAGES, DASH, Section, Table, name_of, number, percent
+from ml.metrics import Interval
+from ml.reading import Preprocessing
+from ml.serving.neighbours import References
+
+FEW_PHOTOGRAPHS = 30
+# What of a recipe stands elsewhere on the card.
+ELSEWHERE = ("attribution", "intended_use")
+NOT_FOR = (
+    "It must not be used to diagnose without review by a qualified person; to report cells that "
+    "nobody has looked at; on whole fields of view; on cells of other kinds than its classes, such "
+    "as blasts and other abnormal cells; on other stains than those of its training images; nor in "
+    "a laboratory whose own labelled crops it was not judged by."
+)
+# What the scores of a training run were measured on.
+RECORDED = {
+    "validation": (
+        "Scores on its validation images",
+        "The photographs that training was checked by, and maybe stopped by: they are no test.",
+    ),
+    "random_split_that_leaks": (
+        "Scores on a split that leaks",
+        "Copies of the images that it was judged by were learned from: THESE SCORES SAY NOTHING "
+        "about new photographs.",
+    ),
+}
+
+
+class CardError(MlError):
+    """An evaluation that can't stand on a card."""
+
+
+def read_evaluation(path: Path, bundle: Bundle) -> Mapping[str, Any]:
+    """An evaluation of this bundle, from `evaluation.json` or, of an adapted one, from
+    `adaptation.json`.
+
+    Raises:
+        CardError: if the file is none, or is of another bundle.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found: Mapping[str, Any] = document.get("after", document)
+        digest = found["digest"]
+        evaluation(found)
+    except OSError as error:
+        raise CardError(f"{path} can't be read: {error}.") from error
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
+        message = f"{path} is no evaluation; give an evaluation.json of `hematovision evaluate`."
+        raise CardError(message) from error
+    if digest != bundle.digest:
+        message = f"{path} is an evaluation of {found['model']}, not of {bundle.title}."
+        raise CardError(message)
+    return found
+
+
+def card(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The card as Markdown."""
+    said = bundle.metadata
+    head = f"# Model card: {said.name} {said.version}"
+    parts = [head, f"**{NOTICE}**", f"Digest: `{bundle.digest}`"]
+    made = [_use(bundle), _classes(bundle), _data(bundle)]
+    made += [_adaptation(said.data["adapted"])] if "adapted" in said.data else []
+    made += recorded(said.scores)
+    made += [evaluation(one) for one in evaluations]
+    made += [_trust(bundle), _limits(bundle, evaluations), _making(bundle)]
+    return "\n\n".join([*parts, *(_markdown(section) for section in made)]) + "\n"
+
+
+def _use(bundle: Bundle) -> Section:
+    words = bundle.metadata.intended_use or "Unknown: none was recorded."
+    return Section("Intended use", (words, NOT_FOR))
+
+
+def _classes(bundle: Bundle) -> Section:
+    said = bundle.metadata
+    few, photographs = set(said.data.get("few_shot", ())), _photographs(bundle)
+    rows = [
+        (
+            name_of(name) + (" (few training images)" if name in few else ""),
+            *(_count(said.data.get(part, {}), name) for part in ("training", "validation")),
+            _count(photographs, name),
+        )
+        for name in said.classes
+    ]
+    head = ("class", "training images", "validation images", "validation photographs")
+    parts: list[str | Table] = [Table(head, tuple(rows))]
+    parts.append("Several images may be copies or neighbours of one photograph.")
+    rare = [name for name in said.classes if 0 < photographs.get(name, 0) < FEW_PHOTOGRAPHS]
+    if rare:
+        parts.append(
+            f"Few validation photographs (under {FEW_PHOTOGRAPHS}): {_listed(rare)}. What is said "
+            "of them is uncertain, as the intervals show."
+        )
+    if few:
+        names = _listed([name for name in said.classes if name in few])
+        parts.append(f"Learned from few images, and to be reviewed in any case: {names}.")
+    return Section("Classes", tuple(parts))
+
+
+def _data(bundle: Bundle) -> Section:
+    data = bundle.metadata.data
+    split = data.get("split", {})
+    rows = [
+        ("image sets", ", ".join(data.get("sources", ())) or "unknown"),
+        ("licences and attribution", _attribution(bundle) or "unknown: none were recorded"),
+        ("held out for validation", _split(split, leaking=bool(data.get("leaking", False)))),
+        ("data, SHA-256", f"`{data['sha256']}`" if "sha256" in data else "unknown"),
+    ]
+    return Section("Data", (Table(("", ""), tuple(rows)),))
+
+
+def _split(split: Mapping[str, Any], *, leaking: bool) -> str:
+    if leaking:
+        return "images at random: THIS LEAKS, the validation scores say nothing"
+    if not split:
+        return "how is unknown"
+    return f"whole photographs, a share of {percent(split['share'], 1)}, seed {split['seed']}"
+
+
+def _adaptation(said: Mapping[str, Any]) -> Section:
+    words = [
+        f"Adapted from {said['parent_title']}; way: {said['how']}. The numbers of training images "
+        "above, and the recipe below, are those of the bundle that it was adapted from."
+    ]
+    rows = [("adapted from, digest", f"`{said['parent']}`")]
+    if said["learned"]:
+        learned = ", ".join(f"{name_of(name)} {count}" for name, count in said["learned"].items())
+        count, held = sum(said["learned"].values()), sum(said["held_out"].values())
+        words.append(
+            f"It learned from {count} labelled crops of {said['source']} ({learned}); {held:,} "
+            "were held out."
+        )
+        rows += [
+            ("crops learned from, SHA-256", f"`{said['sha256']}`"),
+            ("crops held out, SHA-256", f"`{said['held_out_sha256']}`"),
+        ]
+    if said.get("without_labels"):
+        words.append(
+            f"It learned from {said['without_labels']:,} crops without labels, by its own surest "
+            f"answers: {said['note']}."
+        )
+        rows.append(("crops without labels, SHA-256", f"`{said['without_labels_sha256']}`"))
+    if said["learned"] and not said["photographs_known"]:
+        words.append(
+            "It is unknown which photograph each crop is of; each file counts as one of its own, "
+            "so the scores on the held-out crops may be too good."
+        )
+    return Section("Adaptation", (*words, Table(("", ""), tuple(rows))))
+
+
+def _trust(bundle: Bundle) -> Section:
+    said = bundle.metadata.trust
+    if not said:
+        plain = "Every image is accepted: the bundle can't tell when it does not know."
+        return Section("When it says that it does not know", (plain,))
+    rows = [
+        ("temperature", f"{said['temperature']:.3f}"),
+        ("promised share of images whose candidates hold the true class", _share(said["coverage"])),
+        ("share of validation cells that are familiar", _share(said.get("accepted"))),
+        ("gate", str(said["gate"])),
+        ("threshold of the gate", f"{said['threshold']:.3f}"),
+    ]
+    level = next((e for e in said["levels"] if e["coverage"] == said["coverage"]), None)
+    pooled = level["pooled"] if level else ()
+    names = [n for n, one in zip(bundle.metadata.classes, pooled, strict=False) if one]
+    words = [str(said["note"])] if "note" in said else []
+    if names:
+        words.append(f"The promise is for all classes together, not for each of: {_listed(names)}.")
+    words.append(
+        "An uncertain image goes to a person with its candidates; an unfamiliar one is turned away."
+    )
+    table = Table(("", ""), tuple(rows))
+    return Section("When it says that it does not know", (table, *words))
+
+
+def _limits(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]]) -> Section:
+    seen = set(bundle.metadata.data.get("sources", ()))
+    others = sorted({name for one in evaluations for name in one["sources"]} - seen)
+    words = [
+        f"Judged on image sets that nothing was learned from: {', '.join(others)}."
+        if others
+        else "No score on images of a laboratory that nothing was learned from is on this card.",
+        "Scores on one laboratory's images say little of another's: stain, microscope and camera "
+        "differ. Judge it by your own labelled crops first, with `hematovision evaluate`.",
+        "The unit of every interval is the photograph, or whatever the set gives as the group of "
+        "images that belong together; it is neither the patient nor the laboratory.",
+    ]
+    return Section("Limits", tuple(words))
+
+
+def _making(bundle: Bundle) -> Section:
+    said = bundle.metadata
+    shape = f"{said.shape.width} × {said.shape.height} pixels"  # noqa: RUF001
+    rows = [
+        ("network", f"{said.architecture.base}, width {said.architecture.alpha:g}"),
+        ("input", f"{_sight(said.preprocessing)}, {shape}"),
+        ("libraries", ", ".join(f"{name} {text}" for name, text in said.libraries.items())),
+        ("in 8 bits, on CPUs", _eight_bits(said.int8)),
+    ]
+    recipe = {name: value for name, value in said.recipe.items() if name not in ELSEWHERE}
+    rows += [(f"recipe: {name}", _value(value)) for name, value in recipe.items()]
+    rows += [(f"SHA-256 of {name}", f"`{text}`") for name, text in said.files.items()]
+    return Section("How it was made", (Table(("", ""), tuple(rows)),))
+
+
+def _eight_bits(said: Mapping[str, Any]) -> str:
+    if not said:
+        return "no: CPU workers run it in float"
+    used = "yes" if said["used"] else "no, its answers differ from those in float"
+    return (
+        f"{used}: the same class on {percent(said['agreement'], 1)} of {said['images']:,} images; "
+        f"right in 8 bits alone on {said['only_int8']}, in float alone on {said['only_float']} "
+        f"(p {said['p']:.2f}, McNemar's exact test)"
+    )
+
+
+def _sight(steps: Preprocessing) -> str:
+    if not steps.locator:
+        return "the whole image, stretched"
+    span = f" of {steps.span:g} red-cell diameters" if steps.span else ""
+    return f"a square{span} round the cell that is found in it"
+
+
+def _attribution(bundle: Bundle) -> str:
+    references = References.load(bundle)
+    recipe = str(bundle.metadata.recipe.get("attribution", ""))
+    return recipe or (references.attribution if references else "")
+
+
+def _photographs(bundle: Bundle) -> Mapping[str, int]:
+    found: Mapping[str, int] = bundle.metadata.trust.get("validation", {}).get("photographs", {})
+    return found
+
+
+def _count(counted: Mapping[str, int], name: str) -> str:
+    return f"{counted[name]:,}" if name in counted else "unknown"
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else percent(value, 1)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(name_of(name) for name in names)
+
+
+def _value(value: Any) -> str:
+    """A field of the recipe as JSON has it, safe in a cell of a table."""
+    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+
+
+def _markdown(section: Section) -> str:
+    blocks = [f"## {section.title}"]
+    for part in section.parts:
+        if isinstance(part, str):
+            blocks.append(part)
+        elif isinstance(part, Table):
+            blocks.append(_rows(part))
+    return "\n\n".join(blocks)
+
+
+def _rows(table: Table) -> str:
+    """A table in Markdown: the first column to the left; numbers to the right."""
+    numbers = "---:" if any(table.head) else "---"
+    lines = [table.head, ("---", *(numbers for _ in table.head[1:])), *table.rows]
+    text = "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+    return f"{table.caption}\n\n{text}" if table.caption else text
+
+
+def recorded(scores: Mapping[str, Any]) -> list[Section]:
+    """The scores that a bundle carries, a section a set."""
+    found = []
+    for name, said in scores.items():
+        words = name.replace("_", " ")
+        title, note = RECORDED.get(name, (f"Scores on {words}", ""))
+        # A training run records plain scores, an adaptation a part with its intervals.
+        part = said if "scores" in said else {**said, "scores": said}
+        found.append(Section(title, (*_part(part), *([note] if note else []))))
+    return found
+
+
+def evaluation(said: Mapping[str, Any]) -> Section:
+    """An evaluation as `ml.evaluation.Evaluation.as_dict` has it."""
+    kinds = {"random": "a random split, WHICH LEAKS", "whole": "the whole set"}
+    split = str(said["split"])
+    kind = kinds.get(split, f"its part {split.replace('_', ' ')}")
+    sources = ", ".join(said["sources"])
+    parts: list[str | Table] = [f"{said['images']:,} images of {sources}: {kind}."]
+    parts += _part(said["forced"])
+    if said.get("large"):
+        parts.append(f"Large classes alone: {_averages(said['large'])}.")
+    if said.get("accepted"):
+        parts.append(f"Accepted images alone: {_averages(said['accepted'])}.")
+    parts.append(f"Expected calibration error {said['confidence']['error']:.4f}.")
+    parts.append(_outcomes(said["outcomes"]))
+    if said.get("promised"):
+        parts.append(_promise(said["promised"], said["promise"]))
+    if said.get("unfamiliar"):
+        parts.append(_unfamiliar(said["unfamiliar"]))
+    if said.get("left_out"):
+        left = ", ".join(f"{name_of(name)} {count:,}" for name, count in said["left_out"].items())
+        parts.append(f"Left out: {left}.")
+    if said.get("lacking"):
+        parts.append(f"Not judged: {', '.join(name_of(name) for name in said['lacking'])}.")
+    return Section(f"Evaluation: {sources}", tuple(parts))
+
+
+def _part(part: Mapping[str, Any]) -> list[str | Table]:
+    """The averages, the classes, and what the intervals are over."""
+    intervals, by_class = part.get("intervals", {}), part.get("class_intervals", {})
+    rows = []
+    for entry in part["scores"].get("classes", ()):
+        if entry["support"]:
+            found = by_class.get(entry["label"], {})
+            cells = [
+                number(entry[key], _interval(found.get(key)))
+                for key in ("precision", "recall", "f1")
+            ]
+            rows.append((name_of(entry["label"]), *cells, f"{entry['support']:,}"))
+    words = "No intervals were recorded."
+    if intervals:
+        units = intervals["accuracy"].get("units", 0)
+        words = f"In brackets the 95 % interval over {units:,} source groups (photographs)."
+    table = Table(("class", "precision", "recall", "F1", "images"), tuple(rows))
+    return [f"Best guess of every image: {_averages(part)}.", *([table] if rows else []), words]
+
+
+def _averages(part: Mapping[str, Any]) -> str:
+    intervals = part.get("intervals", {})
+    shown = (
+        f"{words} {number(part['scores'][key], _interval(intervals.get(key)))}"
+        for key, words in AVERAGES.items()
+        if key in part["scores"]
+    )
+    return ", ".join(shown)
+
+
+def _interval(said: Mapping[str, Any] | None) -> Interval | None:
+    return None if said is None else Interval(said["low"], said["high"], said.get("units", 0))
+
+
+def _outcomes(entries: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        (
+            name_of(entry["name"]),
+            *(percent(entry[key], entry["images"]) for key in Outcome),
+            percent(entry["wrong"], entry["accepted"]),
+            percent(entry["coverage"], 1),
+            f"{entry['size']:.2f}",
+        )
+        for entry in entries
+    ]
+    head = ("outcome", *Outcome, "wrong of accepted", "coverage", "candidates")
+    return Table(head, tuple(rows))
+
+
+def _promise(promised: float, entries: Sequence[Mapping[str, Any]]) -> str:
+    kept = (f"{name_of(entry['label'])} {percent(entry['coverage'], 1)}" for entry in entries)
+    return f"Of the promised coverage of {percent(promised, 1)} was kept: {', '.join(kept)}."
+
+
+def _unfamiliar(entries: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        (
+            entry["name"],
+            f"{entry['images']:,}",
+            percent(entry["caught"], entry["images"]),
+            percent(entry["accepted"], entry["images"]),
+            DASH if entry["auroc"] is None else f"{entry['auroc']:.4f}",
+        )
+        for entry in entries
+    ]
+    head = ("images that are no such cells", "images", "turned away", "accepted", "AUROC")
+    return Table(head, tuple(rows))

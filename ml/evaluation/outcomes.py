@@ -1,0 +1,106 @@
+"""How often a bundle commits itself, how often it is right when it does, and what it turns away."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexicon.outcomes import Outcome
+from lexicon.verdicts import Verdict
+from ml.evaluation.judging import Judged
+from ml.metrics import auroc
+from ml.serving import Row
+from ml.trust import NOT_ONE_CELL
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of the images of one class, of one source, or of all.
+
+    Counts, and: `wrong` of the accepted ones that are wrong; `reasons` why others were not
+    accepted; `coverage`, the share whose candidates hold the label; `size`, how many candidates
+    an image has on average.
+    """
+
+    name: str
+    images: int
+    accepted: int
+    uncertain: int
+    unfamiliar: int
+    wrong: int
+    reasons: dict[str, int]
+    coverage: float
+    size: float
+
+
+@dataclass(frozen=True)
+class TurnedAway:
+    """What became of a folder of images that are no cells of any known class.
+
+    Counts; `auroc` is how often a judged cell is more familiar than one of these, where an image
+    in which not one cell is seen counts as the least familiar; None where the bundle does not say
+    how familiar images are.
+    """
+
+    name: str
+    images: int
+    caught: int
+    uncertain: int
+    accepted: int
+    unreadable: int
+    reasons: dict[str, int]
+    auroc: float | None
+
+
+def outcomes(judged: Judged, name: str) -> Outcomes:
+    """What became of these images, at least one."""
+    counted = Counter(found.outcome for found in judged.predictions)
+    candidates = [found.candidates or (found.label,) for found in judged.predictions]
+    pairs = zip(judged.samples, candidates, strict=True)
+    accepted = judged.with_outcome(Outcome.ACCEPTED)
+    return Outcomes(
+        name=name,
+        images=len(judged),
+        accepted=counted[Outcome.ACCEPTED],
+        uncertain=counted[Outcome.UNCERTAIN],
+        unfamiliar=counted[Outcome.UNFAMILIAR],
+        wrong=int((~accepted.right).sum()),
+        reasons=_reasons(judged.predictions),
+        coverage=float(np.mean([sample.label in names for sample, names in pairs])),
+        size=float(np.mean([len(names) for names in candidates])),
+    )
+
+
+def turned_away(name: str, rows: Sequence[Row], judged: Judged) -> TurnedAway:
+    """What became of a folder of unfamiliar images, beside the judged cells."""
+    found = [row.verdict for row in rows if row.verdict is not None]
+    counted = Counter(prediction.outcome for prediction in found)
+    return TurnedAway(
+        name=name,
+        images=len(rows),
+        caught=counted[Outcome.UNFAMILIAR],
+        uncertain=counted[Outcome.UNCERTAIN],
+        accepted=counted[Outcome.ACCEPTED],
+        unreadable=len(rows) - len(found),
+        reasons=_reasons(found),
+        auroc=_separation(judged.predictions, found),
+    )
+
+
+def _reasons(predictions: Sequence[Verdict]) -> dict[str, int]:
+    return dict(sorted(Counter(found.reason for found in predictions if found.reason).items()))
+
+
+def _separation(known: Sequence[Verdict], strange: Sequence[Verdict]) -> float | None:
+    higher, lower = _ranks(known), _ranks(strange)
+    return auroc(higher, lower) if len(higher) and len(lower) else None
+
+
+def _ranks(predictions: Sequence[Verdict]) -> NDArray[np.float64]:
+    """How familiar each image is of which that is said; below all others without one cell."""
+    said = [found for found in predictions if found.familiarity is not None]
+    return np.array([-1 if f.reason in NOT_ONE_CELL else f.familiarity for f in said], np.float64)
