@@ -1,4 +1,4 @@
-# Two commands do everything: `make run` and `make test`. Both set themselves up in .venv.
+# `make run` starts the system, `make test` checks it. Both set up .venv by themselves.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 run: $(VENV)/.run
 	@exec $(BIN)/hematovision up $(UP)
 
-# One process a core, each with its own databases; a file's tests share what it sets up.
+# One process per core, each with its own databases; the tests of one file share their set-up.
 test: $(VENV)/.dev lint types imports
 	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
@@ -25,7 +25,7 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-# Everything that compares, in one table; about an hour, on a machine that does nothing else.
+# All comparisons in one table. Takes about an hour; the machine must do nothing else meanwhile.
 IMAGES ?= ../shared/data/bccd4/TRAIN
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(IMAGES) $(BENCH)
@@ -37,18 +37,18 @@ $(VENV)/bin/python:
 
 # What `make run` needs: no TensorFlow.
 $(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/bin/python
-	@echo "Setting up $(VENV) (once; a minute or so)"
+	@echo "Setting up $(VENV) (only once; takes about a minute)"
 	$(PIP) install --require-hashes -r locks/run.txt
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-# All of it: the checks, training, PostgreSQL for the tests.
+# Everything: the checks, training, PostgreSQL for the tests.
 $(VENV)/.dev: locks/dev.txt $(VENV)/.run | $(VENV)/bin/python
-	@echo "Setting up $(VENV) for the checks (once; a few minutes)"
+	@echo "Setting up $(VENV) for the checks (only once; takes a few minutes)"
 	$(PIP) install --require-hashes -r locks/dev.txt
 	@touch $@
 
-# The locks, for every platform at once, with hashes. `dev` is made first and holds the others to it.
+# Lock files for all platforms, with hashes. `dev` is made first and constrains the others.
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
 RUN := --extra build --extra web --extra worker --extra postgres --extra local

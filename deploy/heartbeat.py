@@ -1,6 +1,7 @@
-"""A worker container's health check: ends with 0 if a worker process of this host lives.
+"""A worker container's health check: exits with 0 if a worker process of this host is alive.
 
-Life is what the database has heard: a process that runs but can't reach it serves nobody.
+Alive means that the database has heard from it: a process that can't reach the database is of no
+use to anybody.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from core.settings import Settings
 
 
 def lives(database: Database, host: str) -> bool:
-    """Say whether a worker process of ``host`` has given a sign of life just now."""
+    """Return whether a worker process of ``host`` has given a recent sign of life."""
     query = select(Worker.name).where(
         Worker.name.startswith(f"{host}:", autoescape=True),
         Worker.seen_at > clock() - WORKER_SECONDS,
