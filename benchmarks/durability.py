@@ -30,9 +30,10 @@ from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 import migrations
-from core import accounts, durable
-from core.blobs import LocalBlobs
+from core.blobs import LocalBlobs, durable
 from core.db import Database
+from core.installation import Installation
+from core.people import accounts
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import TokenKind
@@ -76,9 +77,7 @@ class Door:
             token = accounts.issue_token(session, owner, TokenKind.API, "benchmark")
         self._headers = {"Authorization": f"Bearer {token}"}
         blobs = LocalBlobs(folder / "blobs")
-        self._app: Flask = create_app(
-            settings, database=self.database, blobs=blobs, queue=MemoryQueue()
-        )
+        self._app: Flask = create_app(Installation(settings, self.database, blobs, MemoryQueue()))
 
     def call(self, method: str, path: str, body: bytes) -> Any:
         """Send a request; return its JSON."""

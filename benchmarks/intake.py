@@ -34,9 +34,9 @@ import httpx
 
 from benchmarks.entering import sign_in
 from benchmarks.table import Row, row_of
-from core import accounts, membership
 from core.audit import SYSTEM
 from core.db import Database
+from core.people import accounts, membership
 from core.states import TokenKind
 from hematovision.archive import send
 from hematovision.client import Client, connection, upload

@@ -20,7 +20,7 @@ from benchmarks.bare import BareLoop
 from benchmarks.rig import Rig, running
 from benchmarks.table import Row, row_of, show
 from core import jobs
-from core.models import Job, Prediction
+from core.tables import Job, Prediction
 from hematovision.collecting import collect
 from ml.bundle import Bundle, default_bundle_path
 from worker.main import available_cores

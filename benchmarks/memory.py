@@ -24,9 +24,10 @@ from sqlalchemy import select
 from benchmarks import worst_images
 from benchmarks.entering import sign_in
 from benchmarks.rig import Rig, running
-from core import accounts, derivatives
-from core.models import Image
+from core.made import derivatives
+from core.people import accounts
 from core.states import ImageState, TokenKind
+from core.tables import Image
 from hematovision import local
 from hematovision.client import LEFT_OUT, follow, upload
 from hematovision.collecting import LocalFile

@@ -21,8 +21,8 @@ from sqlalchemy import insert
 from benchmarks.rig import Rig, running
 from benchmarks.table import Row
 from core import jobs
-from core.models import Image, Job
 from core.states import ImageState
+from core.tables import Image, Job
 from worker.main import available_cores
 
 _PART = 5000

@@ -30,13 +30,14 @@ from benchmarks.entering import sign_in
 from benchmarks.population import fill
 from benchmarks.table import Row
 from benchmarks.visits import Visit, Visits
-from core import accounts
 from core.blobs import MemoryBlobs
 from core.db import Database
-from core.models import Job
+from core.installation import Installation
+from core.people import accounts
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import TokenKind
+from core.tables import Job
 from web import create_app
 
 
@@ -71,9 +72,7 @@ class People:
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         settings = Settings(data=folder, secret_key="b" * 40, redis_url="memory://")
-        self._app = create_app(
-            settings, database=database, blobs=MemoryBlobs(), queue=MemoryQueue()
-        )
+        self._app = create_app(Installation(settings, database, MemoryBlobs(), MemoryQueue()))
         self._browsers: dict[str, FlaskClient] = {}
 
     def browser(self, email: str) -> FlaskClient:

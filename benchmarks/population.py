@@ -28,15 +28,14 @@ from benchmarks.rows import (
     shard_state,
 )
 from benchmarks.verdicts import CLASSES, draw
-from core import accounts
-from core.accounts import RoleName
 from core.db import Database
-from core.explanations import Findings
 from core.intake import REASONS
 from core.jobs.tallies import Result, tally
-from core.models import Base, Explanation, Image, Job, Model, Prediction, Report, Shard
-from core.people import roles_users
+from core.made.explanations import Findings
+from core.people import accounts
+from core.people.accounts import RoleName
 from core.states import ImageState, JobState, ModelState, ShardState
+from core.tables import Base, Explanation, Image, Job, Model, Prediction, Report, Shard, roles_users
 from lexicon.verdicts import Verdict
 
 ADMINISTRATOR, CLINICIAN = "administrator@example.org", "clinician@example.org"

@@ -35,8 +35,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.blobs import LocalBlobs, image_key
 from core.db import Database
 from core.errors import BlobMissing
-from core.models import Image, Job
 from core.states import ImageState, JobState
+from core.tables import Image, Job
 from hematovision.archive import send
 from hematovision.client import Client, connection, upload
 from hematovision.collecting import LocalFile, collect

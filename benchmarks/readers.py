@@ -29,10 +29,11 @@ from benchmarks.entering import sign_in
 from benchmarks.main_job import spread
 from benchmarks.rig import Rig, running
 from benchmarks.senders import held, kinds
-from core import accounts, jobs
-from core.accounts import RoleName
-from core.models import Job, Role, User
+from core import jobs
+from core.people import accounts
+from core.people.accounts import RoleName
 from core.states import ENDED, TokenKind
+from core.tables import Job, Role, User
 from hematovision import local
 
 _LOOK_SECONDS = 0.25

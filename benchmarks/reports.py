@@ -17,9 +17,9 @@ import click
 
 from benchmarks.main_job import spread
 from benchmarks.rig import Rig, running
-from core import making, reports
-from core.models import Job, Report
+from core.made import reports
 from core.states import MakingState
+from core.tables import Job, Report
 
 _MB = 2**20
 
@@ -29,7 +29,6 @@ def made(rig: Rig, job_id: int) -> tuple[float, int]:
     started = time.perf_counter()
     with rig.database.writing() as session:
         report = reports.order(session, session.get_one(Job, job_id), "A4")
-    making.ring(rig.queue, Report, report.id)
     while report.state in (MakingState.WAITING, MakingState.MAKING):
         time.sleep(0.1)
         with rig.database.reading() as session:

@@ -22,13 +22,12 @@ from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
 
 from benchmarks.databases import server
-from core import accounts, intake, jobs
-from core.blobs import LocalBlobs
-from core.db import Database
-from core.models import Job, User
-from core.queue import CeleryQueue
+from core import intake, jobs
+from core.installation import Installation, open_installation
+from core.people import accounts
 from core.settings import Settings
 from core.states import ENDED, TokenKind
+from core.tables import Job, User
 from hematovision import local
 from hematovision.client import Client
 from hematovision.installing import install
@@ -40,13 +39,9 @@ _LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Rig:
+class Rig(Installation):
     """A system that runs, and the means of giving it work and of watching it."""
 
-    settings: Settings
-    database: Database
-    blobs: LocalBlobs
-    queue: CeleryQueue
     owner: User
     roots: Callable[[], list[int]]
 
@@ -72,11 +67,10 @@ class Rig:
         return job.id
 
     def submit(self, job_id: int) -> None:
-        """Queue a job, and ring for it as the web server does."""
+        """Queue a job."""
         with self.database.writing() as session:
             job = session.get_one(Job, job_id)
             jobs.submit(session, job, self.settings, without_missing=False)
-        jobs.dispatch(self.database, self.queue, self.settings)
 
     def wait(self, job_id: int) -> float:
         """Wait for a job's end; return the seconds from its being queued to its last result."""
@@ -203,16 +197,16 @@ def running(
 
 
 def _rig(settings: Settings, database_server: list[int]) -> Rig:
-    opened = Database(settings.database)
-    with opened.writing() as session:
+    opened = open_installation(settings)
+    with opened.database.writing() as session:
         accounts.ensure_roles(session)
         owner = accounts.first_administrator(session, local.ADMINISTRATOR)
     me = psutil.Process()
     return Rig(
         settings,
-        opened,
-        LocalBlobs(settings.blobs),
-        CeleryQueue(settings.redis_url),
+        opened.database,
+        opened.blobs,
+        opened.queue,
         owner,
         lambda: [*(child.pid for child in me.children()), *database_server],
     )

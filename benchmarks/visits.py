@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from benchmarks.population import ADMINISTRATOR, BUSIEST, CLINICIAN
-from core.models import Image, Job
 from core.states import ImageState, JobState
+from core.tables import Image, Job
 from lexicon.outcomes import Outcome
 from web.cursors import after_image, after_job
 from web.gallery import ORDERS, Bin

@@ -24,8 +24,8 @@ from benchmarks.main_job import spread
 from benchmarks.rig import Rig, running
 from benchmarks.table import Row, show
 from core import jobs
-from core.models import Job, Prediction
 from core.states import ENDED
+from core.tables import Job, Prediction
 from hematovision.client import Client, upload
 from hematovision.collecting import LocalFile
 from worker.main import available_cores

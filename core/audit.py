@@ -26,7 +26,7 @@ from sqlalchemy import event, inspect, select
 from sqlalchemy.orm import Session, SessionTransaction
 
 from core.db import insert_if_new, utcnow
-from core.models import AuditEntry, AuditHead
+from core.tables import AuditEntry, AuditHead
 
 BEFORE_THE_FIRST = "0" * 64
 _CHAIN = "main"

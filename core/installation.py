@@ -7,28 +7,65 @@ that serves: that one would take an empty mount point for a new store.
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from core.blobs import LocalBlobs, Mark, image_key
+from core.blobs import BlobStore, LocalBlobs, Mark, image_key
 from core.blobs.mark import read_id, write_id
-from core.db import Database
+from core.blobs.space import Space
+from core.db import STATEMENT_SECONDS, Database
+from core.doorbell import Doorbell
 from core.errors import ConfigurationError
-from core.models import Image, Store
+from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
-from core.space import Space
+from core.tables import Image, Store
 
 # So many of the newest images are looked for in a store that has no mark yet.
 _LOOKED_FOR = 100
 _ADOPT = "If it is the right one all the same: hematovision db upgrade --adopt-store."
 
 
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What every process of the system works with. What its commits make wait is rung for."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    queue: TaskQueue
+
+    def __post_init__(self) -> None:
+        Doorbell(self.database, self.queue, self.settings)
+
+
+def open_installation(
+    settings: Settings,
+    *,
+    intake: bool = False,
+    connections: int = 5,
+    statement_seconds: float | None = STATEMENT_SECONDS,
+) -> Installation:
+    """Open database, store and queue, for one process.
+
+    ``intake``: it takes in what is sent, and so leaves the reserve of free space to work.
+    ``connections`` to the database are kept open. For ``statement_seconds`` see `Database`.
+    """
+    database = Database(settings.database, kept=connections, statement_seconds=statement_seconds)
+    return Installation(
+        settings,
+        database,
+        open_store(settings, database, intake=intake),
+        CeleryQueue(settings.redis_url),
+    )
+
+
 def open_store(settings: Settings, database: Database, *, intake: bool = False) -> LocalBlobs:
     """Return the image store of an installation, which is used only while it is there.
 
-    ``intake``: it takes in what is sent, and so leaves the reserve of free space to work.
+    For ``intake`` see `open_installation`.
     """
     mark = Mark(settings.blobs, lambda: _known(database))
     return LocalBlobs(settings.blobs, mark=mark, space=room(settings) if intake else None)

@@ -9,8 +9,8 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from core.blobs.space import FULL, NO_SPACE
 from core.errors import DatabaseTrouble, HematoVisionError, NoSpace
-from core.space import FULL, NO_SPACE
 
 BUSY = "busy"
 AWAY = "away"

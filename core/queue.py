@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -27,6 +28,23 @@ _PUBLISH_SECONDS = 1
 # A bell that did not ring is left alone for so long: else everybody waits for it, one by one.
 _REST_SECONDS = 5.0
 _CHECK_KEY = "hematovision:check"
+
+
+class Message(NamedTuple):
+    """What waits to be done: a task, the id that it is for, and its lane.
+
+    Noted by `core.db.after_commit`, it is rung once the transaction that made it wait is committed.
+    """
+
+    task: str
+    id: int
+    lane: Lane
+
+
+class Draw(Enum):
+    """Noted likewise: there may be room for shards that wait. Which ones are rung for is drawn."""
+
+    SHARDS = "shards"
 
 
 class TaskQueue(Protocol):

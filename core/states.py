@@ -1,6 +1,6 @@
 """The states, each an enum whose docstring draws its transitions.
 
-`core.jobs` moves those of the work, `core.making` those of reports and explanations,
+`core.jobs` moves those of the work, `core.made.making` those of reports and explanations,
 `core.registry` those of models.
 """
 

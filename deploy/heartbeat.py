@@ -13,8 +13,8 @@ from sqlalchemy import select
 
 from core.db import Database, clock
 from core.jobs import WORKER_SECONDS
-from core.models import Worker
 from core.settings import Settings
+from core.tables import Worker
 
 
 def lives(database: Database, host: str) -> bool:

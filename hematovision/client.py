@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import httpx
 
-from core import durable
+from core.blobs import durable
 from core.errors import ConfigurationError, HematoVisionError
 from core.states import ENDED
 from hematovision.collecting import LocalFile

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.archives import decode_names
 from core.errors import ConfigurationError
+from core.intake.archives import decode_names
 from lexicon.folders import Skip, skipped_for
 from lexicon.formats import is_archive_name
 from lexicon.names import clean_name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core import durable
+from core.blobs import durable
 from core.settings import Settings
 
 
@@ -16,9 +16,9 @@ def install(settings: Settings, revision: str = "head", *, adopt_unseen: bool = 
         DatabaseTrouble: the database can't be written to, or is newer than this program.
     """
     import migrations
-    from core import accounts
     from core.db import Database
     from core.installation import adopt_store
+    from core.people import accounts
 
     durable.make_folder(settings.data)
     migrations.upgrade(settings.database, revision)

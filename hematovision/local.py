@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 
-from core import durable
+from core.blobs import durable
 from core.errors import ConfigurationError
 from core.settings import PREFIX, Settings
 from hematovision.supervisor import Program, Supervisor
@@ -29,7 +29,7 @@ from hematovision.supervisor import Program, Supervisor
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from core.models import User
+    from core.tables import User
 
 ADMINISTRATOR = "admin@localhost"
 _READY_SECONDS = 60.0
@@ -195,8 +195,8 @@ def _prepare(settings: Settings) -> str | None:
 
     There is none if this machine's administrator was deactivated: others manage it then.
     """
-    from core import accounts
     from core.db import Database
+    from core.people import accounts
     from hematovision.installing import install
 
     install(settings)
@@ -211,8 +211,8 @@ def _prepare(settings: Settings) -> str | None:
 
 def _let_in(session: Session, person: User, settings: Settings) -> str:
     """Make a link for a browser and a token for this machine's command line; the old ones end."""
-    from core import accounts, membership
     from core.audit import SYSTEM
+    from core.people import accounts, membership
     from core.states import TokenKind
 
     accounts.revoke_tokens(session, person, TokenKind.MACHINE)

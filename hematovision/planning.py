@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from core import jobs
 from core.errors import HematoVisionError
-from core.models import Image, Shard, Worker
 from core.states import LIVE_SHARDS
+from core.tables import Image, Shard, Worker
 
 # Of a process's speed while it is at work, this share is left when all cores and SQL are busy.
 _SUSTAINED = 0.9

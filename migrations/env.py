@@ -1,4 +1,4 @@
-"""What Alembic runs: connect, compare with the tables of `core.models`, migrate."""
+"""What Alembic runs: connect, compare with the tables of `core.tables.work`, migrate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection, Enum
 
 from core.db import Database, UtcDateTime
-from core.models import Base
+from core.tables import Base
 
 
 def _render(kind: str, item: object, _context: AutogenContext) -> str | Literal[False]:

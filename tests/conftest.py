@@ -18,12 +18,12 @@ from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
 import migrations
-from core import accounts
-from core.accounts import RoleName
 from core.db import Database, utcnow
-from core.models import Base, Model, Role, User
+from core.people import accounts
+from core.people.accounts import RoleName
 from core.settings import PREFIX, Settings
 from core.states import ModelState
+from core.tables import Base, Model, Role, User
 
 MakePerson = Callable[..., User]
 

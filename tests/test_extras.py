@@ -28,12 +28,12 @@ PARTS = {
         "hematovision.commands.adapt",
         "hematovision.commands.evaluate",
     ],
-    "postgres": ["core.postgresql"],
+    "postgres": ["core.db.postgresql"],
     "": ["hematovision.cli", "hematovision.commands.work"],
 }
 # Where a branch is taken only with another extra, which the code looks for before it imports it.
 ELSEWHERE = {
-    ("core.db", "core.postgresql"): "postgres",
+    ("core.db", "core.db.postgresql"): "postgres",
     ("ml.serving.inference", "tensorflow"): "gpu",
     ("ml.serving.inference", "ml.serving.tensorflow_backend"): "gpu",
 }

@@ -15,10 +15,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map
 from whitenoise import WhiteNoise
 
-from core.blobs import BlobStore
-from core.db import Database
 from core.errors import ConfigurationError
-from core.queue import TaskQueue
+from core.installation import Installation
 from core.settings import Settings
 from web import api, errors, formatting, pages, protection, rates, sign_in, transport
 from web.cursors import LARGEST, LARGEST_BIG
@@ -41,15 +39,13 @@ class ImageIdentifier(IntegerConverter):
         super().__init__(map, max=LARGEST_BIG)
 
 
-def create_app(
-    settings: Settings, *, database: Database, blobs: BlobStore, queue: TaskQueue
-) -> Flask:
+def create_app(opened: Installation) -> Flask:
     """Return the application. Raises `ConfigurationError` without a proper secret key."""
+    settings = opened.settings
     require_secret(settings)
     app = Flask(__name__)
     app.config.from_mapping(_configuration(settings))
-    wiring = Wiring(settings, database, blobs, queue)
-    attach(wiring, app.extensions)
+    attach(Wiring(settings, opened.database, opened.blobs, opened.queue), app.extensions)
     app.url_map.converters |= {"id": Identifier, "image": ImageIdentifier}
     protection.number_requests(app)
     errors.connect(app)

@@ -9,11 +9,11 @@ from flask import g, request
 from flask import session as cookie
 from sqlalchemy.exc import OperationalError
 
-from core import accounts, sign_ins
 from core.audit import Actor
-from core.models import SignIn, Token, User
-from core.sign_ins import Limits
+from core.people import accounts, sign_ins
+from core.people.sign_ins import Limits
 from core.states import API_TOKENS
+from core.tables import SignIn, Token, User
 from web.errors import NotSignedIn
 from web.wiring import wired
 

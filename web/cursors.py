@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 
 from core.errors import BadInput
-from core.models import Image, Job
+from core.tables import Image, Job
 from lexicon.names import one_line
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

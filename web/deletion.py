@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from core import accounts, jobs
+from core import jobs
 from core.errors import NotFound
-from core.models import Job, User
+from core.people import accounts
+from core.tables import Job, User
 from web.accounts import person
 from web.audit import actor
 from web.cursors import after_job, read_job_cursor

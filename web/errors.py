@@ -46,7 +46,7 @@ from core.errors import (
     TooManyAttempts,
     TooManyJobs,
 )
-from core.intentions import KeyTaken
+from core.jobs.intentions import KeyTaken
 from core.outages import trouble_of
 
 _log = logging.getLogger(__name__)

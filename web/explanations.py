@@ -7,11 +7,13 @@ from collections.abc import Collection, Sequence
 from flask import url_for
 from sqlalchemy.orm import Session
 
-from core import accounts, explanations, jobs
+from core import jobs
 from core.errors import BlobMissing, Conflict, NotFound
-from core.explanations import CONTRAST, CROP, HEAT, Findings, Neighbour
-from core.models import Explanation, Image, Model
+from core.made import explanations
+from core.made.explanations import CONTRAST, CROP, HEAT, Findings, Neighbour
+from core.people import accounts
 from core.states import MakingState
+from core.tables import Explanation, Image, Model
 from web.accounts import person
 from web.audit import record_reading
 from web.summaries import Summary, named
@@ -25,7 +27,6 @@ def order(image_id: int) -> Summary:
         image = accounts.find_image(session, person(), image_id)
         wanted = explanations.order(session, image)
         summary = _summary(session, image, wanted)
-    wiring.ring_for(wanted)
     return summary
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core import jobs
 from core.db import Database
 from core.jobs import Row
-from core.models import Image, Model
+from core.tables import Image, Model
 from lexicon import results
 from lexicon.words import NOTICE
 from web.summaries import Summary

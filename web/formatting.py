@@ -9,9 +9,9 @@ from typing import Any
 from flask import Flask
 from markupsafe import Markup
 
-from core import accounts
-from core.accounts import RoleName
 from core.db import utcnow
+from core.people import accounts
+from core.people.accounts import RoleName
 from core.settings import Settings
 from core.states import ENDED, JobState
 from lexicon import outcomes

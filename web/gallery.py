@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from core import jobs
 from core.errors import BadInput
 from core.jobs import ClassCount, Standing
-from core.models import Image
 from core.states import ImageState
+from core.tables import Image
 from lexicon.cells import cell_type
 from lexicon.names import one_line
 from lexicon.outcomes import MARKS, Outcome

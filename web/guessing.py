@@ -27,10 +27,10 @@ from flask import request
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from core import sign_ins
 from core.db import Database, clock, insert_if_new
 from core.errors import TooManyAttempts
-from core.models import Guesses, User
+from core.people import sign_ins
+from core.tables import Guesses, User
 from lexicon.words import duration
 from web import browsers
 

@@ -8,11 +8,12 @@ from flask import url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import derivatives, jobs
-from core.derivatives import TILE_SIDE
+from core import jobs
 from core.errors import StoreAway
-from core.models import Image, Model, Prediction
+from core.made import derivatives
+from core.made.derivatives import TILE_SIDE
 from core.states import ImageState
+from core.tables import Image, Model, Prediction
 from lexicon import outcomes
 from lexicon.outcomes import TO_CHECK
 from web.summaries import Summary, named

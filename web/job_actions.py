@@ -1,7 +1,7 @@
 """What a person does to a job, in one transaction each, and the bell after it.
 
 Pages and API call these; a request that is repeated does nothing again. Who may do what is decided
-by `core.accounts`, what is possible by `core.jobs`.
+by `core.people.accounts`, what is possible by `core.jobs`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from core import accounts, audit, jobs, quotas, registry
-from core.accounts import RoleName
+from core import audit, jobs, registry
 from core.audit import Action
 from core.errors import Conflict, NotAllowed
-from core.models import Job, Model, User
+from core.intake import quotas
+from core.people import accounts
+from core.people.accounts import RoleName
 from core.settings import Settings
 from core.states import ModelState
+from core.tables import Job, Model, User
 from web.audit import actor
 from web.repeats import once
 from web.wiring import wired
@@ -80,7 +82,6 @@ def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -
         except Conflict:
             if job.submitted_at is None:
                 raise
-    wiring.ring_for_work()
 
 
 def act(user: User, job_id: int, action: str, model: str = "") -> None:
@@ -105,7 +106,6 @@ def act(user: User, job_id: int, action: str, model: str = "") -> None:
             return job_id
 
         once(session, user, do, model)
-    wiring.ring_for_work()
 
 
 def _cancel(session: Session, job: Job, _: Settings) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from core import jobs
-from core.models import Job
+from core.tables import Job
 from web.cursors import after_job, read_job_cursor
 from web.summaries import Summary, summarise_jobs
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from core import jobs
-from core.models import Model
-from core.registry import Listed
-from core.scores import read_scores
+from core.registry import Listed, read_scores
+from core.tables import Model
 from web.summaries import Summary, named
 
 

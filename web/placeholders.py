@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Response, make_response, render_template
 
-from core import derivatives
 from core.errors import StoreAway
-from core.models import Image, Job
+from core.made import derivatives
 from core.states import ImageState, JobState, MakingState
+from core.tables import Image, Job
 from web.wiring import wired
 
 _RETRY_SECONDS = 1
@@ -72,5 +72,4 @@ def _ask_for(image: Image) -> str | None:
         return None
     with wiring.database.writing() as session:
         wanted = derivatives.order(session, image)
-    wiring.ring_for(wanted)
     return None

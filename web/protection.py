@@ -74,7 +74,7 @@ def _limit_body(settings: Settings) -> None:
     elif request.endpoint in {"uploads.put_image", "archives.put_archive"}:
         if request.mimetype in {"multipart/form-data", "application/x-www-form-urlencoded"}:
             raise BadInput("Send the file's bytes as they are, as application/octet-stream.")
-        # Streamed, never held: `core.intake` and `core.archives` stop at the largest they take.
+        # Streamed, never held: `core.intake` stops at the largest that it takes.
         request.max_content_length = sys.maxsize
     elif request.endpoint == "uploads.manifest":
         request.max_content_length = _MANIFEST_BYTES

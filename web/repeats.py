@@ -14,10 +14,9 @@ from collections.abc import Callable
 from flask import request
 from sqlalchemy.orm import Session
 
-from core import intentions
 from core.errors import BadInput
-from core.intentions import LONGEST_KEY
-from core.models import User
+from core.jobs import intentions
+from core.tables import LONGEST_KEY, User
 
 FIELD = "once"
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from core import accounts, passwords
-from core.accounts import RoleName
 from core.errors import Conflict
-from core.models import RecoveryCode, User
+from core.people import accounts, passwords
+from core.people.accounts import RoleName
 from core.settings import TotpRule
+from core.tables import RecoveryCode, User
 
 _ISSUER = "HematoVision"
 _PERIOD_SECONDS = 30

@@ -21,11 +21,9 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.base import Worker
 
-from core.db import Database
 from core.errors import ConfigurationError
-from core.installation import open_store
+from core.installation import open_installation
 from core.memory import share_heaps
-from core.queue import CeleryQueue
 from core.settings import Settings
 from web import create_app, require_secret
 from web.arriving import Patience
@@ -101,14 +99,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Wire one process."""
         share_heaps()
-        settings = self.settings
-        database = Database(settings.database)
-        return create_app(
-            settings,
-            database=database,
-            blobs=open_store(settings, database, intake=True),
-            queue=CeleryQueue(settings.redis_url),
-        )
+        return create_app(open_installation(self.settings, intake=True))
 
 
 class _Process(Worker):  # type: ignore[misc]

@@ -6,7 +6,7 @@ from flask import Flask, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from core.errors import NotAllowed
-from core.models import User
+from core.tables import User
 from web import guessing, second_factor
 from web.accounts import bearer_secret, caller, caller_or_none
 from web.errors import NotSignedIn, for_api

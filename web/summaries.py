@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from core import jobs
 from core.db import utcnow
 from core.jobs import LIVE, ClassCount, Counts, Fleet, Progress, Standing
-from core.models import Job, Model, Report
 from core.settings import Settings
 from core.states import JobState
+from core.tables import Job, Model, Report
 from lexicon.cells import cell_type
 from lexicon.folders import SKIPS, Skip
 from lexicon.names import clean_name

@@ -13,8 +13,8 @@ import socket
 from flask import Flask, Response, request
 from flask.sessions import SecureCookieSessionInterface
 
-from core.accounts import RoleName, has_role
 from core.errors import BadInput
+from core.people.accounts import RoleName, has_role
 from core.settings import Settings
 from web.accounts import person
 from web.errors import NotSignedIn

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from core import quotas
-from core.quotas import Usage
+from core.intake import Usage, quotas
 from web.accounts import person
 from web.summaries import Summary
 from web.wiring import wired

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from core import derivatives
 from core.blobs import BlobStore
-from core.derivatives import TILE_SIDE, Derivatives
+from core.made import derivatives
+from core.made.derivatives import TILE_SIDE, Derivatives
 from ml.decoding import Pixels
 
 _QUALITY = 88

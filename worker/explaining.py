@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from PIL import Image
 
-from core import explanations
 from core.errors import Conflict
-from core.explanations import CONTRAST, CROP, HEAT, ExplanationClaim, Findings, Neighbour
 from core.jobs import Failure, Work
+from core.made import explanations
+from core.made.explanations import CONTRAST, CROP, HEAT, ExplanationClaim, Findings, Neighbour
 from ml.decoding import InputShape, Pixels
 from ml.serving import Classifier, neighbours
 from ml.serving.explain import Head, Look, Map, heat_map, look

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from core.db import Database, clock
-from core.models import Worker
+from core.tables import Worker
 
 BEAT_SECONDS = 5.0
 # A process that was killed leaves its row; it is shown as silent for so long, then removed.

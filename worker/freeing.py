@@ -13,8 +13,9 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core import jobs, making
+from core import jobs
 from core.db import Database
+from core.made import making
 from worker.fleet import leave
 
 log = logging.getLogger(__name__)

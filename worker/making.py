@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core import making
 from core.errors import Conflict, LeaseLost, NoSpace
-from core.making import Claim
+from core.made import making
+from core.made.making import Claim
 from core.outages import trouble_of
 from worker.lease import Lease, kept
 from worker.process import WorkerProcess

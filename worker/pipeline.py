@@ -16,7 +16,7 @@ from dataclasses import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import jobs, registry
-from core.errors import LeaseLost, QueueUnavailable
+from core.errors import LeaseLost
 from core.jobs import Claim, Failure, Work
 from core.outages import trouble_of
 from core.states import Lane
@@ -228,11 +228,8 @@ def _note(here: WorkerProcess, claim: Claim, results: Results, seconds: float) -
 
 def _go_on(here: WorkerProcess, claim: Claim) -> None:
     """End the job if this was its last shard, and ring for the next ones."""
-    try:
-        if jobs.go_on(here.database, here.queue, here.settings, claim.job_id):
-            log.info("Job %d has ended.", claim.job_id)
-    except QueueUnavailable:
-        log.warning("The queue does not answer; the sweep rings once it does.")
+    if jobs.go_on(here.database, here.settings, claim.job_id):
+        log.info("Job %d has ended.", claim.job_id)
 
 
 def _follow(here: WorkerProcess, claim: Claim, results: Results, shadows: Sequence[str]) -> None:

@@ -15,11 +15,8 @@ from pathlib import Path
 import cv2
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.blobs import BlobStore
-from core.db import Database
-from core.installation import open_store
+from core.installation import Installation, open_installation
 from core.memory import share_heaps
-from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
 from ml.bundle.signing import trusted_keys
@@ -39,14 +36,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerProcess:
-    """The means of one process. ``decoders`` is how many images it decodes at a time."""
+class WorkerProcess(Installation):
+    """The installation as one process has opened it, and the process's means.
+
+    ``decoders`` is how many images it decodes at a time.
+    """
 
     name: str
-    settings: Settings
-    database: Database
-    blobs: BlobStore
-    queue: TaskQueue
     models: ModelStore
     decoders: int = 1
     tally: Tally = field(default_factory=Tally)
@@ -64,16 +60,15 @@ def open_process(settings: Settings, threads: int, device: str = "auto") -> Work
     # Images are read side by side, each by one thread.
     cv2.setNumThreads(1)
     shipped = Bundle.load(bundle_path(settings))
-    database = Database(settings.database, kept=_KEPT_CONNECTIONS)
-    blobs = open_store(settings, database)
+    opened = open_installation(settings, connections=_KEPT_CONNECTIONS)
     return WorkerProcess(
-        name=process_name(os.getpid()),
         settings=settings,
-        database=database,
-        blobs=blobs,
-        queue=CeleryQueue(settings.redis_url),
+        database=opened.database,
+        blobs=opened.blobs,
+        queue=opened.queue,
+        name=process_name(os.getpid()),
         models=ModelStore(
-            blobs,
+            opened.blobs,
             settings.unpacked_models,
             shipped,
             lambda bundle: open_model(bundle, threads, device),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core import jobs
-from core.models import Derivative, Explanation, Made, Report, Shard
+from core.tables import Derivative, Explanation, Made, Report, Shard
 from worker.explaining import explain_image
 from worker.pipeline import classify_shard
 from worker.process import WorkerProcess

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from core import derivatives
 from core.errors import BlobMissing, Conflict
 from core.jobs import Failure, Work
+from core.made import derivatives
 from worker.decoding import Decoder
 from worker.making import under
 from worker.process import WorkerProcess

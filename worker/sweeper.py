@@ -9,12 +9,8 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import jobs
-from core.blobs import LocalBlobs
-from core.db import Database
-from core.errors import QueueUnavailable
-from core.installation import open_store
+from core.installation import Installation, open_installation
 from core.outages import trouble_of
-from core.queue import CeleryQueue, TaskQueue
 from core.settings import Settings
 from worker.logs import set_up
 from worker.tidying import purge_once, sweep_staging
@@ -26,7 +22,6 @@ _LAST_SECONDS = 0.5
 # A round takes some milliseconds. A statement of it that takes this long is given up, and a round
 # that does, whatever it hangs in, ends the process, which is started afresh.
 _STATEMENT_SECONDS, ROUND_SECONDS = 15.0, 90.0
-_UNHEARD = "The queue does not answer. Workers find in the database what waits."
 
 log = logging.getLogger(__name__)
 
@@ -37,44 +32,34 @@ def serve(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    database = Database(settings.database, statement_seconds=_STATEMENT_SECONDS)
-    queue = CeleryQueue(settings.redis_url)
-    blobs = open_store(settings, database)
-    arguments = (database, queue, blobs, settings, stop)
-    sweeping = threading.Thread(target=run, args=arguments, name="sweep", daemon=True)
+    opened = open_installation(settings, statement_seconds=_STATEMENT_SECONDS)
+    sweeping = threading.Thread(target=run, args=(opened, stop), name="sweep", daemon=True)
     sweeping.start()
-    threading.Thread(target=sweep_staging, args=(blobs, stop), name="tidy", daemon=True).start()
+    threading.Thread(
+        target=sweep_staging, args=(opened.blobs, stop), name="tidy", daemon=True
+    ).start()
     log.info("The sweep runs every %g s.", settings.sweep_seconds)
     stop.wait()
     sweeping.join(_LAST_SECONDS)
     log.info("The sweep has ended.")
 
 
-def run(
-    database: Database,
-    queue: TaskQueue,
-    blobs: LocalBlobs,
-    settings: Settings,
-    stop: threading.Event,
-    round_seconds: float = ROUND_SECONDS,
-) -> None:
+def run(opened: Installation, stop: threading.Event, round_seconds: float = ROUND_SECONDS) -> None:
     """Sweep until ``stop``; the pause doubles while the database is away.
 
     Without the queue all is mended but its messages: then the sweep goes on as ever.
     """
-    pause, heard, said = settings.sweep_seconds, True, None
+    usual = pause = opened.settings.sweep_seconds
+    trouble_before: str | None = None
     while not stop.is_set():
         try:
             with guarded(round_seconds):
-                hears = sweep_once(database, queue, settings)
-                trouble = purge_once(database, blobs, settings)
-            pause = settings.sweep_seconds
-            if hears != heard:
-                heard = hears
-                log.warning("The queue answers again." if heard else _UNHEARD)
-            if trouble != said:
-                said = trouble
-                log.warning(said or "What is deleted can be removed again.")
+                sweep_once(opened)
+                trouble = purge_once(opened)
+            pause = usual
+            if trouble != trouble_before:
+                trouble_before = trouble
+                log.warning(trouble or "What is deleted can be removed again.")
         except SQLAlchemyError as error:
             pause = min(pause * 2, _LONGEST_PAUSE)
             sentence = trouble_of(error) or f"The database fails ({type(error).__name__})."
@@ -82,16 +67,13 @@ def run(
         stop.wait(pause)
 
 
-def sweep_once(database: Database, queue: TaskQueue, settings: Settings) -> bool:
-    """Sweep; False if the queue does not answer.
+def sweep_once(opened: Installation) -> None:
+    """Sweep.
 
     Raises:
         SQLAlchemyError: the database does not answer.
     """
-    try:
-        swept = jobs.sweep(database, queue, settings)
-    except QueueUnavailable:
-        return False
+    swept = jobs.sweep(opened.database, opened.settings)
     if swept.lost or swept.ended:
         log.info(
             "Took back %d lost leases, rang %d times, ended %d jobs.",
@@ -99,4 +81,3 @@ def sweep_once(database: Database, queue: TaskQueue, settings: Settings) -> bool
             swept.rung,
             swept.ended,
         )
-    return True

@@ -8,12 +8,11 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import jobs
-from core.blobs import LocalBlobs
-from core.db import Database
-from core.erasure import erase_due
+from core.blobs import BlobStore
 from core.errors import StoreAway
+from core.installation import Installation
 from core.outages import trouble_of
-from core.settings import Settings
+from core.people.erasure import erase_due
 
 # Nothing that is at work leaves a file unlocked for so long.
 _LEFT_OVER_SECONDS = 3600.0
@@ -22,11 +21,11 @@ _PAUSE_SECONDS = 600.0
 log = logging.getLogger(__name__)
 
 
-def purge_once(database: Database, blobs: LocalBlobs, settings: Settings) -> str | None:
+def purge_once(opened: Installation) -> str | None:
     """Do some of the deleting that is due; return a sentence about what was in the way, if any."""
     try:
-        erased = erase_due(database, settings)
-        purged = jobs.purge(database, blobs, settings)
+        erased = erase_due(opened.database, opened.settings)
+        purged = jobs.purge(opened.database, opened.blobs, opened.settings)
     except SQLAlchemyError as error:
         return str(trouble_of(error) or f"The database fails ({type(error).__name__}).")
     except StoreAway as error:
@@ -44,7 +43,7 @@ def purge_once(database: Database, blobs: LocalBlobs, settings: Settings) -> str
     return None
 
 
-def sweep_staging(blobs: LocalBlobs, stop: threading.Event) -> None:
+def sweep_staging(blobs: BlobStore, stop: threading.Event) -> None:
     """Remove what is left in the staging place, at once and every ten minutes until ``stop``."""
     while not stop.is_set():
         try:

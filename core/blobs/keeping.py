@@ -43,6 +43,13 @@ class BlobStore(Protocol):
         """Yield an empty staging place, removed at the end unless kept. Raises `NoSpace`."""
         ...
 
+    def sweep_staging(self, seconds: float) -> int:
+        """Remove what processes that are gone left in staging; return how many bytes that was.
+
+        Nothing goes that is younger than ``seconds``.
+        """
+        ...
+
     def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
         """Keep ``data`` under ``key``, as `Staging.keep` does. Raises `NoSpace`.
 

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from core import durable
+from core.blobs import durable
 from core.blobs.keeping import Settle
 from core.blobs.mark import Mark
+from core.blobs.space import FULL, NO_SPACE, Space
 from core.errors import BlobDamaged, BlobMissing, NoSpace, StoreAway
-from core.space import FULL, NO_SPACE, Space
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from core import durable
+from core.blobs import durable
 from core.errors import StoreAway
 
 MARK = "hematovision-store"

@@ -15,8 +15,8 @@ from core.intake import Accepted, Arrival, refusal
 from core.jobs import keeping
 from core.jobs.lock import require_receiving
 from core.jobs.queries import image_states
-from core.models import Image, Job
 from core.states import ImageState, JobState
+from core.tables import Image, Job
 from lexicon.names import clean_name, name_apart, one_line
 
 _TOO_LATE = "This job no longer receives files. Start a new one."

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from core.blobs import BlobStore, image_key
 from core.db import Database
 from core.jobs import holdings, purging
-from core.models import Explanation, Image, LooseBlob, Report
+from core.tables import Explanation, Image, LooseBlob, Report
 
 _OF_IMAGES = ("images/", "derivatives/", "thumbnails/")
 _REPORTS, _EXPLANATIONS = "reports/", "explanations/"

@@ -18,9 +18,9 @@ from core.db import utcnow
 from core.errors import Conflict
 from core.jobs.lock import lock, lock_even_deleted
 from core.jobs.submission import cancel
-from core.models import Job
 from core.settings import Settings
 from core.states import ENDED, JobState
+from core.tables import Job
 
 _TOO_LATE = "This job was removed for good. Send its files again in a new job."
 

@@ -9,7 +9,7 @@ from sqlalchemy import Integer, cast, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.db import entries
-from core.models import Model, Shard
+from core.tables import Model, Shard
 from lexicon.cells import display_order
 from lexicon.outcomes import Outcome, advice
 

@@ -13,16 +13,17 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, ScalarSelect, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from core import intentions, making
-from core.db import Database, clock
+from core.db import Database, after_commit, clock
+from core.jobs import intentions
 from core.jobs.lock import LIVE
 from core.jobs.queries import alive, live_workers
 from core.jobs.recovery import take_back_lost
 from core.jobs.shards import free, settle
-from core.models import Derivative, Explanation, Job, Made, Report, Shard
-from core.queue import CLASSIFY, TaskQueue
+from core.made import making
+from core.queue import CLASSIFY, Message
 from core.settings import Settings
 from core.states import LIVE_SHARDS, Lane, MakingState, ShardState
+from core.tables import Derivative, Explanation, Job, Made, Report, Shard
 
 # A message that no worker took for so long is taken for lost. Doubling it is harmless.
 _RING_AGAIN_SECONDS = 10
@@ -113,55 +114,44 @@ class Swept:
     ended: int
 
 
-def dispatch(database: Database, queue: TaskQueue, settings: Settings) -> int:
+def dispatch(database: Database, settings: Settings) -> int:
     """Publish as many waiting shards as there is room for; return how many.
 
-    Call it after a commit that made shards wait. What can't be rung stays published and is rung
+    It follows each commit that noted `Draw.SHARDS`. What can't be rung stays published and is rung
     for again by the sweep.
-
-    Raises:
-        QueueUnavailable: the broker does not answer.
     """
     with database.writing() as session:
-        drawn = _draw(session, settings)
-    _ring(queue, drawn)
-    return len(drawn)
+        return _draw(session, settings)
 
 
-def go_on(database: Database, queue: TaskQueue, settings: Settings, job_id: int) -> bool:
+def go_on(database: Database, settings: Settings, job_id: int) -> bool:
     """After a shard is recorded: end its job if it was the last one, and `dispatch`.
 
     True if this call ended the job.
-
-    Raises:
-        QueueUnavailable: the broker does not answer.
     """
     with database.writing() as session:
         ended = settle(session, job_id)
-        drawn = _draw(session, settings)
-    _ring(queue, drawn)
+        _draw(session, settings)
     return ended
 
 
-_Drawn = list[tuple[int, Lane]]
+def _draw(session: Session, settings: Settings) -> int:
+    """Mark the next shards of every lane as published, and ring for them after the commit.
 
-
-def _ring(queue: TaskQueue, drawn: _Drawn) -> None:
-    for id_, lane in drawn:
-        queue.ring(CLASSIFY, id_, lane)
-
-
-def _draw(session: Session, settings: Settings) -> _Drawn:
-    """Mark the next shards of every lane as published; one draws at a time, or all see the room."""
+    One draws at a time, or all see the same room.
+    """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(_DRAWING)))
     workers, *out = session.execute(_COUNTS).one()
     room = max(1, workers or 0) * settings.shards_per_worker
-    return [
-        (id_, lane)
+    drawn = [
+        Message(CLASSIFY, id_, lane)
         for lane, taken in zip(_LANES, out, strict=True)
         for id_ in _draw_lane(session, lane, room - taken)
     ]
+    for message in drawn:
+        after_commit(session, message)
+    return len(drawn)
 
 
 def _draw_lane(session: Session, lane: Lane, room: int) -> list[int]:
@@ -235,20 +225,16 @@ def next_waiting(session: Session) -> Waiting | None:
     return next(((Shard, id_) for id_ in shards if id_ is not None), None)
 
 
-def sweep(database: Database, queue: TaskQueue, settings: Settings) -> Swept:
-    """Mend what a crash left: lost leases, lost messages, jobs that nobody ended.
-
-    Raises:
-        QueueUnavailable: the broker does not answer; what SQL could mend is mended all the same.
-    """
+def sweep(database: Database, settings: Settings) -> Swept:
+    """Mend what a crash left: lost leases, lost messages, jobs that nobody ended."""
     with database.writing() as session:
         lost = take_back_lost(session, settings.max_attempts)
         for kind in making.BELLS:
             lost += making.take_back(session, kind, settings.max_attempts)
         intentions.forget_old(session)
     ended = _end_jobs(database)
-    again = _ring_again(database, queue)
-    return Swept(lost=lost, rung=again + dispatch(database, queue, settings), ended=ended)
+    again = _ring_again(database)
+    return Swept(lost=lost, rung=again + dispatch(database, settings), ended=ended)
 
 
 def _end_jobs(database: Database) -> int:
@@ -265,7 +251,7 @@ def _end(database: Database, job_id: int) -> bool:
         return settle(session, job_id)
 
 
-def _ring_again(database: Database, queue: TaskQueue) -> int:
+def _ring_again(database: Database) -> int:
     with database.writing() as session:
         pause = _RING_AGAIN_SECONDS if live_workers(session) else _RING_THE_EMPTY_HOUSE_SECONDS
         shards = _overdue(session, Shard, ShardState.PUBLISHED, pause)
@@ -275,10 +261,10 @@ def _ring_again(database: Database, queue: TaskQueue) -> int:
             for id_ in _overdue(session, kind, MakingState.WAITING, pause)
         ]
         lanes = session.execute(select(Shard.id, Shard.lane).where(Shard.id.in_(shards))).all()
-    for id_, lane in lanes:
-        queue.ring(CLASSIFY, id_, lane)
-    for kind, id_ in wanted:
-        making.ring(queue, kind, id_)
+        for id_, lane in lanes:
+            after_commit(session, Message(CLASSIFY, id_, lane))
+        for kind, id_ in wanted:
+            making.ring(session, kind, id_)
     return len(lanes) + len(wanted)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from core.models import Image, Job
+from core.tables import Image, Job
 
 # SQLite takes some thousands of variables in a statement; PostgreSQL plans short lists faster.
 PART = 500

@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound
-from core.models import Job
 from core.states import JobState
+from core.tables import Job
 
 LIVE = (JobState.QUEUED, JobState.RUNNING)
 # PostgreSQL's weaker locks, which foreign keys to the row do not wait for; SQLite needs no more

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core import audit, explanations
+from core import audit
 from core.audit import Action
 from core.blobs import BlobStore, image_key
-from core.bulk import insert_new_rows
-from core.db import Database, utcnow
-from core.derivatives import keys_of_image
+from core.db import Database, insert_new_rows, utcnow
 from core.jobs import deletion, holdings, keeping
-from core.models import Explanation, Image, Job, LooseBlob, Report, Shard
+from core.made import explanations
+from core.made.derivatives import keys_of_image
 from core.settings import Settings
 from core.states import ENDED
+from core.tables import Explanation, Image, Job, LooseBlob, Report, Shard
 
 BATCH = 200
 # A round ends after so many batches, for the sweep has other things to do.

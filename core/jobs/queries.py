@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session, aliased, selectinload
 
 from core.db import clock
 from core.jobs.differential import Differential, Judge, differential, judges
-from core.models import VERDICT_FIELDS, Image, Job, Model, Prediction, Shard, User, Worker
 from core.states import LIVE_SHARDS, ImageState, JobState, ShardState
+from core.tables import VERDICT_FIELDS, Image, Job, Model, Prediction, Shard, User, Worker
 from lexicon.verdicts import Verdict
 
 EXPORT_CHUNK = 1000

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from core.db import clock
 from core.jobs.shards import Claim, Failure, Work, work_of, write_failures
 from core.jobs.tallies import count_again, tally
-from core.models import Image, Job, Shard
 from core.states import Lane, ShardState
+from core.tables import Image, Job, Shard
 
 KILLER = "stopped_worker"
 _KILLER_MESSAGE = "Reading this image stopped the worker each time. Check the file, then try again."

@@ -9,14 +9,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from core.bulk import insert_new_rows, update_rows
-from core.db import clock, utcnow
+from core.db import clock, insert_new_rows, update_rows, utcnow
 from core.errors import LeaseLost
 from core.jobs.lock import LIVE
 from core.jobs.queries import alive
 from core.jobs.tallies import Result, count_again, tally
-from core.models import VERDICT_FIELDS, Image, Job, Model, Prediction, Shard
 from core.states import LIVE_SHARDS, ImageState, JobState, Lane, ModelState, ShardState
+from core.tables import VERDICT_FIELDS, Image, Job, Model, Prediction, Shard
 from lexicon.verdicts import Verdict
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.bulk import insert_new_rows
+from core.db import insert_new_rows
 from core.jobs.lock import require_receiving
-from core.models import Job, Skipped
+from core.tables import Job, Skipped
 from lexicon.folders import Skip
 from lexicon.names import clean_name
 

@@ -9,16 +9,17 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from core import registry
-from core.db import utcnow
+from core.db import after_commit, utcnow
 from core.errors import Conflict
 from core.intake import REASONS
 from core.jobs import holdings
 from core.jobs.lock import lock, require_pictures, require_receiving
 from core.jobs.queries import image_states, live_workers
 from core.jobs.tallies import count_again
-from core.models import Image, Job, Shard
+from core.queue import Draw
 from core.settings import Settings
 from core.states import ENDED, LIVE_SHARDS, ImageState, JobState, Lane, ShardState
+from core.tables import Image, Job, Shard
 
 # A worker takes up to so many more pieces of a job as it ends, none smaller than this.
 _TURNS, _SMALLEST_PIECE = 3, 16
@@ -27,7 +28,7 @@ _TURNS, _SMALLEST_PIECE = 3, 16
 def submit(
     session: Session, job: Job, settings: Settings, *, without_missing: bool, model: str = ""
 ) -> None:
-    """Close the intake, pin the model and cut the shards. Commit, then dispatch.
+    """Close the intake, pin the model and cut the shards.
 
     ``model`` is the start of a digest; empty is the one that the job was opened for, or else the
     active one.
@@ -99,6 +100,7 @@ def _cut(
     session.flush()
     if not shards:
         return ()
+    after_commit(session, Draw.SHARDS)
     piece_of_it = Image.position.between(bindparam("first"), bindparam("last"))
     statement = update(Image).where(inside, piece_of_it).values(shard_id=bindparam("shard"))
     # Between the ends of a piece nothing is wanted but the piece itself.
@@ -142,6 +144,8 @@ def cancel(session: Session, job: Job) -> None:
         .values(state=ShardState.DROPPED, fence=Shard.fence + 1, lease_until=None)
     )
     job.state, job.finished_at = JobState.CANCELLED, utcnow()
+    # Its shards leave room for those of others.
+    after_commit(session, Draw.SHARDS)
 
 
 _HAS_RESULT = or_(Image.state == ImageState.CLASSIFIED, Image.state == ImageState.FAILED)

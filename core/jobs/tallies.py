@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from core.models import Image, Shard
 from core.states import ImageState
+from core.tables import Image, Shard
 from lexicon.outcomes import TO_CHECK, Outcome
 
 # SQLite takes some thousands of variables in a statement.

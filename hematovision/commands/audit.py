@@ -45,9 +45,9 @@ def verify(expect: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_(count: int, subject: str | None, person: str | None, as_json: bool) -> None:
     """List the newest entries, the newest first."""
-    from core import accounts
     from core import audit as trail
     from core.db import Database
+    from core.people import accounts
 
     with Database(Settings.from_env().database).reading() as session:
         person_id = accounts.find_person(session, person).id if person else None

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.audit import Action
-from core.scores import read_scores
+from core.registry import read_scores
 from core.settings import Settings
 from core.states import ModelState
 from lexicon.cells import cell_type
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from core.audit import Action
-    from core.models import Model
     from core.registry import Listed
+    from core.tables import Model
     from ml.bundle import Bundle
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -184,13 +184,11 @@ def _vetted(folder: Path) -> Bundle:
 def _store(bundle: Bundle) -> None:
     """Put a bundle into the store, in the place of a copy that is damaged or otherwise signed."""
     from core import registry
-    from core.db import Database
-    from core.installation import open_store
+    from core.installation import open_installation
     from ml.bundle.signing import signer
     from worker.packing import intact, keep
 
-    settings = Settings.from_env()
-    blobs = open_store(settings, Database(settings.database))
+    blobs = open_installation(Settings.from_env()).blobs
     if signer(bundle) or not intact(blobs, bundle.digest):
         blobs.delete(registry.bundle_key(bundle.digest))
         keep(blobs, bundle)
@@ -348,8 +346,7 @@ def card(wanted: str, evaluations: tuple[Path, ...], out: Path | None) -> None:
 def _bundle_of(wanted: str) -> Iterator[Bundle]:
     """The bundle in a folder or, by the start of its digest, out of the store."""
     from core import registry
-    from core.db import Database
-    from core.installation import open_store
+    from core.installation import open_installation
     from ml.bundle import Bundle
     from worker.packing import fetch
 
@@ -359,8 +356,7 @@ def _bundle_of(wanted: str) -> Iterator[Bundle]:
     with _session(writing=False) as session:
         digest = registry.find(session, wanted).digest
     with TemporaryDirectory() as aside:
-        settings = Settings.from_env()
-        blobs = open_store(settings, Database(settings.database))
+        blobs = open_installation(Settings.from_env()).blobs
         yield fetch(blobs, digest, Path(aside) / "bundle")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.accounts import RoleName
+from core.people.accounts import RoleName
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def user() -> None:
 )
 def add(email: str, role: str, password: str | None) -> None:
     """Add a person who signs in with EMAIL and a password."""
-    from core.membership import add_person
+    from core.people.membership import add_person
     from hematovision.operator import operator
 
     if password == "":
@@ -51,8 +51,8 @@ def add(email: str, role: str, password: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(email: str, jobs_to: str | None, delete_jobs: bool, yes: bool) -> None:
     """Delete the person EMAIL: out at once, erased when the grace period is over."""
-    from core import accounts, erasure
     from core.db import Database
+    from core.people import accounts, erasure
     from hematovision.operator import operator
 
     if bool(jobs_to) == delete_jobs:
@@ -72,8 +72,8 @@ def delete(email: str, jobs_to: str | None, delete_jobs: bool, yes: bool) -> Non
 @click.argument("email")
 def restore(email: str) -> None:
     """Take the deletion of the person EMAIL back."""
-    from core import accounts, erasure
     from core.db import Database
+    from core.people import accounts, erasure
     from hematovision.operator import operator
 
     with Database(Settings.from_env().database).writing() as session:
@@ -87,7 +87,7 @@ def list_() -> None:
     """List everybody, with their roles."""
     from sqlalchemy import select
 
-    from core.models import User
+    from core.tables import User
 
     with _database().reading() as session:
         for person in session.scalars(select(User).order_by(User.email)):
@@ -99,7 +99,7 @@ def list_() -> None:
 @click.argument("email")
 def reset(email: str) -> None:
     """Make a first password for EMAIL, whose sessions, links and API tokens end."""
-    from core.membership import reset_password
+    from core.people.membership import reset_password
     from hematovision.operator import operator
 
     database = _database()
@@ -110,7 +110,7 @@ def reset(email: str) -> None:
 @click.argument("email")
 def remove_second_factor(email: str) -> None:
     """Let EMAIL, who lost telephone and recovery codes, sign in by password alone."""
-    from core import membership
+    from core.people import membership
     from hematovision.operator import operator
 
     database = _database()
@@ -124,7 +124,7 @@ def remove_second_factor(email: str) -> None:
 @click.argument("role", type=_ROLES)
 def role(email: str, role: str) -> None:
     """Give EMAIL another ROLE."""
-    from core.membership import set_role
+    from core.people.membership import set_role
     from hematovision.operator import operator
 
     database = _database()
@@ -153,7 +153,7 @@ def activate(email: str) -> None:
 @click.argument("email")
 def link(email: str) -> None:
     """Print a link that signs EMAIL in once, within a quarter of an hour."""
-    from core import accounts, membership
+    from core.people import accounts, membership
     from hematovision import local
     from hematovision.operator import operator
 
@@ -169,7 +169,8 @@ def link(email: str) -> None:
 @click.option("--name", default="command line", show_default=True, help="What the token is for.")
 def token(email: str, name: str) -> None:
     """Make an API token for EMAIL and print it; it can't be read again."""
-    from core import accounts, audit
+    from core import audit
+    from core.people import accounts
     from core.states import TokenKind
     from hematovision.operator import operator
 
@@ -188,14 +189,14 @@ def _database() -> Database:
 
 
 def _id_of(database: Database, email: str) -> int:
-    from core import accounts
+    from core.people import accounts
 
     with database.reading() as session:
         return accounts.find_person(session, email).id
 
 
 def _set_active(email: str, *, active: bool) -> None:
-    from core import membership
+    from core.people import membership
     from hematovision.operator import operator
 
     database = _database()
@@ -204,7 +205,7 @@ def _set_active(email: str, *, active: bool) -> None:
 
 
 def _say_first_password(password: str) -> None:
-    from core.membership import FIRST_PASSWORD_DAYS
+    from core.people.membership import FIRST_PASSWORD_DAYS
 
     click.echo(f"First password: {password}")
     click.echo(

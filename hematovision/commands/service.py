@@ -93,16 +93,13 @@ def clean(hours: int, yes: bool) -> None:
     Younger ones may belong to work that is under way: with --hours 0, make sure that nothing runs.
     """
     from core import jobs
-    from core.db import Database
-    from core.installation import open_store
+    from core.installation import open_installation
 
-    settings = _ready()
-    database = Database(settings.database)
-    blobs = open_store(settings, database)
-    seen, strays = jobs.strays(database, blobs, hours * 3600)
+    opened = open_installation(_ready())
+    seen, strays = jobs.strays(opened.database, opened.blobs, hours * 3600)
     click.echo(f"The database needs all but {len(strays):,} of {seen:,} stored files.")
     if strays and (yes or click.confirm("Delete those?")):
-        jobs.remove_strays(database, blobs, strays)
+        jobs.remove_strays(opened.database, opened.blobs, strays)
         click.echo("They are deleted.")
 
 

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from core.reports import PAPERS
+from core.made.reports import PAPERS
 from core.settings import Settings
 from hematovision import archive
 from hematovision import client as http

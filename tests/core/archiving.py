@@ -8,9 +8,9 @@ import tarfile
 import zlib
 from dataclasses import dataclass, field, replace
 
-from core.archives import Caps, Member, members
 from core.blobs import MemoryBlobs
 from core.errors import BadArchive, Refused
+from core.intake.archives import Caps, Member, members
 
 CAPS = Caps(entries=1000, max_bytes=2**34)
 

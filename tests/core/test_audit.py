@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from core import audit
 from core.audit import Action, Actor
 from core.db import Database
-from core.models import AuditEntry, AuditHead, User
+from core.tables import AuditEntry, AuditHead, User
 from tests.conftest import MakePerson, without_triggers
 
 ANNA = Actor("anna@example.org", 1, "192.0.2.7", "session 3", "abcdef12")

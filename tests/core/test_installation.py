@@ -11,8 +11,8 @@ from core.blobs import MARK, LocalBlobs, image_key
 from core.db import Database
 from core.errors import ConfigurationError, StoreAway
 from core.installation import adopt_store, open_store
-from core.models import Store
 from core.settings import Settings
+from core.tables import Store
 from tests.core.conftest import Life, sha
 
 

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from core.db import Database, clock
 from core.errors import DatabaseTrouble, HematoVisionError, NoSpace
-from core.models import Worker
 from core.outages import trouble_of
+from core.tables import Worker
 from tests.conftest import SmallDisk
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from core.db import Database, clock
-from core.models import Worker
+from core.tables import Worker
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 import migrations
-from core import accounts, jobs
+from core import jobs
 from core.blobs import LocalBlobs, image_key
 from core.db import Database
 from core.installation import adopt_store
 from core.intake import Accepted
-from core.models import Job, User
+from core.people import accounts
 from core.settings import Settings
+from core.tables import Job, User
 from hematovision.cli import main
 from hematovision.client import Client
 from tests.hematovision.conftest import Answer

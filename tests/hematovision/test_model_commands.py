@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from core.db import Database
-from core.models import Model
+from core.tables import Model
 from hematovision.cli import main
 from ml.bundle import Bundle, default_bundle_path
 from ml.bundle.folder import METADATA, ONNX

@@ -12,12 +12,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 import migrations
-from core import accounts, audit, passwords, sign_ins
+from core import audit
 from core.db import Database
-from core.models import User
+from core.people import accounts, passwords, sign_ins
+from core.people.sign_ins import Limits
 from core.settings import Settings
-from core.sign_ins import Limits
 from core.states import TokenKind
+from core.tables import User
 from hematovision.cli import main
 
 ANNA = "anna@example.org"

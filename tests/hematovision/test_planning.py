@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from core import accounts
 from core.db import Database, clock
-from core.models import Image, Job, Shard, Worker
+from core.people import accounts
 from core.states import JobState, Lane, ShardState
+from core.tables import Image, Job, Shard, Worker
 from hematovision.cli import main
 from hematovision.planning import Measured, NoSuchTime, moment, plan
 

@@ -1,4 +1,4 @@
-"""The tables on both databases: up, down, up again, and in step with `core.models`."""
+"""The tables on both databases: up, down, up again, and in step with `core.tables.work`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 import migrations
 from core.db import Database, utcnow
 from core.errors import DatabaseTrouble
-from core.models import Base, Image, Job, Model, Prediction, Shard, User, Worker
 from core.states import ImageState, Lane
+from core.tables import Base, Image, Job, Model, Prediction, Shard, User, Worker
 
 _REBUILD = """
 import sqlalchemy as sa

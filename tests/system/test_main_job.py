@@ -14,7 +14,7 @@ from pypdf import PdfReader
 from sqlalchemy import func, select
 
 from core.db import Database
-from core.models import Image, Prediction
+from core.tables import Image, Prediction
 from tests.system.stack import PATIENCE, Stack, until
 
 CLASSES = ("EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL")

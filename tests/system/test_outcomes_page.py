@@ -15,16 +15,18 @@ from sqlalchemy import select
 from werkzeug.serving import make_server
 
 import migrations
-from core import accounts, jobs, registry
+from core import jobs, registry
 from core.blobs import MemoryBlobs
 from core.db import Database
+from core.installation import Installation
 from core.intake import Limits, accept
 from core.jobs import Entry, Failure
-from core.models import Shard
+from core.people import accounts
 from core.queue import MemoryQueue
 from core.registry import Facts
 from core.settings import Settings
 from core.states import TokenKind
+from core.tables import Shard
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Box, Verdict
 from ml.decoding import decode
@@ -82,7 +84,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Data
         registry.start_with(session, Facts(DIGEST, "wbc4", "1", CLASSES, {}, {"trust": {"t": 1}}))
     _submit(settings, database, blobs)
     _judge(database, [DOUBT, DOUBT, STRANGE, SURE, SURE, SURE])
-    app = create_app(settings, database=database, blobs=blobs, queue=MemoryQueue())
+    app = create_app(Installation(settings, database, blobs, MemoryQueue()))
     server = make_server("127.0.0.1", port, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{port}", database

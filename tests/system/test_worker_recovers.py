@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,15 +17,16 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import func, select
 
-from core import accounts, jobs
+from core import jobs
 from core.blobs import LocalBlobs
 from core.db import Database
-from core.errors import QueueUnavailable
+from core.doorbell import Doorbell
 from core.intake import Limits, accept
-from core.models import Job, Prediction, Shard, Worker
+from core.people import accounts
 from core.queue import CeleryQueue
 from core.settings import Settings
 from core.states import JobState, ShardState
+from core.tables import Job, Prediction, Shard, Worker
 from hematovision.installing import install
 from tests.system.conftest import Broker
 
@@ -84,6 +84,7 @@ def picture(seed: int) -> bytes:
 
 
 def submit(database: Database, settings: Settings, seeds: range) -> int:
+    Doorbell(database, CeleryQueue(settings.redis_url), settings)
     blobs, limits = LocalBlobs(settings.blobs), Limits(settings.max_file_bytes, 10**8)
     with database.writing() as session:
         person = accounts.find_person(session, "lab@example.org")
@@ -93,10 +94,7 @@ def submit(database: Database, settings: Settings, seeds: range) -> int:
             accepted = accept(io.BytesIO(picture(seed)), blobs, limits)
             jobs.receive(session, job, image, accepted)
         jobs.submit(session, job, settings, without_missing=False)
-        job_id = job.id
-    with suppress(QueueUnavailable):
-        jobs.dispatch(database, CeleryQueue(settings.redis_url), settings)
-    return job_id
+        return job.id
 
 
 def wait_for(condition: Callable[[], object]) -> None:

@@ -19,18 +19,20 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 import migrations
-from core import accounts, jobs, registry
-from core.accounts import RoleName
+from core import jobs, registry
 from core.audit import SYSTEM
 from core.blobs import MemoryBlobs
 from core.db import Database
+from core.installation import Installation
 from core.jobs import Failure
-from core.membership import add_person
-from core.models import Model, Role, Shard, User
+from core.people import accounts
+from core.people.accounts import RoleName
+from core.people.membership import add_person
 from core.queue import MemoryQueue
 from core.registry import Facts
 from core.settings import Settings
 from core.states import ShardState, TokenKind
+from core.tables import Model, Role, Shard, User
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Box, Verdict
 from tests.conftest import wipe
@@ -140,7 +142,7 @@ def app(
     compiled: FileSystemBytecodeCache,
 ) -> Flask:
     """The application, with CSRF and all else as in service."""
-    made = create_app(settings, database=database, blobs=blobs, queue=queue)
+    made = create_app(Installation(settings, database, blobs, queue))
     made.jinja_env.bytecode_cache = compiled
     return made
 

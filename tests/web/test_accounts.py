@@ -9,11 +9,12 @@ from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from core import audit, membership
+from core import audit
 from core.audit import SYSTEM
 from core.db import Database, clock, utcnow
-from core.models import Token, User, Worker
+from core.people import membership
 from core.states import TokenKind
+from core.tables import Token, User, Worker
 from tests.web.conftest import PASSWORD, Browser, SignIn, csrf_of
 from tests.web.test_sign_in import person_of, said, try_password
 

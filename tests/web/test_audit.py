@@ -10,8 +10,8 @@ from sqlalchemy.exc import OperationalError
 from core import audit
 from core.blobs import MemoryBlobs
 from core.db import Database
-from core.models import Report
 from core.states import MakingState
+from core.tables import Report
 from tests.web.conftest import Api, Classify, Png, SignIn, Submitted
 from tests.web.test_pages import addresses
 from tests.web.test_sign_in import said

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from core import accounts, jobs
+from core import jobs
 from core.db import Database
+from core.people import accounts
 from core.settings import Settings
 from core.states import TokenKind
 from hematovision.client import Client, ServerError

@@ -10,8 +10,8 @@ from core import jobs
 from core.audit import SYSTEM
 from core.blobs import MemoryBlobs, image_key
 from core.db import Database
-from core.models import Image, Job
 from core.settings import Settings
+from core.tables import Image, Job
 from tests.web.conftest import Api, Browser, Classify, Png, SignIn, Submitted, content, on_both
 
 B = "b@laboratory.test"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core import accounts
 from core.db import Database
-from core.models import User
+from core.people import accounts
+from core.tables import User
 from tests.web.conftest import Browser, SignIn
 
 A = "a@laboratory.test"

@@ -10,8 +10,8 @@ import tracemalloc
 from sqlalchemy import insert
 
 from core.db import Database
-from core.models import Image, Job
 from core.states import ImageState, JobState
+from core.tables import Image, Job
 from lexicon.results import COLUMNS
 from ml.training.recipes.recipe import FOUR_CLASSES
 from tests.web.conftest import (

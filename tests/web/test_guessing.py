@@ -11,9 +11,10 @@ from sqlalchemy import select, update
 
 from core.db import Database
 from core.errors import TooManyAttempts
-from core.models import Guesses
+from core.installation import Installation
 from core.settings import Settings
 from core.states import TokenKind
+from core.tables import Guesses
 from tests.web.conftest import PASSWORD, Browser, csrf_of, on_both
 from tests.web.test_sign_in import token_for
 from web import guessing
@@ -184,7 +185,7 @@ def test_several_processes_share_the_budgets(
     from core.queue import MemoryQueue
     from web import create_app
 
-    second = create_app(settings, database=database, blobs=MemoryBlobs(), queue=MemoryQueue())
+    second = create_app(Installation(settings, database, MemoryBlobs(), MemoryQueue()))
     assert guess(app, 3) == [200] * 3
     assert guess(second, 3) == [200] * 2 + [429]
 

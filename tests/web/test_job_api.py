@@ -9,14 +9,16 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import delete, event, update
 
-from core import accounts, jobs
+from core import jobs
 from core.blobs import MemoryBlobs
 from core.db import Database, clock, utcnow
+from core.doorbell import Doorbell
 from core.jobs import Failure
-from core.models import Model, Report, Shard, Worker
-from core.queue import REPORT, MemoryQueue
+from core.people import accounts
+from core.queue import REPORT, Draw, MemoryQueue
 from core.settings import Settings
 from core.states import Lane, MakingState
+from core.tables import Model, Report, Shard, Worker
 from lexicon.verdicts import Verdict
 from tests.web.conftest import (
     DIGEST,
@@ -31,7 +33,6 @@ from tests.web.conftest import (
     open_job,
 )
 from web.job_list import PAGE
-from web.wiring import Wiring
 
 
 def pictures(png: Png, count: int) -> dict[str, bytes]:
@@ -480,6 +481,6 @@ def test_a_database_that_is_away_after_the_commit_fails_no_request(
     settings: Settings, blobs: MemoryBlobs, queue: MemoryQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = Database(f"sqlite:///{settings.data}/none/at/all.db")
-    Wiring(settings, away, blobs, queue).ring_for_work()
+    Doorbell(away, queue, settings).ring([Draw.SHARDS])
     assert "The database is busy; the sweep will ring" in caplog.text
     away.dispose()

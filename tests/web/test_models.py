@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from core import audit, jobs, registry
 from core.db import Database, clock
-from core.models import Model, Worker
 from core.registry import Facts
 from core.states import ModelState
+from core.tables import Model, Worker
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Verdict
 from tests.web.conftest import (

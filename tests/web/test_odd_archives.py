@@ -160,8 +160,8 @@ def small_caps(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
     wiring: Wiring = app.extensions["hematovision"]
     smaller = settings.model_copy(update={"max_archive_bytes": 2**20})
     attach(Wiring(smaller, wiring.database, wiring.blobs, wiring.queue), app.extensions)
-    monkeypatch.setattr("core.archives.member.RATIO_COUNTS_FROM", 1000)
-    monkeypatch.setattr("core.archives.zip._MOST_EXCESS", 1000)
+    monkeypatch.setattr("core.intake.archives.member.RATIO_COUNTS_FROM", 1000)
+    monkeypatch.setattr("core.intake.archives.zip._MOST_EXCESS", 1000)
 
 
 @pytest.mark.usefixtures("small_caps")

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from core.blobs import LocalBlobs, image_key
 from core.db import Database
-from core.installation import adopt_store, open_store
+from core.installation import Installation, adopt_store, open_store
 from core.queue import MemoryQueue
 from core.settings import Settings
 from tests.conftest import SmallDisk
@@ -172,7 +172,7 @@ def test_a_database_that_may_only_be_read_is_said_on_pages_in_the_api_and_in_hea
     chosen = settings.model_copy(update={"database_url": f"sqlite:///{file}", "reserve_bytes": 0})
     database = Database(chosen.database)
     blobs = LocalBlobs(settings.data / "blobs")
-    app = create_app(chosen, database=database, blobs=blobs, queue=MemoryQueue())
+    app = create_app(Installation(chosen, database, blobs, MemoryQueue()))
     client = app.test_client()
     assert client.get("/healthz").status_code == 200
     database.dispose()

@@ -8,7 +8,7 @@ import pytest
 
 from core import jobs
 from core.db import Database
-from core.models import Model
+from core.tables import Model
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Verdict
 from tests.web.conftest import (

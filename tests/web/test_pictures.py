@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
-from core import derivatives, making
 from core.blobs import MemoryBlobs, image_key
 from core.db import Database
-from core.derivatives import Derivatives
 from core.jobs import Failure
-from core.models import Derivative, Image, Job
+from core.made import derivatives, making
+from core.made.derivatives import Derivatives
 from core.queue import DERIVE, MemoryQueue
 from core.states import JobState, Lane, MakingState
+from core.tables import Derivative, Image, Job
 from tests.web.conftest import Api, Browser, Classify, Png, SignIn, Submitted, open_job, send
 
 COPIES = Derivatives(b"the tile", b"the large copy")

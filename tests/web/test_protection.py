@@ -12,10 +12,11 @@ import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 
-from core import accounts
 from core.blobs import MemoryBlobs
 from core.db import Database
 from core.errors import ConfigurationError
+from core.installation import Installation
+from core.people import accounts
 from core.queue import MemoryQueue
 from core.settings import Settings
 from tests.web.conftest import Api, Browser, content, csrf_of, open_job
@@ -90,14 +91,14 @@ def test_cookies_are_secure_where_the_setting_says_so(
     settings: Settings, database: Database
 ) -> None:
     secure = settings.model_copy(update={"secure_cookies": True})
-    app = create_app(secure, database=database, blobs=MemoryBlobs(), queue=MemoryQueue())
+    app = create_app(Installation(secure, database, MemoryBlobs(), MemoryQueue()))
     assert "Secure" in app.test_client().get("/sign-in").headers["Set-Cookie"]
 
 
 def test_a_short_secret_key_is_a_clear_error(settings: Settings, database: Database) -> None:
     weak = settings.model_copy(update={"secret_key": "short"})
     with pytest.raises(ConfigurationError, match="SECRET_KEY needs 32 characters"):
-        create_app(weak, database=database, blobs=MemoryBlobs(), queue=MemoryQueue())
+        create_app(Installation(weak, database, MemoryBlobs(), MemoryQueue()))
 
 
 def test_forwarded_addresses_count_only_behind_trusted_proxies(
@@ -105,7 +106,7 @@ def test_forwarded_addresses_count_only_behind_trusted_proxies(
 ) -> None:
     header = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.test"}
     trusting = settings.model_copy(update={"trusted_proxies": 1, "allowed_hosts": "evil.test"})
-    app = create_app(trusting, database=database, blobs=MemoryBlobs(), queue=MemoryQueue())
+    app = create_app(Installation(trusting, database, MemoryBlobs(), MemoryQueue()))
     for one, expected in ((client.application, "http://localhost/"), (app, "https://evil.test/")):
         seen: list[str] = []
         one.before_request(lambda seen=seen: seen.append(request.host_url))

@@ -19,8 +19,8 @@ from benchmarks.population import ADMINISTRATOR, fill
 from benchmarks.visits import Visit, Visits
 from core import jobs
 from core.db import Database
-from core.models import Image, Job
 from core.states import ImageState, JobState
+from core.tables import Image, Job
 from web import job_list
 
 Statement = tuple[str, Any]

@@ -11,9 +11,10 @@ from flask import Flask
 from core import jobs
 from core.blobs import MemoryBlobs
 from core.db import Database
-from core.models import Job
+from core.installation import Installation
 from core.queue import MemoryQueue
 from core.settings import Settings
+from core.tables import Job
 from tests.web.conftest import Api, Browser, Png, SignIn, content, on_both, open_job, send
 from tests.web.packing import put, states, zipped
 from web import create_app
@@ -122,10 +123,7 @@ def slow_app(settings: Settings, database: Database) -> Flask:
     """An application that allows a person five requests a minute, and all together eight."""
     few = {"quota_person_requests": 5, "quota_laboratory_requests": 8, "web_workers": 1}
     return create_app(
-        settings.model_copy(update=few),
-        database=database,
-        blobs=MemoryBlobs(),
-        queue=MemoryQueue(),
+        Installation(settings.model_copy(update=few), database, MemoryBlobs(), MemoryQueue())
     )
 
 
@@ -153,7 +151,7 @@ def usual_app(
     settings: Settings, database: Database, blobs: MemoryBlobs, queue: MemoryQueue
 ) -> Flask:
     """The application as it is set."""
-    return create_app(settings, database=database, blobs=blobs, queue=queue)
+    return create_app(Installation(settings, database, blobs, queue))
 
 
 def test_what_is_kept_is_shown_to_its_owner_and_to_administrators(

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.db import Database
-from core.models import Job
+from core.tables import Job
 from tests.web.conftest import Api, Browser, Classify, Png, Submitted, content, on_both
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}

@@ -15,8 +15,8 @@ from werkzeug.test import TestResponse
 
 from core.blobs import MemoryBlobs
 from core.db import Database, utcnow
-from core.models import Job, Report, User
 from core.states import MakingState, TokenKind
+from core.tables import Job, Report, User
 from tests.web.conftest import DIGEST, Api, Classify, Png, SignIn, Submitted, csrf_of
 from tests.web.test_sign_in import token_for
 

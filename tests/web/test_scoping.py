@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from core.accounts import RoleName
 from core.db import Database
-from core.models import Report
+from core.people.accounts import RoleName
 from core.states import MakingState
+from core.tables import Report
 from tests.web.conftest import Api, Classify, Png, SignIn, Submitted, content
 
 B = "b@laboratory.test"

@@ -12,14 +12,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from core import membership
 from core.audit import SYSTEM
 from core.blobs import MemoryBlobs
 from core.db import Database
-from core.models import RecoveryCode, User
+from core.installation import Installation
+from core.people import membership
 from core.queue import MemoryQueue
 from core.settings import Settings, TotpRule
 from core.states import TokenKind
+from core.tables import RecoveryCode, User
 from tests.web.conftest import PASSWORD, Browser, SignIn, csrf_of, on_both, open_link
 from tests.web.test_guessing import pass_time
 from tests.web.test_sign_in import person_of, said, token_for, try_password
@@ -181,7 +182,7 @@ def test_a_changed_secret_key_is_said_and_is_no_fault(
 ) -> None:
     set_up(laboratory)
     other = settings.model_copy(update={"secret_key": "t" * 40})
-    app = create_app(other, database=database, blobs=MemoryBlobs(), queue=MemoryQueue())
+    app = create_app(Installation(other, database, MemoryBlobs(), MemoryQueue()))
     client = app.test_client()
     try_password(client, A, PASSWORD)
     assert enter(client, "123456") == 409
@@ -194,7 +195,7 @@ def test_a_required_second_factor_comes_before_all_else(
     settings: Settings, database: Database, rule: str, leads_away: set[str]
 ) -> None:
     strict = settings.model_copy(update={"require_totp": TotpRule(rule)})
-    app = create_app(strict, database=database, blobs=MemoryBlobs(), queue=MemoryQueue())
+    app = create_app(Installation(strict, database, MemoryBlobs(), MemoryQueue()))
     for email in (A, ADMIN):
         client = app.test_client()
         try_password(client, email, PASSWORD)

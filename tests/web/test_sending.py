@@ -14,8 +14,8 @@ from flask import Flask
 from playwright.sync_api import Page, Route, expect
 from werkzeug.serving import make_server
 
-from core import accounts
 from core.db import Database
+from core.people import accounts
 from core.states import TokenKind
 from lexicon.folders import RULE, skipped_for
 from tests.lexicon.test_folders import FATES

@@ -19,10 +19,10 @@ from typing import Any
 import psutil
 import pytest
 
-from core import accounts
 from core.db import Database
 from core.errors import ConfigurationError
 from core.installation import adopt_store
+from core.people import accounts
 from core.settings import Settings
 from core.states import TokenKind
 from hematovision.supervisor import STOP_SECONDS

@@ -11,14 +11,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, select, update
 
-from core import accounts, audit, membership
+from core import audit
 from core.audit import SYSTEM
 from core.blobs import MemoryBlobs
 from core.db import Database, utcnow
-from core.models import SignIn, Token, User
+from core.installation import Installation
+from core.people import accounts, membership
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import API_TOKENS, TokenKind
+from core.tables import SignIn, Token, User
 from tests.web.conftest import PASSWORD, content, csrf_of, on_both, open_link
 from tests.web.conftest import SignIn as Enter
 from web import create_app
@@ -270,7 +272,7 @@ def test_a_session_ends_after_its_hours_whoever_is_there(
 
 def test_both_limits_can_be_set(settings: Settings, database: Database) -> None:
     short = settings.model_copy(update={"session_idle_minutes": 1.0, "session_hours": 1.0})
-    app = create_app(short, database=database, blobs=MemoryBlobs(), queue=MemoryQueue())
+    app = create_app(Installation(short, database, MemoryBlobs(), MemoryQueue()))
     for column, limit in (("seen_at", 1), ("created_at", 60)):
         client = app.test_client()
         open_link(client, f"/sign-in/{token_for(database, A, TokenKind.SIGN_IN)}")

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from werkzeug.serving import make_server
 
-from core import accounts
 from core.db import Database
+from core.people import accounts
 from core.states import TokenKind
 from hematovision.cli import main
 from tests.web.conftest import Api, Browser, Png, content, open_job

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from core.blobs import MemoryBlobs
 from core.db import Database
+from core.installation import Installation
 from core.queue import MemoryQueue
 from core.settings import Settings
 from tests.web.conftest import Browser, SignIn
@@ -21,9 +22,7 @@ ADMIN = "admin@localhost"
 def client_of(settings: Settings, database: Database, **changes: object) -> FlaskClient:
     """Return a client of an application with other settings."""
     changed = settings.model_copy(update=changes)
-    return create_app(
-        changed, database=database, blobs=MemoryBlobs(), queue=MemoryQueue()
-    ).test_client()
+    return create_app(Installation(changed, database, MemoryBlobs(), MemoryQueue())).test_client()
 
 
 @pytest.mark.parametrize(

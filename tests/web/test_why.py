@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from core import explanations, making
 from core.blobs import MemoryBlobs
 from core.db import Database
-from core.explanations import PICTURES, Findings, Neighbour, picture_key, reference_key
-from core.models import Explanation
+from core.made import explanations, making
+from core.made.explanations import PICTURES, Findings, Neighbour, picture_key, reference_key
 from core.queue import EXPLAIN, MemoryQueue
 from core.states import Lane, MakingState
+from core.tables import Explanation
 from tests.web.conftest import DIGEST, Api, Classify, Png, SignIn, Submitted, content
 
 B = "b@laboratory.test"

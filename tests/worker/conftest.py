@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from core import accounts, jobs
+from core import jobs
 from core.blobs import MemoryBlobs
 from core.db import Database
 from core.intake import Limits, accept
-from core.models import Job
+from core.people import accounts
 from core.queue import MemoryQueue
 from core.settings import Settings
+from core.tables import Job
 from ml.answers import Outputs
 from ml.bundle import Bundle, default_bundle_path
 from ml.bundle.folder import METADATA
@@ -137,7 +138,7 @@ def here(
     queue: MemoryQueue,
     models: ModelStore,
 ) -> WorkerProcess:
-    return WorkerProcess("host:1", settings, database, blobs, queue, models, decoders=2)
+    return WorkerProcess(settings, database, blobs, queue, "host:1", models, decoders=2)
 
 
 @pytest.fixture
@@ -156,9 +157,7 @@ def submit(here: WorkerProcess) -> Submit:
             for (image, _), data in zip(announced, files.values(), strict=True):
                 jobs.receive(session, job, image, accept(io.BytesIO(data), here.blobs, limits))
             jobs.submit(session, job, here.settings, without_missing=False, model=model)
-            job_id = job.id
-        jobs.dispatch(here.database, here.queue, here.settings)
-        return job_id
+            return job.id
 
     return _submit
 

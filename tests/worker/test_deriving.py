@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from core import derivatives
 from core.blobs import MemoryBlobs
-from core.derivatives import TILE_SIDE
+from core.made import derivatives
+from core.made.derivatives import TILE_SIDE
 from ml.decoding import Pixels
 from worker.deriving import copies, keep_copies, smaller
 

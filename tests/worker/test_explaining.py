@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from sqlalchemy import select, update
 
-from core import explanations, jobs, making
+from core import jobs
 from core.blobs import MemoryBlobs, image_key
 from core.db import clock
-from core.explanations import CONTRAST, CROP, HEAT, Findings, picture_key, reference_key
-from core.models import Explanation, Image, Prediction
+from core.made import explanations, making
+from core.made.explanations import CONTRAST, CROP, HEAT, Findings, picture_key, reference_key
 from core.queue import CLASSIFY, EXPLAIN
 from core.settings import Settings
 from core.states import Lane, MakingState
+from core.tables import Explanation, Image, Prediction
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Verdict
 from ml.answers import Outputs
@@ -217,7 +218,7 @@ def test_what_is_made_already_is_not_made_again(here: WorkerProcess, image_id: i
 def test_a_lost_message_is_rung_again(here: WorkerProcess, image_id: int) -> None:
     explanation_id = ask(here, image_id)
     _rung(here).clear()
-    jobs.sweep(here.database, here.queue, here.settings)
+    jobs.sweep(here.database, here.settings)
     assert _rung(here) == [(EXPLAIN, explanation_id, Lane.INTERACTIVE)]
 
 

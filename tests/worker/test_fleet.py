@@ -7,7 +7,7 @@ import time
 from sqlalchemy import select, update
 
 from core.db import Database, clock
-from core.models import Worker
+from core.tables import Worker
 from worker import fleet
 from worker.fleet import Badge, Heartbeat, Tally
 

@@ -14,10 +14,10 @@ from core import registry
 from core.blobs import LocalBlobs, MemoryBlobs
 from core.db import Database
 from core.errors import ConfigurationError
-from core.models import Model as Row
 from core.registry import bundle_key
 from core.settings import Settings
 from core.states import ModelState
+from core.tables import Model as Row
 from ml.bundle import Bundle, default_bundle_path
 from ml.bundle.folder import ONNX
 from ml.bundle.signing import make_key, sign

@@ -18,11 +18,11 @@ from core.blobs import MemoryBlobs, image_key
 from core.db import clock
 from core.errors import LeaseLost
 from core.installation import adopt_store, open_store
-from core.models import Image, Job, Prediction, Shard
-from core.models import Model as KnownModel
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import ImageState, JobState, ModelState, ShardState
+from core.tables import Image, Job, Prediction, Shard
+from core.tables import Model as KnownModel
 from ml.bundle import Bundle
 from ml.reading import read
 from ml.serving import predictions
@@ -241,7 +241,7 @@ def test_an_image_whose_stored_bytes_are_damaged_gets_no_verdict_and_heals(
     here.blobs.put(key, sound)
     with here.database.writing() as session:
         jobs.retry_failed(session, session.get_one(Job, job_id), here.settings)
-    jobs.dispatch(here.database, here.queue, here.settings)
+    jobs.dispatch(here.database, here.settings)
     work_through(here)
     assert (counts_of(here, job_id).classified, counts_of(here, job_id).failed) == (3, 0)
 
@@ -264,7 +264,7 @@ def test_a_store_that_is_not_mounted_fails_no_image_and_work_goes_on_when_it_is_
     for _ in range(here.settings.max_attempts + 1):
         classify_shard(stored, shard_id)
         expire(here)
-        jobs.sweep(here.database, MemoryQueue(), here.settings)
+        jobs.sweep(here.database, here.settings)
     assert (counts_of(here, job_id).failed, counts_of(here, job_id).waiting) == (0, 3)
     assert list(root.iterdir()) == []
     root.rmdir()
@@ -296,7 +296,7 @@ def test_a_store_that_does_not_answer_fails_no_image(here: WorkerProcess, submit
     for _ in range(here.settings.max_attempts + 1):
         classify_shard(dataclasses.replace(here, blobs=NoStore()), shard_id)
         expire(here)
-        jobs.sweep(here.database, MemoryQueue(), here.settings)
+        jobs.sweep(here.database, here.settings)
     assert shards(here, ShardState.PUBLISHED) == [shard_id]
     classify_shard(here, shard_id)
     assert counts_of(here, job_id).classified == 2
@@ -327,7 +327,7 @@ def test_a_deadly_image_is_found_and_set_aside_and_all_others_are_classified(
                 die(here, shard_id)
             else:
                 classify_shard(here, shard_id)
-        jobs.sweep(here.database, here.queue, here.settings)
+        jobs.sweep(here.database, here.settings)
         if state_of(here, job_id) is JobState.FINISHED:
             break
     counts = counts_of(here, job_id)
@@ -374,7 +374,7 @@ def test_a_broken_queue_does_not_undo_what_was_classified(
     queue.rung.clear()
     with here.database.writing() as session:
         session.execute(update(Shard).values(published_at=clock() - 600))
-    jobs.sweep(here.database, queue, settings)
+    jobs.sweep(here.database, settings)
     assert queue.rung
 
 
@@ -585,7 +585,7 @@ def test_a_store_that_can_not_give_the_model_now_fails_no_image(
     for _ in range(here.settings.max_attempts + 1):
         classify_shard(dataclasses.replace(here, models=away), shard_id)
         expire(here)
-        jobs.sweep(here.database, MemoryQueue(), here.settings)
+        jobs.sweep(here.database, here.settings)
     assert counts_of(here, job_id).failed == 0
     classify_shard(here, shard_id)
     assert digests_of(here, job_id) == {other}

@@ -17,12 +17,12 @@ import pytest
 from pypdf import PdfReader
 from sqlalchemy import select, update
 
-from core import derivatives, jobs, reports
+from core import jobs
 from core.blobs import LocalBlobs, MemoryBlobs, image_key
 from core.db import clock
-from core.models import Image, Job, Report, Shard, Skipped
-from core.queue import MemoryQueue
+from core.made import derivatives, reports
 from core.states import ImageState, MakingState
+from core.tables import Image, Job, Report, Shard, Skipped
 from lexicon.cells import cell_type
 from lexicon.folders import SKIPS
 from lexicon.words import NOTICE
@@ -279,7 +279,7 @@ def test_on_a_full_disk_a_report_is_put_off_and_made_once_there_is_room(
         )
         with here.database.writing() as session:
             session.execute(update(Report).values(lease_until=0))
-        jobs.sweep(here.database, MemoryQueue(), here.settings)
+        jobs.sweep(here.database, here.settings)
         assert report_of(here, report_id).state is MakingState.WAITING
     small_disk.free()
     make_report(full, report_id)
@@ -302,7 +302,7 @@ def test_a_report_of_three_thousand_images_stays_small_in_memory(
         from types import SimpleNamespace
         from core.blobs import LocalBlobs
         from core.db import Database
-        from core.models import Job
+        from core.tables import Job
         from core.settings import Settings
         from ml.bundle import Bundle, default_bundle_path
         from worker.lease import Lease

@@ -10,8 +10,8 @@ import pytest
 
 from core import jobs
 from core.jobs import Failure
-from core.models import Model
 from core.states import ShardState
+from core.tables import Model
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Verdict
 from tests.worker.conftest import Submit
@@ -49,7 +49,7 @@ def judged(here: WorkerProcess, job_id: int, verdicts: Sequence[Verdict]) -> Non
                 jobs.record(session, claim, digest, results)
             with here.database.writing() as session:
                 jobs.settle(session, job_id)
-        jobs.dispatch(here.database, here.queue, here.settings)
+        jobs.dispatch(here.database, here.settings)
 
 
 @pytest.fixture

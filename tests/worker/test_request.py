@@ -9,10 +9,11 @@ import sys
 import pytest
 from sqlalchemy import select
 
-from core import jobs, reports
+from core import jobs
 from core.db import Database
-from core.models import Explanation, Image, Report, Shard
+from core.made import reports
 from core.states import Lane, MakingState, ShardState
+from core.tables import Explanation, Image, Report, Shard
 from tests.worker.conftest import Submit, png
 from worker.freeing import free, free_the_dead, process_name
 from worker.process import WorkerProcess

@@ -6,9 +6,10 @@ import dataclasses
 
 from sqlalchemy import select, update
 
-from core import explanations, jobs, reports
-from core.models import Explanation, Image, Job, Report, Shard
+from core import jobs
+from core.made import explanations, reports
 from core.states import JobState, MakingState, ShardState
+from core.tables import Explanation, Image, Job, Report, Shard
 from tests.worker.conftest import Submit, counts_of, png
 from worker.process import WorkerProcess
 from worker.seeking import seek

@@ -13,10 +13,10 @@ from pypdf import PdfReader
 from pypdf.generic import StreamObject
 from sqlalchemy import select
 
-from core import derivatives, explanations, reports
 from core.blobs import MemoryBlobs, image_key
-from core.models import Derivative, Image, Job, Prediction, Report
+from core.made import derivatives, explanations, reports
 from core.states import ImageState, MakingState
+from core.tables import Derivative, Image, Job, Prediction, Report
 from tests.worker.conftest import Submit, Watched, png
 from tests.worker.test_pipeline import files, work_through
 from worker.explaining import explain_image

@@ -15,12 +15,12 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from core.blobs import LocalBlobs
 from core.db import Database, clock
-from core.models import Shard
+from core.installation import Installation
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import ShardState
+from core.tables import Shard
 from tests.worker.conftest import Submit, png
 from worker.process import WorkerProcess
 from worker.sweeper import run, sweep_once
@@ -37,20 +37,20 @@ def test_a_lost_message_is_rung_for_again(
     submit({"a.png": png(1)})
     queue.rung.clear()
     lose_messages(here)
-    assert sweep_once(here.database, queue, here.settings)
+    sweep_once(here)
     assert len(queue.rung) == 1
 
 
-def test_a_queue_or_a_database_that_is_away_is_told_apart(
+def test_a_queue_that_is_away_is_no_error_and_a_database_is_one(
     here: WorkerProcess, submit: Submit, queue: MemoryQueue
 ) -> None:
     submit({"a.png": png(1)})
     lose_messages(here)
     queue.broken = True
-    assert not sweep_once(here.database, queue, here.settings)
+    sweep_once(here)
     nowhere = Database("sqlite:////nowhere/at/all.db")
     with pytest.raises(OperationalError):
-        sweep_once(nowhere, queue, here.settings)
+        sweep_once(Installation(here.settings, nowhere, here.blobs, queue))
 
 
 def test_without_the_queue_lost_leases_are_taken_back_as_soon_as_ever(
@@ -60,8 +60,8 @@ def test_without_the_queue_lost_leases_are_taken_back_as_soon_as_ever(
     queue.broken = True
     settings = here.settings.model_copy(update={"sweep_seconds": 0.05})
     stop = threading.Event()
-    store = LocalBlobs(settings.blobs)
-    sweeping = threading.Thread(target=run, args=(here.database, queue, store, settings, stop))
+    quick = Installation(settings, here.database, here.blobs, queue)
+    sweeping = threading.Thread(target=run, args=(quick, stop))
     sweeping.start()
     try:
         for attempt in range(1, 6):
@@ -90,8 +90,8 @@ def test_the_sweep_outlives_a_broken_queue(
     queue.broken = True
     settings = here.settings.model_copy(update={"sweep_seconds": 0.05})
     stop = threading.Event()
-    store = LocalBlobs(settings.blobs)
-    sweeping = threading.Thread(target=run, args=(here.database, queue, store, settings, stop))
+    quick = Installation(settings, here.database, here.blobs, queue)
+    sweeping = threading.Thread(target=run, args=(quick, stop))
     sweeping.start()
     try:
         wait_for(lambda: "The queue does not answer" in caplog.text)

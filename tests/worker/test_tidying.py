@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core import accounts, jobs
+from core import jobs
 from core.audit import SYSTEM
 from core.blobs import LocalBlobs, image_key
 from core.db import Database, utcnow
-from core.models import Image, Job, User
+from core.installation import Installation
+from core.people import accounts
 from core.queue import MemoryQueue
 from core.settings import Settings
+from core.tables import Image, Job, User
 from tests.worker.conftest import Submit, png
 from worker.process import WorkerProcess
 from worker.sweeper import run
@@ -38,7 +41,9 @@ def test_the_sweep_removes_a_deleted_job_though_the_queue_is_away(
         jobs.delete(session, job, here.settings, SYSTEM, at_once=True)
     queue.broken = True
     stop = threading.Event()
-    sweep = threading.Thread(target=run, args=(here.database, queue, store, here.settings, stop))
+    sweep = threading.Thread(
+        target=run, args=(Installation(here.settings, here.database, store, queue), stop)
+    )
     sweep.start()
     for _ in range(200):
         if not store.exists(image_key(work or "")):
@@ -54,7 +59,7 @@ def test_people_are_erased_when_their_time_has_come(here: WorkerProcess, store: 
         person = User(email="gone@example.org", active=False)
         person.erase_at = utcnow() - dt.timedelta(seconds=1)
         session.add(person)
-    assert purge_once(here.database, store, here.settings) is None
+    assert purge_once(replace(here, blobs=store)) is None
     with here.database.reading() as session:
         assert accounts.person_or_none(session, "gone@example.org") is None
         assert session.get_one(User, person.id).erased_at is not None
@@ -63,13 +68,14 @@ def test_people_are_erased_when_their_time_has_come(here: WorkerProcess, store: 
 def test_what_is_in_the_way_is_a_sentence(
     here: WorkerProcess, submit: Submit, store: LocalBlobs, settings: Settings
 ) -> None:
-    assert "database" in (
-        purge_once(Database("sqlite:////nowhere/at/all.db"), store, settings) or ""
-    )
+    nowhere = Database("sqlite:////nowhere/at/all.db")
+    assert "database" in (purge_once(Installation(settings, nowhere, store, MemoryQueue())) or "")
     job_id = submit({"a.png": png(1)})
     with here.database.writing() as session:
         jobs.delete(session, session.get_one(Job, job_id), settings, SYSTEM, at_once=True)
         [sha256] = [image.sha256 for image in session.query(Image)]
     # A folder where the file should be is what the disk may say of a damaged store.
     Path(settings.blobs / image_key(sha256 or "")).mkdir(parents=True)
-    assert "image store" in (purge_once(here.database, store, settings) or "")
+    assert "image store" in (
+        purge_once(Installation(settings, here.database, store, MemoryQueue())) or ""
+    )

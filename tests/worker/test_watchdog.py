@@ -47,11 +47,12 @@ def test_a_sweep_whose_round_hangs_is_ended_to_be_started_afresh(tmp_path: Path)
         writer.execute("BEGIN IMMEDIATE")
         ended = run(
             "import sys, threading; from core.db import Database; from core.queue import *\n"
-            "from core.blobs import LocalBlobs\n"
+            "from core.blobs import LocalBlobs; from core.installation import Installation\n"
             "from core.settings import Settings; from worker.sweeper import run\n"
             "settings = Settings.from_env(data=sys.argv[1])\n"
             "store = LocalBlobs(settings.blobs); database = Database(settings.database)\n"
-            "run(database, MemoryQueue(), store, settings, threading.Event(), 1.0)",
+            "opened = Installation(settings, database, store, MemoryQueue())\n"
+            "run(opened, threading.Event(), 1.0)",
             str(tmp_path),
         )
     assert ended.returncode == 1

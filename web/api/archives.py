@@ -13,11 +13,12 @@ from contextlib import closing
 
 from flask import Blueprint, Response, jsonify, request
 
-from core import accounts, jobs, quotas
-from core.archives import Taken, members, take_in
+from core import jobs
 from core.errors import BadArchive, HematoVisionError, NoSpace, QuotaExceeded
-from core.intake import Accepted, Arrival
-from core.models import User
+from core.intake import Accepted, Arrival, quotas
+from core.intake.archives import Taken, members, take_in
+from core.people import accounts
+from core.tables import User
 from lexicon.folders import Skip
 from lexicon.names import clean_name
 from web.accounts import person

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from core import accounts
 from core.errors import NotFound
+from core.people import accounts
 from web import explanations
 from web.accounts import person
 from web.audit import record_reading

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from core import accounts
+from core.people import accounts
 from web.accounts import person
 from web.audit import record_reading
 from web.image_summaries import summarise_image

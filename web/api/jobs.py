@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel
 
-from core import accounts, jobs
+from core import jobs
+from core.people import accounts
 from web import job_list
 from web.accounts import person
 from web.api.requests import body_as

@@ -9,11 +9,12 @@ from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from core import accounts, reports
 from core.audit import Action
 from core.errors import Conflict, NotFound
-from core.models import Report
+from core.made import reports
+from core.people import accounts
 from core.states import MakingState
+from core.tables import Report
 from web.accounts import person
 from web.api.requests import body_as
 from web.audit import record, record_reading
@@ -42,7 +43,6 @@ def order(job_id: int, paper: str) -> Summary:
     with wiring.database.writing() as session:
         job = accounts.find_job(session, person(), job_id)
         report = reports.order(session, job, paper)
-    wiring.ring_for(report)
     return summarise_report(report)
 
 

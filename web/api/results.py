@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import select
 
-from core import accounts, jobs
+from core import jobs
 from core.audit import Action
-from core.models import Image
+from core.people import accounts
 from core.states import ImageState
+from core.tables import Image
 from web import exports, gallery
 from web.accounts import person
 from web.audit import record, record_reading

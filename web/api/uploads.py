@@ -12,11 +12,12 @@ from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from core import accounts, intake, jobs, quotas
+from core import intake, jobs
 from core.errors import HematoVisionError, NotFound, Refused
-from core.intake import Accepted, Limits, refused_by_name
-from core.models import Image, Job
+from core.intake import Accepted, Limits, quotas, refused_by_name
+from core.people import accounts
 from core.states import ImageState
+from core.tables import Image, Job
 from lexicon.folders import SKIPS, Skip
 from web.accounts import person
 from web.api.bodies import raw_body

@@ -12,13 +12,14 @@ from wtforms import PasswordField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length
 
-from core import accounts, audit, membership, passwords, sign_ins
+from core import audit
 from core.audit import Action
 from core.errors import BadInput, NotFound, TooManyAttempts
-from core.models import Token, User
-from core.passwords import SHORTEST
-from core.sign_ins import Limits
+from core.people import accounts, membership, passwords, sign_ins
+from core.people.passwords import SHORTEST
+from core.people.sign_ins import Limits
 from core.states import TokenKind
+from core.tables import Token, User
 from lexicon.names import one_line
 from web import guessing
 from web.accounts import caller, person

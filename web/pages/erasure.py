@@ -7,10 +7,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from core import accounts, erasure, quotas
-from core.accounts import RoleName
 from core.errors import BadInput, Conflict, NotAllowed, NotFound
-from core.models import User
+from core.intake import quotas
+from core.people import accounts, erasure
+from core.people.accounts import RoleName
+from core.tables import User
 from web.accounts import person
 from web.audit import actor
 from web.wiring import wired

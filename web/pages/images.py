@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
-from core import accounts, derivatives
 from core.errors import BlobMissing, NotFound, StoreAway
-from core.models import Image
+from core.made import derivatives
+from core.people import accounts
 from core.states import ImageState
+from core.tables import Image
 from web import gallery
 from web.accounts import person
 from web.audit import record_reading

@@ -19,13 +19,14 @@ from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
-from core import accounts, jobs
-from core.accounts import RoleName
+from core import jobs
 from core.errors import BadInput
 from core.jobs import Standing
-from core.models import Job
-from core.reports import PAPERS
+from core.made.reports import PAPERS
+from core.people import accounts
+from core.people.accounts import RoleName
 from core.states import ENDED, JobState
+from core.tables import Job
 from lexicon import folders
 from lexicon.formats import ARCHIVES, SUFFIXES
 from lexicon.names import one_line

@@ -10,12 +10,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from core import accounts, audit, registry
-from core.accounts import RoleName
+from core import audit, registry
 from core.audit import Action
 from core.errors import NotAllowed
 from core.jobs import alive
-from core.models import Model, Worker
+from core.people import accounts
+from core.people.accounts import RoleName
+from core.tables import Model, Worker
 from web.accounts import person
 from web.audit import actor
 from web.model_summaries import summarise_listed

@@ -13,13 +13,15 @@ from wtforms import SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
-from core import accounts, membership, quotas, registry
-from core.accounts import RoleName
+from core import registry
 from core.db import clock
 from core.errors import BadInput, Conflict, NotAllowed
+from core.intake import quotas
 from core.jobs import WORKER_SECONDS
-from core.membership import FIRST_PASSWORD_DAYS, Admission
-from core.models import Model, User, Worker
+from core.people import accounts, membership
+from core.people.accounts import RoleName
+from core.people.membership import FIRST_PASSWORD_DAYS, Admission
+from core.tables import Model, User, Worker
 from web.accounts import person
 from web.audit import actor
 from web.usage import summarise_usage

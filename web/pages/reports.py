@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from core import accounts
+from core.people import accounts
 from web.accounts import person
 from web.api.reports import find_report, order
 from web.audit import record_reading

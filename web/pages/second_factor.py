@@ -8,9 +8,10 @@ from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 from wtforms import PasswordField, StringField
 
-from core import audit, membership
+from core import audit
 from core.audit import Action
 from core.errors import BadInput, Conflict, TooManyAttempts
+from core.people import membership
 from web import second_factor
 from web.accounts import person
 from web.audit import actor

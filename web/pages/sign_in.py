@@ -11,13 +11,14 @@ from werkzeug.wrappers import Response
 from wtforms import PasswordField, StringField
 from wtforms.validators import InputRequired
 
-from core import accounts, audit, passwords, sign_ins
+from core import audit
 from core.audit import Action
 from core.db import utcnow
 from core.errors import BadInput, TooManyAttempts
-from core.membership import normal_email
-from core.models import Token, User
+from core.people import accounts, passwords, sign_ins
+from core.people.membership import normal_email
 from core.states import TokenKind
+from core.tables import Token, User
 from web import browsers, guessing, second_factor
 from web.accounts import COOKIE_KEY, caller, caller_or_none, forget_caller, here, stranger
 from web.errors import NotSignedIn

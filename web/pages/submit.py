@@ -10,12 +10,13 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from core import accounts, audit, intake, jobs, quotas
+from core import audit, intake, jobs
 from core.audit import Action
 from core.errors import HematoVisionError, Refused
-from core.intake import Accepted
-from core.models import Job
+from core.intake import Accepted, quotas
+from core.people import accounts
 from core.states import JobState
+from core.tables import Job
 from lexicon import folders
 from lexicon.formats import ARCHIVES, FORMATS_IN_WORDS, SUFFIXES
 from lexicon.names import clean_name
@@ -74,7 +75,6 @@ def predict() -> Response:
     except HematoVisionError:
         wiring.let_go([accepted.sha256])
         raise
-    wiring.ring_for_work()
     return redirect(url_for("images.show_image", image_id=image_id))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from core import accounts
+from core.people import accounts
 from web import gallery
 from web.accounts import person
 from web.audit import record_reading

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session, aliased
 
 from core import jobs
 from core.jobs.queries import EXPORT_CHUNK
-from core.models import Image, Job, Model, Prediction, Skipped
 from core.states import ImageState, JobState
+from core.tables import Image, Job, Model, Prediction, Skipped
 from lexicon.cells import display_order
 from lexicon.folders import SKIPS
 from lexicon.outcomes import BETWEEN_CLASSES, Outcome

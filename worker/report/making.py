@@ -8,12 +8,12 @@ from typing import BinaryIO
 from reportlab.platypus import Flowable
 from sqlalchemy.orm import Session
 
-from core import derivatives, making, reports
 from core.db import utcnow
 from core.errors import BlobMissing, Conflict
 from core.jobs import Work
-from core.models import Job
-from core.reports import ReportClaim
+from core.made import derivatives, making, reports
+from core.made.reports import ReportClaim
+from core.tables import Job
 from worker.deriving import smaller
 from worker.lease import Lease
 from worker.making import under

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from core import jobs
 from core.jobs import Differential
-from core.models import Model
 from core.states import ImageState, JobState
+from core.tables import Model
 from lexicon.cells import cell_type
 from lexicon.outcomes import FEW_IMAGES, TO_CHECK, Outcome, calibration, codes, describe, reason
 from lexicon.verdicts import Verdict

@@ -1,0 +1,152 @@
+"""Bytes in, an accepted image or a named refusal out.
+
+The door looks at the header only: a full decode costs too much in a web process and belongs under
+a worker's memory limit. What passes here and can't be decoded there is failed there, by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO
+
+from core.blobs import BlobStore, image_key
+from core.errors import Refused
+from core.intake.headers import header_of
+from lexicon.formats import FORMATS_IN_WORDS, is_archive_name
+
+SMALLEST_SIDE = 16
+_CHUNK = 256 * 1024
+# A file that is no larger, as nearly every crop, touches the disk once it is known to be good.
+_IN_MEMORY = 256 * 1024
+
+REASONS = {
+    "empty": "The file is empty.",
+    "too_large": "The file is larger than {limit} MB. Send the crop, not the whole scan.",
+    "not_an_image": f"This is not an image that can be read here: {FORMATS_IN_WORDS}.",
+    "too_many_pixels": "The image has more than {limit} million pixels. Send single-cell crops.",
+    "too_small": "The image is smaller than {limit} pixels on a side. Send it at full resolution.",
+    "truncated": "The image can't be shown: its data is damaged. Export the file again.",
+    "animated": "The file holds several pictures. Send each picture as a file of its own.",
+    "changed": "The bytes that arrived are not those that were announced. Send the file again.",
+    "let_go": "Equal bytes were deleted while the file arrived. Send the file again.",
+    "not_received": "The file never arrived. Send it in a new job.",
+    "outside": "Its name leads out of the archive. Pack the folder itself.",
+    "special": "This is a link or a special file. Put the file itself into the archive.",
+    "encrypted": "The file is locked by a password. Pack the archive without one.",
+    "packed": "The file is packed in a way that is not read here. Pack an ordinary .zip.",
+    "corrupt": "The archive is damaged at this file. Pack it again and send it to the same job.",
+    "bomb": "The file unpacks to more than {limit} times its size. Send it by itself.",
+    "nested": "This is an archive. Send it by itself.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is taken: largest file in bytes, largest image in pixels."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An image that is now kept: its hash, size in bytes, format, and sides in pixels."""
+
+    sha256: str
+    size: int
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file that came unannounced, by its path in what was sent, and what became of it.
+
+    ``size`` is in bytes, as it was said to be where the file was not read.
+    """
+
+    name: str
+    size: int
+    result: Accepted | Refused
+
+
+def refusal(code: str, limit: float = 0) -> Refused:
+    """Return the refusal with this code, its sentence filled in."""
+    return Refused(code, REASONS[code].format(limit=f"{limit:g}"))
+
+
+def refused_by_name(name: str) -> Refused | None:
+    """Return why a file is refused before its bytes are asked for, if it is."""
+    return refusal("nested") if is_archive_name(name) else None
+
+
+def accept(
+    stream: BinaryIO,
+    blobs: BlobStore,
+    limits: Limits,
+    *,
+    announced: str | None = None,
+    lasting: bool = True,
+) -> Accepted:
+    """Read one upload, look at it, keep it.
+
+    ``announced`` is the SHA-256 the sender gave, if any. Memory does not grow with the file.
+    Without ``lasting`` it is on the disk once its key is settled.
+
+    Raises:
+        Refused: it is empty, too large, not an accepted image, or not what was announced.
+    """
+    digest, begin = hashlib.sha256(), bytearray()
+    chunks = _chunks(stream, limits.max_bytes, digest)
+    for chunk in chunks:
+        begin += chunk
+        if len(begin) > _IN_MEMORY:
+            break
+    else:
+        whole = bytes(begin)
+        accepted = _examine(io.BytesIO(whole), digest.hexdigest(), len(whole), limits, announced)
+        blobs.put(image_key(accepted.sha256), whole, lasting=lasting)
+        return accepted
+    with blobs.stage() as staging:
+        for chunk in chain([bytes(begin)], chunks):
+            staging.file.write(chunk)
+        size = staging.file.tell()
+        staging.file.seek(0)
+        accepted = _examine(staging.file, digest.hexdigest(), size, limits, announced)
+        staging.keep(image_key(accepted.sha256), lasting=lasting)
+    return accepted
+
+
+def _chunks(stream: BinaryIO, max_bytes: int, digest: hashlib._Hash) -> Iterator[bytes]:
+    """Yield a stream's pieces, each of them digested."""
+    total = 0
+    while chunk := stream.read(_CHUNK):
+        total += len(chunk)
+        if total > max_bytes:
+            raise refusal("too_large", max_bytes / 2**20)
+        digest.update(chunk)
+        yield chunk
+    if not total:
+        raise refusal("empty")
+
+
+def _examine(
+    file: BinaryIO, sha256: str, size: int, limits: Limits, announced: str | None
+) -> Accepted:
+    if announced and announced != sha256:
+        raise refusal("changed")
+    header = header_of(file)
+    if header is None:
+        raise refusal("not_an_image")
+    if header.width * header.height > limits.max_pixels:
+        raise refusal("too_many_pixels", limits.max_pixels / 10**6)
+    if min(header.width, header.height) < SMALLEST_SIDE:
+        raise refusal("too_small", SMALLEST_SIDE)
+    if header.several:
+        raise refusal("animated")
+    return Accepted(sha256, size, header.format, header.width, header.height)

@@ -1,0 +1,54 @@
+"""What a person meant to make, once, however often the request for it is repeated.
+
+An answer may get lost after what it answers was done. Whoever sends a request again sends the same
+key with it, and is told what was made the first time. The key is noted in the transaction that
+makes it, so there is never one without the other, and a repeat that comes meanwhile waits for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from core.db import clock, insert_if_new
+from core.errors import HematoVisionError
+from core.tables import Intention
+
+_KEPT_SECONDS = 24 * 3600
+
+
+class KeyTaken(HematoVisionError):
+    """A key was sent before, with another request."""
+
+
+def once(
+    session: Session, user_id: int, key: str, about: Sequence[str], make: Callable[[], int]
+) -> int:
+    """Call ``make`` in this transaction and return the id it gives, or the id it gave before.
+
+    ``about`` is what is asked for: a key stands for one request.
+
+    Raises:
+        KeyTaken: the key was sent with another one.
+    """
+    fingerprint = hashlib.sha256("\0".join(about).encode()).hexdigest()
+    row = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "noted_at": clock()}
+    # On PostgreSQL this waits for whoever noted the same key and has not committed yet.
+    session.execute(insert_if_new(session, Intention).values(row))
+    intention = session.get_one(Intention, (user_id, key))
+    if intention.fingerprint != fingerprint:
+        raise KeyTaken("This Idempotency-Key was sent with another request. Make a new one.")
+    if intention.made_id is None:
+        intention.made_id = make()
+    return intention.made_id
+
+
+def forget_old(session: Session) -> None:
+    """Forget the keys of requests that nobody repeats any more."""
+    session.execute(
+        delete(Intention).where(Intention.noted_at < clock() - _KEPT_SECONDS),
+        execution_options={"synchronize_session": False},
+    )

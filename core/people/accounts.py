@@ -1,0 +1,203 @@
+"""Who a person is to this product, what they may see, and the tokens that stand for them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import secrets
+from enum import StrEnum
+
+from sqlalchemy import Select, bindparam, delete, func, or_, select, update
+from sqlalchemy.orm import Session, joinedload
+
+from core.db import insert_if_new, utcnow
+from core.errors import Conflict, NotAllowed, NotFound
+from core.states import API_TOKENS, TokenKind
+from core.tables import Image, Job, Role, Token, User
+
+
+class RoleName(StrEnum):
+    """The three people.
+
+    laboratory     submits, and sees and handles its own jobs
+    clinician      submits, and sees every job
+    administrator  sees and handles everything, and manages people and workers
+    """
+
+    LABORATORY = "laboratory"
+    CLINICIAN = "clinician"
+    ADMINISTRATOR = "administrator"
+
+
+_SEES_ALL = {RoleName.CLINICIAN, RoleName.ADMINISTRATOR}
+# Queries that nearly every request makes are put together once: that takes as long as their run.
+_VISIBLE = select(Job).where(Job.deleted_at.is_(None))
+_OWN = _VISIBLE.where(Job.owner_id == bindparam("owner"))
+_ONE_JOB, _ONE_OWN_JOB = (query.where(Job.id == bindparam("job")) for query in (_VISIBLE, _OWN))
+_ONE_IMAGE, _ONE_OWN_IMAGE = (
+    select(Image).where(
+        Image.id == bindparam("image"), Image.job_id.in_(query.with_only_columns(Job.id))
+    )
+    for query in (_VISIBLE, _OWN)
+)
+_KNOWN_TOKEN = (
+    select(Token)
+    .where(Token.digest == bindparam("digest"), Token.kind.in_(bindparam("kinds", expanding=True)))
+    .options(joinedload(Token.user).joinedload(User.roles))
+)
+
+
+def ensure_roles(session: Session) -> None:
+    """Add the roles that are missing; several processes may do so at once."""
+    rows = [{"name": role.value, "description": ""} for role in RoleName]
+    session.execute(insert_if_new(session, Role), rows)
+
+
+def has_role(user: User, *roles: RoleName) -> bool:
+    """Say whether the person has any of these roles."""
+    return any(role.name in roles for role in user.roles)
+
+
+def visible_jobs(user: User) -> Select[Job]:
+    """Return the query for the jobs this person may see; every page starts from it."""
+    return _VISIBLE if has_role(user, *_SEES_ALL) else _OWN.params(owner=user.id)
+
+
+def deleted_jobs(user: User) -> Select[Job]:
+    """Return the query for the deleted jobs that this person may restore."""
+    query = select(Job).where(Job.deleted_at.is_not(None), Job.purge_at.is_not(None))
+    everything = has_role(user, RoleName.ADMINISTRATOR)
+    return query if everything else query.where(Job.owner_id == user.id)
+
+
+def find_deleted_job(session: Session, user: User, job_id: int) -> Job:
+    """Return a deleted job that this person may restore. Raises `NotFound`."""
+    job = session.scalars(deleted_jobs(user).where(Job.id == job_id)).first()
+    if job is None:
+        raise NotFound("There is no such deleted job, or it is not yours to restore.")
+    return job
+
+
+def find_job(session: Session, user: User, job_id: int) -> Job:
+    """Return one job. Raises `NotFound`, the same whether it is absent or another's."""
+    query = _ONE_JOB if has_role(user, *_SEES_ALL) else _ONE_OWN_JOB
+    job = session.scalars(query, {"job": job_id, "owner": user.id}).first()
+    if job is None:
+        raise NotFound("There is no such job, or it is not yours to see.")
+    return job
+
+
+def find_image(session: Session, user: User, image_id: int) -> Image:
+    """Return one image of a job this person may see. Raises `NotFound` as `find_job` does."""
+    query = _ONE_IMAGE if has_role(user, *_SEES_ALL) else _ONE_OWN_IMAGE
+    image = session.scalars(query, {"image": image_id, "owner": user.id}).first()
+    if image is None:
+        raise NotFound("There is no such image, or it is not yours to see.")
+    return image
+
+
+def may_handle(user: User, job: Job) -> bool:
+    """Say whether the person may send files to, cancel or retry this job."""
+    return job.owner_id == user.id or has_role(user, RoleName.ADMINISTRATOR)
+
+
+def find_job_to_handle(session: Session, user: User, job_id: int) -> Job:
+    """Return a job this person may change. Raises `NotFound` or `NotAllowed`."""
+    job = find_job(session, user, job_id)
+    if not may_handle(user, job):
+        raise NotAllowed("Only the one who submitted this job, or an administrator, may do that.")
+    return job
+
+
+def issue_token(
+    session: Session, user: User, kind: TokenKind, name: str, lifetime: dt.timedelta | None = None
+) -> str:
+    """Make a token and return it: the only time it can be read, since its hash alone is kept.
+
+    Raises:
+        Conflict: the person is deactivated; what is made now would open the door once they return.
+    """
+    if not user.active:
+        raise Conflict(f"{user.email} is deactivated. Let them in again first.")
+    prefix = "hv_" if kind in API_TOKENS else ""
+    secret = prefix + secrets.token_urlsafe(32)
+    session.add(
+        Token(
+            user_id=user.id,
+            kind=kind,
+            name=name[:120],
+            digest=digest_of(secret),
+            hint=secret[:8],
+            expires_at=utcnow() + lifetime if lifetime else None,
+        )
+    )
+    session.flush()
+    return secret
+
+
+def find_token(session: Session, secret: str, *kinds: TokenKind) -> Token | None:
+    """Return the token, its active person loaded, or None if it is unknown or has run out."""
+    given = {"digest": digest_of(secret), "kinds": kinds}
+    token = session.scalars(_KNOWN_TOKEN, given).unique().first()
+    if token is None or (token.expires_at and token.expires_at < utcnow()):
+        return None
+    return token if token.user.active else None
+
+
+def use_up_token(session: Session, secret: str, kind: TokenKind) -> User | None:
+    """Return whom a token stands for, this once: it opens nothing afterwards. None as above."""
+    token = find_token(session, secret, kind)
+    if token is None:
+        return None
+    gone = session.scalar(delete(Token).where(Token.id == token.id).returning(Token.id))
+    return token.user if gone is not None else None
+
+
+def note_use(session: Session, token: Token) -> None:
+    """Note when a token was last used, to the minute: not every request is worth a write."""
+    minute_ago = utcnow() - dt.timedelta(minutes=1)
+    session.execute(
+        update(Token)
+        .where(Token.id == token.id, or_(Token.used_at.is_(None), Token.used_at < minute_ago))
+        .values(used_at=utcnow())
+    )
+
+
+def is_stale(token: Token) -> bool:
+    """Say whether `note_use` would write."""
+    return token.used_at is None or utcnow() - token.used_at > dt.timedelta(minutes=1)
+
+
+def digest_of(secret: str) -> str:
+    """Return what is kept of a secret of ours. SHA-256 is enough: chance made it, no person did."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def person_or_none(session: Session, email: str) -> User | None:
+    """Return the person with this address, however it is written, or None."""
+    written = func.lower(User.email) == email.strip().lower()
+    return session.scalars(select(User).where(written)).first()
+
+
+def first_administrator(session: Session, email: str) -> User:
+    """Return the person with this address, made an administrator without a password if new."""
+    person = person_or_none(session, email)
+    if person is None:
+        role = session.scalars(select(Role).where(Role.name == RoleName.ADMINISTRATOR)).one()
+        person = User(email=email, roles=[role])
+        session.add(person)
+        session.flush()
+    return person
+
+
+def revoke_tokens(session: Session, user: User, *kinds: TokenKind) -> None:
+    """Forget a person's tokens of these kinds; they open nothing from now on."""
+    session.execute(delete(Token).where(Token.user_id == user.id, Token.kind.in_(kinds)))
+
+
+def find_person(session: Session, email: str) -> User:
+    """Return the person with this address, however it is written. Raises `NotFound`."""
+    person = person_or_none(session, email)
+    if person is None:
+        raise NotFound(f"Nobody with the address {email} is known. Add them first.")
+    return person

@@ -1,0 +1,191 @@
+"""People come, change and go: each in one transaction, with its entry in the audit trail.
+
+Whatever takes trust away from an account, a new password or its end, ends all its sign-ins, API
+tokens and links for good. Nothing brings them back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from core import audit
+from core.audit import Action, Actor
+from core.db import Database, utcnow
+from core.errors import BadInput, Conflict, NotFound
+from core.people import accounts, passwords, sign_ins
+from core.people.accounts import RoleName
+from core.states import TokenKind
+from core.tables import RecoveryCode, Role, Token, User
+from lexicon.names import one_line
+
+FIRST_PASSWORD_DAYS = 7
+_ADDRESS = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A person, and the first password that was made for them; None if they have one of theirs."""
+
+    person: User
+    first_password: str | None
+
+
+def normal_email(email: str) -> str:
+    """Return an address as it is kept: trimmed, in lower case.
+
+    Host names without a dot are fine, since a laboratory's own network may have such.
+
+    Raises:
+        BadInput: it is not an address.
+    """
+    normal = unicodedata.normalize("NFKC", email).strip().lower()
+    # What can't be seen has no place in an address, and PostgreSQL keeps no NUL.
+    if one_line(normal) != normal or len(normal) > 255 or not _ADDRESS.fullmatch(normal):
+        raise BadInput("This is not an e-mail address. Write it as name@laboratory.org.")
+    return normal
+
+
+def add_person(
+    database: Database, actor: Actor, email: str, role: str, password: str | None = None
+) -> Admission:
+    """Add a person; a first password is made for them unless they chose a ``password`` themselves.
+
+    Raises:
+        BadInput: the address, the password or the role can't be used.
+        Conflict: somebody has this address already.
+    """
+    normal, wanted = normal_email(email), _role(role)
+    first = None if password is not None else passwords.made_up()
+    if password is not None:
+        passwords.check(password, normal)
+    # Hashing takes its time, so it is done before the transaction.
+    kept = passwords.hashed(first or password or "")
+    with database.writing() as session:
+        accounts.ensure_roles(session)
+        if accounts.person_or_none(session, normal):
+            raise Conflict(f"Somebody with the address {normal} is known already.")
+        person = User(email=normal, password=kept, roles=_roles(session, wanted))
+        person.first_password_until = _first_password_end() if first else None
+        session.add(person)
+        session.flush()
+        audit.note(session, Action.PERSON_ADDED, actor, f"person {person.id}", {"role": wanted})
+    return Admission(person, first)
+
+
+def change_password(database: Database, actor: Actor, user_id: int, password: str) -> None:
+    """Give a person the password they chose; all their sign-ins, tokens and links end.
+
+    Raises:
+        BadInput: the password can't be used.
+        NotFound: there is no such person.
+    """
+    with database.reading() as session:
+        person = _person(session, user_id)
+    passwords.check(password, person.email)
+    kept = passwords.hashed(password)
+    with database.writing() as session:
+        person = _person(session, user_id)
+        person.password, person.first_password_until = kept, None
+        end_trust(session, person, but_for_this_machine=True)
+        audit.note(session, Action.PASSWORD_CHANGED, actor, f"person {person.id}")
+
+
+def reset_password(database: Database, actor: Actor, user_id: int) -> str:
+    """Make a first password for a person who lost theirs, and return it; all else of theirs ends.
+
+    Raises:
+        NotFound: there is no such person.
+    """
+    first = passwords.made_up()
+    kept = passwords.hashed(first)
+    with database.writing() as session:
+        person = _person(session, user_id)
+        person.password, person.first_password_until = kept, _first_password_end()
+        end_trust(session, person, but_for_this_machine=True)
+        audit.note(session, Action.PASSWORD_RESET, actor, f"person {person.id}")
+    return first
+
+
+def remove_second_factor(session: Session, actor: Actor, user_id: int) -> None:
+    """Take the second factor from a person who lost it. Raises `NotFound`."""
+    person = _person(session, user_id)
+    person.totp_secret = person.totp_step = None
+    session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    audit.note(session, Action.TOTP_DISABLED, actor, f"person {user_id}")
+
+
+def set_active(session: Session, actor: Actor, user_id: int, *, active: bool) -> User:
+    """Let a person in again, or end their access. Raises `NotFound`, or `Conflict` if deleted."""
+    person = _person(session, user_id)
+    if person.erase_at or person.erased_at:
+        raise Conflict("This person is deleted. Restore them, if that is still possible.")
+    if person.active == active:
+        return person
+    person.active = active
+    end_trust(session, person)
+    action = Action.PERSON_REACTIVATED if active else Action.PERSON_DEACTIVATED
+    audit.note(session, action, actor, f"person {user_id}")
+    return person
+
+
+def set_role(session: Session, actor: Actor, user_id: int, role: str) -> User:
+    """Give a person another role, from their next click on. Raises `NotFound` or `BadInput`."""
+    person, wanted = _person(session, user_id), _role(role)
+    before = ", ".join(sorted(one.name for one in person.roles))
+    person.roles = _roles(session, wanted)
+    detail = {"from": before, "to": wanted.value}
+    audit.note(session, Action.ROLE_CHANGED, actor, f"person {user_id}", detail)
+    return person
+
+
+def make_link(session: Session, actor: Actor, person: User, lifetime: dt.timedelta) -> str:
+    """Return the path of a link that signs a person in once; links made before open nothing now.
+
+    Raises:
+        Conflict: the person is deactivated.
+    """
+    accounts.revoke_tokens(session, person, TokenKind.SIGN_IN)
+    secret = accounts.issue_token(session, person, TokenKind.SIGN_IN, "link", lifetime)
+    audit.note(session, Action.LINK_MADE, actor, f"person {person.id}")
+    return f"/sign-in/{secret}"
+
+
+def end_trust(session: Session, person: User, *, but_for_this_machine: bool = False) -> None:
+    """End all that stands for a person.
+
+    The token that `up` keeps for the command line of its own machine hangs on no password: who can
+    read it can read the database.
+    """
+    sign_ins.end_all(session, person.id)
+    tokens = delete(Token).where(Token.user_id == person.id)
+    if but_for_this_machine:
+        tokens = tokens.where(Token.kind != TokenKind.MACHINE)
+    session.execute(tokens)
+
+
+def _person(session: Session, user_id: int) -> User:
+    person = session.get(User, user_id)
+    if person is None:
+        raise NotFound("There is no such person.")
+    return person
+
+
+def _role(role: str) -> RoleName:
+    try:
+        return RoleName(role)
+    except ValueError as error:
+        raise BadInput(f"A role is one of {', '.join(RoleName)}.") from error
+
+
+def _roles(session: Session, name: RoleName) -> list[Role]:
+    return list(session.scalars(select(Role).where(Role.name == name.value)))
+
+
+def _first_password_end() -> dt.datetime:
+    return utcnow() + dt.timedelta(days=FIRST_PASSWORD_DAYS)

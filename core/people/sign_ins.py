@@ -1,0 +1,128 @@
+"""The browsers in which people are signed in: opened, looked up, and ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.orm import Session, joinedload
+
+from core.db import utcnow
+from core.people.accounts import digest_of
+from core.settings import Settings
+from core.tables import SignIn, User
+
+# How long a sign-in is kept after it ended: to tell a familiar address by.
+_REMEMBERED = dt.timedelta(days=90)
+_MINUTE = dt.timedelta(minutes=1)
+# Every request comes this way: one query, put together once.
+_FIND = (
+    select(SignIn)
+    .where(
+        SignIn.digest == bindparam("digest"),
+        SignIn.ended_at.is_(None),
+        SignIn.created_at > bindparam("began_after"),
+        SignIn.seen_at > bindparam("seen_after"),
+    )
+    .options(joinedload(SignIn.user).joinedload(User.roles))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """After how long without anything done a sign-in ends, and after how long in any case."""
+
+    idle: dt.timedelta
+    lifetime: dt.timedelta
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Return what is set."""
+        return cls(
+            dt.timedelta(minutes=settings.session_idle_minutes),
+            dt.timedelta(hours=settings.session_hours),
+        )
+
+
+def begin(session: Session, user: User, how: str, address: str, browser: str) -> tuple[str, int]:
+    """Note that a person signs in; return the secret for the cookie, and the sign-in's id."""
+    past = utcnow() - _REMEMBERED
+    session.execute(delete(SignIn).where(SignIn.user_id == user.id, SignIn.created_at < past))
+    secret = secrets.token_urlsafe(32)
+    one = SignIn(
+        user_id=user.id,
+        digest=digest_of(secret),
+        how=how,
+        address=address[:64],
+        browser=browser[:200],
+    )
+    session.add(one)
+    session.flush()
+    return secret, one.id
+
+
+def find(session: Session, secret: str, limits: Limits) -> SignIn | None:
+    """Return the sign-in that goes on under this secret, its active person and roles loaded."""
+    now = utcnow()
+    values = {
+        "digest": digest_of(secret),
+        "began_after": now - limits.lifetime,
+        "seen_after": now - limits.idle,
+    }
+    found = session.scalars(_FIND, values).unique().first()
+    return found if found and found.user.active else None
+
+
+def of_person(session: Session, user_id: int, limits: Limits) -> list[SignIn]:
+    """Return where a person is signed in, the newest first."""
+    now = utcnow()
+    query = select(SignIn).where(
+        SignIn.user_id == user_id,
+        SignIn.ended_at.is_(None),
+        SignIn.created_at > now - limits.lifetime,
+        SignIn.seen_at > now - limits.idle,
+    )
+    return list(session.scalars(query.order_by(SignIn.created_at.desc(), SignIn.id.desc())))
+
+
+def is_stale(one: SignIn) -> bool:
+    """Say whether it is time to note again that its person is there: once a minute is enough."""
+    return utcnow() - one.seen_at > _MINUTE
+
+
+def note_presence(session: Session, sign_in_id: int) -> None:
+    """Note that its person is there now."""
+    session.execute(update(SignIn).where(SignIn.id == sign_in_id).values(seen_at=utcnow()))
+
+
+def end(session: Session, user_id: int, sign_in_id: int) -> bool:
+    """End one; False if it is over already or another person's."""
+    ended = session.scalar(
+        update(SignIn)
+        .where(SignIn.id == sign_in_id, SignIn.user_id == user_id, SignIn.ended_at.is_(None))
+        .values(ended_at=utcnow())
+        .returning(SignIn.id)
+    )
+    return ended is not None
+
+
+def end_all(session: Session, user_id: int, but: int | None = None) -> None:
+    """End all of a person's, perhaps ``but`` the one in use."""
+    going_on = update(SignIn).where(SignIn.user_id == user_id, SignIn.ended_at.is_(None))
+    if but is not None:
+        going_on = going_on.where(SignIn.id != but)
+    session.execute(going_on.values(ended_at=utcnow()))
+
+
+def forget(session: Session, user_id: int) -> None:
+    """Delete all that is known of where a person signed in."""
+    session.execute(delete(SignIn).where(SignIn.user_id == user_id))
+
+
+def was_at(session: Session, user_id: int, address: str) -> bool:
+    """Say whether a person has signed in from this address lately."""
+    query = select(SignIn.id).where(SignIn.user_id == user_id, SignIn.address == address)
+    recent = query.where(SignIn.created_at > utcnow() - _REMEMBERED)
+    return session.scalar(recent.limit(1)) is not None
