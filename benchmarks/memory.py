@@ -31,7 +31,7 @@ from core.tables import Image
 from hematovision import local
 from hematovision.client import LEFT_OUT, follow, upload
 from hematovision.collecting import LocalFile
-from web.image_summaries import LARGE, TILE
+from web.shown.images import LARGE, TILE
 from worker.main import available_cores
 
 _READERS = 24

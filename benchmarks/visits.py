@@ -14,8 +14,8 @@ from benchmarks.population import ADMINISTRATOR, BUSIEST, CLINICIAN
 from core.states import ImageState, JobState
 from core.tables import Image, Job
 from lexicon.outcomes import Outcome
-from web.cursors import after_image, after_job
-from web.gallery import ORDERS, Bin
+from web.listing.cursors import after_image, after_job
+from web.listing.gallery import ORDERS, Bin
 
 _LARGEST = 10
 _CONFIDENCE_ORDERS = ("high", "low")

@@ -19,7 +19,7 @@ ROOMS = ("core", "hematovision", "lexicon", "migrations", "ml", "web", "worker")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What each extra is installed for, beside what comes without any.
 PARTS = {
-    "web": ["web.server"],
+    "web": ["web.serving.server"],
     "worker": ["worker.main", "worker.tasks", "worker.sweeper"],
     "gpu": ["worker.main", "worker.tasks", "ml.serving.tensorflow_backend"],
     "train": [
@@ -33,7 +33,7 @@ PARTS = {
 }
 # Where a branch is taken only with another extra, which the code looks for before it imports it.
 ELSEWHERE = {
-    ("core.db", "core.db.postgresql"): "postgres",
+    ("core.db.engine", "core.db.postgresql"): "postgres",
     ("ml.serving.inference", "tensorflow"): "gpu",
     ("ml.serving.inference", "ml.serving.tensorflow_backend"): "gpu",
 }

@@ -18,8 +18,10 @@ from whitenoise import WhiteNoise
 from core.errors import ConfigurationError
 from core.installation import Installation
 from core.settings import Settings
-from web import api, errors, formatting, pages, protection, rates, sign_in, transport
-from web.cursors import LARGEST, LARGEST_BIG
+from web import api, errors, pages
+from web.listing.cursors import LARGEST, LARGEST_BIG
+from web.security import protection, rates, sign_in, transport
+from web.shown import formatting
 from web.wiring import Wiring, attach
 
 _SHORTEST_SECRET = 32

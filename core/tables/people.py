@@ -36,7 +36,7 @@ class User(Base):
 
     ``first_password_until`` is set while the password is one that somebody else has made: it must
     be changed at the first sign-in, and opens nothing after that time. ``totp_secret`` is encrypted
-    by `web.second_factor`; ``totp_step`` is the time step of the last code that was taken.
+    by `web.security.second_factor`; ``totp_step`` is the time step of the last code that was taken.
 
     One who was deleted is erased at ``erase_at``, and their jobs go to the person ``heir_id``, or
     are deleted where that is None: see `core.people.erasure`.
@@ -96,7 +96,7 @@ class RecoveryCode(Base):
 class Guesses(Base):
     """How often something secret was guessed wrong, such as the password of one account.
 
-    ``blocked_until`` and ``last_at`` are seconds by the database's clock. See `web.guessing`.
+    ``blocked_until`` and ``last_at`` are seconds by the database's clock.
     """
 
     __tablename__ = "guesses"

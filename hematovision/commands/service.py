@@ -26,7 +26,7 @@ def up(**options: Any) -> None:
     what dies. Ctrl-C stops everything; the data stays in one folder, ~/.hematovision by default.
     """
     from hematovision import local
-    from web import transport
+    from web.security import transport
 
     given = {name: value for name, value in options.items() if value is not None}
     if "data" in given:
@@ -49,8 +49,8 @@ def _ready() -> Settings:
 @click.command()
 def web() -> None:
     """Run the web server alone. Several may run side by side."""
-    from web import transport
-    from web.server import serve
+    from web.security import transport
+    from web.serving.server import serve
 
     settings = _ready()
     if transport.exposes(settings):

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from web.arriving import Message, Patience
-from web.bridge import GATHERED, Bridge, Wsgi
+from web.serving.arriving import Message, Patience
+from web.serving.bridge import GATHERED, Bridge, Wsgi
 
 PIECE = 100_000
 

@@ -24,7 +24,7 @@ from tests.web.conftest import (
     judge_variously,
     on_both,
 )
-from web.exports import csv_lines, json_lines
+from web.shown.exports import csv_lines, json_lines
 
 
 def table(text: str) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ from core.settings import Settings
 from lexicon.cells import CELL_TYPES
 from lexicon.words import amount
 from tests.web.conftest import Browser
-from web.formatting import ago, ink
+from web.shown.formatting import ago, ink
 
 
 def test_times_are_relative_with_the_exact_one_on_hover() -> None:

@@ -17,8 +17,8 @@ from core.states import TokenKind
 from core.tables import Guesses
 from tests.web.conftest import PASSWORD, Browser, csrf_of, on_both
 from tests.web.test_sign_in import token_for
-from web import guessing
-from web.guessing import Budget
+from web.security import guessing
+from web.security.guessing import Budget
 
 A = "a@laboratory.test"
 HOME, OUTSIDE = "192.0.2.1", "198.51.100.7"

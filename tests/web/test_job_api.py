@@ -32,7 +32,7 @@ from tests.web.conftest import (
     on_both,
     open_job,
 )
-from web.job_list import PAGE
+from web.listing.job_list import PAGE
 
 
 def pictures(png: Png, count: int) -> dict[str, bytes]:

@@ -115,6 +115,17 @@ def test_a_connection_that_breaks_off_keeps_what_has_come(api: Api, png: Png, pa
         (zipped({"readme.txt": b"x"}), "Skipped: readme.txt."),
         (tarred({f"{i}.txt": b"x" for i in range(9)}), "3.txt, 4.txt and 4 more."),
     ],
+    ids=[
+        "empty",
+        "rar",
+        "7z",
+        "gzip",
+        "no zip",
+        "no tar",
+        "no tar.gz",
+        "zip of text",
+        "tar of text",
+    ],
 )
 def test_what_is_no_archive_or_holds_no_image_says_what_to_send(
     api: Api, archive: bytes, sentence: str

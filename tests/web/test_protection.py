@@ -28,7 +28,7 @@ HEAVY = ("tensorflow", "onnxruntime", "numpy", "reportlab", "keras", "ml", "work
 
 def test_importing_web_loads_no_network_and_no_pdf_maker() -> None:
     code = (
-        "import sys, web, web.server, web.pages, web.api; web.pages.blueprints();"
+        "import sys, web, web.serving.server, web.pages, web.api; web.pages.blueprints();"
         f"web.api.blueprints(); print([n for n in {HEAVY!r} if n in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

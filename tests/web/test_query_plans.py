@@ -21,7 +21,7 @@ from core import jobs
 from core.db import Database
 from core.states import ImageState, JobState
 from core.tables import Image, Job
-from web import job_list
+from web.listing import job_list
 
 Statement = tuple[str, Any]
 _COUNTED = re.compile(r"count\(.*FROM image", re.DOTALL)

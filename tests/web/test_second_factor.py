@@ -24,7 +24,8 @@ from core.tables import RecoveryCode, User
 from tests.web.conftest import PASSWORD, Browser, SignIn, csrf_of, on_both, open_link
 from tests.web.test_guessing import pass_time
 from tests.web.test_sign_in import person_of, said, token_for, try_password
-from web import create_app, second_factor
+from web import create_app
+from web.security import second_factor
 
 A = "a@laboratory.test"
 ADMIN = "admin@localhost"

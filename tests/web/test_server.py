@@ -26,17 +26,15 @@ from core.people import accounts
 from core.settings import Settings
 from core.states import TokenKind
 from hematovision.supervisor import STOP_SECONDS
-from web.arriving import Body, Patience
-from web.bridge import environ_of
-from web.server import serve
+from web.serving.arriving import Body, Patience
+from web.serving.bridge import environ_of
+from web.serving.server import serve
 
 CODE = """
 import json, sys
 from core.settings import Settings
-from web.arriving import Patience
-from web.arriving import Body, Patience
-from web.bridge import environ_of
-from web.server import serve
+from web.serving.arriving import Patience
+from web.serving.server import serve
 serve(Settings.model_validate_json(sys.argv[1]), Patience(**json.loads(sys.argv[2])))
 """
 FORM = b"Host: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"

@@ -14,7 +14,8 @@ from core.installation import Installation
 from core.queue import MemoryQueue
 from core.settings import Settings
 from tests.web.conftest import Browser, SignIn
-from web import create_app, transport
+from web import create_app
+from web.security import transport
 
 ADMIN = "admin@localhost"
 

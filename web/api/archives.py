@@ -21,9 +21,9 @@ from core.people import accounts
 from core.tables import User
 from lexicon.folders import Skip
 from lexicon.names import clean_name
-from web.accounts import person
 from web.api.bodies import raw_body
-from web.summaries import Summary, summarise_skip
+from web.security.caller import person
+from web.shown.summaries import Summary, summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("archives", __name__, url_prefix="/api/v1/jobs/<id:job_id>")

@@ -1,6 +1,7 @@
 """The raw body of a request, read piece by piece, which must come whole.
 
-What is left of a body that is refused is read and thrown away by the server: see `web.bridge`.
+What is left of a body that is refused is read and thrown away by the server: see
+`web.serving.bridge`.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
-from web import deletion
-from web.usage import summarise_usage
+from web.actions import deletion
+from web.shown.usage import summarise_usage
 
 blueprint = Blueprint("deletion_api", __name__, url_prefix="/api/v1")
 

@@ -6,9 +6,9 @@ from flask import Blueprint, Response, jsonify
 
 from core.errors import NotFound
 from core.people import accounts
-from web import explanations
-from web.accounts import person
-from web.audit import record_reading
+from web.actions import explanations
+from web.actions.audit import record_reading
+from web.security.caller import person
 from web.wiring import wired
 
 blueprint = Blueprint(

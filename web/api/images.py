@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify
 
 from core.people import accounts
-from web.accounts import person
-from web.audit import record_reading
-from web.image_summaries import summarise_image
+from web.actions.audit import record_reading
+from web.security.caller import person
+from web.shown.images import summarise_image
 from web.wiring import wired
 
 blueprint = Blueprint("image_api", __name__, url_prefix="/api/v1/images")

@@ -7,12 +7,12 @@ from pydantic import BaseModel
 
 from core import jobs
 from core.people import accounts
-from web import job_list
-from web.accounts import person
+from web.actions.audit import record_reading
+from web.actions.jobs import RUN_AGAIN, act, create, submit
 from web.api.requests import body_as
-from web.audit import record_reading
-from web.job_actions import RUN_AGAIN, act, create, submit
-from web.summaries import summarise_job
+from web.listing import job_list
+from web.security.caller import person
+from web.shown.summaries import summarise_job
 from web.wiring import wired
 
 blueprint = Blueprint("job_api", __name__, url_prefix="/api/v1/jobs")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from web.accounts import person
-from web.job_actions import models_for
-from web.model_summaries import summarise_model
+from web.actions.jobs import models_for
+from web.security.caller import person
+from web.shown.models import summarise_model
 from web.wiring import wired
 
 blueprint = Blueprint("model_api", __name__, url_prefix="/api/v1/models")

@@ -7,18 +7,14 @@ from typing import BinaryIO
 
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel
-from sqlalchemy.orm import Session
 
 from core.audit import Action
-from core.errors import Conflict, NotFound
-from core.made import reports
-from core.people import accounts
+from core.errors import Conflict
 from core.states import MakingState
-from core.tables import Report
-from web.accounts import person
+from web.actions.audit import record, record_reading
+from web.actions.reports import find_report, order
 from web.api.requests import body_as
-from web.audit import record, record_reading
-from web.summaries import Summary, summarise_report
+from web.shown.summaries import summarise_report
 from web.wiring import wired
 
 blueprint = Blueprint("report_api", __name__, url_prefix="/api/v1")
@@ -37,15 +33,6 @@ def order_report(job_id: int) -> tuple[Response, int]:
     return jsonify(order(job_id, body_as(Order).paper)), 202
 
 
-def order(job_id: int, paper: str) -> Summary:
-    """Order the report for the person who asks, and ring for it after the commit."""
-    wiring = wired()
-    with wiring.database.writing() as session:
-        job = accounts.find_job(session, person(), job_id)
-        report = reports.order(session, job, paper)
-    return summarise_report(report)
-
-
 @blueprint.get("/reports/<id:report_id>")
 def get_report(report_id: int) -> Response:
     """Return a report's state."""
@@ -53,15 +40,6 @@ def get_report(report_id: int) -> Response:
         report = find_report(session, report_id)
     record_reading(report.job_id)
     return jsonify(summarise_report(report))
-
-
-def find_report(session: Session, report_id: int) -> Report:
-    """Return a report of a job this person may see. Raises `NotFound`."""
-    report = session.get(Report, report_id)
-    if report is None:
-        raise NotFound("There is no such report, or it is not yours to see.")
-    accounts.find_job(session, person(), report.job_id)
-    return report
 
 
 @blueprint.get("/reports/<id:report_id>/pdf")

@@ -12,12 +12,13 @@ from core.audit import Action
 from core.people import accounts
 from core.states import ImageState
 from core.tables import Image
-from web import exports, gallery
-from web.accounts import person
-from web.audit import record, record_reading
-from web.cursors import read_position
-from web.image_summaries import summarise_tiles
-from web.summaries import Summary, summarise_job, summarise_skip
+from web.actions.audit import record, record_reading
+from web.listing import gallery
+from web.listing.cursors import read_position
+from web.security.caller import person
+from web.shown import exports
+from web.shown.images import summarise_tiles
+from web.shown.summaries import Summary, summarise_job, summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs/<id:job_id>")

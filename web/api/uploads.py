@@ -19,10 +19,10 @@ from core.people import accounts
 from core.states import ImageState
 from core.tables import Image, Job
 from lexicon.folders import SKIPS, Skip
-from web.accounts import person
 from web.api.bodies import raw_body
 from web.api.requests import body_as
-from web.summaries import Summary
+from web.security.caller import person
+from web.shown.summaries import Summary
 from web.wiring import wired
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/api/v1/jobs/<id:job_id>")

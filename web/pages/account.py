@@ -21,11 +21,11 @@ from core.people.sign_ins import Limits
 from core.states import TokenKind
 from core.tables import Token, User
 from lexicon.names import one_line
-from web import guessing
-from web.accounts import caller, person
-from web.audit import actor
+from web.actions.audit import actor
 from web.pages.sign_in import begin
-from web.usage import summarise_usage
+from web.security import guessing
+from web.security.caller import caller, person
+from web.shown.usage import summarise_usage
 from web.wiring import wired
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from web import deletion
+from web.actions import deletion
 from web.wiring import wired
 
 blueprint = Blueprint("deletion", __name__, url_prefix="/jobs")

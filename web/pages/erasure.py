@@ -12,8 +12,8 @@ from core.intake import quotas
 from core.people import accounts, erasure
 from core.people.accounts import RoleName
 from core.tables import User
-from web.accounts import person
-from web.audit import actor
+from web.actions.audit import actor
+from web.security.caller import person
 from web.wiring import wired
 
 blueprint = Blueprint("erasure", __name__, url_prefix="/people")

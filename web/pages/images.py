@@ -9,12 +9,12 @@ from core.made import derivatives
 from core.people import accounts
 from core.states import ImageState
 from core.tables import Image
-from web import gallery
-from web.accounts import person
-from web.audit import record_reading
-from web.explanations import summarise_explanation
-from web.image_summaries import LARGE, TILE, summarise_image
-from web.placeholders import placeholder, unavailable, why_no_pictures
+from web.actions.audit import record_reading
+from web.actions.explanations import summarise_explanation
+from web.listing import gallery
+from web.security.caller import person
+from web.shown.images import LARGE, TILE, summarise_image
+from web.shown.pictures import placeholder, unavailable, why_no_pictures
 from web.wiring import wired
 
 blueprint = Blueprint("images", __name__, url_prefix="/images")

@@ -30,13 +30,14 @@ from core.tables import Job
 from lexicon import folders
 from lexicon.formats import ARCHIVES, SUFFIXES
 from lexicon.names import one_line
-from web import gallery, job_list, parts
-from web.accounts import person
-from web.audit import record_reading
-from web.image_summaries import summarise_tiles
-from web.job_actions import act, models_for, submit
-from web.placeholders import why_no_pictures
-from web.summaries import summarise_job, summarise_skip
+from web import parts
+from web.actions.audit import record_reading
+from web.actions.jobs import act, models_for, submit
+from web.listing import gallery, job_list
+from web.security.caller import person
+from web.shown.images import summarise_tiles
+from web.shown.pictures import why_no_pictures
+from web.shown.summaries import summarise_job, summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")

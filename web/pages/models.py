@@ -17,10 +17,10 @@ from core.jobs import alive
 from core.people import accounts
 from core.people.accounts import RoleName
 from core.tables import Model, Worker
-from web.accounts import person
-from web.audit import actor
-from web.model_summaries import summarise_listed
-from web.summaries import Summary
+from web.actions.audit import actor
+from web.security.caller import person
+from web.shown.models import summarise_listed
+from web.shown.summaries import Summary
 from web.wiring import wired
 
 blueprint = Blueprint("models", __name__, url_prefix="/models")

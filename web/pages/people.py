@@ -22,9 +22,9 @@ from core.people import accounts, membership
 from core.people.accounts import RoleName
 from core.people.membership import FIRST_PASSWORD_DAYS, Admission
 from core.tables import Model, User, Worker
-from web.accounts import person
-from web.audit import actor
-from web.usage import summarise_usage
+from web.actions.audit import actor
+from web.security.caller import person
+from web.shown.usage import summarise_usage
 from web.wiring import wired
 
 blueprint = Blueprint("people", __name__, url_prefix="/people")

@@ -6,10 +6,10 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from core.people import accounts
-from web.accounts import person
-from web.api.reports import find_report, order
-from web.audit import record_reading
-from web.summaries import summarise_report
+from web.actions.audit import record_reading
+from web.actions.reports import find_report, order
+from web.security.caller import person
+from web.shown.summaries import summarise_report
 from web.wiring import wired
 
 blueprint = Blueprint("reports", __name__)

@@ -12,10 +12,10 @@ from core import audit
 from core.audit import Action
 from core.errors import BadInput, Conflict, TooManyAttempts
 from core.people import membership
-from web import second_factor
-from web.accounts import person
-from web.audit import actor
+from web.actions.audit import actor
 from web.pages.account import require_present_password
+from web.security import second_factor
+from web.security.caller import person
 from web.wiring import wired
 
 blueprint = Blueprint("second_factor", __name__, url_prefix="/account/second-factor")

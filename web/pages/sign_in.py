@@ -19,9 +19,9 @@ from core.people import accounts, passwords, sign_ins
 from core.people.membership import normal_email
 from core.states import TokenKind
 from core.tables import Token, User
-from web import browsers, guessing, second_factor
-from web.accounts import COOKIE_KEY, caller, caller_or_none, forget_caller, here, stranger
 from web.errors import NotSignedIn
+from web.security import browsers, guessing, second_factor
+from web.security.caller import COOKIE_KEY, caller, caller_or_none, forget_caller, here, stranger
 from web.wiring import wired
 
 blueprint = Blueprint("sign_in", __name__)

@@ -20,10 +20,10 @@ from core.tables import Job
 from lexicon import folders
 from lexicon.formats import ARCHIVES, FORMATS_IN_WORDS, SUFFIXES
 from lexicon.names import clean_name
-from web.accounts import person
-from web.audit import actor
-from web.job_actions import models_for, require_choice
-from web.repeats import once
+from web.actions.audit import actor
+from web.actions.jobs import models_for, require_choice
+from web.actions.repeats import once
+from web.security.caller import person
 from web.wiring import wired
 
 blueprint = Blueprint("submit", __name__)

@@ -8,11 +8,11 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from core.people import accounts
-from web import gallery
-from web.accounts import person
-from web.audit import record_reading
-from web.explanations import order, summarise_explanation
-from web.image_summaries import summarise_image
+from web.actions.audit import record_reading
+from web.actions.explanations import order, summarise_explanation
+from web.listing import gallery
+from web.security.caller import person
+from web.shown.images import summarise_image
 from web.wiring import wired
 
 blueprint = Blueprint("why", __name__, url_prefix="/images/<image:image_id>/why")

@@ -16,7 +16,7 @@ from core.jobs import Row
 from core.tables import Image, Model
 from lexicon import results
 from lexicon.words import NOTICE
-from web.summaries import Summary
+from web.shown.summaries import Summary
 
 _CHUNK_ROWS = 200
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core import jobs
 from core.registry import Listed, read_scores
 from core.tables import Model
-from web.summaries import Summary, named
+from web.shown.summaries import Summary, named
 
 
 def summarise_model(model: Model) -> Summary:

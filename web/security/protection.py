@@ -13,11 +13,12 @@ from flask_wtf.csrf import CSRFProtect
 
 from core.errors import BadInput
 from core.settings import Settings
-from web.accounts import bearer_secret
-from web.bridge import STRANGERS
-from web.sign_in import OPEN
+from web.security.caller import bearer_secret
+from web.security.sign_in import OPEN
 
 _log = logging.getLogger("web.requests")
+# The most that those send who show neither a cookie nor a token: their forms are a few lines.
+STRANGERS_BYTES = 8 * 1024
 
 # No inline script, no inline style, nothing from elsewhere. `blob:` shows a picture before it is
 # sent, `data:` are the arrows and ticks within Bootstrap's own style sheet.
@@ -70,7 +71,7 @@ def connect(app: Flask, settings: Settings) -> None:
 def _limit_body(settings: Settings) -> None:
     """Allow each kind of request the body it needs and no more."""
     if request.endpoint in OPEN:
-        request.max_content_length = STRANGERS
+        request.max_content_length = STRANGERS_BYTES
     elif request.endpoint in {"uploads.put_image", "archives.put_archive"}:
         if request.mimetype in {"multipart/form-data", "application/x-www-form-urlencoded"}:
             raise BadInput("Send the file's bytes as they are, as application/octet-stream.")

@@ -7,9 +7,9 @@ from werkzeug.wrappers import Response
 
 from core.errors import NotAllowed
 from core.tables import User
-from web import guessing, second_factor
-from web.accounts import bearer_secret, caller, caller_or_none
 from web.errors import NotSignedIn, for_api
+from web.security import guessing, second_factor
+from web.security.caller import bearer_secret, caller, caller_or_none
 from web.wiring import wired
 
 # All else is closed to strangers, a view that is added tomorrow included.

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from core import audit
 from core.audit import Action, Actor
-from web.accounts import caller
+from web.security.caller import caller
 from web.wiring import wired
 
 _log = logging.getLogger(__name__)

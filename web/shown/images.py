@@ -16,7 +16,7 @@ from core.states import ImageState
 from core.tables import Image, Model, Prediction
 from lexicon import outcomes
 from lexicon.outcomes import TO_CHECK
-from web.summaries import Summary, named
+from web.shown.summaries import Summary, named
 from web.wiring import wired
 
 # What copies are called in addresses, which programs may have noted; not quite their sides.

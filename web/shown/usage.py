@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.intake import Usage, quotas
-from web.accounts import person
-from web.summaries import Summary
+from web.security.caller import person
+from web.shown.summaries import Summary
 from web.wiring import wired
 
 

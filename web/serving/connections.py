@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from web.arriving import Patience
+from web.serving.arriving import Patience
 
 _MOST_HEAD = 32 * 1024
 # As much is read at once; what was read and not asked for yet stays in memory.

@@ -8,10 +8,10 @@ from core import jobs
 from core.errors import NotFound
 from core.people import accounts
 from core.tables import Job, User
-from web.accounts import person
-from web.audit import actor
-from web.cursors import after_job, read_job_cursor
-from web.summaries import Summary, time_of
+from web.actions.audit import actor
+from web.listing.cursors import after_job, read_job_cursor
+from web.security.caller import person
+from web.shown.summaries import Summary, time_of
 from web.wiring import wired
 
 PAGE = 50

@@ -32,7 +32,7 @@ from core.errors import TooManyAttempts
 from core.people import sign_ins
 from core.tables import Guesses, User
 from lexicon.words import duration
-from web import browsers
+from web.security import browsers
 
 _FORGOTTEN_SECONDS = 24 * 3600.0
 

@@ -19,12 +19,11 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from web.arriving import Body, BrokeOff, Message, Patience, Receive
+from web.security.protection import STRANGERS_BYTES
+from web.serving.arriving import Body, BrokeOff, Message, Patience, Receive
 
 # A body up to so many bytes is gathered: most crops, and all forms.
 GATHERED = 64 * 1024
-# The same for those who show neither a cookie nor a token: their forms are a few lines.
-STRANGERS = 8 * 1024
 _PIECE = 256 * 1024
 _MOST_HEADERS = 100
 # Large bodies that wait for a patient thread, for each there is; what came of them is in memory.
@@ -85,7 +84,7 @@ class Bridge:
     async def _gather(self, scope: Scope, environ: dict[str, Any], body: Body) -> bool:
         """Gather a small body; say whether it was one."""
         known = "HTTP_COOKIE" in environ or "HTTP_AUTHORIZATION" in environ
-        most = GATHERED if known else STRANGERS
+        most = GATHERED if known else STRANGERS_BYTES
         if int(environ.get("CONTENT_LENGTH") or 0) > most:
             return False
         with _spare(scope):
@@ -195,7 +194,7 @@ class _Answer:
 
 @contextmanager
 def _spare(scope: Scope) -> Iterator[None]:
-    """Let `web.connections` give this connection up for another's sake: no thread works for it."""
+    """Let `connections` give this connection up for another's sake: no thread works for it."""
     scope["state"]["spare"] = True
     try:
         yield

@@ -15,8 +15,8 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from core.settings import Settings
-from web.accounts import person
 from web.errors import NotSignedIn, TooManyRequests
+from web.security.caller import person
 
 _EVERYBODY = "laboratory"
 

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from core import jobs
 from core.tables import Job
-from web.cursors import after_job, read_job_cursor
-from web.summaries import Summary, summarise_jobs
+from web.listing.cursors import after_job, read_job_cursor
+from web.shown.summaries import Summary, summarise_jobs
 
 PAGE = 50
 

@@ -16,7 +16,7 @@ from core.settings import Settings
 from core.states import ENDED, JobState
 from lexicon import outcomes
 from lexicon.words import NOTICE, amount, duration
-from web.accounts import caller_or_none
+from web.security.caller import caller_or_none
 
 JOB_STATES = {
     JobState.RECEIVING: ("Receiving files", "arrow-up"),

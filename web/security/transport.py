@@ -16,8 +16,8 @@ from flask.sessions import SecureCookieSessionInterface
 from core.errors import BadInput
 from core.people.accounts import RoleName, has_role
 from core.settings import Settings
-from web.accounts import person
 from web.errors import NotSignedIn
+from web.security.caller import person
 
 # One year, as browsers' preload lists ask for.
 _HSTS = "max-age=31536000"

@@ -16,7 +16,7 @@ from core.tables import Image
 from lexicon.cells import cell_type
 from lexicon.names import one_line
 from lexicon.outcomes import MARKS, Outcome
-from web.cursors import after_image, read_image_cursor, read_position
+from web.listing.cursors import after_image, read_image_cursor, read_position
 
 PAGE = 60
 LARGEST_PAGE = 500

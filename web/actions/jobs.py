@@ -19,8 +19,8 @@ from core.people.accounts import RoleName
 from core.settings import Settings
 from core.states import ModelState
 from core.tables import Job, Model, User
-from web.audit import actor
-from web.repeats import once
+from web.actions.audit import actor
+from web.actions.repeats import once
 from web.wiring import wired
 
 RUN_AGAIN = "run-again"

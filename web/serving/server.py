@@ -2,7 +2,7 @@
 
 gunicorn keeps the processes: it starts them again when they die or hang, and ends them in time.
 Within each, uvicorn speaks HTTP in an event loop, so that a slow connection costs a socket and
-some kilobytes, and `web.bridge` gives Flask a thread when there is something to do.
+some kilobytes, and `web.serving.bridge` gives Flask a thread when there is something to do.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from core.installation import open_installation
 from core.memory import share_heaps
 from core.settings import Settings
 from web import create_app, require_secret
-from web.arriving import Patience
-from web.bridge import Bridge
-from web.connections import Connection, Door
+from web.serving.arriving import Patience
+from web.serving.bridge import Bridge
+from web.serving.connections import Connection, Door
 
 _BACKLOG = 1024
 # Files that a process has open besides its connections.
@@ -51,7 +51,7 @@ def serve(settings: Settings, patience: Patience | None = None) -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    # It would say of every request what `web.protection` says, and of every broken one a line.
+    # It would say of every request what `security.protection` says, and of every broken one a line.
     logging.getLogger("uvicorn").setLevel(max(logging.ERROR, logging.getLogger().level))
     _Server(settings, listening, patience or Patience()).run()
 

@@ -14,14 +14,14 @@ from core.made.explanations import CONTRAST, CROP, HEAT, Findings, Neighbour
 from core.people import accounts
 from core.states import MakingState
 from core.tables import Explanation, Image, Model
-from web.accounts import person
-from web.audit import record_reading
-from web.summaries import Summary, named
+from web.actions.audit import record_reading
+from web.security.caller import person
+from web.shown.summaries import Summary, named
 from web.wiring import wired
 
 
 def order(image_id: int) -> Summary:
-    """Order the explanation of an image this person may see, and ring for it after the commit."""
+    """Order the explanation of an image this person may see."""
     wiring = wired()
     with wiring.database.writing() as session:
         image = accounts.find_image(session, person(), image_id)
