@@ -1,4 +1,4 @@
-"""What one web process was wired with, within reach of every view."""
+"""What one web process was wired with, available to every view."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _KEY = "hematovision"
 class Wiring:
     """The settings, the database, the image store and the doorbell of this process.
 
-    ``parts`` are the parts of pages that it has made lately.
+    ``parts`` are the parts of pages that it has made recently, ``readings`` who has read what.
     """
 
     settings: Settings
@@ -48,7 +48,7 @@ class Wiring:
 
     @property
     def limits(self) -> Limits:
-        """What the door accepts."""
+        """What intake accepts."""
         return Limits(self.settings.max_file_bytes, self.settings.max_pixels)
 
     @property
@@ -61,18 +61,18 @@ class Wiring:
         return self.blobs.size(image_key(image.sha256)) == image.size
 
     def require_room(self, size: int = 0) -> None:
-        """Raise `NoSpace` unless so many bytes may be taken in; work goes on below the reserve."""
+        """Raise `NoSpace` unless ``size`` bytes fit above the reserve; work goes on below it."""
         self._room.require(size)
 
     def let_go(self, hashes: Iterable[str]) -> None:
-        """Have bytes deleted that were kept for a row which was then not written."""
+        """Have stored bytes deleted whose row was never written."""
         with self.database.writing() as session:
             jobs.note_loose(session, map(image_key, hashes))
 
     def ring_for_work(self) -> None:
-        """Ring for shards that now wait, after the commit that made them.
+        """Ring for waiting shards, after the commit that made them.
 
-        A queue that is away or a locked database is no error: the sweep rings.
+        If the queue is away or the database is locked, that is no error: the sweep will ring.
         """
         try:
             jobs.dispatch(self.database, self.queue, self.settings)
@@ -82,7 +82,7 @@ class Wiring:
             _log.warning("The database is busy; the sweep will ring for what waits.")
 
     def ring_for(self, wanted: Made) -> None:
-        """Ring for a report or an explanation that waits; the sweep rings if the queue is away."""
+        """Ring for a waiting report or explanation; if the queue is away, the sweep will ring."""
         if wanted.state is not MakingState.WAITING:
             return
         try:
