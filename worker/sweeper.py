@@ -1,4 +1,4 @@
-"""The sweep in the foreground: every few seconds it mends what crashes left behind."""
+"""The sweep in the foreground: every few seconds it repairs what crashes left behind."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from worker.tidying import purge_once, sweep_staging
 from worker.watchdog import guarded
 
 _LONGEST_PAUSE = 30.0
-# A sweep that hangs on a dead connection is left behind after this long.
+# A sweep that hangs on a dead connection is given up after this time.
 _LAST_SECONDS = 0.5
-# A round takes some milliseconds. A statement of it that takes this long is given up, and a round
-# that does, whatever it hangs in, ends the process, which is started afresh.
+# A round takes a few milliseconds. A statement that takes longer than the first limit is given up;
+# a round that takes longer than the second ends the process, which is then restarted.
 _STATEMENT_SECONDS, ROUND_SECONDS = 15.0, 90.0
 _UNHEARD = "The queue does not answer. Workers find in the database what waits."
 
@@ -60,7 +60,7 @@ def run(
 ) -> None:
     """Sweep until ``stop``; the pause doubles while the database is away.
 
-    Without the queue all is mended but its messages: then the sweep goes on as ever.
+    While the queue is away, the sweep goes on as usual and only sends no messages.
     """
     pause, heard, said = settings.sweep_seconds, True, None
     while not stop.is_set():
@@ -83,7 +83,7 @@ def run(
 
 
 def sweep_once(database: Database, queue: TaskQueue, settings: Settings) -> bool:
-    """Sweep; False if the queue does not answer.
+    """Sweep once; False if the queue does not answer.
 
     Raises:
         SQLAlchemyError: the database does not answer.
