@@ -1,7 +1,8 @@
-"""The words that all rooms share: each fact about results, images and jobs stands here once.
+"""The words that all rooms share: each fact about results, images and jobs is written here once.
 
-`cells` are the cell types, `outcomes` how far a verdict goes and why, `verdicts` the one shape of
-an answer, `results` its table for spreadsheets, `formats` the images and archives that are read,
-`folders` what of a folder is sent, `names` how names from outside are shown, `words` the notice and
-how lengths of time and amounts read. Standard library only; nothing is decided or done here.
+`cells` lists the cell types, `outcomes` the outcomes and their reasons, `verdicts` defines what a
+model says about an image, `results` the table of results, `formats` the image and archive formats,
+`folders` which files of a folder are sent, `names` how names from outside are shown, `words` the
+notice and how durations and amounts are written. It uses the standard library only, and nothing
+is decided or done here.
 """

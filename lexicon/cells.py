@@ -1,6 +1,6 @@
-"""The cell types: what networks, tables, pages, charts and reports call them.
+"""The cell types and what networks, tables, pages, charts and reports call them.
 
-They stand in the order of every list that people see.
+They are listed here in the order in which people see them everywhere.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 class CellType:
     """One kind of blood cell.
 
-    ``name`` is what bundles, tables and files say, ``label`` the words on a page, ``code`` the two
-    letters that laboratories use, ``colour`` a hex value of the Okabe-Ito set, told apart by
-    colour-blind people; ``aliases`` are the folder and column names by which public image sets know
-    the same cell.
+    ``name`` is used in bundles, tables and files, ``label`` on pages; ``code`` is the two letters
+    that laboratories use. ``colour`` is a hex value of the Okabe-Ito set, which colour-blind people
+    can tell apart. ``aliases`` are the folder and column names that public image sets use for the
+    same cell.
     """
 
     name: str
@@ -49,13 +49,13 @@ _BY_LABEL = {
 
 
 def cell_type(name: str) -> CellType:
-    """Return how ``name`` is shown; a class this table lacks is shown in grey by its own name."""
+    """Return how ``name`` is shown; an unknown class is shown in grey under its own name."""
     known = _BY_NAME.get(name)
     return known or CellType(name, name.replace("_", " ").capitalize(), name[:2].upper(), "#999999")
 
 
 def known_cell_type(label: str) -> CellType | None:
-    """Return the cell type that goes by this name, code or alias, in any case, if there is one."""
+    """Return the cell type with this name, code or alias, ignoring case, or None."""
     return _BY_LABEL.get(label.strip().lower())
 
 

@@ -1,8 +1,8 @@
-"""What of a folder or an archive is sent, by names alone, and why the rest is skipped.
+"""Which files of a folder or an archive are sent, judged by name alone, and why others are skipped.
 
-One rule for every way in: the archive reader and the command line ask `skipped_for`, and the pages'
-scripts are handed `RULE` and do the same. Whatever may be an image goes to the door, which refuses
-by name and reason what it can't read. What is skipped is named with its reason as well.
+The rule is the same for every way in: the archive reader and the command line call `skipped_for`;
+the scripts of the pages get `RULE` and do the same. Any file that may be an image goes to intake,
+which names each file that it refuses, with the reason. Skipped files are named with a reason too.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".local
 _SYSTEM_FOLDERS = ("__macosx", ".appledouble", ".trashes", ".spotlight-v100", ".fseventsd")
 
 SKIPS = {
-    "not_image": "not an image, by its name",
+    "not_image": "not an image file (by its extension)",
     "hidden": "hidden, or in a hidden folder",
-    "system": "kept by the operating system for itself",
+    "system": "a file of the operating system",
     "repeated": "the same file a second time",
-    "link": "a link to a folder, which is not followed",
-    "special": "not a file, but a pipe, a socket or a device",
+    "link": "a link to a folder (not followed)",
+    "special": "not a file but a pipe, socket or device",
     "unreadable": "can't be read",
 }
 
@@ -40,16 +40,16 @@ RULE = {
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A file that is not sent: its path, and why, one of `SKIPS`."""
+    """A file that is not sent: its path, and the reason, a key of `SKIPS`."""
 
     name: str
     reason: str
 
 
 def skipped_for(path: str) -> str | None:
-    """Return why a file of a folder or an archive is skipped, by its path in there, if it is.
+    """Return why a file is skipped, by its path in a folder or an archive; None if it is sent.
 
-    A file without a name is not: only the door can tell what it is.
+    A file without a name is sent: only intake can tell what it is.
     """
     parts = steps(path)
     if not parts:
@@ -65,16 +65,16 @@ def skipped_for(path: str) -> str | None:
 
 
 def leads_outside(path: str) -> bool:
-    """Say whether a path in an archive names a place outside the folder it is unpacked to."""
+    """Say whether a path in an archive points outside the folder it is unpacked to."""
     parts = _split(path)
     return ".." in parts or (len(parts) > 1 and parts[0] == "") or parts[0].endswith(":")
 
 
 def steps(path: str) -> list[str]:
-    """Return the folders of a path and its file, without what leads nowhere."""
+    """Return the folders of a path and its file name, without empty parts, ``.`` and ``..``."""
     return [part for part in map(str.strip, _split(path)) if part not in {"", ".", ".."}]
 
 
 def _split(path: str) -> list[str]:
-    # A backslash behind half a letter of an older encoding is the letter's other half.
+    # After the first byte of a two-byte character a backslash is that character's second byte.
     return re.split(r"/|(?<![\udc80-\udcff])\\", path)

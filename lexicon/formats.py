@@ -1,4 +1,4 @@
-"""The images and archives that are read, by the names people know and by the ends of file names."""
+"""The image and archive formats that can be read: their common names and file extensions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ SUFFIXES = (
 )
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 PACK_ANEW = "Pack the images as .zip, .tar or .tar.gz"
-# Other archives: told apart from images, so that somebody is told how to pack them anew.
+# Archives that can't be read. They are recognised, so that people are told how to repack them.
 OTHER_ARCHIVES = (".rar", ".7z", ".gz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".lz4", ".lzma")
-# Images of kinds that may not be read here, which somebody meant to send: the door says so.
+# Image formats that may not be readable here. They are sent all the same: intake says why not.
 # fmt: off
 OTHER_IMAGES = (
     ".jpe", ".jfif", ".dib", ".jxl", ".jxr", ".gif", ".apng", ".tga", ".pbm", ".pgm", ".ppm",
@@ -22,15 +22,15 @@ OTHER_IMAGES = (
     ".rw2", ".pef", ".srw",
 )
 # fmt: on
-# The most pixels of an image that is decoded, whatever a laboratory accepts.
+# No image with more pixels is decoded, whatever a laboratory accepts.
 MOST_PIXELS = 50_000_000
 
 
 def is_image_name(name: str) -> bool:
-    """Say whether a file is an image by its name, of a kind that is read here."""
+    """Say whether a file's name is that of an image that can be read here."""
     return name.lower().endswith(SUFFIXES)
 
 
 def is_archive_name(name: str) -> bool:
-    """Say whether a file is an archive by its name, of a kind that is read here or another."""
+    """Say whether a file's name is that of an archive, readable here or not."""
     return name.lower().endswith((*ARCHIVES, *OTHER_ARCHIVES))

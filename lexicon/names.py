@@ -1,4 +1,4 @@
-"""Names that come from outside, made fit for showing and for storing."""
+"""Names that come from outside, made safe to show and to store."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 def one_line(text: str) -> str:
-    """Return text fit for showing on one line and for storing: nothing in it acts on the rest.
+    """Return text that is safe to show on one line and to store.
 
-    Control characters, line breaks and marks that reorder text are dropped; all else, any script
-    and emoji, stays.
+    Control characters, line breaks and marks that reorder text are dropped, since they would
+    affect the text around them. Everything else stays, in any script, emoji included.
     """
     return "".join(c for c in text if unicodedata.category(c) not in _ACTING).strip()
 
 
 def clean_name(name: str) -> str:
-    """Return a file's name fit for showing and for exports: relative, one line, not too long.
+    """Return a file name that is safe to show and to export: relative, one line, not too long.
 
-    Path steps upwards are dropped. A name that is too long has its middle replaced by a digest of
-    the whole, so that two of them stay two. Letters and their accents are joined.
+    Path steps upwards are dropped. In a name that is too long, a digest of the whole name replaces
+    the middle, so that different names stay different. Letters and their accents are joined.
     """
     parts = [part.strip() for part in one_line(name).replace("\\", "/").split("/")]
     cleaned = "/".join(p for p in parts if p not in {"", ".", ".."}) or "unnamed"
@@ -36,7 +36,7 @@ def clean_name(name: str) -> str:
 
 
 def name_apart(name: str, mark: str) -> str:
-    """Return a cleaned name with a mark before its suffix, to tell its file from a namesake."""
+    """Return a cleaned name with a mark before its suffix, to tell two files of one name apart."""
     stem, dot, suffix = name.rpartition(".")
     if not stem or "/" in suffix:
         stem, dot, suffix = name, "", ""

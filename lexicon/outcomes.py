@@ -1,6 +1,6 @@
-"""What is said of an image beside its class: the outcome in words, why it is so, what to do.
+"""What is said about an image besides its class: its outcome, the reason, and what to do.
 
-One table for network, pages, exports, PDF and terminal.
+The network, pages, exports, the PDF and the terminal all use this one table.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from enum import StrEnum
 
 from lexicon.cells import cell_type
 
-# It stands by every class of which the model has seen only some dozens of images.
+# Shown with every class of which the model has seen only a few dozen images.
 FEW_IMAGES = "few training images"
-CALIBRATED = (
-    "Calibrated: of familiar cells that are given 90 %, about nine in ten are of that class."
+CALIBRATED = "Calibrated: of familiar cells given 90 % for a class, about nine in ten belong to it."
+CALIBRATED_ELSEWHERE = (
+    "Calibrated for familiar cells only, and this is not one: do not rely on these probabilities."
 )
-CALIBRATED_ELSEWHERE = "Calibrated for familiar cells only, and this is none: do not rely on them."
-NOT_CALIBRATED = "Not calibrated: this model may be surer than it is right."
-# Why a verdict is not accepted. The last is the one reason that the classes in question explain.
+NOT_CALIBRATED = "Not calibrated: this model may be overconfident."
+# Why a verdict is not accepted. Only the last reason is explained by the candidate classes.
 NO_SMEAR, NO_CELL, SEVERAL_CELLS = "no_smear", "no_cell", "several_cells"
 UNLIKE_TRAINING, BETWEEN_CLASSES = "unlike_training", "between_classes"
 _SHOWN_CODES = 3
-# From so many cells on, this share of unfamiliar ones says something of the slide: of a known
-# laboratory's cells one in twenty is.
+# In a job with at least this many cells, this share of unfamiliar ones says something about the
+# slide: of a known laboratory's cells, one in twenty is unfamiliar.
 _FEWEST, _MANY = 20, 0.25
 
 
 class Outcome(StrEnum):
     """How far a verdict goes: a class, a choice between classes, or no known cell.
 
-    Only accepted cells are counted by class; the others wait for a person. In alphabetical order,
-    so that a database sorts what needs a person to one end.
+    Only accepted cells are counted by class; the others need review. The values are in alphabetical
+    order, so that a database sorts those that need review to one end.
     """
 
     ACCEPTED = "accepted"
@@ -44,7 +44,7 @@ TO_CHECK = (Outcome.UNCERTAIN, Outcome.UNFAMILIAR)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How the cells of an outcome are shown where classes are: by word, sign, colour, pattern."""
+    """How an outcome is shown next to the classes: by word, sign, colour and pattern."""
 
     outcome: Outcome
     label: str
@@ -52,7 +52,7 @@ class Mark:
     colour: str
 
 
-# The colours are of no class; charts hatch both, so that neither stands on colour alone.
+# No class has these colours; charts hatch both outcomes, so that neither relies on colour alone.
 MARKS = {
     Outcome.UNCERTAIN: Mark(Outcome.UNCERTAIN, "Uncertain", "?", "#D6336C"),
     Outcome.UNFAMILIAR: Mark(
@@ -72,21 +72,21 @@ class Reason:
 REASONS = {
     NO_SMEAR: Reason(
         "no stained smear",
-        "Its colours are not those of a stained blood smear: leave it out, or send the picture of"
-        " a cell in its place.",
+        "Its colours are not those of a stained blood smear: leave it out, or send an image of a"
+        " cell instead.",
     ),
     NO_CELL: Reason(
         "no cell found",
-        "No stained cell was found. Check the picture: crop to one cell in focus and send it"
+        "No stained cell was found. Check the image: crop it to one cell in focus and send it"
         " again, or leave it out.",
     ),
     SEVERAL_CELLS: Reason(
-        "several cells", "Several cells were seen: crop to one cell and send it again."
+        "several cells", "Several cells were found: crop to one cell and send it again."
     ),
     UNLIKE_TRAINING: Reason(
         "unlike the training images",
-        "It looks unlike the cells that the model was trained on: classify it by eye. If many of"
-        " a slide are so, its stain or magnification may be one the model does not know.",
+        "It looks unlike the cells that the model was trained on: classify it by eye. If many"
+        " cells on a slide look like this, the model may not know its stain or magnification.",
     ),
     BETWEEN_CLASSES: Reason(
         "between classes",
@@ -96,16 +96,18 @@ REASONS = {
 
 
 def calibration(calibrated: bool, outcome: str = Outcome.ACCEPTED) -> str:
-    """Return how far the probabilities of an image with this outcome may be believed."""
+    """Say how far the probabilities of an image with this outcome can be relied on."""
     if not calibrated:
         return NOT_CALIBRATED
     return CALIBRATED_ELSEWHERE if outcome == Outcome.UNFAMILIAR else CALIBRATED
 
 
 def reason(code: str) -> Reason:
-    """Return the words of a reason; one that this table lacks speaks by its own code."""
+    """Return the words for a reason; an unknown reason is described by its code."""
     words = code.replace("_", " ")
-    return REASONS.get(code) or Reason(words, f"The model says: {words}. Look at it and decide.")
+    return REASONS.get(code) or Reason(
+        words, f"The model says: {words}. Look at the cell and decide."
+    )
 
 
 def describe(outcome: str, candidates: Sequence[str], code: str) -> str:
@@ -127,18 +129,18 @@ def _either(names: Sequence[str]) -> str:
 
 
 def advice(unfamiliar: int, classified: int) -> str:
-    """Return what to do about a job in which many cells are unfamiliar; "" where they are few."""
+    """Return what to do about a job with many unfamiliar cells; "" if there are few."""
     if classified < _FEWEST or unfamiliar < _MANY * classified:
         return ""
     return (
-        f"{unfamiliar:,} of {classified:,} cells are unfamiliar. If most are good pictures of one"
+        f"{unfamiliar:,} of {classified:,} cells are unfamiliar. If most are good crops of one"
         " cell, the model does not know this stain, microscope or camera: an administrator can"
-        " teach it with your crops, best with some 100 labelled ones (hematovision adapt)."
+        " adapt it with your crops, ideally with about 100 labelled ones (hematovision adapt)."
     )
 
 
 def codes(candidates: Sequence[str]) -> str:
-    """Return the short codes of a choice, such as ``EO / NE``."""
+    """Return the short codes of the candidate classes, such as ``EO / NE``."""
     shown = [cell_type(name).code for name in candidates[:_SHOWN_CODES]]
     more = len(candidates) - len(shown)
     return " / ".join([*shown, f"+{more}"] if more else shown)
@@ -146,16 +148,16 @@ def codes(candidates: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Familiarity:
-    """How usual a cell looks: a word, and what the number behind it means."""
+    """How usual a cell looks: a word, and a sentence that explains the number behind it."""
 
     word: str
     sentence: str
 
 
 def familiarity(share: float) -> Familiarity:
-    """Put into words which share of the known cells, 0 to 1, look at least as unusual.
+    """Put into words what share of the known cells, 0 to 1, look at least as unusual.
 
-    The known cells are those that the model was checked with: its validation images.
+    The known cells are the model's validation images.
     """
     hundredth = round(share * 100)
     if hundredth < 1:

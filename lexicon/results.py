@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from lexicon.verdicts import Verdict
 
-# What is said of a file, in this order, before the probability of each class.
+# The columns of a file's verdict, in this order; the probability of each class follows.
 VERDICT_COLUMNS = ("class", "confidence", "outcome", "candidates", "reason", "familiarity", "box")
 COLUMNS = ("file", *VERDICT_COLUMNS, "model")
 # A spreadsheet takes a cell that begins with one of these for a formula, and runs it.
@@ -18,7 +18,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class Table:
     """Writes rows to a text file as CSV.
 
-    Every cell is quoted, since some spreadsheets split at semicolons too, and none is a formula.
+    Every cell is quoted, since some spreadsheets also split at semicolons; no cell is a formula.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -54,7 +54,7 @@ def row(
     state: str,
     message: str,
 ) -> list[str]:
-    """Return a file's row; without a verdict, ``state`` says what became of it."""
+    """Return a file's row; without a verdict, ``state`` says what happened to it."""
     cells = dict.fromkeys(VERDICT_COLUMNS, "") | {"outcome": state}
     if verdict is not None:
         cells = texts(verdict)
@@ -65,7 +65,7 @@ def row(
 def texts(verdict: Verdict) -> dict[str, str]:
     """Return a verdict's cells by column, in the order of `VERDICT_COLUMNS`.
 
-    The class of what is not accepted is the best guess: the outcome says that it is one.
+    If the image was not accepted, its class is only the best guess, and the outcome says so.
     """
     familiarity = verdict.familiarity
     return {
@@ -80,7 +80,7 @@ def texts(verdict: Verdict) -> dict[str, str]:
 
 
 def values(verdict: Verdict | None) -> dict[str, Any]:
-    """Return the same for programs, numbers as numbers; without a verdict, nothing is said."""
+    """Return the same for programs, numbers as numbers; without a verdict, no value is given."""
     if verdict is None:
         return dict.fromkeys(VERDICT_COLUMNS) | {"candidates": [], "reason": ""}
     familiarity = verdict.familiarity

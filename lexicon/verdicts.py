@@ -1,4 +1,4 @@
-"""The one shape of an answer: what a model says of an image."""
+"""The verdict: what a model says about an image, in one form for all rooms."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Box(NamedTuple):
     bottom: float
 
     def rounded(self, digits: int) -> Box:
-        """The same, its edges rounded to so many digits."""
+        """Return the same box with its edges rounded to ``digits`` digits."""
         return Box(*(round(edge, digits) for edge in self))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one model says of one image.
+    """What one model says about one image.
 
     ``label`` is the most probable class and ``confidence`` its probability; ``probabilities`` are
     in the order of the model's classes and sum to 1. ``candidates`` are the classes that it can't
-    tell apart, the most probable first; ``reason`` is why it was not accepted, a code of
-    `lexicon.outcomes`; ``familiarity`` is the share of the model's validation cells at least as
-    unusual as this one, 0 to 1; ``box`` is where the cell was found.
+    tell apart, the most probable first; ``reason`` says why the image was not accepted, as a code
+    of `lexicon.outcomes`; ``familiarity`` is the share of the model's validation cells that are at
+    least as unusual as this one, 0 to 1; ``box`` is where the cell was found.
     """
 
     label: str
@@ -48,7 +48,7 @@ class Verdict:
 
     @classmethod
     def of(cls, *columns: Any) -> Verdict:
-        """Return the verdict whose fields a table keeps so, in the order of `FIELDS`."""
+        """Return the verdict from the columns of a table, in the order of `FIELDS`."""
         kept = dict(zip(FIELDS, columns, strict=True))
         kept["outcome"] = Outcome(kept["outcome"])
         kept["probabilities"] = tuple(kept["probabilities"])

@@ -1,8 +1,8 @@
-"""The notice that stands on every result, and how lengths of time and amounts of bytes read."""
+"""The notice shown with every result, and how durations and amounts of bytes are written."""
 
 from __future__ import annotations
 
-# Page, report, export, terminal, bundle.
+# Shown on pages, in reports, exports and bundles, and on the terminal.
 NOTICE = "Decision support. Not for diagnostic use without review by a qualified person."
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -25,7 +25,7 @@ def duration(seconds: float | None, parts: int = 2) -> str:
 
 
 def amount(count: int) -> str:
-    """Return a number of bytes in the unit that fits, each 1024 of the one before."""
+    """Return a number of bytes in the unit that fits; each unit is 1024 of the one before."""
     size = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1024:

@@ -1,7 +1,7 @@
-"""The pages and the HTTP API. `create_app` wires; what a person does lives in `pages` and `api`.
+"""The pages and the HTTP API. `create_app` wires them; the views are in `pages` and `api`.
 
-web takes bytes in through core and shows what SQL holds. It never runs a network, never makes a
-PDF, and imports no room but core.
+web takes bytes in through core and shows what SQL holds. It never runs a network and never makes a
+PDF. It imports no room but core and lexicon.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHORTEST_SECRET = 32
 
 
 class Identifier(IntegerConverter):
-    """A row's id in a URL. Beyond what its column can hold there is no row, so there is no page."""
+    """A row's id in a URL. A number too large for its column belongs to no row and gives a 404."""
 
     def __init__(self, map: Map) -> None:
         super().__init__(map, max=LARGEST)
@@ -42,7 +42,7 @@ class ImageIdentifier(IntegerConverter):
 
 
 def create_app(opened: Installation) -> Flask:
-    """Return the application. Raises `ConfigurationError` without a proper secret key."""
+    """Return the application. Raises `ConfigurationError` if the secret key is too short."""
     settings = opened.settings
     require_secret(settings)
     app = Flask(__name__)
@@ -65,10 +65,10 @@ def create_app(opened: Installation) -> Flask:
 
 
 def require_secret(settings: Settings) -> None:
-    """Raise `ConfigurationError` unless there is a secret that can't be guessed."""
+    """Raise `ConfigurationError` if the secret key is short enough to be guessed."""
     if len(settings.secret_key) < _SHORTEST_SECRET:
         raise ConfigurationError(
-            f"HEMATOVISION_SECRET_KEY needs {_SHORTEST_SECRET} characters or more of chance."
+            f"HEMATOVISION_SECRET_KEY must be at least {_SHORTEST_SECRET} random characters long."
         )
 
 
@@ -93,7 +93,7 @@ def _serve_static_files(app: Flask) -> None:
     style = "css/bootstrap.min.css"
     noise = WhiteNoise(app.wsgi_app, max_age=0, add_headers_function=_add_headers)
     noise.add_files(str(ours), prefix="static/")
-    # Of Bootstrap we use this one file; its folder holds two dozen themes besides.
+    # We use only this one file of Bootstrap; its folder also holds two dozen themes.
     noise.add_file_to_dictionary(f"/bootstrap/static/{style}", str(bootstrap / style))
     app.wsgi_app = noise  # type: ignore[method-assign]
 

@@ -1,9 +1,9 @@
-"""Every exception becomes a page or JSON here, and nowhere else.
+"""Turns every exception into a page or JSON; this is done nowhere else.
 
-web adds two leaves to the tree of `core.errors`:
+web adds two classes to the tree of `core.errors`:
 
 HematoVisionError
-├── TooManyRequests  more in a minute than one person, or all together, may make
+├── TooManyRequests  more requests in a minute than one person, or all together, may make
 └── NotSignedIn      nobody is signed in, or the token is unknown
 """
 
@@ -53,15 +53,15 @@ _log = logging.getLogger(__name__)
 
 
 class TooManyRequests(HematoVisionError):
-    """Nothing was done; it may be asked for again in ``seconds``."""
+    """Nothing was done; the request may be repeated after ``seconds``."""
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(f"These are too many requests. Nothing was done; go on in {seconds} s.")
+        super().__init__(f"Too many requests. Nothing was done; try again in {seconds} s.")
         self.seconds = seconds
 
 
 class NotSignedIn(HematoVisionError):
-    """The request comes from nobody we know."""
+    """The sender of the request is not known."""
 
 
 _STATUS: dict[type[HematoVisionError], int] = {
@@ -84,20 +84,20 @@ _STATUS: dict[type[HematoVisionError], int] = {
     StoreAway: 503,
     NoSpace: 507,
 }
-# What is out of order is looked at again by programs after so many seconds; people take longer.
+# Programs may try again after this many seconds when something is out of order.
 _RETRY_AFTER = {503: 5, 507: 30}
 _SENTENCES = {
     400: "The request could not be understood. Go back, reload the page and try again.",
     404: "There is no such page. Start again from the list of jobs.",
-    405: "This address does not answer that kind of request.",
-    413: "What was sent is too large. Send images one file at a time, each within the limit.",
-    415: "What was sent has the wrong content type.",
+    405: "This address does not accept that kind of request.",
+    413: "The request is too large. Send images one file at a time, each within the limit.",
+    415: "The request has the wrong content type.",
     429: "Too many attempts. Wait a minute, then try again.",
 }
 _STALE_FORM = "This page was open for too long. Reload it, then try again."
-_BROKEN = "Something went wrong on our side. All that was answered before is safe; try again."
-_UNFIT = "The request holds a character or a number that can't be used. Change it and try again."
-_BROKE_OFF = "The connection broke off within the request. Send it again."
+_BROKEN = "Something went wrong on the server. Everything confirmed before is safe. Try again."
+_UNFIT = "The request contains a character or a number that can't be used. Change it and try again."
+_BROKE_OFF = "The connection was lost during the request. Send it again."
 
 
 def connect(app: Flask) -> None:
@@ -128,7 +128,7 @@ def for_api() -> bool:
 
 
 def _for_script() -> bool:
-    """Say whether a page's script asks for a part of it: a redirect would be of no use to it."""
+    """Say whether a page's script asks for a part of it; a redirect would be useless to it."""
     return request.headers.get("X-Requested-With") == "fetch"
 
 
@@ -162,7 +162,7 @@ def _http(error: HTTPException) -> AnyResponse:
 
 
 def _outage(error: DBAPIError | OSError) -> AnyResponse:
-    """Answer for a database or a disk that is out of order, if that is what it is."""
+    """Answer for a database or a disk that is out of order; other errors are unexpected."""
     trouble = trouble_of(error)
     if trouble is None:
         return _unexpected(error)
@@ -173,12 +173,12 @@ def _outage(error: DBAPIError | OSError) -> AnyResponse:
 
 
 def _broke_off(_: ClientDisconnected) -> AnyResponse:
-    """Answer for a body that never came whole, if its sender can still hear."""
+    """Answer a request whose body did not arrive whole, if the sender is still there."""
     return _answer(400, "broke_off", _BROKE_OFF)
 
 
 def _unfit(error: DataError) -> AnyResponse:
-    """Answer for a value no check held up and the database can't take, such as a NUL character."""
+    """Answer for a value that passed all checks but not the database, such as a NUL character."""
     _log.warning("The database can't take a value: %s", type(error.orig).__name__)
     return _answer(400, "unfit", _UNFIT)
 

@@ -1,8 +1,8 @@
-"""Parts of pages that many people look at at once: made once for all of them, and told apart.
+"""Parts of pages that many people poll at once: each part is made once for all of them.
 
-A job that runs is looked at by whoever waits for it, each page asking every few seconds whether
-there is anything new. Here a part is made once for a process and kept for a moment; whoever has it
-already is told so in a few bytes, and everybody is told when to ask again.
+Everybody who waits for a running job has its page open, and each page asks every few seconds for
+news. A process makes a part once and keeps it for a moment. A page that already has it is told so
+in a few bytes, and every page is told when to ask again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 from flask import Response, make_response, request
 
-# A part whose version stays is made anew after so long: it also shows estimates and ages.
+# After this time a part is made again even if its version is the same: it shows estimates and ages.
 _KEPT_SECONDS = 10.0
 _MOST_PARTS = 128
-# Looks that a process answers a second, whoever looks: with more viewers, each looks less often.
+# How many polls a process answers per second: with more viewers, each polls less often.
 _LOOKS_A_SECOND = 30
 _VIEWER_SECONDS = 30.0
-# For so long, for each viewer besides oneself, a part is taken to be as it was found last.
+# For this long per other viewer, a part is taken to be unchanged since it was last checked.
 _SHARED_SECONDS = 0.005
 _LONGEST_PAUSE = 30.0
 PAUSE_HEADER = "X-Look-Again"
@@ -39,7 +39,7 @@ class _Part:
 
 
 class Parts:
-    """The parts that were asked for last, and who asks."""
+    """The parts that were requested last, and the viewers who poll."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -52,8 +52,8 @@ class Parts:
     ) -> tuple[str, str]:
         """Return a part and its tag, which changes with it.
 
-        ``key`` names all that the part depends on besides what changes with ``version``. Several
-        who ask at once wait for one to make it.
+        ``key`` names everything the part depends on, except what ``version`` covers. If several ask
+        at once, one makes the part and the others wait.
         """
         part = self._find(key)
         with part.making:
@@ -74,7 +74,7 @@ class Parts:
             return part
 
     def pause(self, viewer: Hashable, least: float) -> float:
-        """Note that somebody looks; return the seconds until they should look again."""
+        """Note that somebody polls; return the seconds until they should poll again."""
         now = self._clock()
         with self._lock:
             self._viewers[viewer] = now
@@ -85,7 +85,7 @@ class Parts:
 
 
 def answer(html: str, tag: str, pause: float) -> Response:
-    """Answer a look: with nothing to those who have this part already, and when to look again."""
+    """Answer a poll, without a body if the page has this part; say when to poll again."""
     response = make_response()
     response.set_etag(tag)
     response.headers[PAUSE_HEADER] = f"{pause:.1f}"

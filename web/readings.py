@@ -1,4 +1,4 @@
-"""Who read which job lately: what keeps the audit trail of readings short."""
+"""Who read which job recently, so that the audit trail holds one entry and not hundreds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _READINGS = 20_000
 
 
 class Readings:
-    """Whose reading of which job this process has written down within the hour.
+    """The readings that this process has recorded within the hour, by person and job.
 
-    A job's page is asked for again every second or two and its gallery a hundred times; an entry
-    each would make every look a write, under the one lock of the trail. An entry a person, job,
-    hour and process tells as much. After a restart there may be one more.
+    A job's page is polled every second or two, and its gallery a hundred times; an entry for each
+    would make every poll a write under the trail's one lock. One entry per person, job, hour and
+    process says as much. After a restart there may be one more.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Readings:
         self._lock = threading.Lock()
 
     def is_new(self, person_id: int, job_id: int) -> bool:
-        """Say whether this reading is to be written down, and take it as written."""
+        """Say whether this reading needs recording, and count it as recorded."""
         key, now = (person_id, job_id), time.monotonic()
         with self._lock:
             if self._until.get(key, 0.0) > now:
@@ -35,6 +35,6 @@ class Readings:
             return True
 
     def forget(self, person_id: int, job_id: int) -> None:
-        """Have the next reading written down after all."""
+        """Have the next reading recorded: this one could not be."""
         with self._lock:
             self._until.pop((person_id, job_id), None)

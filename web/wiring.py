@@ -1,4 +1,4 @@
-"""What one web process was wired with, within reach of every view."""
+"""What one web process was wired with, available to every view."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KEY = "hematovision"
 class Wiring(Installation):
     """The installation as this process has opened it, and what its views share.
 
-    ``parts`` are the parts of pages that it has made lately.
+    ``parts`` are the parts of pages that it has made recently, ``readings`` who has read what.
     """
 
     readings: Readings = field(default_factory=Readings)
@@ -36,7 +36,7 @@ class Wiring(Installation):
 
     @property
     def limits(self) -> Limits:
-        """What the door accepts."""
+        """What intake accepts."""
         return Limits(self.settings.max_file_bytes, self.settings.max_pixels)
 
     @property
@@ -49,11 +49,11 @@ class Wiring(Installation):
         return self.blobs.size(image_key(image.sha256)) == image.size
 
     def require_room(self, size: int = 0) -> None:
-        """Raise `NoSpace` unless so many bytes may be taken in; work goes on below the reserve."""
+        """Raise `NoSpace` unless ``size`` bytes fit above the reserve; work goes on below it."""
         self._room.require(size)
 
     def let_go(self, hashes: Iterable[str]) -> None:
-        """Have bytes deleted that were kept for a row which was then not written."""
+        """Have stored bytes deleted whose row was never written."""
         with self.database.writing() as session:
             jobs.note_loose(session, map(image_key, hashes))
 

@@ -1,6 +1,6 @@
-"""What works through the queue: classifies shards, makes reports, sweeps up after crashes.
+"""The worker: it classifies shards, makes reports, and sweeps up after crashes.
 
-`app`, `tasks`, `request` and `main` know Celery; `pipeline`, `report` and all they use do not, so
-that they can be run and tested without a broker. No page is made here, and no state is written
-but through `core.jobs` and `core.made.reports`.
+`app`, `tasks`, `request` and `main` know Celery. `pipeline`, `report` and everything they use do
+not, so that they can be run and tested without a broker. No page is made here, and states are
+written only through `core`.
 """

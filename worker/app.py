@@ -1,4 +1,4 @@
-"""The Celery application of a worker: settings that hold when a worker, broker or message dies."""
+"""A worker's Celery application, with settings that survive dying workers, brokers and messages."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from worker.logs import LINE
 
 SOFT_SECONDS = 120
 HARD_SECONDS = 180
-# A child that has grown beyond this (kB resident) is replaced after its task. TensorFlow on a GPU
-# takes as much for itself from the start.
+# A child that has grown beyond this size (kB resident) is replaced after its task, except on a GPU:
+# there TensorFlow takes this much from the start.
 _LARGEST_CHILD = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a worker is laid out: its processes, the cores of each, and how they are started."""
+    """A worker's layout: its processes, the threads of each, and how they are started."""
 
     processes: int
     threads: int
@@ -29,13 +29,13 @@ class Shape:
 
     @property
     def device(self) -> str:
-        """What its processes compute on: of a CPU worker none looks for a GPU, which would load
-        TensorFlow into each."""
+        """What its processes compute on. A CPU worker's processes do not look for a GPU: that would
+        load TensorFlow into each of them."""
         return "cpu" if self.start_method == "fork" else "auto"
 
 
 def create_app(settings: Settings, shape: Shape) -> Celery:
-    """Return the application; its processes read ``settings`` from it, however they are started."""
+    """Return the application. Its processes read ``settings`` from it, forked or spawned."""
     app = broker(settings.redis_url)
     app.conf.update(
         include=["worker.tasks"],
@@ -60,10 +60,10 @@ def settings_of(app: Celery) -> Settings:
     return Settings(**app.conf.hematovision_settings)
 
 
-# What becomes of a message. A process that dies gives it back at once; that a deadly message does
-# not go round for ever is seen to in SQL, where every lease counts. Celery's own count of such
-# retries (task_retry_on_worker_lost) stays off: it sends a message with a countdown, which sits in
-# one worker's memory and takes the place of the one that was given back.
+# What happens to a message. A process that dies gives it back at once. SQL sees to it that a deadly
+# message does not go round for ever: every lease counts there. Celery's own count of such retries
+# (task_retry_on_worker_lost) stays off: it would send a message with a countdown, which sits in one
+# worker's memory and replaces the message that was given back.
 _DELIVERY: dict[str, Any] = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
@@ -77,11 +77,11 @@ _PROCESSES: dict[str, Any] = {
     # With the default of four seconds a pool never recovers from one killed process, since its
     # successor takes longer to load the network.
     "worker_proc_alive_timeout": 120,
-    # How long the parent waits for a last word of a process that died before it gives it up.
+    # How long the parent waits for a last result of a process that died.
     "worker_lost_wait": 1,
     # Only for a second Ctrl-C or SIGQUIT: SIGTERM waits for the shards that are under way.
     "worker_soft_shutdown_timeout": 30,
-    # The fleet is known from SQL; Celery's own remote control would be a second way.
+    # The fleet is known from SQL; Celery's own remote control is not needed.
     "worker_enable_remote_control": False,
 }
 

@@ -1,4 +1,4 @@
-"""Stored bytes → pixels, a batch ahead of the network, and the copies that people look at."""
+"""Decodes stored images a batch ahead of the network, and keeps the copies that people look at."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from worker.deriving import keep_copies
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
 # take some 20 MB while they are decoded.
 LARGE_PIXELS = 2_000_000
-# One for the whole process: between two batches it may take a small job's shard aside.
+# One lock for the whole process, which may do a small job's shard between two batches.
 _one_large = threading.Lock()
-# A backstop, so that no file of a kind that nobody thought of ends the process. WebP's decoder asks
-# for 550 MB, of which it uses less than half.
+# A backstop, so that no unforeseen kind of file ends the process. WebP's decoder asks for 550 MB
+# and uses less than half of it.
 _MOST_MEMORY = 640 * 2**20
 _TOO_MUCH = Failure(
     "too_much_memory",
-    "The image takes too much memory in the form it is stored in. Send the crop, or save it as an "
-    "8-bit RGB PNG.",
+    "Decoding this image takes too much memory. Send the crop, or save the image as an 8-bit RGB "
+    "PNG.",
 )
 _MISSING = Failure("missing", "The stored image is gone. Send the file again in a new job.")
 _DAMAGED = Failure("damaged", "The image data can't be read. Export the file again.")
@@ -44,28 +44,28 @@ Result = TypeVar("Result")
 class Decoder:
     """Reads one image as a bundle's network wants it; safe to call from several threads.
 
-    Its copies for people are kept on the way, while its pixels are at hand.
+    It also stores the copies that people look at, while it has the pixels.
     """
 
     def __init__(self, blobs: BlobStore, metadata: Metadata, max_pixels: int) -> None:
         self._blobs, self._metadata, self._max_pixels = blobs, metadata, max_pixels
 
     def __call__(self, work: Work) -> Reading | Failure:
-        """What the network sees of the image, or why there is nothing.
+        """Return what the network sees of the image, or why it can't be read.
 
-        A store that does not answer raises: that says nothing about the image.
+        If the store does not answer, this raises: that says nothing about the image.
         """
         return self.decode(work, self.fetch(work))
 
     def fetch(self, work: Work) -> bytes | Failure | None:
-        """The stored bytes of an image; None of a large one, which waits in the store."""
+        """Return the stored bytes of an image; None for a large one, which is fetched later."""
         return None if _may_be_large(work) else self._get(work)
 
     def decode(self, work: Work, data: bytes | Failure | None) -> Reading | Failure:
-        """What the network sees of the image whose bytes `fetch` gave."""
+        """Return what the network sees of the image whose bytes `fetch` returned."""
         large = data is None
         if data is not None:
-            # A large one that is decoded beside it may take the memory: then once more, alone.
+            # A large image decoded at the same time may take the memory: then try again, alone.
             with suppress(MemoryError):
                 return self._read(work, data)
         with _one_large:
@@ -95,38 +95,38 @@ class Decoder:
         image = _tried(work, lambda: decode(data, self._max_pixels))
         if isinstance(image, Failure):
             return image
-        # Not among what is tried: what the store says is no fault of the image.
+        # Outside `_tried`: a store that fails is no fault of the image.
         keep_copies(self._blobs, work.sha256, image)
         metadata = self._metadata
         return _tried(work, lambda: see(image, metadata.shape, metadata.preprocessing))
 
 
 def _tried(work: Work, step: Callable[[], Result]) -> Result | Failure:
-    """Return what came of a step of reading an image, or how the image failed in it."""
+    """Return the result of a step of reading an image, or how the image failed in it."""
     try:
         return step()
     except UnreadableImage as error:
         return Failure(error.code[:40], str(error)[:400])
     except (cv2.error, *FAULTS) as error:
-        # No image, whatever it does to a decoder, may take its shard down with it. A full
-        # memory and a time that is over are not its doing, and go on upwards.
+        # No image, whatever it does to a decoder, may fail its whole shard. A lack of memory and
+        # the end of the time limit are not the image's fault and are passed on.
         log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
         return _DAMAGED
 
 
 def _may_be_large(work: Work) -> bool:
-    """An image whose size nobody noted may be."""
+    """Say whether an image may be large; one of unknown size may be."""
     return not work.pixels or work.pixels > LARGE_PIXELS
 
 
 def readings(
     decoder: Decoder, work: Sequence[Work], size: int, cores: int
 ) -> Iterator[list[tuple[Work, Reading | Failure]]]:
-    """Yield batches of ``size`` in order, the next one being read while one is worked on.
+    """Yield batches of ``size`` in order; the next batch is read while one is worked on.
 
-    With several cores, as many threads decode. With one, a second thread would only take turns
-    with the network, which costs some per cent; it fetches a batch's bytes, and they are decoded
-    here.
+    With several cores, one thread per core decodes. With one core, a second thread that decoded
+    would take turns with the network, which costs a few per cent; so it only fetches a batch's
+    bytes, and they are decoded here.
     """
     pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
     try:
@@ -136,7 +136,7 @@ def readings(
         for batch in ahead(pool, decoder.fetch, work, size, together=size):
             yield [(one, decoder.decode(one, data)) for one, data in batch]
     finally:
-        # When the work is broken off, what has not begun is not begun any more.
+        # If the work is broken off, reads that have not begun are cancelled.
         pool.shutdown(cancel_futures=True)
 
 
@@ -147,9 +147,9 @@ def ahead(
     size: int,
     together: int = 1,
 ) -> Iterator[list[tuple[Work, Result]]]:
-    """Yield batches of ``size`` in order, the next one being read while one is worked on.
+    """Yield batches of ``size`` in order; the next batch is read while one is worked on.
 
-    A thread reads so many images ``together``, one after another.
+    Each thread reads ``together`` images, one after another.
     """
 
     def read_all(part: Sequence[Work]) -> list[tuple[Work, Result]]:

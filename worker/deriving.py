@@ -1,4 +1,4 @@
-"""Pixels as the decoder gave them → the copies that people look at."""
+"""Makes the copies that people look at from the decoder's pixels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from core.made.derivatives import TILE_SIDE, Derivatives
 from ml.decoding import Pixels
 
 _QUALITY = 88
-# A crop no longer than this is its own tile: a gallery's page is twice as heavy for it, and the
-# worker is spared a third of the work.
+# A crop no longer than this is used as its own tile: a page of the gallery is twice as heavy, but
+# the worker does a third less work.
 _OWN_TILE_SIDE = 2 * TILE_SIDE
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def keep_copies(blobs: BlobStore, sha256: str, image: Pixels) -> None:
     """Put the copies of an image into the store, unless they are there.
 
-    A store that takes nothing is no error: a page that misses them asks for them again.
+    If the store takes nothing, that is no error: a page that misses the copies asks for them again.
     """
     if derivatives.exist(blobs, sha256):
         return
@@ -35,7 +35,7 @@ def keep_copies(blobs: BlobStore, sha256: str, image: Pixels) -> None:
 
 
 def copies(image: Pixels) -> Derivatives:
-    """Return the copies of an image, uint8 (height, width, 3), as JPEG files of nothing else."""
+    """Return the copies of an image, uint8 (height, width, 3), as JPEG files without metadata."""
     large = _jpeg(image)
     if max(image.shape) <= _OWN_TILE_SIDE:
         return Derivatives(large, large)
@@ -54,7 +54,7 @@ def shrink(image: Pixels, side: int) -> Pixels:
     longer = max(height, width)
     whole = longer // side
     if whole > 1:
-        # By a whole number first: linear interpolation looks at no more than two pixels a side.
+        # Shrink by a whole number first: linear interpolation uses at most two pixels per side.
         size = (max(1, width // whole), max(1, height // whole))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     size = (max(1, round(width * side / longer)), max(1, round(height * side / longer)))

@@ -1,5 +1,5 @@
-"""An explanation from its claim to its pictures in the store: what the network looked at in one
-image, and which reference cells it took it to be like."""
+"""Makes an explanation, from its claim to its pictures in the store: what the network looked at in
+one image, and which reference cells it finds most similar."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from worker.making import under
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
 
-# A page shows the crop enlarged; a heat map as small as the crop would look ragged on it.
+# A page shows the crop enlarged; a heat map no larger than the crop would look ragged on it.
 ENLARGED = 3
 NEAREST = 6
 
 
 def explain_image(here: WorkerProcess, explanation_id: int) -> bool:
-    """Make one explanation and keep it; False if it is made or another's."""
+    """Make one explanation and store it; False if it is done or taken by another worker."""
     with here.database.writing() as session:
         claim = explanations.claim(session, explanation_id, here.name, here.settings.lease_seconds)
     if claim is None:
@@ -41,7 +41,7 @@ def explain_image(here: WorkerProcess, explanation_id: int) -> bool:
 
 
 def _make(here: WorkerProcess, claim: ExplanationClaim) -> tuple[str, Findings]:
-    """Return where the pictures are, below a key of this attempt's own, and what else is found."""
+    """Return the key of the pictures, which is new for each attempt, and the findings."""
     classifier = _classifier(here, claim.model_digest)
     crop = _crop(here, claim, classifier)
     names = [claim.label] if claim.other is None else [claim.label, claim.other]
@@ -70,7 +70,7 @@ def _crop(here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier) 
 
 
 def _maps(seen: Look) -> dict[str, Map]:
-    """Return what speaks for the class, and for it rather than for the next."""
+    """Return what supports the class, and what supports it rather than the next class."""
     maps = {HEAT: seen.maps[0]}
     if len(seen.maps) > 1:
         maps[CONTRAST] = seen.maps[0] - seen.maps[1]

@@ -1,4 +1,4 @@
-"""Who works here: one row a worker process, kept fresh by a thread of that process."""
+"""The list of workers: one row per worker process, kept fresh by a thread of that process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.db import Database, clock
 from core.tables import Worker
 
 BEAT_SECONDS = 5.0
-# A process that was killed leaves its row; it is shown as silent for so long, then removed.
+# A killed process leaves its row; it is shown as silent for this long, then removed.
 FORGET_SECONDS = 600
 _RECENT_SHARDS = 20
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """What one worker process is: host and process id, where and with what it computes."""
+    """What one worker process is: its host and process id, its device and its backend."""
 
     name: str
     device: str
@@ -33,7 +33,7 @@ class Badge:
 
 
 class Tally:
-    """What one process has done: images in all, and its speed over the last shards."""
+    """What one process has done: its images in total, and its speed over the last shards."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,7 +41,7 @@ class Tally:
         self._recent: deque[tuple[int, float]] = deque(maxlen=_RECENT_SHARDS)
 
     def add(self, images: int, seconds: float) -> None:
-        """Note a shard of so many images that took so long."""
+        """Record a shard, with its number of images and the time that it took."""
         with self._lock:
             self._images += images
             self._recent.append((images, seconds))
@@ -53,16 +53,16 @@ class Tally:
 
     @property
     def images_per_second(self) -> float | None:
-        """Speed while at work, idle time not counted; None before the first shard."""
+        """Speed while working, without idle time; None before the first shard."""
         with self._lock:
             images, seconds = (sum(part) for part in zip(*self._recent or [(0, 0.0)], strict=True))
         return images / seconds if seconds else None
 
 
 def beat(session: Session, badge: Badge, tally: Tally, models: Sequence[str]) -> None:
-    """Say that this process lives, how fast it is, and which models it holds, the last used first.
+    """Record that this process is alive, its speed, and its models, the last used first.
 
-    Those long silent are forgotten.
+    Processes that have been silent for long are removed.
     """
     values: dict[str, object] = {
         "images": tally.images,
@@ -95,7 +95,7 @@ def leave(session: Session, name: str) -> None:
 
 
 class Heartbeat:
-    """A thread that beats every `BEAT_SECONDS` until it is stopped."""
+    """A thread that sends a heartbeat every `BEAT_SECONDS` until it is stopped."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Beat once and go on in the background."""
+        """Send one heartbeat and continue in the background."""
         self._thread.start()
 
     def stop(self) -> None:

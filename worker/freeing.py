@@ -1,7 +1,7 @@
-"""Freeing what dead processes held, so that nobody waits until their leases end.
+"""Frees what dead processes held, so that nobody waits until their leases end.
 
-A process is known by its host and its process id. Who it died under may be dead too, and what it
-worked on is known to SQL alone: so everything is freed that stands under its name.
+A process is known by its host and its process id. Its parent may be dead too, and only SQL knows
+what it worked on. So everything recorded under its name is freed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ def process_name(pid: int) -> str:
 def free(database: Database, worker: str, max_attempts: int) -> int:
     """End all leases of a process that is known to be dead; return how many.
 
-    Each counts as an attempt, as if it had run out. If the database does not answer, they run out.
+    Each counts as an attempt, as if the lease had run out. If the database does not answer, the
+    leases run out by themselves.
     """
     try:
         with database.reading() as session:
             shards = jobs.held_by(session, worker)
         freed = 0
         for shard_id in shards:
-            # Each in a transaction of its own: several jobs' locks at once could make a ring.
+            # One transaction per shard: holding several jobs' locks at once could deadlock.
             with database.writing() as session:
                 freed += jobs.release(session, shard_id, worker, max_attempts)
         with database.writing() as session:
@@ -52,9 +53,9 @@ def free(database: Database, worker: str, max_attempts: int) -> int:
 
 
 def free_the_dead(database: Database, max_attempts: int) -> int:
-    """Free what processes of this machine held that are no more; return how many leases.
+    """Free what dead processes of this machine held; return how many leases.
 
-    The one that asks is new: what stands under its own name is a dead one's too.
+    The calling process is new: anything under its own name belongs to a dead one too.
     """
     try:
         with database.reading() as session:
@@ -68,7 +69,7 @@ def free_the_dead(database: Database, max_attempts: int) -> int:
 
 
 def _is_dead(worker: str) -> bool:
-    """Whether a process of this machine has ended; of another machine's nothing is known here."""
+    """Say whether a process of this machine has ended; False for another machine's."""
     host, _, pid = worker.rpartition(":")
     if host != socket.gethostname() or not pid.isdecimal():
         return False
@@ -84,13 +85,13 @@ def _is_dead(worker: str) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether it has ended, but its parent has not asked how.
+    """Say whether a process has ended, but its parent has not collected its exit status.
 
-    Orphans are for the machine's first process to ask after, which may take a while: in a container
-    it is often a program that never does.
+    For orphans the machine's first process should do so. That may take a while: in a container, the
+    first process is often a program that never does.
     """
     try:
-        # "20816 (python) Z …": what stands in brackets may hold anything, brackets too.
+        # "20816 (python) Z …": the name in brackets may contain anything, brackets too.
         state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:1]
     except OSError:
         return False

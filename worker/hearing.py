@@ -1,4 +1,4 @@
-"""Notices that this worker has gone deaf to its broker, and ends it so that it is started afresh.
+"""Notices that this worker no longer hears its broker, and ends it so that it is restarted.
 
 After a broker was killed, Celery's consumer sometimes neither reconnects nor ends: messages wait,
 no process is busy, and nothing comes in any more. Whatever supervises the worker (`up`, a
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 
 
 class Hearing:
-    """What the parent process knows of its own hearing; times are those of `time.monotonic`."""
+    """Whether the parent process still hears its broker; times are those of `time.monotonic`."""
 
     def __init__(self, now: float) -> None:
         self._fine = now
 
     def note(self, now: float, *, waiting: int, busy: bool) -> bool:
-        """Take one look; True if messages have waited for `DEAF_SECONDS` beside idle processes."""
+        """Note one check; True if messages have waited `DEAF_SECONDS` while processes were idle."""
         if busy or not waiting:
             self._fine = now
         return now - self._fine > DEAF_SECONDS
@@ -45,7 +45,7 @@ class Hearing:
 
 
 def watch(app: Celery) -> Hearing:
-    """Start to look every few seconds, in a thread of its own; return what it knows."""
+    """Start to check every few seconds, in a separate thread; return the `Hearing` it updates."""
     hearing = Hearing(time.monotonic())
     threading.Thread(target=_look, args=(app, hearing), name="hearing", daemon=True).start()
     return hearing
@@ -63,11 +63,11 @@ def _look(app: Celery, hearing: Hearing) -> None:
 
 
 def messages(app: Celery) -> int:
-    """Return how many messages wait on all lanes: none where the broker does not answer."""
+    """Return how many messages wait on all lanes; 0 if the broker does not answer."""
     try:
         with app.connection_for_read() as connection:
             client: Any = connection.default_channel.client
             return sum(client.llen(lane.value) for lane in Lane)
     except Exception:
-        # Any of redis', kombu's and the system's errors: there is nothing to be heard then.
+        # Any error of redis, kombu or the system means that there is nothing to hear.
         return 0

@@ -1,4 +1,4 @@
-"""Keeping a lease while the work under it goes on."""
+"""Renews a lease while the work under it goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Whether the work is still ours. `check` between two steps of it."""
+    """Whether the work is still ours. Call `check` between two steps of it."""
 
     def __init__(self) -> None:
         self._lost = threading.Event()
@@ -25,17 +25,17 @@ class Lease:
         self._lost.set()
 
     def check(self) -> None:
-        """Raise `LeaseLost` if there is no point in going on."""
+        """Raise `LeaseLost` if another worker has the lease."""
         if self._lost.is_set():
             raise LeaseLost("The lease was lost.")
 
 
 @contextmanager
 def kept(renew: Callable[[], bool], seconds: float) -> Iterator[Lease]:
-    """Call ``renew`` three times a lease of so many ``seconds`` until the body ends.
+    """Call ``renew`` three times per lease, which lasts ``seconds``, until the body ends.
 
-    ``renew`` returns False if the lease is another's. While the database does not answer, the
-    work goes on: what it comes to is recorded only if the lease still holds then.
+    ``renew`` returns False if another worker has the lease. While the database does not answer, the
+    work goes on; its results are recorded only if the lease still holds at the end.
     """
     lease, ended = Lease(), threading.Event()
     arguments = (renew, seconds / 3, lease, ended)

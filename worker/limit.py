@@ -1,7 +1,7 @@
-"""The time limit of a task, as something that no handler of errors takes for an error.
+"""The time limit of a task, raised in a way that no error handler catches by mistake.
 
-Celery's own soft limit is an ordinary exception: whatever catches all of a decoder's errors, here
-or in a library, takes it for one of those, and an innocent image is called damaged.
+Celery's own soft limit is an ordinary exception. Code that catches all errors of a decoder, here or
+in a library, would catch it too, and a sound image would be reported as damaged.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class OutOfTime(BaseException):
 
 @contextmanager
 def time_limited(task: str) -> Iterator[None]:
-    """Let the soft limit end the body, wherever it is; what was left is tried again by the sweep.
+    """Let the soft limit end the body, wherever it is; the sweep has the rest tried again.
 
-    Celery sets its own handler once a process is up, so this stands round every task.
+    Celery sets its own handler once a process is up, so every task must be wrapped in this.
     """
     before = signal.signal(_SIGNAL, _end)
     try:

@@ -1,4 +1,4 @@
-"""The Celery worker in the foreground: how many processes, on what, and until when."""
+"""The Celery worker in the foreground: how many processes it has, and what they compute on."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, *, processes: int, threads: int) -> None:
-    """Work until SIGTERM or SIGINT, which let the shards under way end.
+    """Work until SIGTERM or SIGINT; shards under way are finished first.
 
-    ``processes`` and ``threads`` of each; 0 takes one process a core, and shares the cores out.
+    ``processes`` is their number and ``threads`` that of each one's threads; 0 means one process
+    per core, and an equal share of the cores for each.
 
     Raises:
         ConfigurationError: the model bundle can't be used.
@@ -55,10 +56,10 @@ def serve(settings: Settings, *, processes: int, threads: int) -> None:
 def shape(
     processes: int, threads: int, *, cores: int = 0, gpu: Callable[[], bool] | None = None
 ) -> Shape:
-    """Lay a worker out over this machine, or over so many ``cores``.
+    """Return the layout of a worker for this machine, or for this many ``cores``.
 
-    A GPU is served by one process, started afresh rather than forked: TensorFlow does not survive
-    a fork. Its cores all decode.
+    A GPU is served by one process, spawned and not forked: TensorFlow does not survive a fork. All
+    cores decode for it.
     """
     cores = cores or available_cores()
     if (gpu or gpu_expected)():
@@ -75,10 +76,10 @@ def available_cores() -> int:
 
 
 def gpu_expected(devices: Path = Path("/dev"), seconds: float = _LOADING_SECONDS) -> bool:
-    """Whether the processes will compute on a GPU.
+    """Say whether the processes will compute on a GPU.
 
-    Where there is a device file, TensorFlow itself is asked, in a process of its own, since it must
-    not be loaded here: it may be made for the CPU, or be unable to use the driver.
+    If there is a device file, TensorFlow itself is asked: it may be built for the CPU only, or be
+    unable to use the driver. It runs in a separate process, since it must not be loaded here.
     """
     installed = importlib.util.find_spec("tensorflow") is not None
     if not installed or not gpu_possible(os.environ, devices):
@@ -94,9 +95,9 @@ def gpu_expected(devices: Path = Path("/dev"), seconds: float = _LOADING_SECONDS
 
 
 def _require_bundle(settings: Settings) -> None:
-    """Fail here and in words rather than in every process, over and over.
+    """Fail here, with a message, and not in every process again and again.
 
-    A bundle that the settings name is tried as one that is added; the program's own was tested.
+    A bundle named in the settings is tried like one that is added; the shipped one is tested.
     """
     try:
         bundle = Bundle.load(bundle_path(settings))

@@ -1,4 +1,4 @@
-"""Making what somebody asked for under its lease, whatever it is."""
+"""Makes what somebody ordered (a report, an explanation, copies) under its lease."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from core.outages import trouble_of
 from worker.lease import Lease, kept
 from worker.process import WorkerProcess
 
-_FULL = "The server's disk is full. This is made by itself once there is room."
-_AWAY = "The image store or the database is out of order. This is made by itself once it is back."
+_FULL = "The server's disk is full. This will be made automatically once there is room."
+_AWAY = (
+    "The image store or the database is out of order. This will be made automatically once it is "
+    "back."
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +28,8 @@ log = logging.getLogger(__name__)
 def under(here: WorkerProcess, claim: Claim) -> Iterator[Lease]:
     """Keep the lease while the body makes it and hands it over.
 
-    A `Conflict` is what the person who asked is told; a lost lease drops this copy; an outage of
-    the disk, the store or the database puts it off.
+    The message of a `Conflict` goes to the person who asked. A lost lease drops this copy; an
+    outage of the disk, the store or the database puts the work off.
     """
     try:
         with kept(lambda: _renew(here, claim), here.settings.lease_seconds) as lease:

@@ -1,4 +1,4 @@
-"""The models a worker process can judge by: the one it ships with, and those of the store."""
+"""The models that a worker process can use: the one it ships with, and those in the store."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ml.serving import Classifier, load_classifier
 from ml.serving.trial import check_answers, check_metadata
 from worker.packing import ModelUnusable, fetch, keep
 
-# The active one and a shadow, or the one that some older job was given to.
+# The active model and a shadow, or an older job's model.
 MOST_LOADED = 2
 _UNPACKING = ".unpacking-"
 _LEFT_OVER_SECONDS = 3600
-# Long enough for another worker to take the job, short enough for somebody who waits to be told.
+# Long enough for another worker to take the job, short enough for a person who waits for an answer.
 LACKING_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A bundle made ready to judge images by."""
+    """A bundle that is loaded and ready to classify images."""
 
     classifier: Classifier
 
@@ -47,7 +47,7 @@ class Model:
 
     @property
     def digest(self) -> str:
-        """What predictions are recorded under."""
+        """The digest under which predictions are recorded."""
         return self.bundle.digest
 
 
@@ -55,7 +55,7 @@ def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
     """Load a bundle's network, ready to run on a device as `ml.serving.inference` names it.
 
     Raises:
-        BundleUnfit: it does not give what is asked of it.
+        BundleUnfit: its metadata or its answers are not as they must be.
     """
     check_metadata(bundle.metadata)
     classifier = load_classifier(bundle, threads=threads, device=device)
@@ -64,10 +64,10 @@ def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
 
 
 class ModelStore:
-    """Gives models by their digest, and keeps the last `MOST_LOADED` that were asked for loaded.
+    """Returns models by digest, and keeps the `MOST_LOADED` most recently used ones loaded.
 
     ``shipped`` is there at once; others are unpacked from the blob store into ``cache``, where all
-    processes of this machine find them. Where keys are ``trusted``, one must have signed them.
+    processes of this machine find them. If keys are ``trusted``, one of them must have signed them.
     """
 
     def __init__(
@@ -81,21 +81,21 @@ class ModelStore:
         self.shipped = shipped
         self._trusted = trusted
         self._blobs, self._cache, self._load = blobs, cache, load
-        # The last one used stands last.
+        # The most recently used one is last.
         self._loaded: dict[str, Model] = {}
         self._lock = threading.Lock()
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """The digests of the models that are loaded, the one used last first."""
+        """The digests of the loaded models, the most recently used first."""
         return tuple(self._loaded)[::-1]
 
     def get(self, digest: str) -> Model:
-        """Return a model, ready to judge.
+        """Return a model, ready to classify images.
 
         Raises:
-            ModelUnusable: its bundle is missing, damaged, not signed by whom it should be, or no
-                network can be made of it.
+            ModelUnusable: its bundle is missing, damaged or not signed with a trusted key, or its
+                network can't be loaded.
             OSError: the store or the disk does not answer; trying again later may help.
         """
         with self._lock:
@@ -122,17 +122,19 @@ class ModelStore:
             try:
                 require_trusted(bundle, self._trusted)
             except SignatureInvalid as error:
-                raise ModelUnusable(f"{error} Ask an administrator to add it signed.") from error
+                raise ModelUnusable(
+                    f"{error} Ask an administrator to sign it and add it again."
+                ) from error
         return bundle
 
     def _unpack(self, digest: str) -> Bundle:
-        """Unpack aside and rename: of several processes that do so at once, one wins."""
+        """Unpack elsewhere, then rename; if several processes do so at once, one wins."""
         self._cache.mkdir(parents=True, exist_ok=True)
         place = self._cache / digest
         _remove_left_over(self._cache)
         with tempfile.TemporaryDirectory(dir=self._cache, prefix=_UNPACKING) as folder:
             aside = fetch(self._blobs, digest, Path(folder) / "bundle")
-            # What stands there was found damaged just now, unless another process was quicker.
+            # What is there was just found to be damaged, unless another process was quicker.
             shutil.rmtree(place, ignore_errors=True)
             try:
                 aside.path.rename(place)
@@ -148,14 +150,14 @@ class ModelStore:
         except (OSError, MemoryError):
             raise
         except Exception as error:
-            # The libraries that compute raise what they like of a network they can't read.
+            # The libraries raise all kinds of errors for a network that they can't read.
             raise ModelUnusable(
                 f"The model {bundle.digest[:12]} can't be loaded: {error}"[:300]
             ) from error
 
 
 def _remove_left_over(cache: Path) -> None:
-    """Remove what a process that was killed had begun to unpack."""
+    """Remove what a killed process had begun to unpack."""
     for folder in cache.glob(f"{_UNPACKING}*"):
         with suppress(FileNotFoundError):
             if time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS:
@@ -163,25 +165,25 @@ def _remove_left_over(cache: Path) -> None:
 
 
 class Lacking:
-    """The models that could not be had lately: their jobs are left to other workers for a while."""
+    """Models that were recently unavailable: their jobs are left to other workers for a while."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
     def note(self, digest: str) -> None:
-        """Note that a model could not be had."""
+        """Note that a model is unavailable here."""
         self._until[digest] = time.monotonic() + LACKING_SECONDS
 
     def now(self) -> frozenset[str]:
-        """Return the digests of those that are not worth another try yet."""
+        """Return the digests of models that should not be tried again yet."""
         now = time.monotonic()
         return frozenset(digest for digest, until in self._until.items() if until > now)
 
 
 def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:
-    """Enter a bundle in the list of models, its bytes in the store; return the active digest.
+    """Add a bundle to the list of models and to the store; return the active model's digest.
 
-    It becomes the active one where there is none that works.
+    It becomes the active one if no model works.
     """
     keep(blobs, bundle)
     registry.start_with(session, facts_of(bundle))
@@ -190,7 +192,7 @@ def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:
 
 
 def facts_of(bundle: Bundle) -> Facts:
-    """Return what the list of models says of a bundle. Raises `SignatureInvalid`."""
+    """Return what the list of models says about a bundle. Raises `SignatureInvalid`."""
     said = bundle.metadata
     shown: dict[str, Any] = {
         "shape": [said.shape.height, said.shape.width],

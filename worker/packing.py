@@ -1,7 +1,7 @@
-"""A bundle as one file of the blob store, and back: nothing is believed of what comes out.
+"""Packs a bundle into one file of the blob store, and unpacks it without trusting the file.
 
 The file is a zip without compression, its entries in order and without times: the same bundle gives
-the same bytes. What is unpacked counts only once `ml.bundle` has found every file's digest right.
+the same bytes. An unpacked bundle is used only after `ml.bundle` has checked every file's digest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_FILES = 10_000
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _CHUNK = 2**20
-# What the system says of a place in a file, or of a name, that only a damaged zip asks for.
+# System errors for positions or names that only a damaged zip contains.
 _OF_DAMAGE = {
     errno.EINVAL,
     errno.EEXIST,
@@ -37,7 +37,7 @@ _OF_DAMAGE = {
 
 
 class ModelUnusable(HematoVisionError):
-    """A model's bundle can't be had or is not what it should be; trying again won't help."""
+    """A model's bundle is missing or not as it should be; trying again won't help."""
 
 
 def keep(blobs: BlobStore, bundle: Bundle) -> None:
@@ -81,7 +81,7 @@ def fetch(blobs: BlobStore, digest: str, folder: Path) -> Bundle:
     except BlobMissing as error:
         raise _unusable(digest, "is missing") from error
     except BundleFormat as error:
-        raise _unusable(digest, "is of a format that this version does not read") from error
+        raise _unusable(digest, "has a format that this version can't read") from error
     except (BundleError, zipfile.BadZipFile) as error:
         raise _unusable(digest, "is damaged") from error
     found = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
@@ -91,13 +91,13 @@ def fetch(blobs: BlobStore, digest: str, folder: Path) -> Bundle:
 
 
 def _names(bundle: Bundle) -> set[str]:
-    """The files of a bundle, its signature among them where it has one."""
+    """Return the names of a bundle's files, with its signature if it has one."""
     signed = {SIGNATURE} if (bundle.path / SIGNATURE).is_file() else set()
     return {METADATA, *bundle.metadata.files} | signed
 
 
 def intact(blobs: BlobStore, digest: str) -> bool:
-    """Say whether the store can give this model to a worker."""
+    """Say whether the store holds an intact bundle of this model."""
     with tempfile.TemporaryDirectory() as folder, suppress(ModelUnusable):
         fetch(blobs, digest, Path(folder) / "bundle")
         return True
@@ -108,8 +108,9 @@ def unpack(file: BinaryIO, folder: Path) -> None:
     """Write a zip's files below ``folder``.
 
     Raises:
-        zipfile.BadZipFile: it is none, is damaged, or holds what no bundle does: a name that leads
-            out of the folder or comes twice, a compressed or encrypted file, too much of anything.
+        zipfile.BadZipFile: it is not a zip, is damaged, or contains what no bundle does: a name
+            that points outside the folder or occurs twice, a compressed or encrypted file, too many
+            or too large files.
         OSError: the store or the disk does not answer.
     """
     try:
@@ -122,7 +123,7 @@ def unpack(file: BinaryIO, folder: Path) -> None:
             raise
         raise zipfile.BadZipFile(str(error)) from error
     except (EOFError, ValueError, RuntimeError, LookupError, struct.error) as error:
-        # What a reader of zips stumbles over in one that is damaged.
+        # The errors that a damaged zip causes in the reader.
         raise zipfile.BadZipFile(str(error)) from error
 
 
@@ -133,14 +134,14 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> 
 
 
 def _require_plain(entries: list[zipfile.ZipInfo]) -> None:
-    """A stored entry is as long as it says it is: what is added up here is what will be written."""
+    """Check size and names. A stored entry is as long as it says."""
     try:
         _require_measure(len(entries), sum(entry.file_size for entry in entries))
     except ModelUnusable as error:
         raise zipfile.BadZipFile(str(error)) from error
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names) or not all(_leads_inside(name) for name in names):
-        raise zipfile.BadZipFile("A name leads out of the folder or comes twice.")
+        raise zipfile.BadZipFile("A name points outside the folder or occurs twice.")
     for entry in entries:
         stored = entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & 1
         if not stored or entry.compress_size != entry.file_size:
@@ -156,14 +157,14 @@ def _leads_inside(name: str) -> bool:
 def _require_measure(files: int, size: int) -> None:
     if files > _MOST_FILES or size > LARGEST_BYTES:
         raise ModelUnusable(
-            f"A bundle may hold {_MOST_FILES:,} files and {LARGEST_BYTES // 2**20} MB; this one "
-            f"holds {files:,} and {size // 2**20:,} MB."
+            f"A bundle may hold at most {_MOST_FILES:,} files and {LARGEST_BYTES // 2**20} MB; "
+            f"this one holds {files:,} and {size // 2**20:,} MB."
         )
 
 
 def _unusable(digest: str, fault: str) -> ModelUnusable:
     return ModelUnusable(
         f"The model {digest[:12]} can't be used: its stored bundle {fault}. Ask an administrator "
-        "to add it again (`hematovision model add FOLDER`) and retry, or run the job again under "
+        "to add it again (`hematovision model add FOLDER`) and retry, or run the job again with "
         "the active model."
     )

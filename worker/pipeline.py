@@ -1,8 +1,8 @@
-"""A shard of images → decoded, classified, recorded. No Celery in it.
+"""Decodes, classifies and records a shard of images, without Celery.
 
-What is done here may be done twice, or by two workers at once: the lease and its fence decide
-whose results count, and they are written in one transaction. The shadows' turn comes when that is
-done; nothing that befalls them touches the job.
+A shard may be done twice, or by two workers at once: the lease and its fence decide whose results
+count, and they are written in one transaction. Shadow models run after that; no failure of theirs
+affects the job.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
 from worker.showing import complete_copies
 
-# So many images at a time stay within a core's cache; larger batches are slower on a CPU
-# (`benchmarks.layouts`). A GPU wants more of them; how many has not been measured yet.
+# A batch of this size stays within a core's cache; larger batches are slower on a CPU
+# (`benchmarks.layouts`). A GPU needs larger ones; the best size has not been measured yet.
 BATCH, _GPU_BATCH = 8, 64
-# How often a worker in the midst of a big job looks whether somebody sits and waits for a small
-# one, and how many such shards it then does before it goes on.
+# How often a worker in the middle of a big job looks for a small job that somebody is waiting for,
+# and how many such shards it then does before it goes on.
 _LOOK_SECONDS, _MOST_ASIDE = 0.1, 4
 
 log = logging.getLogger(__name__)
@@ -43,9 +43,9 @@ Results = dict[int, Verdict | Failure]
 
 
 def classify_shard(here: WorkerProcess, shard_id: int) -> bool:
-    """Classify a shard's images and record them: this one's, or of big jobs the one in turn.
+    """Classify and record a shard: this one, or for big jobs the one whose turn it is.
 
-    False if all that were rung for are done or others'.
+    False if all shards that were rung for are done or taken by other workers.
     """
     claim = _claim(here, shard_id)
     if claim is None:
@@ -55,7 +55,7 @@ def classify_shard(here: WorkerProcess, shard_id: int) -> bool:
 
 
 def _claim(here: WorkerProcess, shard_id: int) -> Claim | None:
-    """Take the shard whose turn it is; None if all that were rung for are done or others'."""
+    """Claim the shard whose turn it is; None if all that were rung for are done or taken."""
     passed: list[int] = []
     while True:
         with here.database.writing() as session:
@@ -64,7 +64,7 @@ def _claim(here: WorkerProcess, shard_id: int) -> Claim | None:
             claim = jobs.claim(session, turn, here.name, seconds, lacking)
         if claim or turn in passed:
             return claim
-        # Another was quicker; what its own message rang for must not be left lying.
+        # Another worker was quicker; the shard of its own message must not be forgotten.
         passed.append(turn)
 
 
@@ -93,12 +93,12 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
 
 
 def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Results]:
-    """Return the digest of the job's model and what became of each image.
+    """Return the digest of the job's model and the result of each image.
 
-    A model that no worker can have fails the images, and says what to do.
+    If no worker can have the model, the images fail with a message that says what to do.
 
     Raises:
-        LeaseLost: the shard is another's now, or was given back for one that has the model.
+        LeaseLost: another worker has the shard, or it was given back for one that has the model.
     """
     digest = claim.model_digest
     try:
@@ -120,21 +120,21 @@ def _between_batches(here: WorkerProcess, claim: Claim) -> Callable[[], None]:
 
 
 def _nothing() -> None:
-    """Small jobs go on without a look aside."""
+    """Do nothing between batches: a small job is not interrupted."""
 
 
 class _Door:
-    """Lets those pass, between two batches of a big job, for whom somebody sits and waits."""
+    """Does waiting shards of small jobs between two batches of a big job."""
 
     def __init__(self, here: WorkerProcess) -> None:
         self._here = here
         self._looked = time.monotonic()
 
     def hold_open(self) -> None:
-        """Do small jobs' shards that wait, if it is time to look for them."""
+        """Do the waiting shards of small jobs, if it is time to look for them."""
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return
-        # While the database does not answer nobody is let in, and the big job goes on.
+        # If the database does not answer, the big job just goes on.
         with suppress(SQLAlchemyError):
             with self._here.database.reading() as session:
                 waiting = jobs.waiting_interactive(session, _MOST_ASIDE)
@@ -144,7 +144,7 @@ class _Door:
 
 
 def _forgive(here: WorkerProcess, claim: Claim) -> None:
-    """The store or the database is away; if it is the database, the attempt stays counted."""
+    """Take the attempt back after an outage; it stays counted if the database is away."""
     with suppress(SQLAlchemyError), here.database.writing() as session:
         jobs.forgive(session, claim)
 
@@ -162,12 +162,12 @@ def classify(
     lease: Lease,
     between: Callable[[], None] = _nothing,
 ) -> Results:
-    """Return what became of each of the claim's images under ``model``, by image id.
+    """Return the result of each of the claim's images under ``model``, by image id.
 
     ``between`` is called after every batch.
 
     Raises:
-        LeaseLost: another worker has the shard; the rest is not worth doing.
+        LeaseLost: another worker has the shard, so the rest need not be done.
     """
     results, fresh = _known(here, model, claim)
     decoder = Decoder(here.blobs, model.bundle.metadata, here.settings.max_pixels)
@@ -180,7 +180,7 @@ def classify(
 
 
 def _known(here: WorkerProcess, model: Model, claim: Claim) -> tuple[Results, list[Work]]:
-    """Part the images whose bytes this model has judged before from those that are new to it."""
+    """Separate the images whose bytes this model has already judged from the new ones."""
     with here.database.reading() as session:
         known = jobs.known_verdicts(session, claim, model.digest)
     results: Results = {w.image_id: known[w.sha256] for w in claim.work if w.sha256 in known}
@@ -207,7 +207,7 @@ def _renew(here: WorkerProcess, claim: Claim) -> bool:
 
 
 def _record(here: WorkerProcess, claim: Claim, digest: str, results: Results) -> Sequence[str]:
-    """Record what counts; return the digests of the shadows that are to judge the same."""
+    """Record the results; return the digests of the shadow models to run on the same images."""
     with here.database.writing() as session:
         jobs.record(session, claim, digest, results)
         return registry.shadows_of(session, claim.model_digest)
@@ -233,7 +233,7 @@ def _go_on(here: WorkerProcess, claim: Claim) -> None:
 
 
 def _follow(here: WorkerProcess, claim: Claim, results: Results, shadows: Sequence[str]) -> None:
-    """Let the shadows of the active model judge what it has judged; a failure is only logged."""
+    """Run the shadow models on the images just classified; failures are only logged."""
     judged = tuple(w for w in claim.work if isinstance(results[w.image_id], Verdict))
     try:
         for digest in shadows if judged else ():
@@ -242,5 +242,5 @@ def _follow(here: WorkerProcess, claim: Claim, results: Results, shadows: Sequen
             with here.database.writing() as session:
                 jobs.record_shadow(session, digest, verdicts)
     except Exception as error:
-        # Whatever a new model does wrong is a finding about it, not about the job.
+        # What goes wrong with a new model concerns that model, not the job.
         log.warning("Shard %d: a shadow failed: %s.", claim.shard_id, type(error).__name__)

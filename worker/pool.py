@@ -1,6 +1,6 @@
-"""Celery's pool of processes, each of which seeks work by itself while no message comes in.
+"""Celery's pool of processes, each of which looks for work by itself while no message comes in.
 
-The parent can't do it for them: while its broker is away it does nothing but wait for that.
+The parent can't do this for them: while its broker is away, it only waits for the broker.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from celery.concurrency import asynpool, prefork
 from worker import tasks
 from worker.watchdog import guarded
 
-# A process without a message looks that often; after a failure it gives the database a rest.
+# How often a process without a message looks for work; after a failure it waits longer.
 LOOK_SECONDS, _REST_SECONDS = 1.0, 5.0
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class SeekingWorker(asynpool.Worker):  # type: ignore[misc]  # Celery is not typ
     wait_for_job: Callable[[], Any]
 
     def _make_child_methods(self, *arguments: Any, **options: Any) -> None:
-        """Wait for a message as before, but no longer than until the next look."""
+        """Wait for a message as Celery does, but only until the next look for work."""
         super()._make_child_methods(*arguments, **options)
         receive = self.wait_for_job
         pause = LOOK_SECONDS
@@ -47,12 +47,12 @@ class SeekingWorker(asynpool.Worker):  # type: ignore[misc]  # Celery is not typ
         return self._shutdown is not None and self._shutdown.is_set()
 
     def _seek(self) -> float:
-        """Do one thing that waits; return for how many seconds to listen before the next look."""
+        """Do one waiting task; return how many seconds to listen before looking again."""
         try:
             with guarded(tasks.LONGEST_SECONDS):
                 found = tasks.seek()
         except Exception as error:
-            # As after a message: whatever went wrong, its lease runs out and counts.
+            # As with a message: whatever went wrong, the lease runs out and counts.
             log.warning("What was found in the database failed: %s.", type(error).__name__)
             return _REST_SECONDS
         if found and self.max_memory_per_child and mem_rss() > self.max_memory_per_child:
@@ -68,6 +68,6 @@ class SeekingPool(asynpool.AsynPool):  # type: ignore[misc]
 
 
 class TaskPool(prefork.TaskPool):  # type: ignore[misc]
-    """What Celery is told to use."""
+    """The task pool that Celery uses, made of such processes."""
 
     Pool = SeekingPool

@@ -1,4 +1,4 @@
-"""What one worker process holds: opened once in the process itself, never in its parent.
+"""What one worker process holds, opened once in the process itself, never in its parent.
 
 TensorFlow hangs in a child forked from a process that has run it, and a database connection must
 not be shared by two processes.
@@ -26,10 +26,10 @@ from worker.models import Lacking, Model, ModelStore, introduce, open_model
 from worker.packing import ModelUnusable
 
 _RETRY_SECONDS = 2.0
-# Heartbeats and renewed leases take a second connection for a moment; held by every process of a
-# large fleet, it would use up those that PostgreSQL has, 100 unless it is told otherwise.
+# Heartbeats and lease renewals need a second connection for a moment. If every process of a large
+# fleet kept it, PostgreSQL would run out of connections: it has 100 by default.
 _KEPT_CONNECTIONS = 1
-# More threads than this wait for Python's lock and not for the decoder.
+# More threads than this would wait for Python's lock and not for the decoder.
 _MOST_DECODERS = 8
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess(Installation):
-    """The installation as one process has opened it, and the process's means.
+    """The installation as one process has opened it, and what the process works with.
 
     ``decoders`` is how many images it decodes at a time.
     """
@@ -50,14 +50,14 @@ class WorkerProcess(Installation):
 
 
 def bundle_path(settings: Settings) -> Path:
-    """Return the folder of the bundle that is set, or of the one that ships."""
+    """Return the folder of the bundle named in the settings, or else of the shipped one."""
     return Path(settings.bundle) if settings.bundle else default_bundle_path()
 
 
 def open_process(settings: Settings, threads: int, device: str = "auto") -> WorkerProcess:
-    """Open everything this process works with; its models are loaded when they are asked for."""
+    """Open everything this process works with; its models are loaded on demand."""
     share_heaps()
-    # Images are read side by side, each by one thread.
+    # Images are read in parallel, each by one thread.
     cv2.setNumThreads(1)
     shipped = Bundle.load(bundle_path(settings))
     opened = open_installation(settings, connections=_KEPT_CONNECTIONS)
@@ -79,10 +79,10 @@ def open_process(settings: Settings, threads: int, device: str = "auto") -> Work
 
 
 def first_model(here: WorkerProcess) -> Model:
-    """Enter the shipped model in the list, and load the one that is active.
+    """Add the shipped model to the list, and load the active one.
 
-    Where that can't be had, the shipped one is loaded: jobs may be given to it, and those that are
-    given to the other say what is wrong.
+    If that is unavailable, the shipped one is loaded: jobs may use it, and the images of jobs with
+    the other model fail with a message that says what is wrong.
     """
     digest = _introduce(here)
     try:
@@ -93,7 +93,7 @@ def first_model(here: WorkerProcess) -> Model:
 
 
 def _introduce(here: WorkerProcess) -> str:
-    """Return the active model's digest, however long database and store take to answer."""
+    """Return the active model's digest; wait as long as database and store take to answer."""
     while True:
         try:
             with here.database.writing() as session:
@@ -112,7 +112,7 @@ class Held:
         self._heartbeat: Heartbeat | None = None
 
     def start(self, settings: Settings, threads: int, device: str) -> None:
-        """Open it and begin to beat."""
+        """Open everything and start the heartbeat."""
         here = self._here = open_process(settings, threads, device)
         # Before the network is loaded: this process may take the place of one that died at work.
         free_the_dead(here.database, settings.max_attempts)
@@ -123,7 +123,7 @@ class Held:
         log.info("Worker %s is ready on %s.", here.name, network.device)
 
     def get(self) -> WorkerProcess:
-        """Return it. Raises `RuntimeError` before `start`."""
+        """Return what `start` opened. Raises `RuntimeError` before `start`."""
         if self._here is None:
             raise RuntimeError("This process holds no network; it is not a worker process.")
         return self._here

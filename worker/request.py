@@ -1,4 +1,4 @@
-"""What the parent does when one of its processes dies at work: frees its leases at once."""
+"""Frees the leases of a process that died at work, at once and in its parent."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PATIENCE_SECONDS = 5.0
 
 
 class LeasedRequest(Request):  # type: ignore[misc]  # Celery is not typed
-    """A message. Without this, what its process held waits until the dead one's leases end."""
+    """A message whose process frees its leases when it dies, not only when they run out."""
 
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> None:
-        """Free the leases before the message goes back: whoever takes it finds them free."""
+        """Free the leases before the message goes back, so that its next taker finds them free."""
         error = exc_info.exception
         if isinstance(getattr(error, "exc", error), WorkerLostError):
             self._free()
@@ -33,13 +33,13 @@ class LeasedRequest(Request):  # type: ignore[misc]  # Celery is not typed
         super().on_timeout(soft, timeout)
 
     def _free(self) -> None:
-        """Free all that the process held, whatever its message was about.
+        """Free everything that the process held, whatever its message was for.
 
         The connection is closed again: the parent must hold none when it forks the next process.
         """
         if self.worker_pid:
             settings = settings_of(self.app)
-            # This process feeds the others: it may not wait long for a database that is away.
+            # This process feeds the others: it must not wait long for a database that is away.
             database = Database(settings.database, statement_seconds=_PATIENCE_SECONDS)
             free(database, process_name(self.worker_pid), settings.max_attempts)
             database.dispose()

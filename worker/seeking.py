@@ -1,4 +1,4 @@
-"""What an idle process does: it looks in SQL, which knows what waits whether or not a bell rang.
+"""What an idle process does: it looks in SQL for waiting work, whether or not a message came.
 
 So a broker that is frozen, full, killed or was never there costs a second, and no work.
 """
@@ -24,7 +24,7 @@ _DOES: dict[type[Shard] | type[Made], Callable[[WorkerProcess, int], bool]] = {
 
 
 def seek(here: WorkerProcess) -> bool:
-    """Do one thing that waits; False if there was nothing, or others were quicker.
+    """Do one waiting task; False if there is none or others were quicker.
 
     Raises:
         SQLAlchemyError: the database does not answer.

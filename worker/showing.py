@@ -1,4 +1,4 @@
-"""Copies of an image that a page missed, from the claim to the store."""
+"""Makes the copies of an image that a page found missing, from the claim to the store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.process import WorkerProcess
 
 
 def derive_image(here: WorkerProcess, derivative_id: int) -> bool:
-    """Make the copies of one image and keep them; False if they are made or another's."""
+    """Make and store one image's copies; False if they are done or taken by another worker."""
     with here.database.writing() as session:
         claim = derivatives.claim(session, derivative_id, here.name, here.settings.lease_seconds)
     if claim is None:
@@ -37,7 +37,7 @@ def _readable(here: WorkerProcess, sha256: str) -> bool:
 
 
 def make_copies(here: WorkerProcess, work: Work) -> None:
-    """Decode an image, which leaves its copies in the store.
+    """Decode an image; this puts its copies into the store.
 
     Raises:
         Conflict: it can't be decoded.
@@ -51,7 +51,7 @@ def make_copies(here: WorkerProcess, work: Work) -> None:
 
 
 def complete_copies(here: WorkerProcess, works: Iterable[Work]) -> None:
-    """Make the copies that are missing; pages ask again for what can't be made now."""
+    """Make missing copies; if one can't be made now, a page will ask for it again."""
     for work in works:
         if not derivatives.exist(here.blobs, work.sha256):
             with suppress(Conflict, OSError):

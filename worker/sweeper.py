@@ -1,4 +1,4 @@
-"""The sweep in the foreground: every few seconds it mends what crashes left behind."""
+"""The sweep in the foreground: every few seconds it repairs what crashes left behind."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from worker.tidying import purge_once, sweep_staging
 from worker.watchdog import guarded
 
 _LONGEST_PAUSE = 30.0
-# A sweep that hangs on a dead connection is left behind after this long.
+# A sweep that hangs on a dead connection is given up after this time.
 _LAST_SECONDS = 0.5
-# A round takes some milliseconds. A statement of it that takes this long is given up, and a round
-# that does, whatever it hangs in, ends the process, which is started afresh.
+# A round takes a few milliseconds. A statement that takes longer than the first limit is given up;
+# a round that takes longer than the second ends the process, which is then restarted.
 _STATEMENT_SECONDS, ROUND_SECONDS = 15.0, 90.0
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def serve(settings: Settings) -> None:
 def run(opened: Installation, stop: threading.Event, round_seconds: float = ROUND_SECONDS) -> None:
     """Sweep until ``stop``; the pause doubles while the database is away.
 
-    Without the queue all is mended but its messages: then the sweep goes on as ever.
+    While the queue is away, the sweep goes on as usual and only sends no messages.
     """
     usual = pause = opened.settings.sweep_seconds
     trouble_before: str | None = None
@@ -68,7 +68,7 @@ def run(opened: Installation, stop: threading.Event, round_seconds: float = ROUN
 
 
 def sweep_once(opened: Installation) -> None:
-    """Sweep.
+    """Sweep once.
 
     Raises:
         SQLAlchemyError: the database does not answer.

@@ -1,4 +1,4 @@
-"""The tasks: an id in, one call out. Celery imports this in every worker process."""
+"""The Celery tasks: each takes an id and makes one call. Every worker process imports this."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from worker.limit import time_limited
 from worker.logs import quieten
 from worker.process import Held
 
-# A report of a hundred thousand images takes minutes; still below the time after which an
+# A report of a hundred thousand images takes minutes. The limits are below the time after which an
 # unanswered message is delivered again.
 _REPORT_SOFT_SECONDS = 240
 _REPORT_HARD_SECONDS = 280
-# The longest that anything may take which was found without a message.
+# The longest time that work found without a message may take.
 LONGEST_SECONDS = _REPORT_HARD_SECONDS
 _REQUEST = "worker.request:LeasedRequest"
 _held = Held()
@@ -31,7 +31,7 @@ _held = Held()
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery is not typed
 def open_process(**_: object) -> None:
-    """Load the network and connect, in the child and not in its parent."""
+    """Load the network and connect in the child, not in its parent."""
     quieten()
     conf = current_app.conf
     _held.start(app.settings_of(current_app), conf.hematovision_threads, conf.hematovision_device)
@@ -39,25 +39,25 @@ def open_process(**_: object) -> None:
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def close_process(**_: object) -> None:
-    """Leave the fleet."""
+    """Take this process off the list of workers and close its connections."""
     _held.stop()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def listen(**_: object) -> None:
-    """Watch, in the parent, that messages keep coming in."""
+    """Start to check, in the parent, that messages keep coming in."""
     hearing = watch(current_app._get_current_object())
     task_received.connect(lambda **_: hearing.heard(time.monotonic()), weak=False)
 
 
 def seek() -> bool:
-    """Do one thing that waits without a message; False if nothing does."""
+    """Do one task that waits without a message; False if there is none."""
     return seeking.seek(_held.get())
 
 
 @shared_task(name=CLASSIFY, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def classify_shard(shard_id: int) -> None:
-    """Classify one shard's images, unless it is done or another's."""
+    """Classify one shard's images, unless it is done or taken by another worker."""
     with time_limited("a shard"):
         pipeline.classify_shard(_held.get(), shard_id)
 
@@ -69,20 +69,20 @@ def classify_shard(shard_id: int) -> None:
     time_limit=_REPORT_HARD_SECONDS,
 )
 def make_report(report_id: int) -> None:
-    """Make one PDF, unless it is made or another's."""
+    """Make one PDF, unless it is done or taken by another worker."""
     with time_limited("a report"):
         report.make_report(_held.get(), report_id)
 
 
 @shared_task(name=EXPLAIN, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def explain_image(explanation_id: int) -> None:
-    """Say why one image was judged as it was, unless that is said or another says it."""
+    """Explain one image's result, unless it is done or taken by another worker."""
     with time_limited("an explanation"):
         explaining.explain_image(_held.get(), explanation_id)
 
 
 @shared_task(name=DERIVE, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def derive_image(derivative_id: int) -> None:
-    """Make the copies of one image that a page missed, unless they are made or another's."""
+    """Make one image's missing copies, unless they are done or taken by another worker."""
     with time_limited("a picture"):
         showing.derive_image(_held.get(), derivative_id)

@@ -1,4 +1,4 @@
-"""The sweep's other half: what was deleted, and what killed processes left, goes for good."""
+"""The other half of the sweep: it removes what was deleted and what killed processes left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.installation import Installation
 from core.outages import trouble_of
 from core.people.erasure import erase_due
 
-# Nothing that is at work leaves a file unlocked for so long.
+# No working process leaves a file unlocked for this long.
 _LEFT_OVER_SECONDS = 3600.0
 _PAUSE_SECONDS = 600.0
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def purge_once(opened: Installation) -> str | None:
-    """Do some of the deleting that is due; return a sentence about what was in the way, if any."""
+    """Do some of the deletions that are due; return a sentence about what prevented it, if any."""
     try:
         erased = erase_due(opened.database, opened.settings)
         purged = jobs.purge(opened.database, opened.blobs, opened.settings)
@@ -44,7 +44,7 @@ def purge_once(opened: Installation) -> str | None:
 
 
 def sweep_staging(blobs: BlobStore, stop: threading.Event) -> None:
-    """Remove what is left in the staging place, at once and every ten minutes until ``stop``."""
+    """Remove leftovers from the staging place, now and every ten minutes until ``stop``."""
     while not stop.is_set():
         try:
             freed = blobs.sweep_staging(_LEFT_OVER_SECONDS)

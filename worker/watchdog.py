@@ -1,8 +1,8 @@
-"""A time limit that holds even where Python itself hangs in somebody else's code.
+"""A time limit that holds even if Python hangs in foreign code.
 
-The interpreter's own fault handler watches from a thread that needs no lock of Python's. When the
-time is over it writes where every thread stands to standard error and ends the process; whatever
-supervises the process starts it afresh.
+The interpreter's fault handler watches from a thread that does not need Python's lock. When the
+time is over, it writes the stack of every thread to standard error and ends the process; whatever
+supervises the process restarts it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def guarded(seconds: float) -> Iterator[None]:
-    """End this process unless the body ends within so many ``seconds``. Not to be nested."""
+    """End this process unless the body ends within ``seconds``. Must not be nested."""
     faulthandler.dump_traceback_later(seconds, exit=True)
     try:
         yield

@@ -80,8 +80,8 @@ def test_refused_files_are_named_and_the_others_counted(submit: Submit) -> None:
     said = submit((200, answer)).output
     assert "Refused: a.png: The file is empty." in said
     assert "Refused: 2 more" in said
-    assert "Skipped, not an image, by its name: notes.txt, list.csv." in said
-    assert "Skipped, kept by the operating system for itself: Thumbs.db." in said
+    assert "Skipped, not an image file (by its extension): notes.txt, list.csv." in said
+    assert "Skipped, a file of the operating system: Thumbs.db." in said
     assert "Skipped: 5 more" in said
 
 

@@ -194,7 +194,7 @@ def test_a_job_page_says_why_it_stands_still(page: Page, stack: Stack) -> None:
     page.goto(stack.url + job["url"])
     note = page.locator("[data-contact]")
     page.route("**/summary", lambda route: route.abort())
-    expect(note).to_contain_text("The server does not answer", timeout=SECONDS)
+    expect(note).to_contain_text("The server is not responding", timeout=SECONDS)
     page.unroute("**/summary")
     expect(note).to_have_count(0, timeout=SECONDS)
     page.context.clear_cookies()

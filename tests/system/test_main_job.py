@@ -95,7 +95,7 @@ def test_an_archive_is_a_job_as_its_folder_would_be(
     packed = shutil.make_archive(str(tmp_path / "slide"), kind, folder)
     done = stack.run("submit", packed, "--wait", "--csv", str(tmp_path / "r.csv"))
     assert done.returncode == 0, done.stderr
-    assert "Skipped, not an image, by its name: notes.txt." in done.stderr
+    assert "Skipped, not an image file (by its extension): notes.txt." in done.stderr
     names = {f"{file.parent.name}/{file.name}" for file in folder.glob("*/*.jpeg")}
     assert set(_rows(tmp_path / "r.csv")) == names
     assert len(names) == 16

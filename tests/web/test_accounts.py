@@ -54,7 +54,7 @@ def test_one_sees_where_one_is_signed_in_and_ends_one_or_all_others(
     here, elsewhere, stranger = sign_in(A), sign_in(A), sign_in("b@laboratory.test")
     page = here.get("/account").text
     assert page.count('/end"') == 1
-    assert "this one" in page
+    assert "this session" in page
     assert "Werkzeug" in page and "127.0.0.1" in page
     [path] = re.findall(r"/account/sign-ins/\d+/end\b", page)
     assert stranger.submit(path).status_code == 404
@@ -115,7 +115,7 @@ def test_the_password_changes_only_with_the_present_one(
     elsewhere = sign_in(A)
     form = {"present": "wrong", "new": NEW}
     page = laboratory.submit("/account/password", form).text
-    assert "This is not your present password" in page
+    assert "This is not your current password" in page
     refused = {"short": "at least 10", "1234567890": "easy to guess", PASSWORD: "Choose another"}
     for new, sentence in refused.items():
         form = {"present": PASSWORD, "new": new}
@@ -137,7 +137,7 @@ def test_a_first_password_opens_nothing_but_the_choice_of_another(
         assert client.get(path).location == "/account/password", path
     assert client.get("/api/v1/jobs").status_code == 403
     page = client.get("/account/password").text
-    assert "Choose a password of your own" in page
+    assert "Choose your own password" in page
     new = {"present": first, "new": NEW, "csrf_token": csrf_of(page)}
     assert client.post("/account/password", data=new).location == "/account"
     assert client.get("/jobs").status_code == 200
@@ -208,7 +208,7 @@ def test_an_administrator_can_not_lock_themselves_out(sign_in: SignIn, database:
 
 def test_workers_are_shown_by_their_heartbeat(sign_in: SignIn, database: Database) -> None:
     admin = sign_in("admin@localhost")
-    assert "No worker is known" in admin.get("/people").text
+    assert "There is no worker yet" in admin.get("/people").text
     with database.writing() as session:
         for name, age in (("near", 1), ("silent", 300), ("left", 10**6)):
             backend = "onnxruntime int8" if name == "near" else "another"

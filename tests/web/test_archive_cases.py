@@ -60,7 +60,7 @@ def test_a_size_that_can_not_be_ends_the_archive_and_what_came_before_is_kept(
     job = open_job(api)
     sentence = problem(put(api, job, case(name)))
     assert "damaged or ends too early, at bad.png" in sentence
-    assert "The 5 files that came before are kept" in sentence
+    assert "The 5 files before this point are kept" in sentence
     assert states(api, job) == {f"good{i}.png": "received" for i in range(5)}
 
 

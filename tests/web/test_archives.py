@@ -198,7 +198,7 @@ def test_an_archive_for_a_job_that_was_submitted_is_not_taken(api: Api, png: Png
 def test_an_archive_is_sent_as_it_is_and_not_as_a_form(api: Api, png: Png) -> None:
     form = {"archive": (io.BytesIO(zipped({"a.png": png(1)})), "a.zip")}
     answer = api("PUT", f"/jobs/{open_job(api)}/archive", data=form)
-    assert "Send the file's bytes as they are" in problem(answer)
+    assert "Send the file as the raw request body" in problem(answer)
 
 
 def test_a_browser_sends_an_archive_with_its_token(laboratory: Browser, png: Png) -> None:

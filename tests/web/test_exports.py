@@ -57,7 +57,7 @@ def test_every_file_stands_in_the_csv_with_its_verdict_or_its_reason(
     assert tuple(rows[0])[: len(COLUMNS)] == COLUMNS, "predict writes the same columns"
     assert [row["file"] for row in rows] == ["a.png", "b.png", 'c, "d".png', "e.png"]
     assert rows[0]["class"] == rows[1]["class"] == "lymphocyte"
-    assert [row["message"] for row in rows[:3]] == ["", "The same bytes as a.png.", ""]
+    assert [row["message"] for row in rows[:3]] == ["", "Identical to a.png.", ""]
     assert rows[0]["confidence"] == rows[0]["probability_lymphocyte"] == "0.980000"
     assert rows[0]["probability_neutrophil"] == "0.006667"
     assert rows[0]["model"].endswith(f"({DIGEST[:12]})")
@@ -124,7 +124,7 @@ def test_the_json_holds_job_models_and_every_file(
     assert found["files"][0]["probabilities"]["lymphocyte"] == 0.98
     assert found["files"][1]["probabilities"] == {}
     assert [one["model_digest"] for one in found["files"]] == [DIGEST, None, DIGEST]
-    assert found["files"][2]["message"] == "The same bytes as a.png."
+    assert found["files"][2]["message"] == "Identical to a.png."
     assert found["files"][2]["class"] == found["files"][0]["class"] == "lymphocyte"
 
 

@@ -112,7 +112,8 @@ def test_nothing_is_promised_while_no_worker_answers(
         answer = content(api("GET", f"/jobs/{job}"))
         assert answer["seconds_left"] is None
         assert re.fullmatch(
-            r"Nothing has moved for 4\d s. The worker is silent; the work is kept.",
+            r"There has been no progress for 4\d s. The worker is silent;"
+            r" the job waits until one is back.",
             answer["standstill"],
         )
         page = laboratory.get(f"/jobs/{job}").text
@@ -124,7 +125,7 @@ def test_nothing_is_promised_while_no_worker_answers(
             session.execute(update(Shard).values(done_at=Shard.done_at - 60))
         answer = content(api("GET", f"/jobs/{job}"))
         assert answer["seconds_left"] is None
-        assert re.search(r"moved for 1 min 4\d s. 1 worker is running.", answer["standstill"])
+        assert re.search(r"progress for 1 min 4\d s. 1 worker is running.", answer["standstill"])
 
 
 @contextmanager
@@ -364,7 +365,7 @@ def test_a_duplicate_shows_the_verdict_of_its_original(
     assert second["name"] == "b.png"
     assert (second["class"], second["label"]) == (first["class"], first["label"])
     assert second["classes"] == first["classes"]
-    assert "The same bytes as" in laboratory.get("/images/2").text
+    assert "Identical to" in laboratory.get("/images/2").text
 
 
 def test_an_image_says_what_the_model_said(
@@ -396,7 +397,7 @@ def test_a_job_without_a_file_says_what_to_do_next(api: Api, laboratory: Browser
     job = open_job(api)
     api("POST", f"/jobs/{job}/cancel")
     page = laboratory.get(f"/jobs/{job}").text
-    assert re.search(r'holds no file\. <a href="/">Submit images</a>', page)
+    assert re.search(r'has no files\. <a href="/">Submit images</a>', page)
 
 
 def test_a_report_is_ordered_rung_for_and_fetched(
@@ -450,7 +451,7 @@ def test_a_duplicate_without_a_verdict_leads_to_the_first_file(
     (second,) = content(api("GET", f"/jobs/{job}/images?state=duplicate"))["images"]
     page = laboratory.get(second["url"]).text
     assert 'data-image="1" data-waiting' in page
-    assert "<bdi>a.png</bdi></a> waits for its turn." in page
+    assert "<bdi>a.png</bdi></a> is waiting for its turn." in page
     classify(lambda _: Failure("truncated", "The file ends too early."))
     page = laboratory.get(second["url"]).text
     assert "<bdi>a.png</bdi></a> could not be classified. The file ends too early." in page

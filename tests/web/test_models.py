@@ -116,7 +116,7 @@ def test_activating_rolling_back_and_retiring(
     caplog.set_level(logging.INFO, logger="web")
     assert admin.submit(f"/models/{OTHER}/activate").status_code == 302
     page = admin.get("/models").text
-    assert "is the active model. Jobs that are submitted from now on" in page
+    assert "is the active model. Jobs submitted from now on" in page
     assert "Roll back" in page
     admin.submit("/models/roll-back")
     assert state(database, DIGEST) is ModelState.ACTIVE

@@ -71,8 +71,8 @@ def test_the_differential_shows_what_waits_as_rows_of_its_own(
         "Unfamiliar 3 \N{EN DASH}",
         "All classified cells 12",
     ]
-    assert "6 of 12 classified cells (50.0 %) wait for a person and count as no class" in page
-    assert "are of the accepted cells" in page
+    assert "6 of 12 classified cells (50.0 %) need review and are not counted" in page
+    assert "refer to the accepted cells" in page
     assert 'fill="url(#uncertain)"' in page and 'pattern id="uncertain"' in page
     assert "· 6 to check" in laboratory.get("/jobs").text
 
@@ -82,7 +82,7 @@ def test_a_job_in_which_nothing_waits_says_so(
 ) -> None:
     job = submitted({"1.png": png(1)})
     classify()
-    assert "No cell waits for a person." in laboratory.get(f"/jobs/{job}").text
+    assert "No cell needs review." in laboratory.get(f"/jobs/{job}").text
     assert "to check" not in laboratory.get("/jobs").text
 
 
@@ -93,7 +93,7 @@ def test_a_job_of_nothing_but_strangers_has_no_classes(
     classify(lambda _: STRANGE)
     assert content(api("GET", f"/jobs/{job}"))["classes"] == []
     page = laboratory.get(f"/jobs/{job}").text
-    assert "1 of 1 classified cells (100.0 %) wait for a person" in page
+    assert "1 of 1 classified cells (100.0 %) need review" in page
     assert "Accepted cells" not in page
 
 
@@ -164,7 +164,7 @@ def test_an_uncertain_image_names_the_choice_and_what_to_do(laboratory: Browser,
     assert "look at the cell and decide" in page
     assert page.count('<tr class="candidate">') == 2
     assert "Looks usual.</strong> 62 of 100 known cells look at least as unusual." in page
-    assert "Calibrated: of familiar cells that are given 90 %" in page
+    assert "Calibrated: of familiar cells given 90 %" in page
 
 
 def test_the_located_cell_is_drawn_on_the_picture_and_can_be_hidden(
@@ -185,10 +185,10 @@ def test_an_unfamiliar_image_shows_its_class_as_a_guess_alone(
 ) -> None:
     page = laboratory.get("/images/2").text
     assert "Unfamiliar: several cells</h1>" in page
-    assert "Best guess, counted as no class:" in page
-    assert "Several cells were seen: crop to one cell and send it again." in page
+    assert "Best guess, not counted:" in page
+    assert "Several cells were found: crop to one cell and send it again." in page
     assert "Hardly any known cell looks as unusual as this one." in page
-    assert "Calibrated for familiar cells only, and this is none" in page
+    assert "Calibrated for familiar cells only, and this is not one" in page
     assert 'class="candidate"' not in page
     image = content(api("GET", "/images/2"))
     assert (image["class"], image["outcome"], image["familiarity"]) == (

@@ -62,8 +62,8 @@ def test_strangers_are_sent_to_sign_in_and_back(client: FlaskClient, app: Flask)
 
 
 def test_a_new_person_is_told_where_to_begin(laboratory: Browser) -> None:
-    assert "Nothing was submitted yet" in laboratory.get("/").text
-    assert "There is no job yet" in laboratory.get("/jobs").text
+    assert "Nothing has been submitted yet" in laboratory.get("/").text
+    assert "There are no jobs yet" in laboratory.get("/jobs").text
     assert "You have no token yet" in laboratory.get("/account").text
 
 
@@ -138,7 +138,7 @@ def test_the_list_of_jobs_is_filtered_by_state_and_text(
     assert "Slide 7" not in laboratory.get("/jobs?q=r-1").text
     assert "Slide 7" not in laboratory.get("/jobs?state=receiving").text
     assert "Slide 7" in laboratory.get("/jobs?state=queued&q=slide").text
-    assert "No job fits" in laboratory.get("/jobs?q=%00nothing%25_").text
+    assert "No matching jobs" in laboratory.get("/jobs?q=%00nothing%25_").text
     assert laboratory.get("/jobs?state=sleeping").status_code == 400
 
 
@@ -149,7 +149,7 @@ def test_a_half_sent_job_is_offered_again(laboratory: Browser, png: Png) -> None
     assert "Half" in laboratory.get("/").text
     page = laboratory.get(f"/jobs/{job}").text
     assert "1 announced file has not arrived" in page
-    assert "Go on without the missing" in page
+    assert "Submit without the missing files" in page
     answer = laboratory.submit(f"/jobs/{job}/submit")
     assert answer.location == f"/jobs/{job}"
     assert "The file never arrived" in laboratory.get(f"/jobs/{job}?state=refused").text

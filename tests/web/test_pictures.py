@@ -108,7 +108,7 @@ def test_a_missing_picture_is_asked_for_once_and_comes(
         answer = laboratory.get(path)
         assert (answer.status_code, answer.headers["Retry-After"]) == (202, "1")
         assert answer.headers["Cache-Control"] == "no-store"
-        assert "by itself" in title(answer)
+        assert "will appear here" in title(answer)
     (wanted,) = wishes(database)
     assert queue.rung == [(DERIVE, wanted.id, Lane.INTERACTIVE)]
     derivatives.keep(blobs, sha256, COPIES)

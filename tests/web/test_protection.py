@@ -97,7 +97,7 @@ def test_cookies_are_secure_where_the_setting_says_so(
 
 def test_a_short_secret_key_is_a_clear_error(settings: Settings, database: Database) -> None:
     weak = settings.model_copy(update={"secret_key": "short"})
-    with pytest.raises(ConfigurationError, match="SECRET_KEY needs 32 characters"):
+    with pytest.raises(ConfigurationError, match="SECRET_KEY must be at least 32 random"):
         create_app(Installation(weak, database, MemoryBlobs(), MemoryQueue()))
 
 
@@ -118,7 +118,7 @@ def test_a_body_beyond_its_kind_is_refused(laboratory: Browser, api: Api) -> Non
     assert laboratory.submit("/account/tokens", {"name": "x" * 300_000}).status_code == 413
     answer = api("POST", "/jobs", json={"name": "x" * 300_000})
     assert answer.status_code == 413
-    assert content(answer)["error"]["message"].startswith("What was sent is too large")
+    assert content(answer)["error"]["message"].startswith("The request is too large")
 
 
 def test_a_file_sent_as_a_form_is_refused_unread(api: Api) -> None:
@@ -176,7 +176,7 @@ def test_a_value_the_database_can_not_take_is_a_sentence(
     app.view_functions["jobs.list_jobs"] = look_up
     answer = laboratory.get("/jobs")
     assert answer.status_code == 400
-    assert "holds a character or a number that" in answer.text
+    assert "contains a character or a number that" in answer.text
     assert "patient" not in caplog.text
 
 

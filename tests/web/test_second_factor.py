@@ -95,7 +95,7 @@ def test_a_recovery_code_is_good_once(laboratory: Browser, app: Flask, database:
         client = app.test_client()
         try_password(client, A, PASSWORD)
         assert enter(client, f" {codes[3].upper()} ") == status
-    assert "9 recovery codes are left" in laboratory.get(PAGE).text
+    assert "9 recovery codes left" in laboratory.get(PAGE).text
     assert ("totp_recovered", "person 1") in said(database)
 
 
@@ -128,9 +128,9 @@ def test_the_code_page_opens_to_nobody_else(client: FlaskClient) -> None:
 def test_setting_up_takes_the_right_code_and_the_password(laboratory: Browser) -> None:
     [secret] = re.findall(r'class="secret">([A-Z2-7]{32})<', laboratory.get(PAGE).text)
     wrong = {"code": "000000", "present": PASSWORD}
-    assert "not the code of now" in laboratory.submit(f"{PAGE}/enable", wrong).text
+    assert "not the current code" in laboratory.submit(f"{PAGE}/enable", wrong).text
     wrong = {"code": code_of(secret), "present": "wrong"}
-    assert "not your present password" in laboratory.submit(f"{PAGE}/enable", wrong).text
+    assert "not your current password" in laboratory.submit(f"{PAGE}/enable", wrong).text
     page = html.unescape(laboratory.get(PAGE).text)
     assert 'src="data:image/svg+xml' in page
 

@@ -129,7 +129,9 @@ def test_a_folder_is_sent_but_for_what_is_skipped_and_named(
         (folder / name).write_bytes(files[len(name) % 3].read_bytes())
     page.locator("#folder").set_input_files(folder)
     said = page.locator("[data-skipped]")
-    expect(said).to_contain_text("Skipped, not an image, by its name: slide 9/notes.txt.")
+    expect(said).to_contain_text(
+        "Skipped, not an image file (by its extension): slide 9/notes.txt."
+    )
     expect(said).to_contain_text("slide 9/.trash/c.png")
     page.locator("[data-go]").click()
     page.wait_for_url(re.compile(r"/jobs/\d+"))

@@ -204,7 +204,7 @@ def test_a_sender_who_is_too_slow_is_told_and_let_go(settings: Settings, token: 
     ):
         assert answer_on(head[0]).startswith(b"HTTP/1.1 408 ")
         assert answer_on(small[0]).startswith(b"HTTP/1.1 408 ")
-        assert b"The connection broke off within the request." in answer_on(big[0])
+        assert b"The connection was lost during the request." in answer_on(big[0])
         assert answer_on(silent[0]).startswith(b"HTTP/1.1 408 ")
 
 
@@ -376,7 +376,7 @@ def test_it_ends_in_time_whatever_is_under_way(settings: Settings, token: str) -
 def test_a_taken_port_is_named(settings: Settings) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=rf"Port {port} of 127\.0\.0\.1 can't be used"):
+        with pytest.raises(ConfigurationError, match=rf"Port {port} on 127\.0\.0\.1 can't be used"):
             serve(settings.model_copy(update={"port": port}))
 
 

@@ -119,7 +119,7 @@ def test_a_link_signs_in_once_and_looking_at_it_uses_nothing_up(
     assert client.get("/jobs").status_code == 200
     assert client.get(link).location == "/", "who goes back to it is signed in already"
     other = app.test_client()
-    assert "was used already" in other.get(link, follow_redirects=True).text
+    assert "has already been used" in other.get(link, follow_redirects=True).text
     token = csrf_of(other.get("/sign-in").text)
     assert other.post(link, data={"csrf_token": token}).location.startswith("/sign-in")
     assert other.get("/jobs").status_code == 302
@@ -127,7 +127,7 @@ def test_a_link_signs_in_once_and_looking_at_it_uses_nothing_up(
 
 def test_a_link_that_has_run_out_says_so(client: FlaskClient, database: Database) -> None:
     link = token_for(database, A, TokenKind.SIGN_IN, -dt.timedelta(seconds=1))
-    assert "has run out" in client.get(f"/sign-in/{link}", follow_redirects=True).text
+    assert "has expired" in client.get(f"/sign-in/{link}", follow_redirects=True).text
 
 
 def test_a_new_link_ends_the_one_before(client: FlaskClient, database: Database) -> None:

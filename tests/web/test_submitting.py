@@ -68,7 +68,7 @@ def test_a_folder_and_an_archive_of_it_hold_the_same_files(
         (tmp_path / "slide" / name).write_bytes(data)
     result = submit(tmp_path / "slide")
     assert result.exit_code == 0, result.output
-    assert "Skipped, not an image, by its name: notes.txt." in result.output
+    assert "Skipped, not an image file (by its extension): notes.txt." in result.output
     assert "Refused: x/inner.zip: This is an archive. Send it by itself." in result.output
     job = open_job(api)
     put(api, job, pack(files))
@@ -83,7 +83,7 @@ def test_a_folder_and_an_archive_of_it_hold_the_same_files(
         ("tar-huge-size.tar", "at bad.png. Pack it again and send it again. The 5 files"),
         ("tar-size-minus-2e70.tar", "at bad.png. Pack it again and send it again. The 5 files"),
         ("dotslash.tar", "Refused: slide/inner.zip: This is an archive."),
-        ("dotslash.tar", "Skipped, not an image, by its name: notes.txt."),
+        ("dotslash.tar", "Skipped, not an image file (by its extension): notes.txt."),
         ("heic-mixed.zip", "Refused: IMG_0001.HEIC:"),
         ("empty-name.zip", "Refused: unnamed: The file is empty."),
     ],

@@ -97,7 +97,7 @@ def test_an_upload_that_broke_off_is_asked_for_again(api: Api, png: Png) -> None
         environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": "500"},
     )
     assert answer.status_code == 400
-    assert "broke off" in content(answer)["error"]["message"]
+    assert "connection was lost" in content(answer)["error"]["message"]
     (again,) = content(api("POST", f"/jobs/{job}/manifest", json=manifest))["files"]
     assert (again["state"], again["needed"]) == ("expected", True)
 
@@ -162,7 +162,7 @@ def test_a_job_beyond_its_limit_is_told_to_be_split(api: Api) -> None:
 def test_a_malformed_manifest_is_a_sentence(api: Api, body: bytes) -> None:
     answer = api("POST", f"/jobs/{open_job(api)}/manifest", data=body)
     assert answer.status_code == 400
-    assert content(answer)["error"]["message"].startswith("The JSON does not fit")
+    assert content(answer)["error"]["message"].startswith("The JSON is not valid")
 
 
 def test_nothing_is_taken_after_the_job_was_submitted(api: Api, png: Png) -> None:
@@ -196,7 +196,7 @@ def test_a_sender_that_falls_silent_is_asked_again(api: Api) -> None:
         environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": "500"},
     )
     assert answer.status_code == 400
-    assert "broke off" in content(answer)["error"]["message"]
+    assert "connection was lost" in content(answer)["error"]["message"]
     state = content(api("GET", f"/jobs/{job}/images?state=expected"))["images"][0]["state"]
     assert state == "expected"
 

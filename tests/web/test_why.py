@@ -148,12 +148,12 @@ def test_the_page_asks_waits_and_shows(
     assert "why.js" in page
     asked = browser.submit("/images/1/why?order=low")
     assert (asked.status_code, asked.location) == (302, "/images/1?order=low#why")
-    assert "A worker is looking" in browser.get("/images/1").text
+    assert "A worker is preparing the answer" in browser.get("/images/1").text
     work(database, blobs)
     for path in ("/images/1", "/images/1/why"):
         page = browser.get(path).text
         assert f"/api/v1{PATH}/heat.png" in page
-        assert "What speaks for lymphocyte rather than monocyte" in page
+        assert "What supports lymphocyte rather than monocyte" in page
         assert "0.91" in page and "CC BY 4.0" in page
         assert "style=" not in page and "Show what the network looked at" not in page
     assert "<html" not in browser.get("/images/1/why").text
@@ -167,7 +167,7 @@ def test_a_model_without_references_shows_its_map_alone_even_if_it_is_empty(
     work(database, blobs, Findings("lymphocyte", None, empty=("heat",)))
     page = browser.get("/images/1").text
     assert "heat.png" in page
-    assert "What speaks for lymphocyte: no place does" in page
+    assert "Nothing in this image supports lymphocyte" in page
     assert "contrast.png" not in page and "reference cells" not in page
 
 

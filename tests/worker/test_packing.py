@@ -112,7 +112,7 @@ def test_a_file_that_the_bundle_does_not_list_is_refused(
 
 def test_a_bundle_of_another_format_says_so(bundle: Bundle, tmp_path: Path) -> None:
     data = zipped({METADATA: b'{"format": 99}'}).getvalue()
-    with pytest.raises(ModelUnusable, match="a format that this version does not read"):
+    with pytest.raises(ModelUnusable, match="a format that this version can't read"):
         fetch(stored(data, bundle.digest), bundle.digest, tmp_path / "out")
 
 

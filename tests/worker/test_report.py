@@ -76,7 +76,7 @@ def test_a_report_says_what_was_found(here: WorkerProcess, submit: Submit) -> No
         cell = cell_type(one.name)
         line = f"{cell.code} {cell.label} {one.count} {one.share * 100:.1f} %"
         assert squeezed(line) in squeezed(text)
-    for part in ("St Mary's", "Ward 3", "S-2026/17", "broken.png", "twin.png", "repeats no. 4"):
+    for part in ("St Mary's", "Ward 3", "S-2026/17", "broken.png", "twin.png", "no. 4"):
         assert part in text
     digest = here.models.shipped.digest
     assert digest in squeezed(text)
@@ -199,7 +199,7 @@ def test_two_reports_of_one_job_differ_in_nothing_but_the_time(
         make_report(here, report.id)
         key = report_of(here, report.id).blob_key or ""
         text = text_of(PdfReader(io.BytesIO(here.blobs.get(key))))
-        texts.append(re.sub(r"Made .* UTC", "", text))
+        texts.append(re.sub(r"Created .* UTC", "", text))
     assert texts[0] == texts[1]
 
 
@@ -275,7 +275,7 @@ def test_on_a_full_disk_a_report_is_put_off_and_made_once_there_is_room(
         report = report_of(here, report_id)
         assert report.state is MakingState.MAKING
         assert report.message == (
-            "The server's disk is full. This is made by itself once there is room."
+            "The server's disk is full. This will be made automatically once there is room."
         )
         with here.database.writing() as session:
             session.execute(update(Report).values(lease_until=0))

@@ -73,8 +73,8 @@ def test_the_differential_counts_accepted_cells_and_balances(
     ):
         assert squeezed(line) in squeezed(first), line
     assert "Eosinophil 1" not in first
-    assert "5 of 8 classified cells (62.5 %) wait for a person" in " ".join(first.split())
-    assert "are of the accepted cells" in first
+    assert "5 of 8 classified cells (62.5 %) need review" in " ".join(first.split())
+    assert "refer to the accepted cells" in first
 
 
 def test_what_waits_stands_first_by_pair_and_reason_with_its_pictures(
@@ -82,7 +82,7 @@ def test_what_waits_stands_first_by_pair_and_reason_with_its_pictures(
 ) -> None:
     pdf = make(here, mixed)
     second = pdf.pages[1].extract_text()
-    assert "To be checked by a person" in second
+    assert "Cells that need review" in second
     places = [
         second.index(words)
         for words in (
@@ -111,7 +111,7 @@ def test_a_report_of_accepted_cells_alone_asks_nobody(here: WorkerProcess, submi
     job_id = submit(files(2))
     judged(here, job_id, [SURE, SURE])
     text = text_of(make(here, job_id))
-    assert "To be checked" not in text and "wait for a person" not in text
+    assert "need review" not in text
 
 
 def test_a_report_of_strangers_alone_has_no_classes(here: WorkerProcess, submit: Submit) -> None:

@@ -1,4 +1,4 @@
-"""What the pages and the API write into the audit trail, beside what `core` writes itself."""
+"""What the pages and the API write to the audit trail, in addition to what `core` writes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def actor() -> Actor:
 
 
 def record(action: Action, subject: str, **detail: str | int) -> None:
-    """Write down what was handed over, in a transaction of its own."""
+    """Record an action on a subject, in a separate transaction."""
     with wired().database.writing() as session:
         audit.note(session, action, actor(), subject, detail)
 
 
 def record_reading(job_id: int) -> None:
-    """Write down that this person reads a job's results, unless that was done within the hour.
+    """Record that this person reads a job's results, unless that was recorded within the hour.
 
-    A database that can't be written for the moment keeps nobody from a result that is needed now:
-    the reading is written down with the next request.
+    If the database can't be written now, the person still gets the result: the reading is recorded
+    with their next request.
     """
     who = caller()
     readings = wired().readings

@@ -1,4 +1,4 @@
-"""Deleting jobs and their pictures, and taking that back: for pages and API alike."""
+"""Deleting jobs and their pictures, and undoing it, for both the pages and the API."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PAGE = 50
 
 
 def delete(job_id: int, *, at_once: bool) -> Summary:
-    """Delete a job this person may handle; ``at_once`` leaves no time to restore it.
+    """Delete a job this person may handle; with ``at_once`` it can't be restored.
 
-    Raises `NotFound` or `NotAllowed`; deleting a deleted one again is no error.
+    Raises `NotFound` or `NotAllowed`. Deleting a deleted job again is no error.
     """
     wiring = wired()
     with wiring.database.writing() as session:
@@ -37,7 +37,7 @@ def _find(session: Session, user: User, job_id: int) -> Job:
 
 
 def restore(job_id: int) -> None:
-    """Take a job's deletion back. Raises `NotFound`, or `Conflict` if it is too late."""
+    """Restore a deleted job. Raises `NotFound`, or `Conflict` if it is too late."""
     with wired().database.writing() as session:
         job = accounts.find_deleted_job(session, person(), job_id)
         jobs.restore(session, job, actor())
@@ -55,7 +55,10 @@ def delete_pictures(job_id: int, *, at_once: bool) -> None:
 
 
 def keep_pictures(job_id: int) -> None:
-    """Take that back. Raises `NotFound`, `NotAllowed`, or `Conflict` if it is too late."""
+    """Keep a job's pictures after all.
+
+    Raises `NotFound`, `NotAllowed`, or `Conflict` if it is too late.
+    """
     with wired().database.writing() as session:
         job = accounts.find_job_to_handle(session, person(), job_id)
         jobs.keep_pictures(session, job, actor())

@@ -1,4 +1,4 @@
-"""Why an image was judged as it was: ordered, and as plain values for programs and pages alike."""
+"""Explanations of an image's result: ordered, and as plain values for the API and the pages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def order(image_id: int) -> Summary:
 
 
 def summarise_explanation(session: Session, image: Image) -> Summary | None:
-    """Return how far the explanation of an image is and what it says; None if nobody asked."""
+    """Return the state of an image's explanation and its content; None if it was not requested."""
     found = explanations.find(session, image)
     return _summary(session, image, found) if found else None
 
@@ -40,16 +40,16 @@ def find_ready(session: Session, image_id: int) -> tuple[Explanation, Findings]:
     """Return the finished explanation of an image this person may see.
 
     Raises:
-        NotFound: there is no such image for this person, or nobody asked for an explanation.
+        NotFound: this person can see no such image, or no explanation was requested.
         Conflict: it is not finished, or it failed.
     """
     image = accounts.find_image(session, person(), image_id)
     record_reading(image.job_id)
     found = explanations.find(session, image)
     if found is None:
-        raise NotFound("Nobody has asked yet why this image was judged so. Ask first.")
+        raise NotFound("No explanation of this image has been requested yet. Request one first.")
     if found.state is not MakingState.READY or found.findings is None:
-        raise Conflict(found.message or "The explanation is still being made. Ask again soon.")
+        raise Conflict(found.message or "The explanation is still being made. Try again soon.")
     return found, Findings.read(found.findings)
 
 

@@ -1,7 +1,7 @@
-"""What a person does to a job, in one transaction each, and the bell after it.
+"""What a person does to a job: one transaction each, then a ring for the workers.
 
-Pages and API call these; a request that is repeated does nothing again. Who may do what is decided
-by `core.people.accounts`, what is possible by `core.jobs`.
+The pages and the API call these; a repeated request has no further effect. `core.people.accounts`
+decides who may do what, `core.jobs` what is possible.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RUN_AGAIN = "run-again"
 
 
 def create(user: User, name: str, reference: str, model: str = "") -> int:
-    """Open a job that receives files, perhaps for a ``model`` of its own; return its id.
+    """Open a job that receives files, perhaps with a chosen ``model``; return its id.
 
     Raises `NotFound`, `NotAllowed`, `Conflict` or `TooManyJobs`.
     """
@@ -44,7 +44,7 @@ def create(user: User, name: str, reference: str, model: str = "") -> int:
 
 
 def models_for(session: Session, user: User) -> Sequence[Model]:
-    """Return the models that this person may give a job to: none but the active one is proven."""
+    """Return the models that this person may choose: for most people only the active one."""
     found = registry.choosable(session)
     if accounts.has_role(user, RoleName.ADMINISTRATOR):
         return found
@@ -52,7 +52,7 @@ def models_for(session: Session, user: User) -> Sequence[Model]:
 
 
 def require_choice(session: Session, user: User, wanted: str) -> None:
-    """Raise `NotAllowed` if this person may not give a job to the model of this digest.
+    """Raise `NotAllowed` if this person may not choose the model of this digest for a job.
 
     ``wanted`` is the start of a digest; `core.registry` decides whether there is such a model.
     """
@@ -62,13 +62,13 @@ def require_choice(session: Session, user: User, wanted: str) -> None:
         return
     active = registry.active(session)
     if active is None or not active.digest.startswith(wanted.strip().lower()):
-        raise NotAllowed("Only an administrator may choose another model than the active one.")
+        raise NotAllowed("Only an administrator may choose a model other than the active one.")
 
 
 def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -> None:
-    """Queue a job; one that is submitted already stays as it is, for an answer may get lost.
+    """Queue a job; one already submitted stays as it is, since an answer may have got lost.
 
-    ``model`` is the start of a digest; empty is the one it was opened for, or the active one.
+    ``model`` is the start of a digest; empty means the model it was opened with, or the active one.
 
     Raises `NotFound`, `NotAllowed` or `Conflict`.
     """
@@ -85,7 +85,7 @@ def submit(user: User, job_id: int, *, without_missing: bool, model: str = "") -
 
 
 def act(user: User, job_id: int, action: str, model: str = "") -> None:
-    """Do one of `cancel`, `retry`, `run-again`, the last perhaps under a ``model`` of its own.
+    """Do one of `cancel`, `retry` and `run-again`, the last perhaps with a chosen ``model``.
 
     Raises `NotFound`, `NotAllowed`, `Conflict` or `TooManyJobs`.
     """

@@ -1,8 +1,8 @@
-"""Requests that are repeated because their answer got lost: what they ask for is made once.
+"""Requests repeated because their answer got lost: what they ask for is made only once.
 
-Programs and our scripts send a key of their own in the header ``Idempotency-Key`` (as in IETF's
-draft-ietf-httpapi-idempotency-key-header). Forms carry a field that is new on every page; the same
-page sent again with other content means another thing.
+Programs and our scripts send a unique key in the header ``Idempotency-Key`` (as in IETF's
+draft-ietf-httpapi-idempotency-key-header). Forms carry a field with a new value on every page;
+the same page sent again with other content counts as a different request.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def _key(wanted: tuple[str, ...]) -> str | None:
     if given is not None:
         key = given.strip().strip('"')
         if not _KEY.fullmatch(key):
-            raise BadInput(f"An Idempotency-Key is 1 to {LONGEST_KEY} visible ASCII characters.")
+            raise BadInput(
+                f"An Idempotency-Key must be 1 to {LONGEST_KEY} visible ASCII characters."
+            )
         return key
     field = request.form.get(FIELD, "") if not request.is_json else ""
     if not field:

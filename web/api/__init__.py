@@ -1,4 +1,4 @@
-"""The HTTP API under /api/v1, JSON in and out, one blueprint a module. The contract of clients."""
+"""The HTTP API under /api/v1: JSON in and out, one blueprint per module. Clients rely on it."""
 
 from __future__ import annotations
 

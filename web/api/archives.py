@@ -1,9 +1,10 @@
-"""Taking in thousands of images as one .zip, .tar or .tar.gz, in one request with a raw body.
+"""Takes in thousands of images as one .zip, .tar or .tar.gz, as the raw body of one request.
 
-Every image in it becomes a file of the job as if it had been sent alone, under its path in the
-archive; what a folder's upload skips is skipped, and named. Batches are written down as the archive
-is read, so the job's page shows how far it is, and what came before a broken connection or a
-damaged place is kept: sending the same archive again takes nothing twice.
+Every image in it becomes a file of the job, under its path in the archive, as if it had been sent
+alone. The files skipped are the same as in a folder's upload, and they are named. Batches are
+recorded while the archive is read, so the job's page shows the progress. If the connection breaks
+or a part is damaged, everything before that point is kept: sending the same archive again takes no
+file twice.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ _NO_IMAGE = "There is no image in this archive. Pack image files, or folders of 
 
 @blueprint.put("/archive")
 def put_archive(job_id: int) -> Response:
-    """Take an archive's images; say how many were accepted, refused and skipped.
+    """Take an archive's images; say how many files were accepted, refused and skipped.
 
-    Every file of the archive is one of the three. The first that were refused or skipped are named
-    with their reasons; `/problems` and `/skipped` list all of them.
+    Every file of the archive is one of the three. The first ones refused or skipped are named with
+    their reasons; `/problems` and `/skipped` list all of them.
     """
     wiring, user = wired(), person()
     wiring.require_room(request.content_length or 0)
@@ -62,7 +63,7 @@ def put_archive(job_id: int) -> Response:
 
 
 def _write(user: User, job_id: int, arrivals: Sequence[Arrival], skips: Sequence[Skip]) -> None:
-    """Note a batch in one transaction: none is open while bytes arrive or are hashed."""
+    """Record a batch in one transaction; none is open while bytes arrive or are hashed."""
     wiring = wired()
     most = wiring.settings.max_job_files
     try:
@@ -77,16 +78,16 @@ def _write(user: User, job_id: int, arrivals: Sequence[Arrival], skips: Sequence
 
 
 def _so_far(taken: Taken) -> str:
-    """Return what became of the files before some damage, as a sentence with a space before it."""
+    """Return a sentence, after a space, on the files kept from before a damaged place."""
     if not taken.accepted:
         return ""
     one = taken.accepted == 1
-    kept = "file that came before it is" if one else "files that came before are"
+    kept = "file before this point is" if one else "files before this point are"
     return f" The {taken.accepted:,} {kept} kept."
 
 
 def _without_image(taken: Taken) -> str:
-    """Return the sentence for an archive of which nothing was accepted or refused."""
+    """Return the sentence for an archive from which nothing was accepted or refused."""
     if not taken.skipped:
         return _NO_IMAGE
     names = ", ".join(clean_name(one.name) for one in taken.skips[:_NAMED])

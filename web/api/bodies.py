@@ -1,7 +1,7 @@
-"""The raw body of a request, read piece by piece, which must come whole.
+"""The raw body of a request, read piece by piece; it must arrive whole.
 
-What is left of a body that is refused is read and thrown away by the server: see
-`web.serving.bridge`.
+If a body is refused part way, `web.serving.bridge` reads the rest and throws it away, so that the
+sender still gets its answer.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from werkzeug.exceptions import ClientDisconnected
 
 from core.errors import BadInput
 
-_BROKE_OFF = "The connection broke off within the file. Send it again."
+_BROKE_OFF = "The connection was lost while the file was being sent. Send it again."
 
 
 def raw_body() -> BinaryIO:
-    """Return the request's bytes as a stream with `read`, which raises `BadInput` if some miss."""
+    """Return the request's body as a stream; its `read` raises `BadInput` if bytes are missing."""
     return cast(BinaryIO, _Body(cast(BinaryIO, request.stream), request.content_length))
 
 
 class _Body:
-    """The request's bytes, which must all come.
+    """The request's bytes, which must all arrive.
 
-    The web server ends the stream alike for a whole body and for a sender that broke off; half a
-    file would then be refused as damaged, for good, instead of being asked for again.
+    The web server ends the stream in the same way for a whole body and for a lost connection. Half
+    a file would then be refused as damaged, for good, instead of being requested again.
     """
 
     def __init__(self, stream: BinaryIO, length: int | None) -> None:
@@ -33,7 +33,7 @@ class _Body:
         self._left = length
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, none at the end. Raises `BadInput` if it came too early."""
+        """Return the next bytes, none at the end. Raises `BadInput` if the end comes too early."""
         try:
             chunk = self._stream.read(size)
         except ClientDisconnected as error:

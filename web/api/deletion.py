@@ -1,4 +1,4 @@
-"""Deleting for programs: jobs, their pictures, and back again; and what is kept."""
+"""For programs: deleting and restoring jobs and their pictures, and the storage in use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _at_once() -> bool:
 
 @blueprint.delete("/jobs/<id:job_id>")
 def delete_job(job_id: int) -> Response:
-    """Delete a job; say until when it can be restored. ``?at_once=1``: it can't."""
+    """Delete a job; say until when it can be restored. With ``?at_once=1`` it can't be."""
     return jsonify(deletion.delete(job_id, at_once=_at_once()))
 
 
@@ -29,26 +29,26 @@ def list_deleted() -> Response:
 
 @blueprint.post("/jobs/<id:job_id>/restore")
 def restore_job(job_id: int) -> Response:
-    """Take a job's deletion back."""
+    """Restore a deleted job."""
     deletion.restore(job_id)
     return jsonify(id=job_id)
 
 
 @blueprint.delete("/jobs/<id:job_id>/pictures")
 def delete_pictures(job_id: int) -> Response:
-    """Delete a job's pictures and keep its results. ``?at_once=1``: this can't be taken back."""
+    """Delete a job's pictures and keep its results. With ``?at_once=1`` this can't be undone."""
     deletion.delete_pictures(job_id, at_once=_at_once())
     return jsonify(id=job_id)
 
 
 @blueprint.post("/jobs/<id:job_id>/keep-pictures")
 def keep_pictures(job_id: int) -> Response:
-    """Take the deletion of a job's pictures back."""
+    """Keep a job's pictures after all."""
     deletion.keep_pictures(job_id)
     return jsonify(id=job_id)
 
 
 @blueprint.get("/usage")
 def get_usage() -> Response:
-    """Return how much is kept and how much may be."""
+    """Return how much storage is used, and the limits."""
     return jsonify(summarise_usage())

@@ -1,4 +1,4 @@
-"""Why an image was judged as it was, for programs: ask, wait, fetch the pictures."""
+"""Explanations of an image's result, for programs: request one, wait, fetch its pictures."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ blueprint = Blueprint(
 
 @blueprint.post("")
 def order_explanation(image_id: int) -> tuple[Response, int]:
-    """Ask what the network looked at, or return what is known of it already."""
+    """Request an explanation of what the network looked at, or return the one there is."""
     return jsonify(explanations.order(image_id)), 202
 
 
 @blueprint.get("")
 def get_explanation(image_id: int) -> Response:
-    """Return how far the explanation is; once ready, where its pictures are, and its neighbours."""
+    """Return the explanation's state and, once it is ready, its pictures and similar cells."""
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
         summary = explanations.summarise_explanation(session, image)
     record_reading(image.job_id)
     if summary is None:
-        raise NotFound("Nobody has asked yet why this image was judged so. Ask by a POST here.")
+        raise NotFound(
+            "No explanation of this image has been requested yet. Request one with POST."
+        )
     return jsonify(summary)
 
 

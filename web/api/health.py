@@ -1,6 +1,6 @@
-"""Is this web server fit to serve? For supervisors, load balancers and monitoring.
+"""Whether this web server can serve, for supervisors, load balancers and monitoring.
 
-Anybody may ask, so it names no path and no address, and answers from memory for a second.
+Anybody may ask, so the answer names no path and no address, and is kept in memory for a second.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from web.wiring import Wiring, wired
 blueprint = Blueprint("health", __name__)
 _KEPT_SECONDS = 1.0
 _KEY = "hematovision-health"
-# A database that is locked by a long transaction is at work, and not out of order; one whose disk
-# is full can be read.
+# A database locked by a long transaction is working, not out of order; one with a full disk can
+# still be read.
 _FULL = "no_space"
 _USABLE = ("database_busy", _FULL)
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What can be used; ``workers`` is how many give signs of life, None if that can't be known.
+    """What is usable; ``workers`` is the number of live workers, None if it is not known.
 
-    ``problems`` are codes, as in the errors of the API.
+    ``problems`` are codes, as in the API's errors.
     """
 
     database: bool
@@ -45,12 +45,12 @@ class Health:
 
     @property
     def fit(self) -> bool:
-        """Whether pages and work go on: the queue may be away, and intake may have to wait."""
+        """Whether pages and work go on, even if the queue is away or intake has to wait."""
         return self.database and self.store
 
 
 class _Nurse:
-    """Looks once for all who ask within a second."""
+    """Checks once for everybody who asks within a second."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ def _hire(state: object) -> None:
 
 @blueprint.get("/healthz")
 def health() -> Response:
-    """Say what can be used, in 200; in 503 where pages or work can't go on."""
+    """Say what is usable, with status 200, or 503 if pages or work can't go on."""
     found: Health = current_app.extensions[_KEY].look(wired())
     answer = jsonify(asdict(found))
     answer.status_code = 200 if found.fit else 503
@@ -79,7 +79,7 @@ def health() -> Response:
 
 
 def examine(wiring: Wiring) -> Health:
-    """Look at all that a web server needs."""
+    """Check everything that a web server needs."""
     problems: list[str] = []
     workers: list[int] = []
 

@@ -1,4 +1,4 @@
-"""One image for programs."""
+"""One image and its result, for programs."""
 
 from __future__ import annotations
 

@@ -19,20 +19,20 @@ blueprint = Blueprint("job_api", __name__, url_prefix="/api/v1/jobs")
 
 
 class Choice(BaseModel):
-    """The model that judges: the start of its digest, or "active", which is meant where none is."""
+    """The job's model: the start of its digest, or "active"; if empty, the active one."""
 
     model: str = ""
 
 
 class NewJob(Choice):
-    """What a job is opened with; names are cut to what the table holds."""
+    """What a job is opened with; names that are too long for the table are cut."""
 
     name: str = ""
     reference: str = ""
 
 
 class Submission(Choice):
-    """Whether to go without the files that were announced and never came."""
+    """Whether to submit the job without announced files that never arrived."""
 
     without_missing: bool = False
 

@@ -1,4 +1,4 @@
-"""The models a job may be given to, for programs."""
+"""The models that can be chosen for a job, for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PDF reports for programs: order, ask, fetch."""
+"""PDF reports for programs: order one, ask for its state, fetch it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _CHUNK = 256 * 1024
 
 
 class Order(BaseModel):
-    """The paper a report is wanted on."""
+    """The paper size of a report."""
 
     paper: str = "A4"
 
 
 @blueprint.post("/jobs/<id:job_id>/reports")
 def order_report(job_id: int) -> tuple[Response, int]:
-    """Order a job's report, or return the one that is made or being made."""
+    """Order a job's report, or return the one that is already made or being made."""
     return jsonify(order(job_id, body_as(Order).paper)), 202
 
 
@@ -48,7 +48,7 @@ def get_pdf(report_id: int) -> Response:
     with wired().database.reading() as session:
         report = find_report(session, report_id)
     if report.state is not MakingState.READY or report.blob_key is None:
-        raise Conflict(report.message or "The report is still being made. Ask again in a moment.")
+        raise Conflict(report.message or "The report is still being made. Try again in a moment.")
     response = Response(_pieces(wired().blobs.open(report.blob_key)), mimetype="application/pdf")
     record(Action.REPORT_DOWNLOADED, f"job {report.job_id}", report=report_id)
     name = f"job-{report.job_id}-{report.paper}.pdf"

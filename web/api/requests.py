@@ -1,4 +1,4 @@
-"""JSON bodies as typed values, or a sentence about what is wrong with them."""
+"""JSON bodies as typed values, or an error that says what is wrong with them."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ def body_as(kind: type[T]) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise BadInput(f"The JSON does not fit: {place}: {first['msg']}.") from error
+        raise BadInput(f"The JSON is not valid: {place}: {first['msg']}.") from error

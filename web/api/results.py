@@ -1,4 +1,4 @@
-"""A job's results for programs: its images page by page, its problems, and the whole as a file."""
+"""A job's results for programs: images and problems page by page, and everything as one file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs/<id:job_id>"
 def list_images(job_id: int) -> Response:
     """Return a page of a bin of the job: ``state``, ``class``, ``outcome``, ``order``, ``size``.
 
-    A class alone names the accepted cells of it, as the differential counts them.
+    A class without an outcome means its accepted cells, as the differential counts them.
     """
     bin_ = gallery.read_bin(request.args)
     size = _size()
@@ -102,7 +102,7 @@ def _job(job_id: int) -> Summary:
 
 
 def _file(pieces: Iterator[str], kind: str, name: str) -> Response:
-    # The file goes by the job's number: names may hold patient data and end up in logs.
+    # The file is named after the job's number: job names may hold patient data and end up in logs.
     response = Response(pieces, mimetype=kind)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

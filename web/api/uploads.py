@@ -1,7 +1,7 @@
-"""Taking files in: a manifest first, then one file a request as a raw body.
+"""Takes files in: a manifest first, then one file per request as a raw body.
 
-The manifest says which bytes are needed at all, so that an upload can be resumed and nothing is
-sent twice. No transaction is open while bytes arrive.
+The answer to a manifest says which files are needed, so that an upload can be resumed and nothing
+is sent twice. No transaction is open while bytes arrive.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class File(BaseModel):
 
 
 class SkippedFile(BaseModel):
-    """A file beside them that is not sent, and why."""
+    """A file that is not sent, and why."""
 
     name: Annotated[str, Field(max_length=4096)]
     reason: Literal[tuple(SKIPS)]  # type: ignore[valid-type]
@@ -54,7 +54,7 @@ class Manifest(BaseModel):
 
 @blueprint.post("/manifest")
 def manifest(job_id: int) -> Response:
-    """Announce files; say of each whether its bytes are needed. Note what is skipped."""
+    """Announce files; say for each whether its bytes are needed. Record the skipped files."""
     given = body_as(Manifest)
     entries = [jobs.Entry(f.name, f.size, f.sha256) for f in given.files]
     skips = [Skip(one.name, one.reason) for one in given.skipped]
@@ -76,7 +76,7 @@ def manifest(job_id: int) -> Response:
 
 
 def _line(session: Session, job: Job, image: Image, needed: bool, limits: Limits) -> Summary:
-    """Refuse at once what name or size forbid: nobody should send a gigabyte in vain."""
+    """Refuse a file at once if its name or size is not allowed, before it is sent in vain."""
     refused = _refused_at_once(image, limits) if needed else None
     if refused:
         jobs.refuse(session, job, image, refused)
@@ -84,7 +84,7 @@ def _line(session: Session, job: Job, image: Image, needed: bool, limits: Limits
 
 
 def _refused_at_once(image: Image, limits: Limits) -> Refused | None:
-    """Return why a file is refused whatever its bytes are, judged by what was announced."""
+    """Return why a file is refused whatever its bytes, judged by its announced name and size."""
     return refused_by_name(image.name) or _refused_by_size(image.size, limits)
 
 
@@ -98,7 +98,7 @@ def _refused_by_size(size: int, limits: Limits) -> Refused | None:
 
 @blueprint.put("/images/<image:image_id>")
 def put_image(job_id: int, image_id: int) -> Response:
-    """Take one file's bytes. A file that is refused is an answer like any other, not an error."""
+    """Take one file's bytes. A refused file gets a normal answer, not an error."""
     wiring, user = wired(), person()
     with wiring.database.reading() as session:
         job = accounts.find_job_to_handle(session, user, job_id)
@@ -122,7 +122,7 @@ def put_image(job_id: int, image_id: int) -> Response:
 
 
 def _accept(stream: BinaryIO, image: Image) -> Accepted:
-    """Keep a file's bytes, no more than were announced: room was found for no more."""
+    """Store a file's bytes, but no more than announced: room was checked for no more."""
     wiring = wired()
     accepted = intake.accept(stream, wiring.blobs, wiring.limits, announced=image.sha256)
     if accepted.size > image.size:
@@ -140,9 +140,9 @@ def _find(session: Session, job: Job, image_id: int) -> Image:
 
 
 def _note(job: Job, image: Image, result: Accepted | Refused) -> Summary:
-    """Write down what became of a file; both rows were read before its bytes came.
+    """Record the result for a file; both rows were read before its bytes arrived.
 
-    Several files that come at the same time are written down together.
+    Several files that arrive at the same time are recorded together.
     """
 
     def write(session: Session) -> Summary:

@@ -1,7 +1,7 @@
-"""Where a page of a long list ends, as a short text that travels in a URL.
+"""The cursors of long lists: where a page ends, as a short text in a URL.
 
-A cursor names the last row's place in the order, never a row number: rows that come or go in
-between neither hide nor double others.
+A cursor holds the last row's place in the order, never a row number: if rows are added or removed
+between two pages, no other row is skipped or shown twice.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from core.tables import Image, Job
 from lexicon.names import one_line
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MALFORMED = "The place to go on from can't be read. Start again from the first page."
-# What the databases keep in an integer and in a big one; a larger number would be an error there.
+_MALFORMED = "The page cursor can't be read. Start again from the first page."
+# The largest integer and big integer of the databases; they reject larger numbers.
 LARGEST = 2**31 - 1
 LARGEST_BIG = 2**63 - 1
 
@@ -40,7 +40,7 @@ def after_image(image: Image, *, by_outcome: bool = False) -> str:
 
 
 def read_image_cursor(text: str, *, by_outcome: bool = False) -> tuple[str | float | int, ...]:
-    """Return confidence and id, the outcome before them if it orders. Raises `BadInput`."""
+    """Return confidence and id, after the outcome if it comes first. Raises `BadInput`."""
     outcome, rest = _halves(text) if by_outcome else ("", text)
     confidence, id_ = _halves(rest)
     try:

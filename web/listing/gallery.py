@@ -1,4 +1,4 @@
-"""A job's images in bins: which bin, in which order, page by page, and what stands beside one."""
+"""A job's images in bins: which bin, in which order, page by page, and each image's neighbours."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _OTHERS = {
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """What is shown: one state, of the classified perhaps one class or outcome, and the order.
+    """What is shown: one state, for classified images perhaps one class or outcome, and the order.
 
     ``label`` is the class as the image's row holds it; in addresses and in JSON it is ``class``.
-    A class alone holds what counts as that class, the accepted cells; with another outcome it
-    holds those whose best guess it is.
+    A class without an outcome means its accepted cells, which count as that class. A class with
+    another outcome means the cells for which it is the best guess.
     """
 
     state: ImageState = ImageState.CLASSIFIED
@@ -52,13 +52,13 @@ class Bin:
 
     @property
     def orders(self) -> dict[str, str]:
-        """The orders that make a difference here: one outcome has nothing to put first."""
+        """The orders that make a difference here: a single outcome has none to put first."""
         mixed = not self.outcome and not self.label
         return {key: words for key, words in ORDERS.items() if mixed or key != "check"}
 
     @property
     def by_confidence(self) -> bool:
-        """Only what was classified has a confidence; all else stays as it was announced."""
+        """Whether the bin is sorted by confidence: only classified images have one."""
         return self.state is ImageState.CLASSIFIED
 
     def parameters(self) -> dict[str, str]:
@@ -76,7 +76,7 @@ class Bin:
 class Choice:
     """A bin in the list beside the gallery. ``kind`` is problem, review, all, class or other.
 
-    Bins other than "all" have no image in common: their counts sum up to the files received.
+    Bins other than "all" have no image in common: their counts add up to the files received.
     """
 
     bin: Bin
@@ -94,10 +94,10 @@ def read_bin(arguments: Mapping[str, str]) -> Bin:
     try:
         state = ImageState(arguments.get("state") or ImageState.CLASSIFIED)
     except ValueError as error:
-        raise BadInput(f"A state is one of {', '.join(ImageState)}.") from error
+        raise BadInput(f"The state must be one of {', '.join(ImageState)}.") from error
     order = arguments.get("order") or "high"
     if order not in ORDERS:
-        raise BadInput(f"The order is one of {', '.join(ORDERS)}.")
+        raise BadInput(f"The order must be one of {', '.join(ORDERS)}.")
     label, outcome = (one_line(arguments.get(name, "")) for name in ("class", "outcome"))
     return Bin(state, label[:40], outcome[:16], order)
 
@@ -135,16 +135,16 @@ def _cursor(image: Image, bin_: Bin) -> str:
 def _by_confidence(
     query: Select[Image], order: str, before: str, *, back: bool = False
 ) -> Select[Image]:
-    """Order by confidence, or first by outcome, and go on after a cursor; ``back`` turns round.
+    """Order by confidence, or by outcome first, and start after a cursor; ``back`` reverses.
 
-    By the alphabet, too, uncertain comes after accepted, and unfamiliar after both.
+    In alphabetical order, too, uncertain comes after accepted, and unfamiliar after both.
     """
     by_outcome, rising = order == "check", (order == "low") != back
     columns = (Image.outcome, Image.confidence, Image.id)[0 if by_outcome else 1 :]
     if before:
         place, cursor = tuple_(*columns), read_image_cursor(before, by_outcome=by_outcome)
         query = query.where(place > cursor if rising else place < cursor)
-    # The indexes hold judged images alone.
+    # The indexes hold only images with a verdict.
     query = query.where(Image.confidence.is_not(None))
     return query.order_by(*(column if rising else column.desc() for column in columns))
 
@@ -168,7 +168,7 @@ def neighbours(session: Session, image: Image, bin_: Bin) -> tuple[int | None, i
 
 
 def choices(standing: Standing) -> list[Choice]:
-    """Return the bins that are not empty: what needs a person first, then all, then the classes."""
+    """Return the bins that are not empty: those that need review, then all cells, then classes."""
     states, found = standing.counts.by_state, standing.differential
     problems, others = (_by_state(states, titles) for titles in (_PROBLEMS, _OTHERS))
     if not found.classified:

@@ -1,4 +1,4 @@
-"""The list of jobs, newest first, page by page: for people and for programs alike."""
+"""The list of jobs, newest first, page by page, for both the pages and the API."""
 
 from __future__ import annotations
 

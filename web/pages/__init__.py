@@ -1,4 +1,4 @@
-"""The pages, one blueprint a module, named after what a person does there."""
+"""The pages: one blueprint per module, named after what a person does there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One's own account: where one is signed in, the API tokens, the password."""
+"""A person's own account: their sessions, API tokens and password."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from web.wiring import wired
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 _LIFETIMES = [
     SelectChoice(value, words)
-    for value, words in (("30", "30 days"), ("365", "1 year"), ("", "No end"))
+    for value, words in (("30", "30 days"), ("365", "1 year"), ("", "No expiry"))
 ]
 
 
 class TokenForm(FlaskForm):  # type: ignore[misc]
-    """What a token is for, and how long it lives."""
+    """What a token is for, and how long it is valid."""
 
     name = StringField("What is it for?", validators=[InputRequired(), Length(max=120)])
     days = SelectField("Valid for", choices=_LIFETIMES, default="365")
 
 
 class PasswordForm(FlaskForm):  # type: ignore[misc]
-    """The new password; the present one is asked for where there is one."""
+    """The new password, and the current one if there is one."""
 
-    present = PasswordField("Present password")
+    present = PasswordField("Current password")
     new = PasswordField("New password", validators=[InputRequired()])
 
 
 @blueprint.get("")
 def show_account() -> str:
-    """Show sign-ins, tokens and the ways to what protects them."""
+    """Show sessions, tokens, storage, and links to the password and the second factor."""
     return _page(TokenForm())
 
 
@@ -78,30 +78,30 @@ def _page(form: TokenForm, secret: str | None = None) -> str:
 
 @blueprint.post("/sign-ins/<id:sign_in_id>/end")
 def end_sign_in(sign_in_id: int) -> Response:
-    """End one of one's own sessions."""
+    """End one of the person's own sessions."""
     user = person()
     with wired().database.writing() as session:
         if not sign_ins.end(session, user.id, sign_in_id):
-            raise NotFound("There is no such session, or it is over already.")
+            raise NotFound("There is no such session, or it has already ended.")
         audit.note(session, Action.SESSION_ENDED, actor(), f"session {sign_in_id}")
-    flash("The session is ended.", "success")
+    flash("The session has ended.", "success")
     return redirect(url_for("account.show_account"))
 
 
 @blueprint.post("/sign-ins/end-others")
 def end_other_sign_ins() -> Response:
-    """End all of one's own sessions but this one."""
+    """End all of the person's own sessions except this one."""
     known = caller()
     with wired().database.writing() as session:
         sign_ins.end_all(session, known.user.id, but=known.sign_in_id)
         audit.note(session, Action.SESSION_ENDED, actor(), f"person {known.user.id}")
-    flash("All other sessions are ended.", "success")
+    flash("All other sessions have ended.", "success")
     return redirect(url_for("account.show_account"))
 
 
 @blueprint.post("/tokens")
 def make_token() -> str:
-    """Make a token and show it, this once."""
+    """Make a token and show it once."""
     form, user = TokenForm(), person()
     if not form.validate():
         return _page(form)
@@ -115,7 +115,7 @@ def make_token() -> str:
 
 @blueprint.post("/tokens/<id:token_id>/revoke")
 def revoke_token(token_id: int) -> Response:
-    """Forget a token of one's own; it opens nothing from now on."""
+    """Delete one of the person's own tokens; it gives no access from now on."""
     user = person()
     with wired().database.writing() as session:
         revoked = session.scalar(
@@ -143,7 +143,7 @@ def _password_page(form: PasswordForm) -> str:
 
 @blueprint.post("/password")
 def change_password() -> str | Response | tuple[str, int]:
-    """Set a new password, which ends all else that stands for this person."""
+    """Set a new password; this ends all other sessions, tokens and links of this person."""
     form, user = PasswordForm(), person()
     if not form.validate():
         return _password_page(form)
@@ -157,7 +157,7 @@ def change_password() -> str | Response | tuple[str, int]:
         return _password_page(form), 429
     try:
         if form.new.data == form.present.data:
-            raise BadInput("This is your present password. Choose another.")
+            raise BadInput("This is your current password. Choose another.")
         membership.change_password(wired().database, actor(), user.id, form.new.data)
     except BadInput as error:
         form.new.errors = [str(error)]
@@ -165,14 +165,12 @@ def change_password() -> str | Response | tuple[str, int]:
     with wired().database.reading() as session:
         user = session.get_one(User, user.id)
     answer = begin(user, "new password", url_for("account.show_account"))
-    flash(
-        "The password is set. All other sessions, tokens and links of yours are ended.", "success"
-    )
+    flash("The password is set. All your other sessions, tokens and links have ended.", "success")
     return answer
 
 
 def require_present_password(user: User, given: str | None) -> None:
-    """Let only those go on who know the password; who has none yet came by a link.
+    """Check the current password; a person who has none yet came by a link.
 
     Raises:
         BadInput: it is not the password.
@@ -183,6 +181,6 @@ def require_present_password(user: User, given: str | None) -> None:
     budgets = guessing.of_person("present password", user)
     guessing.spend(wired().database, budgets)
     if not passwords.matches(user.password, given or ""):
-        raise BadInput("This is not your present password.")
+        raise BadInput("This is not your current password.")
     with wired().database.writing() as session:
         guessing.give_back(session, budgets)

@@ -1,4 +1,4 @@
-"""Deleting jobs and their pictures, and the deleted ones that can still be restored."""
+"""Deleting jobs and their pictures, and the deleted jobs that can still be restored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def delete_job(job_id: int) -> Response:
 
 @blueprint.post("/<id:job_id>/delete-for-good")
 def delete_for_good(job_id: int) -> Response:
-    """Leave no time to restore a job, and go back to the deleted ones."""
+    """Delete a job so that it can't be restored, and go back to the deleted ones."""
     deletion.delete(job_id, at_once=True)
     flash("The job is deleted for good. Its files are removed within a minute or so.", "success")
     return redirect(url_for("deletion.list_deleted"))
@@ -39,7 +39,7 @@ def delete_for_good(job_id: int) -> Response:
 
 @blueprint.post("/<id:job_id>/restore")
 def restore_job(job_id: int) -> Response:
-    """Take a deletion back and show the job."""
+    """Restore a deleted job and show it."""
     deletion.restore(job_id)
     flash("The job is restored.", "success")
     return redirect(url_for("jobs.show_job", job_id=job_id))
@@ -49,13 +49,13 @@ def restore_job(job_id: int) -> Response:
 def delete_pictures(job_id: int) -> Response:
     """Delete a job's pictures and show the job."""
     deletion.delete_pictures(job_id, at_once=False)
-    flash("The pictures of this job will be deleted. Its results stay.", "success")
+    flash("The pictures of this job will be deleted. Its results are kept.", "success")
     return redirect(url_for("jobs.show_job", job_id=job_id))
 
 
 @blueprint.post("/<id:job_id>/keep-pictures")
 def keep_pictures(job_id: int) -> Response:
-    """Take that back and show the job."""
+    """Keep a job's pictures after all and show the job."""
     deletion.keep_pictures(job_id)
     flash("The pictures of this job are kept.", "success")
     return redirect(url_for("jobs.show_job", job_id=job_id))

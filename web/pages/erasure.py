@@ -1,4 +1,4 @@
-"""For administrators: deleting a person, and taking that back."""
+"""For administrators: deleting a person, and restoring them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DELETE = "delete"
 @blueprint.before_request
 def _administrators_only() -> None:
     if not accounts.has_role(person(), RoleName.ADMINISTRATOR):
-        raise NotAllowed("Only an administrator manages people and workers.")
+        raise NotAllowed("Only an administrator may manage people and workers.")
 
 
 @blueprint.get("/<id:user_id>/delete")
@@ -79,5 +79,5 @@ def _heir(session: Session, chosen: str) -> User | None:
     if chosen == _DELETE:
         return None
     if not chosen.isascii() or not chosen.isdigit() or len(chosen) > 9:
-        raise BadInput("Say who gets the jobs of this person, or that they are deleted.")
+        raise BadInput("Choose who gets this person's jobs, or choose to delete them.")
     return _find(session, int(chosen))

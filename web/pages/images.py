@@ -1,4 +1,4 @@
-"""One image, large, with what the model said of it; and its copies."""
+"""One image, shown large with its result; and its copies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WAITING = (ImageState.EXPECTED, ImageState.RECEIVED)
 
 @blueprint.get("/<image:image_id>")
 def show_image(image_id: int) -> str:
-    """Show an image between its neighbours in the bin the query parameters name."""
+    """Show an image, with its neighbours in the bin that the query parameters name."""
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
         record_reading(image.job_id)
@@ -52,8 +52,8 @@ def show_image(image_id: int) -> str:
 def show_thumbnail(image_id: int, side: int) -> Response:
     """Send a JPEG copy, or a placeholder while there is none.
 
-    A browser keeps it, but asks each time whether it may still show it: a copy never changes, and
-    who is signed in does.
+    A browser keeps it, but asks each time whether it may still show it: a copy never changes, but
+    the person who is signed in may.
     """
     if side not in (TILE, LARGE):
         abort(404)

@@ -42,14 +42,14 @@ from web.wiring import wired
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 _SKIPS_SHOWN = 100
-# Seconds between two looks at a job and at the list; at a job of ten thousand files, two.
+# Seconds between two polls of a job and of the list; for a job of ten thousand files, two.
 _LEAST_PAUSE, _LIST_PAUSE = 1.0, 2.0
 _FILES_A_SECOND_OF_PAUSE = 5000
 _MANAGER = RoleName.ADMINISTRATOR
 _DONE = {
-    "cancel": "The job is cancelled. What was classified is kept.",
-    "retry": "The failed images are queued once more.",
-    "run-again": "All images are queued once more. Each result stands until there is a new one.",
+    "cancel": "The job is cancelled. Results so far are kept.",
+    "retry": "The failed images are queued again.",
+    "run-again": "All images are queued again. Each result is kept until there is a new one.",
 }
 
 
@@ -82,7 +82,7 @@ def _filtered(query: Select[Job], state: str, text: str) -> Select[Job]:
         try:
             query = query.where(Job.state == JobState(state))
         except ValueError as error:
-            raise BadInput(f"A job's state is one of {', '.join(JobState)}.") from error
+            raise BadInput(f"A job's state must be one of {', '.join(JobState)}.") from error
     if text:
         matches = (c.icontains(text, autoescape=True) for c in (Job.name, Job.reference))
         query = query.where(or_(*matches))
@@ -127,7 +127,7 @@ def show_summary(job_id: int) -> Response:
 
 @blueprint.get("/<id:job_id>/gallery")
 def show_gallery(job_id: int) -> Response:
-    """Return the bins and a page of tiles, for scrolling and for another bin."""
+    """Return the bins and a page of tiles, for scrolling on or opening another bin."""
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
         html, tag = wired().parts.get(
@@ -144,7 +144,7 @@ def show_gallery(job_id: int) -> Response:
 
 
 def _version(session: Session, job: Job) -> tuple[object, ...]:
-    """Return what changes whenever a job's page does, and costs little to read."""
+    """Return values that change whenever a job's page does, and are quick to read."""
     run = jobs.progress(session, [job])[job.id]
     return (
         job.state,
@@ -160,18 +160,18 @@ def _version(session: Session, job: Job) -> tuple[object, ...]:
 
 
 def _render(template: str, **values: Any) -> str:
-    """Render a part for all who may see it; the page's script puts its own token into forms."""
+    """Render a part for everybody who may see it; the page's script adds its token to forms."""
     g.csrf_token = ""
     return render_template(template, **values)
 
 
 def _least_pause(job: Job) -> float:
-    """Return how soon it is worth looking again: a large job moves on slowly."""
+    """Return how soon polling again is worthwhile: a large job moves slowly."""
     return max(_LEAST_PAUSE, job.received / _FILES_A_SECOND_OF_PAUSE)
 
 
 def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
-    """Return what changes while a job runs: it is asked for each second, so no more than that."""
+    """Return what changes while a job runs, and no more: it is requested every second."""
     ended = job.state in ENDED
     return {
         "job": summarise_job(job, standing),
@@ -200,7 +200,7 @@ def _gallery(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
 
 
 def _chosen(choices: list[gallery.Choice]) -> gallery.Bin:
-    """Return the bin that was asked for; else all cells, or the first bin if there are none."""
+    """Return the requested bin; else all cells, or the first bin if there are no cells."""
     asked = gallery.read_bin(request.args)
     named = {"state", "class", "outcome"} & request.args.keys()
     bins = [choice.bin for choice in choices]

@@ -1,4 +1,4 @@
-"""For administrators: the models, which of them judges, and how shadows agree with it."""
+"""For administrators: the models, which one is active, and how shadows agree with it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from web.wiring import wired
 
 blueprint = Blueprint("models", __name__, url_prefix="/models")
 _log = logging.getLogger(__name__)
-_LATER = "Jobs that are submitted from now on are judged by it; the others keep theirs."
+_LATER = "Jobs submitted from now on will use it; other jobs keep their model."
 
 
 @blueprint.before_request
 def _administrators_only() -> None:
     if not accounts.has_role(person(), RoleName.ADMINISTRATOR):
-        raise NotAllowed("Only an administrator manages models.")
+        raise NotAllowed("Only an administrator may manage models.")
 
 
 @blueprint.get("")
@@ -53,14 +53,14 @@ def _was_active(one: Summary) -> bool:
 
 
 def _held(session: Session) -> list[str]:
-    """Return the digests that live workers hold loaded, once for each that does."""
+    """Return the digests of models loaded by live workers, once for each worker."""
     live = select(Worker.models).where(alive())
     return [digest for models in session.scalars(live) for digest in models]
 
 
 @blueprint.post("/<digest>/<any(activate, shadow, candidate, retire):action>")
 def act_on_model(digest: str, action: str) -> Response:
-    """Move one model."""
+    """Change the state of one model."""
     return _done(action, lambda session: _ACTIONS[action](session, digest))
 
 
@@ -85,9 +85,9 @@ _DEEDS = {
 _SAID = {
     "activate": f"is the active model. {_LATER}",
     "roll back": f"is the active model again. {_LATER}",
-    "shadow": "judges along from now on. Its agreement is shown here, its results nowhere.",
+    "shadow": "now runs as a shadow. Its agreement is shown here, its results nowhere.",
     "candidate": "is a candidate.",
-    "retire": "is retired. Its results stay.",
+    "retire": "is retired. Its results are kept.",
 }
 
 

@@ -1,4 +1,4 @@
-"""For administrators: who may sign in, and which workers were seen."""
+"""For administrators: the people who may sign in, and the known workers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ blueprint = Blueprint("people", __name__, url_prefix="/people")
 
 
 class PersonForm(FlaskForm):  # type: ignore[misc]
-    """A new person."""
+    """The address and role of a new person."""
 
     email = StringField("E-mail address", validators=[InputRequired()])
     role = SelectField(
@@ -42,12 +42,12 @@ class PersonForm(FlaskForm):  # type: ignore[misc]
 @blueprint.before_request
 def _administrators_only() -> None:
     if not accounts.has_role(person(), RoleName.ADMINISTRATOR):
-        raise NotAllowed("Only an administrator manages people and workers.")
+        raise NotAllowed("Only an administrator may manage people and workers.")
 
 
 @blueprint.get("")
 def show_people() -> str:
-    """Show everybody and the workers."""
+    """Show all people and workers."""
     return _page(PersonForm())
 
 
@@ -70,7 +70,7 @@ def _page(form: PersonForm, admission: Admission | None = None) -> str:
     )
 
 
-# What is said of the means by which a worker computes; others go by their own name.
+# How a worker's backend is shown; others are shown by their own name.
 _COMPUTES = {
     "onnxruntime": "ONNX Runtime",
     "onnxruntime int8": "ONNX Runtime in 8 bits",
@@ -79,7 +79,7 @@ _COMPUTES = {
 
 
 def _workers(session: Session) -> list[dict[str, Any]]:
-    """Return the workers that are kept; ages go by the database's clock, as heartbeats do."""
+    """Return the known workers; ages are measured by the database's clock, like heartbeats."""
     age = clock() - Worker.seen_at
     rows = session.execute(select(Worker, age).order_by(Worker.name))
     names = {one.digest: registry.title(one) for one in session.scalars(select(Model))}
@@ -97,7 +97,7 @@ def _workers(session: Session) -> list[dict[str, Any]]:
 
 @blueprint.post("")
 def add_person() -> str:
-    """Add somebody, and show the first password that was made for them, this once."""
+    """Add somebody, and show their generated first password once."""
     form = PersonForm()
     if not form.validate():
         return _page(form)
@@ -134,7 +134,7 @@ def set_role(user_id: int) -> Response:
 
 @blueprint.post("/<id:user_id>/reset-password")
 def reset_password(user_id: int) -> str:
-    """Make a first password for somebody who lost theirs, and show it, this once."""
+    """Make a first password for somebody who lost theirs, and show it once."""
     _require_another(user_id, "reset your own password")
     first = membership.reset_password(wired().database, actor(), user_id)
     with wired().database.reading() as session:
@@ -144,12 +144,12 @@ def reset_password(user_id: int) -> str:
 
 @blueprint.post("/<id:user_id>/remove-second-factor")
 def remove_second_factor(user_id: int) -> Response:
-    """Let somebody who lost their telephone sign in by password alone."""
+    """Let somebody who lost their telephone sign in with the password alone."""
     _require_another(user_id, "remove your own second factor here")
     with wired().database.writing() as session:
         membership.remove_second_factor(session, actor(), user_id)
         user = session.get_one(User, user_id)
-    flash(f"{user.email} signs in by password alone now.", "success")
+    flash(f"{user.email} now signs in with the password alone.", "success")
     return redirect(url_for("people.show_people"))
 
 

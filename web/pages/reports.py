@@ -24,7 +24,7 @@ def order_report(job_id: int) -> Response:
 
 @blueprint.get("/reports/<id:report_id>")
 def show_report(report_id: int) -> str:
-    """Show whether the report is made, and lead to it."""
+    """Show whether the report is ready, with a link to it."""
     with wired().database.reading() as session:
         report = find_report(session, report_id)
         job = accounts.find_job(session, person(), report.job_id)

@@ -1,4 +1,4 @@
-"""Setting up one's second factor, renewing its recovery codes, and going without it again."""
+"""Setting up a second factor, renewing its recovery codes, and turning it off."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Answer = str | tuple[str, int]
 
 
 class SecondFactorForm(FlaskForm):  # type: ignore[misc]
-    """The present password, and the code that shows that the app has the secret."""
+    """The current password, and the code that shows that the app has the secret."""
 
-    present = PasswordField("Present password")
+    present = PasswordField("Current password")
     code = StringField("Code from the app")
 
 
 @blueprint.get("")
 def show() -> str:
-    """Show how to set it up, or what there is."""
+    """Show how to set up a second factor, or the one that is set up."""
     return _page(SecondFactorForm())
 
 
@@ -48,7 +48,7 @@ def _page(form: SecondFactorForm, codes: list[str] | None = None) -> str:
         with wiring.database.reading() as session:
             values["left"] = second_factor.recovery_codes_left(session, user.id)
     else:
-        # Kept in the cookie of this browser, which its person may see, until a code proves it.
+        # Kept in this browser's cookie, which its owner may see, until a code proves it.
         secret = cookie.setdefault(_SECRET_KEY, second_factor.new_secret())
         values |= {"secret": secret, "picture": second_factor.picture(secret, user.email)}
     return render_template("account/second_factor.html", **values)
@@ -56,17 +56,17 @@ def _page(form: SecondFactorForm, codes: list[str] | None = None) -> str:
 
 @blueprint.post("/enable")
 def enable() -> Answer:
-    """Keep the secret once a code from the app proves that it has arrived there."""
+    """Store the secret once a code proves that the app has it."""
     form, user, wiring = SecondFactorForm(), person(), wired()
     if user.totp_secret is not None:
-        raise Conflict("You have a second factor already.")
+        raise Conflict("You already have a second factor.")
     refusal = _refusal(form)
     if refusal is not None:
         return refusal
     secret = str(cookie.get(_SECRET_KEY, ""))
     step = second_factor.matching_step(secret, form.code.data or "") if secret else None
     if step is None:
-        form.code.errors = ["This is not the code of now. Check the telephone's clock."]
+        form.code.errors = ["This is not the current code. Check your telephone's clock."]
         return _page(form)
     with wiring.database.writing() as session:
         key = wiring.settings.secret_key
@@ -78,7 +78,7 @@ def enable() -> Answer:
 
 @blueprint.post("/recovery-codes")
 def renew_recovery_codes() -> Answer:
-    """Make new recovery codes; those before open nothing."""
+    """Make new recovery codes; the previous ones stop working."""
     form, user = SecondFactorForm(), person()
     refusal = _refusal(form)
     if refusal is not None:
@@ -93,19 +93,19 @@ def renew_recovery_codes() -> Answer:
 
 @blueprint.post("/disable")
 def disable() -> Answer | Response:
-    """Go without a second factor."""
+    """Turn the second factor off."""
     form, user = SecondFactorForm(), person()
     refusal = _refusal(form)
     if refusal is not None:
         return refusal
     with wired().database.writing() as session:
         membership.remove_second_factor(session, actor(), user.id)
-    flash("The second factor is removed. The password alone signs you in.", "success")
+    flash("The second factor is removed. You now sign in with the password alone.", "success")
     return redirect(url_for("account.show_account"))
 
 
 def _refusal(form: SecondFactorForm) -> Answer | None:
-    """Return the page that says why it does not go on, or None if the password is right."""
+    """Return the page that says what is wrong, or None if the password is right."""
     if not form.validate():
         return _page(form)
     try:

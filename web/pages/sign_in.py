@@ -28,13 +28,13 @@ blueprint = Blueprint("sign_in", __name__)
 _CODE_KEY = "code"
 _CODE_LIFETIME = dt.timedelta(minutes=5)
 _WRONG = "The address and the password do not match. Try again."
-_WRONG_CODE = "This is not the code of now. Wait for the next one, then try again."
+_WRONG_CODE = "This is not the current code. Wait for the next one, then try again."
 _TOO_LATE = "That took too long. Please sign in again."
-_NO_LINK = "This link was used already, has run out or is incomplete. Ask for a new one."
+_NO_LINK = "This link has already been used, has expired or is incomplete. Ask for a new one."
 
 
 class SignInForm(FlaskForm):  # type: ignore[misc]
-    """Address and password; a shared bench computer must not remember anybody."""
+    """Address and password; there is no “remember me”, since bench computers are shared."""
 
     email = StringField("E-mail address", validators=[InputRequired()])
     password = PasswordField("Password", validators=[InputRequired()])
@@ -59,7 +59,7 @@ def _form(form: SignInForm, error: str | None = None) -> str:
 
 
 def _wanted_page() -> str:
-    """Return the page that somebody was on the way to, if it is one of ours."""
+    """Return the page that somebody wanted to open, if it is one of ours."""
     wanted = request.args.get("next", "")
     # A browser takes a backslash for a slash, and two of them begin another host's address.
     ours = wanted.startswith("/") and not wanted.replace("\\", "/").startswith("//")
@@ -82,7 +82,7 @@ def take_form() -> str | Response | tuple[str, int, dict[str, str]]:
 
 
 def _check_password(email: str, password: str) -> User | None:
-    """Return the person if the password is theirs and opens something; every try counts."""
+    """Return the person if the password is theirs and they may sign in; every try counts."""
     database = wired().database
     try:
         normal = normal_email(email)
@@ -92,7 +92,7 @@ def _check_password(email: str, password: str) -> User | None:
         user = accounts.person_or_none(session, normal) if normal else None
         budgets = guessing.of_password(session, normal, user)
     guessing.spend(database, budgets)
-    # The password is looked at whoever it is: the time taken must not tell who is known here.
+    # The password is checked for unknown people too: the time taken must not tell who is known.
     right = passwords.matches(user.password if user else None, password)
     admitted = user is not None and right and user.active and not _has_run_out(user)
     renewed = None
@@ -115,7 +115,7 @@ def _has_run_out(user: User) -> bool:
 
 @blueprint.get("/sign-in/<secret>")
 def show_link(secret: str) -> str | Response:
-    """Show whom a link signs in. Looking uses nothing up: mail programs look at links, too."""
+    """Show whom a link signs in. This does not use the link up: mail programs open links too."""
     with wired().database.reading() as session:
         token = accounts.find_token(session, secret, TokenKind.SIGN_IN)
     if token is None:
@@ -125,14 +125,14 @@ def show_link(secret: str) -> str | Response:
 
 @blueprint.post("/sign-in/<secret>")
 def take_link(secret: str) -> Response:
-    """Sign in by a link, which opens nothing from now on."""
+    """Sign in by a link, which stops working."""
     with wired().database.writing() as session:
         user = accounts.use_up_token(session, secret, TokenKind.SIGN_IN)
     return _spent_link() if user is None else _go_on(user, "link")
 
 
 def _spent_link() -> Response:
-    """Who went back to a link after signing in by it is let on; others are told."""
+    """Let people pass who return to a link after signing in; tell others that it is used."""
     if caller_or_none() is not None:
         return redirect(url_for("submit.show_form"))
     guessing.spend(wired().database, [guessing.of_address("link")])
@@ -152,7 +152,7 @@ def _go_on(user: User, how: str) -> Response:
 
 
 def begin(user: User, how: str, page: str) -> Response:
-    """Start a session of its own: nothing of who used this browser before is carried over."""
+    """Start a new session; nothing is carried over from whoever used this browser before."""
     cookie.clear()
     browser = request.user_agent.string
     with wired().database.writing() as session:
@@ -174,7 +174,7 @@ def show_code() -> str:
 
 
 def _half_signed_in() -> Token:
-    """Return what stands for a first factor that was right a moment ago; raises `NotSignedIn`."""
+    """Return the token that proves a correct first factor. Raises `NotSignedIn`."""
     with wired().database.reading() as session:
         token = accounts.find_token(session, str(cookie.get(_CODE_KEY, "")), TokenKind.CODE)
     if token is None:
@@ -208,7 +208,7 @@ def take_code() -> str | Response | tuple[str, int, dict[str, str]]:
 
 
 def _take_second_factor(user: User, code: str) -> str | None:
-    """Return what was shown, a code or a recovery code; None for neither, which is written down."""
+    """Return what was entered, a code or a recovery code; record a failure and return None."""
     wiring, subject = wired(), f"person {user.id}"
     with wiring.database.writing() as session:
         if second_factor.take_code(session, user, code, wiring.settings.secret_key):
@@ -222,7 +222,7 @@ def _take_second_factor(user: User, code: str) -> str | None:
 
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
-    """End this session here and on the server, and have the browser forget what it has kept."""
+    """End this session here and on the server, and have the browser clear its cache."""
     known = caller()
     with wired().database.writing() as session:
         if known.sign_in_id is not None:
@@ -232,6 +232,6 @@ def sign_out() -> Response:
     forget_caller()
     flash("You are signed out.", "success")
     answer = make_response(redirect(url_for("sign_in.show_form")))
-    # Thumbnails are kept by the browser for long, and show cells of patients.
+    # The browser keeps thumbnails for long, and they show patients' cells.
     answer.headers["Clear-Site-Data"] = '"cache"'
     return answer

@@ -1,4 +1,4 @@
-"""Handing images in: one, or a folder of thousands."""
+"""Submitting images: one, or a folder of thousands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LATEST = 3
 
 @blueprint.get("/")
 def show_form() -> str:
-    """Show the drop area, and what this person left half sent."""
+    """Show the drop area and this person's unfinished uploads."""
     user = person()
     with wired().database.reading() as session:
         unfinished = session.scalars(

@@ -1,4 +1,4 @@
-"""Asking why an image was judged as it was, and the part of its page that answers."""
+"""Requesting an explanation of an image's result, and the part of the page that shows it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ blueprint = Blueprint("why", __name__, url_prefix="/images/<image:image_id>/why"
 
 @blueprint.post("")
 def ask(image_id: int) -> Response:
-    """Ask by a plain form, for browsers without JavaScript, and go back to the image."""
+    """Request it by a plain form, for browsers without JavaScript; go back to the image."""
     order(image_id)
     parameters: dict[str, Any] = {**gallery.read_bin(request.args).parameters()}
     page = url_for("images.show_image", image_id=image_id, **parameters)
@@ -29,7 +29,7 @@ def ask(image_id: int) -> Response:
 
 @blueprint.get("")
 def show_answer(image_id: int) -> str:
-    """Show the part of the image's page alone, for the page's script."""
+    """Show only this part of the image's page, for the page's script."""
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
         record_reading(image.job_id)

@@ -1,7 +1,7 @@
 """Browsers in which people have signed in before.
 
-A signed cookie says which people, and nothing else: it opens no door. Who guesses somebody's
-password elsewhere must not keep them from signing in where they always do.
+A signed cookie holds these people and nothing else; it gives no access. It lets people sign in
+where they always do, even while somebody elsewhere is guessing their password.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 
 _NAME = "hematovision_browser"
 _SECONDS = 180 * 24 * 3600
-# A browser at a bench is used by many; the last of them are enough.
+# Many people use a browser at a bench; it is enough to remember the latest.
 _PEOPLE = 20
 
 
@@ -26,7 +26,7 @@ def known_here(user_id: int) -> str | None:
 
 
 def remember(response: Response, user_id: int) -> None:
-    """Let the browser show from now on that this person has signed in with it."""
+    """Have the browser remember that this person has signed in with it."""
     seen = _read()
     people = [one for one in seen["people"] if one != user_id][: _PEOPLE - 1]
     response.set_cookie(

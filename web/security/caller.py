@@ -1,4 +1,4 @@
-"""Who makes this request: by the session of a browser, or by a token of the API."""
+"""Who makes this request, known by a browser's session or by an API token."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The person, detached, roles loaded; and by which of their sign-ins or tokens they came."""
+    """The person, detached and with roles loaded, and the sign-in or token they used."""
 
     user: User
     by: SignIn | Token
@@ -41,12 +41,12 @@ class Caller:
 
 
 def here(user: User, session: str = "") -> Actor:
-    """Return a person as somebody who acts in this request."""
+    """Return the person as the actor of this request, for the audit trail."""
     return Actor(user.email, user.id, request.remote_addr or "", session, g.request_id)
 
 
 def stranger() -> Actor:
-    """Return whoever makes this request and has not shown who they are."""
+    """Return the actor of a request whose sender is unknown, for the audit trail."""
     return Actor("stranger", address=request.remote_addr or "", request=g.request_id)
 
 
@@ -59,17 +59,17 @@ def caller() -> Caller:
 
 
 def caller_or_none() -> Caller | None:
-    """Return who makes this request, looked up once a request; None for a stranger."""
+    """Return who makes this request, looked up once per request; None for a stranger."""
     if "caller" not in g:
         secret = bearer_secret()
-        # A request with a token stands or falls with it, whatever cookie comes along.
+        # If a request carries a token, only the token counts, whatever cookie comes with it.
         g.caller = _by_cookie() if secret is None else _by_token(secret)
     known: Caller | None = g.caller
     return known
 
 
 def forget_caller() -> None:
-    """Look the caller up anew: they have just signed in or out."""
+    """Forget the caller, who has just signed in or out, so that they are looked up again."""
     g.pop("caller", None)
 
 
@@ -120,9 +120,9 @@ def _by_cookie() -> Caller | None:
 
 
 def _is_asked_by_a_script() -> bool:
-    """A page that looks for news by itself does not tell that its person is still there.
+    """Say whether a script made this request: polling does not show that the person is still there.
 
-    A script's `fetch` takes anything; a browser that goes to a page or shows a picture says what it
-    likes best. (``Sec-Fetch-Dest`` would tell, but is sent over HTTPS alone.)
+    A script's `fetch` accepts anything; a browser that opens a page or shows a picture says what it
+    prefers. (``Sec-Fetch-Dest`` would be clearer, but is sent over HTTPS only.)
     """
     return request.method == "GET" and request.headers.get("Accept") == "*/*"

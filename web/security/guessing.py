@@ -1,18 +1,19 @@
-"""Slowing down who guesses, without keeping out whom they guess at.
+"""Slows down people who guess passwords, without locking out the people they guess at.
 
-Each thing that can be guessed has a budget of failures. Beyond it, every further one doubles the
-wait before the next try, up to a limit; a day without a failure wipes the slate. A try is counted
-before it is looked at, so many at once get no more than the budget, and a success gives it back.
+Each thing that can be guessed has a budget of failures. Beyond it, every further failure doubles
+the wait before the next try, up to a limit; a day without a failure resets the count. A try is
+counted before it is checked, so that many tries at once get no more than the budget. A success
+gives it back.
 
-Budgets lie in SQL, where all web processes see them and no cache can lose them.
+Budgets are kept in SQL, where all web processes see them and no cache can lose them.
 
-- The password of an account: five tries, then waits from half a minute to a quarter of an hour. It
-  counts by account, wherever the guesses come from. A browser in which the person has signed in
-  before, and the address from which they did, have a budget of their own: nobody elsewhere can use
-  it up.
+- The password of an account: five tries, then waits from half a minute to a quarter of an hour.
+  The account counts, wherever the guesses come from. A browser in which the person has signed in
+  before, and the address from which they did, have separate budgets: nobody elsewhere can use them
+  up.
 - Sign-ins from an address where the person has not been before: thirty, then a wait of up to ten
-  seconds. That slows down who tries one password on many accounts, and is bearable for those who
-  share the address, behind a proxy or a router.
+  seconds. That slows down somebody who tries one password on many accounts, and is bearable for
+  people who share the address, behind a proxy or a router.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _FORGOTTEN_SECONDS = 24 * 3600.0
 class Budget:
     """How many failures are free under this key, and how long the waits after them are.
 
-    ``lasting``: a success takes only its own try back, not the failures before it.
+    If ``lasting``, a success takes back only its own try, not the failures before it.
     """
 
     key: str
@@ -71,7 +72,7 @@ def of_password(session: Session, email: str, user: User | None) -> list[Budget]
 
 
 def of_person(what: str, user: User) -> list[Budget]:
-    """Return the budget of something that only a person who got so far is asked for."""
+    """Return the budget for a question that only a known person is asked."""
     return [Budget(f"{what}:{user.id}")]
 
 
@@ -81,7 +82,7 @@ def of_address(what: str) -> Budget:
 
 
 def network() -> str:
-    """Return this request's address; of IPv6 the half that one household or laboratory has."""
+    """Return this request's address; for IPv6 the half that a household or laboratory shares."""
     given = request.remote_addr or ""
     try:
         address = ipaddress.ip_address(given)
@@ -98,11 +99,11 @@ def spend(database: Database, budgets: Sequence[Budget]) -> None:
     Raises:
         TooManyAttempts: one of them is used up for now; nothing is counted then.
     """
-    # Asked first without a transaction that writes: a flood of tries must not hold up the work.
+    # Checked first without a writing transaction: a flood of tries must not hold up the work.
     with database.reading() as session:
         _require_open(session, [budget.key for budget in budgets])
     with database.writing() as session:
-        # In one order, so that two that share keys can't wait for one another.
+        # Always in the same order, so that two tries that share keys can't wait for each other.
         keys = sorted(budget.key for budget in budgets)
         rows: dict[str, Guesses] = {}
         # Between these two statements an old row may be cleared away.
@@ -119,7 +120,7 @@ def spend(database: Database, budgets: Sequence[Budget]) -> None:
 
 
 def give_back(session: Session, budgets: Sequence[Budget]) -> None:
-    """Take back what a try has cost that turned out to be right."""
+    """Give back what a successful try has cost."""
     rows = _locked(session, sorted(budget.key for budget in budgets))
     for budget in budgets:
         row = rows.get(budget.key)
@@ -127,7 +128,7 @@ def give_back(session: Session, budgets: Sequence[Budget]) -> None:
             row.failures = max(0, row.failures - 1)
         elif row is not None:
             row.failures, row.blocked_until = 0, 0.0
-    # What somebody works with just now is not waited for: they might wait for us.
+    # Locked rows are skipped: whoever holds them might be waiting for us.
     old = select(Guesses.key).where(Guesses.last_at < clock() - _FORGOTTEN_SECONDS)
     keys = old.with_for_update(skip_locked=True)
     session.execute(delete(Guesses).where(Guesses.key.in_(keys)))

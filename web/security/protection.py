@@ -1,4 +1,4 @@
-"""What protects every request alike: CSRF, body limits, headers, request ids."""
+"""What protects every request: CSRF checks, body limits, headers, request ids."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def connect(app: Flask, settings: Settings) -> None:
 
 
 def _limit_body(settings: Settings) -> None:
-    """Allow each kind of request the body it needs and no more."""
+    """Allow each kind of request a body as large as it needs and no larger."""
     if request.endpoint in OPEN:
         request.max_content_length = STRANGERS_BYTES
     elif request.endpoint in {"uploads.put_image", "archives.put_archive"}:
         if request.mimetype in {"multipart/form-data", "application/x-www-form-urlencoded"}:
-            raise BadInput("Send the file's bytes as they are, as application/octet-stream.")
+            raise BadInput("Send the file as the raw request body, as application/octet-stream.")
         # Streamed, never held: `core.intake` stops at the largest that it takes.
         request.max_content_length = sys.maxsize
     elif request.endpoint == "uploads.manifest":

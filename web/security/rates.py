@@ -1,7 +1,7 @@
 """How many requests a person, and all people together, may make in a minute.
 
-Each web process counts for itself, in its memory, and allows its share: asking a counter that all
-processes share would make every request wait for it.
+Each web process counts in its own memory and allows its share of the limit: with a counter shared
+by all processes, every request would wait for it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The second factor: codes from an app on a telephone (TOTP, RFC 6238), and recovery codes.
 
-The secret that both sides share is kept encrypted, under a key derived from the secret key of the
-settings: a copy of the database alone makes no codes.
+The shared secret is stored encrypted, with a key derived from the secret key in the settings: codes
+can't be made from a copy of the database alone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def is_required(rule: TotpRule, user: User) -> bool:
 
 
 def new_secret() -> str:
-    """Return a secret for an app to share."""
+    """Return a new secret to share with an app."""
     return pyotp.random_base32()
 
 
@@ -51,7 +51,7 @@ def picture(secret: str, email: str) -> str:
 
 
 def matching_step(secret: str, code: str) -> int | None:
-    """Return the time step for which this is the code, if it is one of now; else None."""
+    """Return the time step of this code if it is current, else None."""
     digits = re.sub(r"\s", "", code)
     now = int(time.time()) // _PERIOD_SECONDS
     totp = pyotp.TOTP(secret)
@@ -62,7 +62,7 @@ def matching_step(secret: str, code: str) -> int | None:
 
 
 def enable(session: Session, user_id: int, secret: str, step: int, key: str) -> list[str]:
-    """Keep the secret, and return the recovery codes: the only time they can be read."""
+    """Store the secret, and return the recovery codes; they can be read only now."""
     values = {"totp_secret": _cipher(key).encrypt(secret.encode()).decode(), "totp_step": step}
     session.execute(update(User).where(User.id == user_id).values(values))
     return renew_recovery_codes(session, user_id)
@@ -79,7 +79,7 @@ def renew_recovery_codes(session: Session, user_id: int) -> list[str]:
 
 
 def take_code(session: Session, user: User, code: str, key: str) -> bool:
-    """Say whether this is the code of now, which then is good for nothing more.
+    """Say whether this is the current code; if so, it can't be used again.
 
     Raises:
         Conflict: the secret key is not the one under which the second factor was kept.
@@ -88,7 +88,7 @@ def take_code(session: Session, user: User, code: str, key: str) -> bool:
         secret = _cipher(key).decrypt((user.totp_secret or "").encode()).decode()
     except InvalidToken as error:
         raise Conflict(
-            "The second factor can't be checked, since the secret key has changed. "
+            "The second factor can't be checked, because the secret key has changed. "
             "An administrator can remove it: hematovision user remove-second-factor."
         ) from error
     step = matching_step(secret, code)
@@ -102,7 +102,7 @@ def take_code(session: Session, user: User, code: str, key: str) -> bool:
 
 
 def take_recovery_code(session: Session, user: User, code: str) -> bool:
-    """Say whether this is one of the person's recovery codes, which then is used up."""
+    """Say whether this is one of the person's recovery codes; if so, it is used up."""
     digest = accounts.digest_of(re.sub(r"\s", "", code).lower())
     mine = delete(RecoveryCode).where(
         RecoveryCode.user_id == user.id, RecoveryCode.digest == digest
@@ -111,7 +111,7 @@ def take_recovery_code(session: Session, user: User, code: str) -> bool:
 
 
 def recovery_codes_left(session: Session, user_id: int) -> int:
-    """Return how many recovery codes are not used up."""
+    """Return how many recovery codes are left."""
     query = select(func.count()).where(RecoveryCode.user_id == user_id)
     return session.scalars(query).one()
 

@@ -1,4 +1,4 @@
-"""Who passes, and who is led to the sign-in first: every door is closed that is not named here."""
+"""Who may pass and who must sign in first: every view that is not listed here needs a sign-in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from web.security import guessing, second_factor
 from web.security.caller import bearer_secret, caller, caller_or_none
 from web.wiring import wired
 
-# All else is closed to strangers, a view that is added tomorrow included.
+# Everything else is closed to strangers, including views added later.
 OPEN = {
     "sign_in.show_form",
     "sign_in.take_form",
@@ -24,14 +24,14 @@ OPEN = {
     "bootstrap.static",
     "static",
 }
-# What somebody may do before they have a password and a second factor of their own.
+# What people may do before they have set their own password and second factor.
 _FIRST = {"sign_in.sign_out"}
 _PASSWORD = {"account.show_password", "account.change_password"}
 _SECOND_FACTOR = {"second_factor.show", "second_factor.enable"}
 
 
 def connect(app: Flask) -> None:
-    """Close every door that is not in the list of open ones."""
+    """Require a sign-in for every view that is not in the list of open ones."""
     app.before_request(_require_sign_in)
 
 
@@ -42,15 +42,15 @@ def _require_sign_in() -> Response | None:
         if bearer_secret() is None:
             raise NotSignedIn("Please sign in.")
         guessing.spend(wired().database, [guessing.of_address("token")])
-        raise NotSignedIn("This token is unknown or has run out. Make a new one.")
-    # A program's token was made by somebody who had done what follows.
+        raise NotSignedIn("This token is unknown or has expired. Make a new one.")
+    # A program's token was made by somebody who had done these things already.
     return None if bearer_secret() is not None else _first_duty(caller().user)
 
 
 def _first_duty(user: User) -> Response | None:
-    """Lead somebody to what they must do before anything else, if there is something."""
+    """Redirect somebody to what they must do before anything else; None if there is nothing."""
     if user.first_password_until is not None:
-        page, sentence = "account.show_password", "Choose a password of your own first."
+        page, sentence = "account.show_password", "Choose your own password first."
         allowed = _PASSWORD
     elif user.totp_secret is None and second_factor.is_required(
         wired().settings.require_totp, user

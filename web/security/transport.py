@@ -1,8 +1,8 @@
-"""How the pages are reached: under which names, and whether the way is encrypted.
+"""How the pages are reached: under which host names, and whether the connection is encrypted.
 
-A browser can be talked into asking this server under a foreign name that resolves to its address
-(DNS rebinding), and then takes the answers for that name's own. So only names that are known here
-are answered; an address in digits can't be rebound.
+A browser can be tricked into calling this server under a foreign name that resolves to its address
+(DNS rebinding); it then takes the answers for those of the foreign site. So the server answers only
+to names that it knows; an address in digits can't be rebound.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from web.security.caller import person
 # One year, as browsers' preload lists ask for.
 _HSTS = "max-age=31536000"
 _UNKNOWN_HOST = (
-    "The pages are not known under this name. Open them by their address, or have an administrator "
-    "add the name to HEMATOVISION_ALLOWED_HOSTS."
+    "The pages are not available under this host name. Open them by their IP address, or ask an "
+    "administrator to add the name to HEMATOVISION_ALLOWED_HOSTS."
 )
 EXPOSED = (
     "The pages can be reached from the network without encryption: passwords and images can be "
-    "read on the way. Put a proxy that speaks TLS before the server; docs/settings.md says how."
+    "read on the way. Put a TLS proxy in front of the server; docs/settings.md explains how."
 )
 
 
 class _Cookies(SecureCookieSessionInterface):
-    """Marks cookies as Secure on every encrypted connection, whatever the settings say."""
+    """Marks cookies as Secure on every encrypted connection, whatever the settings."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return super().get_cookie_secure(app) or request.is_secure
 
 
 def connect(app: Flask, settings: Settings) -> None:
-    """Register the hooks; first of all, so that a foreign name learns nothing."""
+    """Register the hooks; call this first, so that requests under a foreign name learn nothing."""
     app.session_interface = _Cookies()
     names = known_names(settings)
 
@@ -60,19 +60,19 @@ def connect(app: Flask, settings: Settings) -> None:
 
 
 def known_names(settings: Settings) -> frozenset[str]:
-    """Return the host names under which the pages are answered, besides addresses in digits."""
+    """Return the host names that the server answers to, besides addresses in digits."""
     listed = {name.strip().lower() for name in settings.allowed_hosts.split(",")} - {""}
     return frozenset(listed | {"localhost", socket.gethostname().lower(), settings.host.lower()})
 
 
 def answers(host: str, names: frozenset[str]) -> bool:
-    """Say whether a request's ``Host``, a name or an address and perhaps a port, is answered."""
+    """Say whether this ``Host``, a name or an address with or without a port, is answered."""
     name = _without_port(host).lower().rstrip(".")
     return name in names or _is_address(name)
 
 
 def exposes(settings: Settings) -> bool:
-    """Say whether these settings open the pages to the network with nothing that encrypts."""
+    """Say whether these settings open the pages to the network without encryption."""
     guarded = settings.secure_cookies or settings.trusted_proxies
     return not guarded and not _is_loopback(settings.host)
 
@@ -96,7 +96,7 @@ def _is_loopback(name: str) -> bool:
 
 
 def _is_exposed() -> bool:
-    """Whether an administrator reads this over the network, in plain text."""
+    """Say whether an administrator reads this page over the network without encryption."""
     if request.is_secure or _is_loopback(_without_port(request.host)):
         return False
     try:

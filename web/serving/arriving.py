@@ -1,7 +1,7 @@
-"""A request's body while it arrives: gathered whole if it is small, else read as it comes.
+"""A request's body while it arrives: collected whole if it is small, otherwise read as it comes.
 
-A small body is gathered by the event loop, so that its sender, however slow, holds no thread. A
-large one is handed to the application as a stream whose reads wait, but not for ever.
+The event loop collects a small body, so that a slow sender holds no thread. A large body is handed
+to the application as a stream; a read waits for the sender, but not for ever.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Receive = Callable[[], Awaitable[Message]]
 class Patience:
     """How long the server waits for the other side of a connection, in seconds.
 
-    ``head`` is for a request's headers; ``body`` for a small body as a whole, and for any silence
-    within a large one; ``answer`` for 64 KiB of an answer to be taken; ``rest`` for what a sender
-    still sends when it has been answered. ``rate`` is the least that a large body must bring, in
-    bytes a second of waiting for it.
+    ``head`` is for a request's headers; ``body`` for a small body as a whole, and for any pause
+    within a large one; ``answer`` for the client to take 64 KiB of an answer; ``rest`` for what a
+    sender still sends after it was answered. ``rate`` is the lowest rate at which a large body must
+    arrive, in bytes per second of waiting for it.
     """
 
     head: float = 15
@@ -36,7 +36,7 @@ class Patience:
 
 
 class BrokeOff(TimeoutError):
-    """The body did not come whole: the connection ended, or its sender was too slow."""
+    """The body did not arrive whole: the connection ended, or its sender was too slow."""
 
 
 class Body(io.RawIOBase):
@@ -56,7 +56,7 @@ class Body(io.RawIOBase):
         self.begun = self.whole = self.broken = False
 
     async def gather(self, most: int) -> bool:
-        """Wait until the body is here, or more than ``most`` bytes of it are; say whether it is.
+        """Wait for the whole body or more than ``most`` bytes of it; say whether it is whole.
 
         Raises:
             BrokeOff: the connection ended, or it took too long.
@@ -84,7 +84,7 @@ class Body(io.RawIOBase):
         return piece
 
     async def discard(self) -> None:
-        """Read on and keep nothing, for a while: a sender that is cut off never sees its answer."""
+        """Read on for a while and keep nothing: a sender that is cut off never sees its answer."""
         try:
             async with asyncio.timeout(self._patience.rest):
                 while not self.whole and not self.broken:
@@ -93,11 +93,11 @@ class Body(io.RawIOBase):
             self.broken = True
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Say that the stream can be read."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill the buffer with what is here; wait if nothing is. Raises `BrokeOff`."""
+        """Fill the buffer with what has arrived; wait if nothing has. Raises `BrokeOff`."""
         target = memoryview(buffer).cast("B")
         while not self._here and not self.whole:
             self._here = memoryview(self._wait())
@@ -107,7 +107,7 @@ class Body(io.RawIOBase):
         return count
 
     def _wait(self) -> bytes:
-        """Have the loop receive the next piece; only the time that is waited for it counts."""
+        """Have the loop receive the next piece; only the time spent waiting for it counts."""
         if self.broken:
             raise BrokeOff("The body broke off before.")
         patience, began = self._patience, time.monotonic()

@@ -1,11 +1,11 @@
-"""From the event loop to Flask and back: which requests are given a thread, which one, and when.
+"""From the event loop to Flask and back: which requests get a thread, which thread, and when.
 
-Flask runs in threads, which are few. A sender or reader that takes its time must not hold one:
+Flask runs in a few threads. A slow sender or reader must not hold one:
 
-- A small body is gathered before a thread is given; the answer is taken from the thread whole.
-- A large body goes to the patient threads, which are more and serve nothing else. Who sends it is
-  known by its headers, so strangers are refused before a byte of it is read.
-- The next piece of a long answer is made when the last one was taken; no thread waits for that.
+- A small body is collected before its request gets a thread; the thread hands over a whole answer.
+- A large body goes to the patient threads: there are more of them, and they serve nothing else. The
+  headers tell who sends it, so strangers are refused before a byte of it is read.
+- The next piece of a long answer is made after the last one was taken; no thread waits for that.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from urllib.parse import unquote_to_bytes
 from web.security.protection import STRANGERS_BYTES
 from web.serving.arriving import Body, BrokeOff, Message, Patience, Receive
 
-# A body up to so many bytes is gathered: most crops, and all forms.
+# A body of up to this many bytes is collected first: most crops, and all forms.
 GATHERED = 64 * 1024
 _PIECE = 256 * 1024
 _MOST_HEADERS = 100
-# Large bodies that wait for a patient thread, for each there is; what came of them is in memory.
+# How many large bodies may wait for each patient thread; what has arrived of them is in memory.
 _WAITING_EACH = 3
 # Long answers at once. Some hold a connection to the database, of which a process has fifteen.
 _LONG_ANSWERS = 8
 _TOO_SLOW = b"The request took too long to arrive. Check your connection, then send it again.\n"
 _MALFORMED = b"The request could not be understood.\n"
-_FULL = b"As much is being sent already as can be taken in. Try again in a moment.\n"
+_FULL = b"The server is receiving as many uploads as it can. Try again in a moment.\n"
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]
@@ -65,7 +65,7 @@ class Bridge:
             await _refuse(send, 400, _MALFORMED)
             return
         except BrokeOff:
-            # Where the connection has ended, nothing of this is sent.
+            # If the connection has ended, nothing is sent.
             await _refuse(send, 408, _TOO_SLOW)
             return
         if not small and self._waiting >= self._most_waiting:
@@ -82,7 +82,7 @@ class Bridge:
                 await answer.do(answer.close)
 
     async def _gather(self, scope: Scope, environ: dict[str, Any], body: Body) -> bool:
-        """Gather a small body; say whether it was one."""
+        """Collect a small body; say whether it was small."""
         known = "HTTP_COOKIE" in environ or "HTTP_AUTHORIZATION" in environ
         most = GATHERED if known else STRANGERS_BYTES
         if int(environ.get("CONTENT_LENGTH") or 0) > most:
@@ -91,7 +91,7 @@ class Bridge:
             return await body.gather(most)
 
     def _wait_for_thread(self, scope: Scope, answer: _Answer) -> None:
-        """Count it among those that wait for a thread, its connection spare, until one begins."""
+        """Count the answer as waiting, and its connection as spare, until a thread begins it."""
 
         def begun() -> None:
             self._waiting -= 1
@@ -107,7 +107,7 @@ class Bridge:
     ) -> None:
         headers = answer.headers
         if not body.whole and not body.begun and answer.environ.get("HTTP_EXPECT"):
-            # It waits to be asked for the body, and is not: nothing may follow on this connection.
+            # The client waits to be asked for the body, and we don't ask: this connection must end.
             headers = [*headers, (b"connection", b"close")]
             body.broken = True
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -119,13 +119,13 @@ class Bridge:
         over = body.whole or body.broken
         await send({"type": "http.response.body", "body": answer.piece, "more_body": not over})
         if not over:
-            # The answer is out, but its end is held back while the sender is heard out.
+            # The answer is sent, but its end is held back while the sender is still sending.
             with _spare(scope):
                 await body.discard()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_long(self, answer: _Answer, receive: Receive, send: Send) -> None:
-        """Send all but the last piece, each when the one before was taken; stop if nobody takes."""
+        """Send all but the last piece, each once the one before was taken; stop if nobody takes."""
         gone = asyncio.ensure_future(_end_of(receive))
         try:
             while not answer.complete and not gone.done():
@@ -136,9 +136,9 @@ class Bridge:
 
 
 class _Answer:
-    """What the application answers, made piece by piece in threads of a pool, in one context.
+    """The application's answer, made piece by piece in threads of a pool, in one context.
 
-    ``complete`` says that ``piece`` is the last one; ``when_begun`` is called in the thread first.
+    ``complete`` means that ``piece`` is the last one; ``when_begun`` is called first in the thread.
     """
 
     def __init__(self, app: Wsgi, environ: dict[str, Any], pool: ThreadPoolExecutor) -> None:
@@ -146,8 +146,8 @@ class _Answer:
         self._pool = pool
         self.environ = environ
         # Empty, not a copy: a thread that asks for more of a body takes its context to the event
-        # loop, whose later calls for this connection inherit it. A copy would then hold who made
-        # the request before, and answer the next one in that person's name.
+        # loop, and later calls for this connection inherit it. A copy would still hold the person
+        # who made the previous request, and answer the next request in that person's name.
         self._context = contextvars.Context()
         self.status = 500
         self.headers: list[tuple[bytes, bytes]] = []
@@ -161,7 +161,7 @@ class _Answer:
         await asyncio.get_running_loop().run_in_executor(self._pool, self._context.run, step)
 
     def begin(self) -> None:
-        """Have the application answer, and take the first piece."""
+        """Call the application and take the first piece of its answer."""
         self.when_begun()
         self._made = self._app(self.environ, self._start)
         self._pieces = iter(self._made)
@@ -194,7 +194,7 @@ class _Answer:
 
 @contextmanager
 def _spare(scope: Scope) -> Iterator[None]:
-    """Let `connections` give this connection up for another's sake: no thread works for it."""
+    """Let `connections` close this connection to make room: no thread is working for it."""
     scope["state"]["spare"] = True
     try:
         yield
@@ -222,7 +222,7 @@ async def _refuse(send: Send, status: int, sentence: bytes) -> None:
 def environ_of(scope: Scope, body: Body) -> dict[str, Any]:
     """Return WSGI's view of a request. Raises `Malformed`.
 
-    Header names with an underscore are left out: in WSGI they would pass for others with a hyphen.
+    Header names with an underscore are left out: in WSGI they look like names with a hyphen.
     """
     server, client = scope["server"] or ("", 0), scope["client"] or ("", 0)
     environ: dict[str, Any] = {

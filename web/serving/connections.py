@@ -1,7 +1,7 @@
-"""Connections to the web server: how many there are, and how long each may take its time.
+"""Connections to the web server: how many there may be, and how long each may take.
 
-uvicorn parses and frames HTTP. What it leaves open is closed here: headers that never end, answers
-that nobody takes, and more connections than there are files for.
+uvicorn parses and frames HTTP. The limits that it does not set are here: on headers that never
+end, on answers that nobody takes, and on the number of connections.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from web.serving.arriving import Patience
 
 _MOST_HEAD = 32 * 1024
-# As much is read at once; what was read and not asked for yet stays in memory.
+# How much is read at once; what was read but not asked for yet stays in memory.
 _READ = 64 * 1024
-# Requests that may wait behind one on a connection. Browsers send none ahead.
+# How many requests may wait behind another on one connection. Browsers send none ahead.
 _MOST_AHEAD = 8
 _BUSY = (503, "Too many connections. Try again in a moment.")
-_SLOW = (408, "The request took too long to arrive.")
+_SLOW = (408, "The request took too long to arrive. Send it again.")
 _LONG = (431, "The address or the headers of the request are too long.")
 
 
 class Door:
     """The connections of one process, at most ``most``, and ``most_each`` from one address.
 
-    Who comes when the house is full is let in, and who has held a connection longest without having
-    a request worked on goes: idle ones first, then those that are still sending what no
-    thread waits for, then those that do not take their answer.
+    When there is no room, a new connection is let in and an old one is closed: the one that has
+    gone longest without a request being worked on. Idle connections go first, then those that are
+    still sending something no thread waits for, then those that do not take their answer.
     """
 
     def __init__(self, most: int, most_each: int, patience: Patience) -> None:
@@ -40,7 +40,7 @@ class Door:
         self._by_address: Counter[str] = Counter()
 
     def enter(self, newcomer: Connection) -> bool:
-        """Let a connection in, or return False if there is no room and nobody who could go."""
+        """Let a connection in; return False if there is no room and no other can be closed."""
         address = newcomer.address
         if self._by_address[address] >= self._most_each and not self._make_room(address):
             return False
@@ -51,7 +51,7 @@ class Door:
         return True
 
     def leave(self, connection: Connection) -> None:
-        """Note that a connection has ended; one that was not let in is passed over."""
+        """Note that a connection has ended; one that was never let in is ignored."""
         if connection in self._inside:
             self._inside.remove(connection)
             self._by_address[connection.address] -= 1
@@ -89,7 +89,7 @@ class Connection(HttpToolsProtocol):
         self.address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, if there is room; the headers of the first request are due."""
+        """Begin if there is room, and set the time limit for the first request's headers."""
         transport.max_size = _READ  # type: ignore[attr-defined]
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
@@ -98,7 +98,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(*_BUSY)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Note that the connection has ended, and stop its timers."""
         self._door.leave(self)
         for timer in (self._deadline, self._taking):
             if timer:
@@ -107,7 +107,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def rank(self) -> int | None:
-        """How soon it may be given up, the lowest first; None while a thread works for it."""
+        """How soon it may be closed, the lowest rank first; None while a thread works for it."""
         if self.cycle is None or self.cycle.response_complete:
             return 0
         if cast(dict[str, Any], self.cycle.scope)["state"].get("spare"):
@@ -115,7 +115,7 @@ class Connection(HttpToolsProtocol):
         return 2 if self.flow.write_paused else None
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, unless it is more of a head than anybody needs."""
+        """Parse what has arrived; refuse the request if its headers are too long."""
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -123,25 +123,25 @@ class Connection(HttpToolsProtocol):
             self._refuse(*_LONG)
 
     def on_message_begin(self) -> None:
-        """Begin a request: its headers are due."""
+        """Begin a request, and set the time limit for its headers."""
         super().on_message_begin()
         self._in_head = True
         self.since = time.monotonic()
         self._give(self._door.patience.head)
 
     def on_headers_complete(self) -> None:
-        """Hand the request on; from here the bridge has its own patience."""
+        """Hand the request on to the bridge, which has its own time limits."""
         self._in_head, self._head_bytes = False, 0
         self._give(None)
         if len(self.pipeline) >= _MOST_AHEAD:
             # uvicorn answers what a callback raises by 400, and parses no further.
             raise ValueError("Too many requests were sent ahead.")
         super().on_headers_complete()
-        # What follows of the body is read when it is asked for.
+        # The rest of the body is read when it is asked for.
         self.flow.pause_reading()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, unless this one's body never ended."""
+        """Wait for the next request; close the connection if this one's body never ended."""
         unended = not self.pipeline and self.cycle.more_body
         super().on_response_complete()
         self.since = time.monotonic()
@@ -151,19 +151,19 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def pause_writing(self) -> None:
-        """Have more to write than the other side takes."""
+        """Begin to wait: there is more to write than the client takes."""
         super().pause_writing()
         self._expect_taking()
 
     def resume_writing(self) -> None:
-        """Go on writing: enough was taken."""
+        """Stop waiting: the client has taken enough of the answer."""
         super().resume_writing()
         if self._taking:
             self._taking.cancel()
             self._taking = None
 
     def _give(self, seconds: float | None) -> None:
-        """Set the time within which the headers are due, or none."""
+        """Set the time limit for the headers; None for no limit."""
         if self._deadline:
             self._deadline.cancel()
         self._deadline = self.loop.call_later(seconds, self._too_slow) if seconds else None

@@ -1,8 +1,8 @@
 """The web server, in the foreground, until a signal ends it.
 
-gunicorn keeps the processes: it starts them again when they die or hang, and ends them in time.
-Within each, uvicorn speaks HTTP in an event loop, so that a slow connection costs a socket and
-some kilobytes, and `web.serving.bridge` gives Flask a thread when there is something to do.
+gunicorn manages the processes: it restarts those that die or hang, and stops them in time. In each,
+uvicorn speaks HTTP in an event loop, so that a slow connection costs only a socket and some
+kilobytes, and `web.serving.bridge` gives Flask a thread when there is work to do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BACKLOG = 1024
 # Files that a process has open besides its connections.
 _OWN_FILES = 256
 _MOST_FILES = 65_536
-# Those who stop the server wait no longer: `hematovision up` for 8 seconds, Docker for 10.
+# It must stop within this time: `hematovision up` waits 8 seconds, Docker 10.
 _STOP_SECONDS = 6
 _FINISH_SECONDS = 4
 _HEARTBEAT_SECONDS = 5
@@ -44,37 +44,37 @@ def serve(settings: Settings, patience: Patience | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        ConfigurationError: the secret key is too short, or the address can't be listened on.
+        ConfigurationError: the secret key is too short, or the address can't be used.
     """
     require_secret(settings)
     listening = _listen(settings.host, settings.port)
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    # It would say of every request what `security.protection` says, and of every broken one a line.
+    # It would repeat what `security.protection` logs, and add a line for each broken request.
     logging.getLogger("uvicorn").setLevel(max(logging.ERROR, logging.getLogger().level))
     _Server(settings, listening, patience or Patience()).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bind before gunicorn does, which would try for seconds and then end with a bare exit."""
+    """Bind before gunicorn does: it would retry for seconds and then exit without a message."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigurationError(
-            f"Port {port} of {host} can't be used: {os.strerror(error.errno or 0)}. "
-            "Stop what uses it, or choose another with HEMATOVISION_PORT."
+            f"Port {port} on {host} can't be used: {os.strerror(error.errno or 0)}. "
+            "Stop the program that uses it, or choose another port with HEMATOVISION_PORT."
         ) from error
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn told what to serve by objects, not by a command line."""
+    """gunicorn, configured by objects and not by a command line."""
 
     def __init__(self, settings: Settings, listening: socket.socket, patience: Patience) -> None:
         self.settings = settings
         self.patience = patience
-        # gunicorn takes the socket over; asked again on a reload, it must hear the same number.
+        # gunicorn takes the socket over; after a reload it must get the same descriptor.
         self._descriptor = listening.detach()
         super().__init__()
 
@@ -97,7 +97,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         }
 
     def load(self) -> Flask:
-        """Wire one process."""
+        """Wire the application for one process."""
         share_heaps()
         return create_app(open_installation(self.settings, intake=True))
 
@@ -128,7 +128,7 @@ class _Process(Worker):  # type: ignore[misc]
     def _config(self) -> uvicorn.Config:
         served = cast(_Server, self.app)
         settings, patience = served.settings, served.patience
-        # Behind a proxy all connections come from one address, and the proxy counts those behind.
+        # Behind a proxy all connections come from one address; the proxy limits those behind it.
         each = (
             settings.web_connections if settings.trusted_proxies else settings.web_connections_each
         )
@@ -142,7 +142,7 @@ class _Process(Worker):  # type: ignore[misc]
             interface="asgi3",
             log_config=None,
             access_log=False,
-            # Which proxies are believed is a matter of `create_app`.
+            # `create_app` decides which proxies are trusted.
             proxy_headers=False,
             server_header=False,
             backlog=_BACKLOG,
@@ -159,7 +159,7 @@ class _Process(Worker):  # type: ignore[misc]
 
 
 def _room(wanted: int) -> int:
-    """Return how many connections there are files for, after asking the kernel for more files."""
+    """Ask the kernel for more open files; return how many connections they allow."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

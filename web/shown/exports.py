@@ -1,4 +1,4 @@
-"""A job's results as CSV and JSON, streamed: memory does not grow with the job."""
+"""A job's results as CSV and JSON, streamed, so that memory does not grow with the job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK_ROWS = 200
 
 
 def csv_lines(database: Database, job_id: int) -> Iterator[str]:
-    """Yield the CSV of a job in pieces: the header, then some hundred lines at a time."""
+    """Yield the CSV of a job in pieces: the header, then a few hundred lines at a time."""
     with _snapshot(database) as session:
         models = _models(session, job_id)
         classes = _classes(models)
@@ -40,7 +40,7 @@ def csv_lines(database: Database, job_id: int) -> Iterator[str]:
 def _snapshot(database: Database) -> Iterator[Session]:
     """Yield a session whose statements all see the same state, models and rows alike.
 
-    SQLite's read transactions are so already; PostgreSQL's are if asked.
+    SQLite's read transactions do this by default; PostgreSQL's must be told to.
     """
     with database.reading() as session:
         if database.engine.dialect.name == "postgresql":
@@ -68,8 +68,8 @@ def _cells(row: Row, models: dict[str, Model], classes: list[str]) -> list[str]:
 
 
 def _message(row: Row) -> str | None:
-    """Say where a duplicate's verdict comes from, of any other file what went wrong."""
-    return row.message if row.first is None else f"The same bytes as {row.first}."
+    """Say where a duplicate's verdict comes from, or what went wrong with another file."""
+    return row.message if row.first is None else f"Identical to {row.first}."
 
 
 def _by_class(row: Row, models: dict[str, Model]) -> dict[str, float]:
@@ -85,7 +85,7 @@ def _models(session: Session, job_id: int) -> dict[str, Model]:
 
 
 def _classes(models: dict[str, Model]) -> list[str]:
-    """Return the classes in the order of the network's outputs, of several models one after one."""
+    """Return the classes in the order of the network's outputs, model after model, each once."""
     return list(dict.fromkeys(name for model in models.values() for name in model.classes))
 
 

@@ -1,4 +1,4 @@
-"""How numbers, times and states read on a page."""
+"""How numbers, times and states are written on a page."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def moment(value: str | dt.datetime | None) -> dt.datetime | None:
 
 
 def ago(value: str | dt.datetime | None) -> Markup:
-    """Return a time relative to now, the exact one on hover."""
+    """Return a time relative to now, with the exact time on hover."""
     when = moment(value)
     if when is None:
         return Markup("&ndash;")
@@ -89,7 +89,7 @@ def _relative(seconds: float, when: dt.datetime) -> str:
 
 
 def day(value: str | dt.datetime | None) -> Markup:
-    """Return the day of a time to come, the exact time on hover."""
+    """Return the day of a future time, with the exact time on hover."""
     when = moment(value)
     if when is None:
         return Markup("&ndash;")

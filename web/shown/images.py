@@ -1,4 +1,4 @@
-"""Images as plain values, with what was said of them: the API sends and the pages show the same."""
+"""Images and their results as plain values: the API sends and the pages show the same ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lexicon.outcomes import TO_CHECK
 from web.shown.summaries import Summary, named
 from web.wiring import wired
 
-# What copies are called in addresses, which programs may have noted; not quite their sides.
+# The names of the copies in addresses, which programs may have stored; not exactly their sides.
 TILE, LARGE = TILE_SIDE, 1024
 
 
 def summarise_tiles(session: Session, images: Sequence[Image]) -> list[Summary]:
-    """Return images for the gallery; what is not accepted says between which classes, and why."""
+    """Return images for the gallery; those not accepted with their candidate classes and reason."""
     said = _said(session, [one.id for one in images if one.outcome in TO_CHECK])
     few = jobs.few_shot(_models(session, images))
     return [_tile(one, few) | _outcome(one, said.get(one.id)) for one in images]
@@ -61,7 +61,7 @@ def _tile(image: Image, few: Collection[str] = ()) -> Summary:
 
 
 def _outcome(image: Image, said: Prediction | None) -> Summary:
-    """Return the outcome for programs and in words; an accepted cell is its own only candidate."""
+    """Return the outcome, also in words; an accepted cell's class is its only candidate."""
     if image.outcome is None:
         unknown: Summary = dict.fromkeys(("outcome", "outcome_words", "codes", "why"))
         return unknown | {"candidates": []}
@@ -119,7 +119,7 @@ def _verdict(session: Session, image: Image) -> Summary:
 
 
 def _is_made(sha256: str) -> bool:
-    """Say whether a copy is there; while the store is away, results are shown without pictures."""
+    """Say whether a copy exists; while the store is away, results are shown without pictures."""
     try:
         return derivatives.exist(wired().blobs, sha256)
     except StoreAway:
@@ -127,7 +127,7 @@ def _is_made(sha256: str) -> bool:
 
 
 def _picture(name: str, image: Image, side: int) -> Summary:
-    """Return where a copy is, or None if there can't be one; and whether it is there by now."""
+    """Return a copy's address, None if there can't be one, and whether the copy exists yet."""
     made = image.sha256 is not None and _is_made(image.sha256)
     if not made and not derivatives.can_be_made(image):
         return {name: None, "pictured": False}

@@ -1,4 +1,4 @@
-"""Models as plain values: what the API sends and the pages show, alike."""
+"""Models as plain values: the API sends and the pages show the same ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def summarise_model(model: Model) -> Summary:
 
 
 def summarise_listed(one: Listed, current: Model | None) -> Summary:
-    """Return a model for the administrator: scores, use, and how it agrees with the active one."""
+    """Return a model for administrators: scores, use, and its agreement with the active one."""
     model = one.model
     return summarise_model(model) | {
         "scores": [{"images": s.images, "accuracy": str(s)} for s in read_scores(model.scores)],

@@ -1,4 +1,4 @@
-"""What stands where a picture will be, or can't be, and why; asking a worker for the picture."""
+"""Placeholders for pictures that are still to come or can't be made; asks a worker for them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from web.wiring import wired
 
 _RETRY_SECONDS = 1
 _OUTAGE_SECONDS = 15
-_COMING = "A worker is making this picture. It appears here by itself."
+_COMING = "A worker is making this picture. It will appear here."
 _NONE = "No picture can be shown."
 
 
 def placeholder(image: Image) -> Response:
-    """Return a drawing in the image's proportions: 202 while a copy is being made, 404 for good.
+    """Return a drawing in the image's proportions: 202 if a copy is being made, else 404.
 
-    Its title says why. A browser draws it whatever the status.
+    Its title says why. A browser shows it whatever the status.
     """
     trouble = _ask_for(image) if derivatives.can_be_made(image) else image.message or _NONE
     if trouble:
@@ -59,7 +59,7 @@ def _drawing(image: Image, title: str, status: int) -> Response:
 
 
 def _ask_for(image: Image) -> str | None:
-    """Order the copies of an image unless they are on their way; return why there can be none."""
+    """Order the copies of an image unless they are on their way, or return why there are none."""
     wiring = wired()
     with wiring.database.reading() as session:
         wanted = derivatives.find(session, image)

@@ -1,4 +1,4 @@
-"""Jobs and reports as plain values: what the API sends and the pages show, alike."""
+"""Jobs and reports as plain values: the API sends and the pages show the same ones."""
 
 from __future__ import annotations
 
@@ -80,18 +80,18 @@ def _job(job: Job, counts: Counts, run: Progress, fleet: Fleet) -> Summary:
 
 
 def standstill(job: Job, run: Progress, fleet: Fleet, now: dt.datetime) -> str | None:
-    """Say why a job that is under way does not move, in a sentence; None if it does."""
+    """Say in a sentence why a job under way makes no progress; None if it does."""
     if job.state not in LIVE:
         return None
     since = run.still
     if since is None and job.started_at:
         since = (now - job.started_at).total_seconds()
-    moved = f"Nothing has moved for {duration(since)}. " if since and since > 1 else ""
+    moved = f"There has been no progress for {duration(since)}. " if since and since > 1 else ""
     if not fleet.alive and not fleet.silent:
-        return f"{moved}No worker is running; the work is kept until one is."
+        return f"{moved}No worker is running; the job waits until one starts."
     if not fleet.alive:
         silent = "The worker is" if fleet.silent == 1 else f"All {fleet.silent} workers are"
-        return f"{moved}{silent} silent; the work is kept."
+        return f"{moved}{silent} silent; the job waits until one is back."
     if job.state is JobState.RUNNING and since and since > jobs.LATELY_SECONDS:
         workers = "1 worker is" if fleet.alive == 1 else f"{fleet.alive} workers are"
         return f"{moved}{workers} running."
@@ -99,12 +99,12 @@ def standstill(job: Job, run: Progress, fleet: Fleet, now: dt.datetime) -> str |
 
 
 def model_summary(model: Model) -> Summary:
-    """Return which model it is. Two of one name and version have other digests."""
+    """Return which model it is. Two models of one name and version have different digests."""
     return {"name": model.name, "version": model.version, "digest": model.digest}
 
 
 def _pictures(job: Job, settings: Settings) -> Summary:
-    """Return until when a job's pictures can be kept, when they are deleted by rule, or were."""
+    """Return when pictures can last be kept, will be deleted by rule, or were deleted."""
     rule = jobs.end_of_retention(job, settings.picture_retention_days)
     return {
         "kept_until": time_of(job.pictures_until),

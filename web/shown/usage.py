@@ -1,4 +1,4 @@
-"""What a person and the laboratory keep, as plain values: the API sends and pages show the same."""
+"""The storage that a person and the laboratory use, as plain values for the API and the pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from web.wiring import wired
 
 
 def summarise_usage() -> Summary:
-    """Return what the one who asks keeps, what all together keep, and what is allowed."""
+    """Return the storage of the caller and of all people together, and the limits."""
     wiring = wired()
     with wiring.database.reading() as session:
         own = quotas.of_person(session, person().id, wiring.settings)
@@ -18,7 +18,7 @@ def summarise_usage() -> Summary:
 
 
 def _usage(usage: Usage) -> Summary:
-    """Return the figures; an allowance of None is no limit."""
+    """Return the figures; None means that there is no limit."""
     return {
         "bytes": usage.bytes,
         "bytes_allowed": usage.bytes_allowed or None,

@@ -1,16 +1,16 @@
-// One .zip or .tar: sent as it is in one request, while the job's own count shows how far it is.
+// One .zip or .tar, sent as the body of one request. The job's own count shows the progress.
 
 import { call, pause } from "./requests.js";
 
-// The archive that was chosen, if one was, or why it can't be sent. One inside a folder is a file
-// like any other there.
+// Returns the chosen archive, if there is one, or why it can't be sent. An archive inside a folder
+// is treated like any other file.
 export function archiveIn(files, { archives, other_archives, pack_anew }) {
   const ends = (name, suffixes) => suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
   const found = files.filter(({ name }) => !name.includes("/") && ends(name, [...archives, ...other_archives]));
   if (!found.length) return { archive: null, problem: "" };
   const [{ file, name }] = found;
   let problem = "";
-  if (files.length > 1) problem = "Choose one archive at a time, and nothing beside it.";
+  if (files.length > 1) problem = "Choose one archive at a time, and nothing else with it.";
   else if (!ends(name, archives)) problem = `${name} can't be read here. ${pack_anew}, or choose their folder.`;
   return { archive: problem ? null : file, problem };
 }
@@ -23,7 +23,7 @@ export async function sendArchive(job, file, view) {
     for (view.tell("Sending the archive…"); !over; await pause(1000)) {
       const now = await call("GET", `/api/v1/jobs/${job}`).catch(() => null);
       const count = now?.counts.received;
-      if (count && !over) view.tell(`${count.toLocaleString("en")} files taken in so far`);
+      if (count && !over) view.tell(`${count.toLocaleString("en")} files received so far`);
     }
   };
   tell();

@@ -1,6 +1,6 @@
-// From what was dropped or picked to what is sent, a list of {file, name} with the path within the
-// folder as the name, and what is skipped, a list of {name, reason}. The rule is lexicon/folders.py's,
-// which hands over its names of files and folders; a test holds the two to each other.
+// Splits what was dropped or picked into files to send, a list of {file, name} with the path within
+// the folder as the name, and files to skip, a list of {name, reason}. The rule and its names of
+// files and folders come from lexicon/folders.py; a test checks that the two agree.
 
 const ACTING = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
 const NAMED = 10;
@@ -22,7 +22,7 @@ class Chosen {
     this.names = new Set();
   }
 
-  // A file that was chosen by itself is sent whatever its name, but for those of the desktop.
+  // A file chosen on its own is sent whatever its name, unless it is a system file.
   add(file, path) {
     const [, ...inside] = path.split("/");
     const reason = skippedFor(inside.join("/") || path, this.rule);
@@ -34,7 +34,7 @@ class Chosen {
     this.skips.push({ name: path, reason: "unreadable" });
   }
 
-  // Two folders of one name may hold files of one name.
+  // Two folders with the same name may hold files with the same name.
   #free(path) {
     const [, stem, suffix] = /^(.*?)(\.[^./]*)?$/s.exec(path);
     let name = path;
@@ -50,7 +50,7 @@ export function picked(list, rule) {
   return chosen;
 }
 
-// Entries must be taken from the event at once; reading them may take its time.
+// Entries must be taken from the event at once; they can be read later.
 export async function dropped(transfer, rule) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
   const entries = items.map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
@@ -69,7 +69,7 @@ async function walk(entry, folder, chosen) {
     return;
   }
   const reader = entry.createReader();
-  // A reader hands out some hundred entries at a time, and an empty list at the end.
+  // A reader returns about a hundred entries at a time, and an empty list at the end.
   for (;;) {
     const part = await new Promise((done, failed) => reader.readEntries(done, failed)).catch(() => null);
     if (!part) chosen.unread(path);
@@ -78,7 +78,7 @@ async function walk(entry, folder, chosen) {
   }
 }
 
-// The sentences that name what is skipped, for each reason its own; empty if nothing is.
+// Returns one sentence per reason, naming the skipped files; empty if nothing is skipped.
 export function skipWords(skips, rule) {
   return Object.entries(rule.reasons).map(([reason, words]) => {
     const names = skips.filter((skip) => skip.reason === reason).map((skip) => skip.name);
@@ -111,8 +111,8 @@ export function kinds(files) {
     .map(([kind, count]) => `${kind} ${count.toLocaleString("en")}`).join(", ");
 }
 
-// Wire a drop area and both pickers to one listener, called with the files and with what is skipped
-// of them. A drag over the whole page counts.
+// Connects a drop area and both pickers to one listener, which gets the files to send and the files
+// to skip. A drop anywhere on the page counts.
 export function listen(area, filePicker, folderPicker, folderButton, rule, taken) {
   const over = (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;

@@ -1,5 +1,5 @@
-// An image's page: arrow keys go on, a verdict that is awaited appears by itself, and the box round
-// the cell is shown or not, as it was chosen last.
+// An image's page: arrow keys go to the next image, an awaited verdict appears by itself, and the box
+// around the cell is shown or hidden, as last chosen.
 
 import { call, pauseUnseen, say, signInAddress } from "./requests.js";
 
@@ -16,7 +16,7 @@ if (shows) {
   const turn = () => {
     if (picture.naturalWidth) box.setAttribute("viewBox", `0 0 ${picture.naturalWidth} ${picture.naturalHeight}`);
   };
-  // The sides in the table are those before a photograph was turned upright.
+  // The table holds the sides from before the photograph was turned upright.
   picture.addEventListener("load", turn);
   turn();
   shows.checked = sessionStorage.getItem("box") !== "hidden";
@@ -33,7 +33,7 @@ async function follow() {
   }
 }
 
-const away = (still) => say(still ? "The server does not answer. This page goes on by itself as soon as it does." : null);
+const away = (still) => say(still ? "The server is not responding. This page will continue as soon as it does." : null);
 
 function stop(error) {
   if (error.status === 401) say("You were signed out.", "Sign in again.", signInAddress());
@@ -42,7 +42,7 @@ function stop(error) {
 
 if (waiting) follow().catch(stop);
 
-// The next picture is fetched ahead, so that going on shows it at once.
+// Fetches the neighbouring pictures ahead, so that they show at once.
 for (const link of document.querySelectorAll("[data-key]")) {
   const id = /images\/(\d+)/.exec(link.href)[1];
   new Image().src = `/images/${id}/thumbnail/1024`;

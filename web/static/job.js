@@ -1,4 +1,4 @@
-// A job's page: live while it runs, a gallery that loads as it is scrolled, reports, resuming.
+// A job's page: live progress, a gallery that loads as it is scrolled, reports, resuming an upload.
 
 import { archiveIn, sendArchive } from "./archive.js";
 import { listen, skipWords } from "./files.js";
@@ -12,12 +12,12 @@ const ENDED = new Set(root.dataset.ended.split(" "));
 const region = (name) => document.querySelector(`[data-region="${name}"]`);
 const announcer = root.querySelector("[data-announcer]");
 
-// Progress never goes back: an answer that was overtaken by a later one is not shown.
+// Progress never goes back: an answer overtaken by a later one is not shown.
 let shown = Number(region("status").querySelector("progress")?.value ?? 0);
 let scrolled = false;
 
-// The gallery is much to fetch and to draw: of a job that runs it is fetched anew now and then, the
-// less often the longer the server wants us to wait.
+// The gallery takes long to fetch and draw. For a running job it is fetched again now and then; the
+// longer the server asks us to wait, the less often.
 const [GALLERY_PAUSE, GALLERY_WAITS] = [5000, 3];
 const MOST_QUIET = 5;
 
@@ -53,7 +53,7 @@ function announce(share, before, status) {
   }
 }
 
-// The bin that is shown, again or another one.
+// Fetches the bin that is shown again, or shows another one.
 async function showBin(path = null) {
   const current = region("gallery")?.querySelector("nav [aria-current]")?.dataset.fragment;
   const order = region("gallery")?.querySelector(".sort [aria-current]")?.dataset.fragment;
@@ -89,7 +89,7 @@ const ends = new IntersectionObserver((seen) => {
   for (const { isIntersecting, target } of seen) if (isIntersecting) more(target);
 }, { rootMargin: "600px" });
 
-// The first further page waits for a click or a scroll; a page that is merely short stays put.
+// The second page of tiles waits for a click or a scroll, so a short page does not load more by itself.
 function watchEnd() {
   ends.disconnect();
   const link = region("gallery")?.querySelector("[data-more]");
@@ -128,7 +128,7 @@ function receive(box) {
   folder.hidden = false;
   listen(box.querySelector("[data-drop]"), files, folder, box.querySelector("[data-pick-folder]"), rule, async (chosen, skips) => {
     const unread = skips.filter(({ reason }) => reason === "unreadable");
-    if (busy || (unread.length && !confirm(`${skipWords(unread, rule)} Go on without them?`))) return;
+    if (busy || (unread.length && !confirm(`${skipWords(unread, rule)} Continue without them?`))) return;
     if (!chosen.length) return skips.length && view.fail(skipWords(skips, rule));
     const { archive, problem } = archiveIn(chosen, rule);
     if (problem) return view.fail(problem);

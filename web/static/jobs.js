@@ -1,4 +1,4 @@
-// The list of jobs: fresh every few seconds while one of them runs.
+// The list of jobs: refreshed every few seconds while one of them runs.
 
 import { localTimes } from "./page.js";
 import { look, pauseUnseen, replaceRegions } from "./requests.js";

@@ -1,4 +1,4 @@
-// A person who opens a sign-in link need not click again. A mail program that looks at links runs
-// no script, so it uses none up.
+// A person who opens a sign-in link need not click again. A mail program that checks links runs no
+// script, so it does not use the link up.
 
 document.querySelector("form[data-at-once]").requestSubmit();

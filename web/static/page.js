@@ -1,4 +1,5 @@
-// What every page does: exact times in the reader's own zone, questions before what can't be undone.
+// What every page does: shows exact times in the reader's time zone, asks before irreversible actions,
+// copies secrets.
 
 export function localTimes(root = document) {
   for (const time of root.querySelectorAll("time[datetime]")) {

@@ -5,11 +5,11 @@ import { pause } from "./requests.js";
 const SHORTEST = 500;
 const LONGEST = 15000;
 
-// Far below the fold nothing is fetched yet, so nothing is asked for.
+// Pictures far below the fold are not fetched yet.
 const near = (picture) => picture.complete && picture.getBoundingClientRect().top < innerHeight * 2;
 const pending = () => [...document.querySelectorAll("img[data-pending]")].filter(near);
 
-// One request at a time, and none for a picture that never comes: its placeholder says why.
+// One request at a time; a picture that can't be made is not asked for again: its placeholder says why.
 async function look(picture) {
   const place = picture.dataset.pending;
   const response = await fetch(place).catch(() => null);

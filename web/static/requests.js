@@ -1,4 +1,5 @@
-// Talking to the server: JSON with the CSRF token, patience while it is away, its own sentences.
+// Talks to the server: sends JSON with the CSRF token, waits while the server is away, passes on the
+// server's own messages.
 
 const csrf = document.querySelector("meta[name=csrf-token]").content;
 const AWAY = new Set([429, 502, 503, 504, 507]);
@@ -23,15 +24,15 @@ async function once(method, path, body, key) {
 }
 
 async function sentence(response) {
-  if (response.status === 401) return "You are signed out. Sign in again, then go on from the job's page.";
+  if (response.status === 401) return "You are signed out. Sign in again, then continue from the job's page.";
   try {
     return (await response.json()).error.message;
   } catch {
-    return `The server answered ${response.status}.`;
+    return `The server answered with status ${response.status}. Try again.`;
   }
 }
 
-// What the server itself says is out of order; a proxy before it says nothing of use.
+// Returns the server's own message; an answer from a proxy in front of it is of no use.
 async function reason(response) {
   try {
     return (await response.json()).error.message;
@@ -40,9 +41,9 @@ async function reason(response) {
   }
 }
 
-// Repeats while the server or the network is away, or its disk is full; `waiting` is told what for at
-// each pause, and false at its end. All repeats carry the same key: an answer that gets lost makes
-// nothing twice.
+// Repeats the request while the server or the network is away, or the disk is full. `waiting` is
+// called with the cause at each pause, and with false at the end. All repeats carry the same key, so
+// a lost answer creates nothing twice.
 export async function call(method, path, body, waiting = () => {}) {
   const key = newKey();
   for (let attempt = 0; ; attempt++) {
@@ -51,7 +52,7 @@ export async function call(method, path, body, waiting = () => {}) {
       response = await once(method, path, body, key);
     } catch (error) {
       if (body instanceof Blob && !(await readable(body))) {
-        throw new Rejected(0, "The file changed or vanished while it was being sent.");
+        throw new Rejected(0, "The file was changed or removed while it was being sent. Choose it again.");
       }
     }
     if (response && !AWAY.has(response.status)) {
@@ -78,7 +79,7 @@ async function readable(blob) {
   }
 }
 
-// A part of a page as the server renders it, or null if it can't be had just now.
+// Returns a part of a page as the server renders it, or null if it is not available now.
 export async function fragment(path) {
   return (await look(path)).parsed;
 }
@@ -87,9 +88,9 @@ const QUIET_FAILURES = 1;
 const HIDDEN_PAUSE = 30000;
 let failures = 0;
 
-// Looks at a part of a page, for pages that look again and again. `parsed` is null if there is
-// nothing new since `tag`, or no answer; `over` says that looking again is no use, and the page has
-// said why; `wait` is when to look again, in milliseconds.
+// Fetches a part of a page, for pages that poll. `parsed` is null if nothing is new since `tag`, or if
+// there is no answer; `over` means that polling should stop, and the page has said why; `wait` is the
+// time until the next poll, in milliseconds.
 export async function look(path, tag = null) {
   const headers = { "X-Requested-With": "fetch" };
   if (tag) headers["If-None-Match"] = tag;
@@ -97,7 +98,7 @@ export async function look(path, tag = null) {
   if (!response || response.status === 429 || response.status >= 500) return away(tag);
   failures = 0;
   if (response.status === 401) return over("You were signed out.", "Sign in again.", signInAddress());
-  if (response.status >= 400) return over("This is not there any more.", "Go to the jobs.", "/jobs");
+  if (response.status >= 400) return over("This no longer exists.", "Go to jobs.", "/jobs");
   say(null);
   const parsed = response.status === 304 ? null : new DOMParser().parseFromString(await response.text(), "text/html");
   for (const field of parsed?.querySelectorAll("[data-region] input[name=csrf_token]") ?? []) field.setAttribute("value", csrf);
@@ -107,7 +108,7 @@ export async function look(path, tag = null) {
 
 function away(tag) {
   failures++;
-  if (failures > QUIET_FAILURES) say("The server does not answer. This page goes on by itself as soon as it does.");
+  if (failures > QUIET_FAILURES) say("The server is not responding. This page will continue as soon as it does.");
   return { parsed: null, tag, wait: Math.min(LONGEST_PAUSE, 500 * 2 ** failures), over: false };
 }
 
@@ -118,7 +119,7 @@ function over(words, link, address) {
 
 export const signInAddress = () => `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
 
-// One line at the head of the page on why it stands still; null takes it away.
+// Shows one line at the top of the page that says why it is not moving; null removes the line.
 export function say(words, link, address) {
   const main = document.getElementById("main");
   let note = main.querySelector("[data-contact]");
@@ -135,7 +136,7 @@ export function say(words, link, address) {
   note.replaceChildren(words, ...(link ? [" ", anchor] : []));
 }
 
-// Waits, and much longer while nobody sees the page; whoever comes back to it sees it fresh at once.
+// Waits, and much longer while the page is hidden; when it is shown again, it is refreshed at once.
 export async function pauseUnseen(milliseconds) {
   if (!document.hidden) await pause(milliseconds);
   if (!document.hidden) return;
@@ -150,7 +151,7 @@ export async function pauseUnseen(milliseconds) {
   });
 }
 
-// Put each region of a fragment in the place of its namesake, unless nothing in it changed.
+// Replaces each region of the page with the one of the same name, if it has changed.
 export function replaceRegions(parsed) {
   for (const fresh of parsed.querySelectorAll("[data-region]")) {
     const old = document.querySelector(`[data-region="${fresh.dataset.region}"]`);

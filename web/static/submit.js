@@ -1,4 +1,4 @@
-// The submit page: choose, see what will be sent, send; for one image, see the verdict at once.
+// The submit page: choose files, see what will be sent, send; for one image, see the verdict at once.
 
 import { archiveIn, sendArchive, withoutSuffix } from "./archive.js";
 import { filesize, folderOf, kinds, listen, skipWords } from "./files.js";
@@ -35,7 +35,7 @@ function take(files, skips) {
     : `${files.length.toLocaleString("en")} files, ${filesize(size)} (${kinds(files)})`;
   const most = Number(form.dataset.most);
   if (files.length > most) {
-    find("what").textContent += `. A job holds at most ${most.toLocaleString("en")}: choose fewer.`;
+    find("what").textContent += `. A job can hold at most ${most.toLocaleString("en")} files: choose fewer.`;
   }
   find("go").disabled = files.length > most;
   find("go").textContent = one ? "Predict" : archive ? "Submit the archive" : `Submit ${files.length.toLocaleString("en")} images`;
@@ -48,7 +48,7 @@ function take(files, skips) {
 
 const defaultName = () => `Images of ${new Date().toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}`;
 
-// The verdict takes the place of the drop area; dropping the next image goes on working.
+// The verdict takes the place of the drop area; the next image can still be dropped.
 function showVerdict(shown) {
   verdict.hidden = !shown;
   for (const name of ["drop", "folder-line"]) find(name).hidden = shown;
@@ -58,7 +58,7 @@ function showVerdict(shown) {
   for (const name of ["more", "picture"]) find(`verdict-${name}`, verdict).hidden = true;
 }
 
-// The choice is there only where there is one; empty is the active model.
+// The field exists only if there is a choice; an empty value means the active model.
 const model = () => document.getElementById("model")?.value ?? "";
 
 function preview(file) {
@@ -135,7 +135,7 @@ async function follow(id) {
     const image = await call("GET", `/api/v1/images/${id}`);
     if (image.picture && picture.hidden) [picture.src, picture.hidden] = [image.picture, false];
     if (image.state !== "received") return tell(image);
-    state.textContent = attempt < 20 ? "Classifying…" : "Waiting for a worker. You can leave; the result is kept under Jobs.";
+    state.textContent = attempt < 20 ? "Classifying…" : "Waiting for a worker. You can leave this page; the result will be under Jobs.";
     await pause(attempt < 20 ? 250 : 2000);
   }
 }
@@ -153,7 +153,7 @@ function tell(image) {
 }
 
 input.multiple = true;
-// What is dropped never reaches the input, so the browser must not insist on it.
+// Dropped files never reach the input, so the browser must not require it.
 input.required = false;
 find("invitation").textContent = "Drop images, a folder, or one .zip or .tar here, or click to choose";
 find("folder-line").hidden = false;

@@ -1,7 +1,7 @@
-// Sending a job's files: a manifest page by page, then one file a request, some at a time.
+// Sends a job's files: the manifest page by page, then one file per request, several in parallel.
 //
-// Hashing runs ahead of sending by one page. Of ten thousand files, only those in flight are in
-// memory. All can be done again: what the server has it does not ask for.
+// Hashing runs one page ahead of sending. Only the files being sent are in memory. Everything can be
+// repeated: the server does not ask for what it already has.
 
 import { call } from "./requests.js";
 
@@ -53,7 +53,7 @@ export class Upload {
     return entries;
   }
 
-  // Without a secure context there is no crypto.subtle; name and size then have to do.
+  // Without a secure context there is no crypto.subtle; then name and size must do.
   async #digest(file) {
     if (!globalThis.crypto?.subtle || file.size > this.maxBytes) return null;
     try {
@@ -88,7 +88,7 @@ export class Upload {
   #note(name, answer) {
     this.done++;
     this.images.push(answer.id);
-    // An "expected" one has the bytes of another file of this job and arrives with that, or never.
+    // An "expected" file has the same bytes as another file of this job and arrives with it, or never.
     if (answer.state === "missing" || answer.state === "expected") this.unsent.add(answer.id);
     if (answer.state === "refused" || answer.state === "missing") {
       this.refusedCount++;
@@ -105,8 +105,8 @@ export class Upload {
   }
 }
 
-// Submits the job. It goes without files that vanished here, never without files that were merely
-// not chosen this time: those may still be sent.
+// Submits the job. Files that vanished here are left out. Files that were only not chosen this time
+// are not: they may still be sent.
 export async function submitSent(job, upload) {
   const without = upload.unsent.size > 0 && await awaitsNothingElse(job, upload.unsent);
   return call("POST", `/api/v1/jobs/${job}/submit`, { without_missing: without });
@@ -134,7 +134,7 @@ export function duration(seconds) {
   return words.slice(0, 2).join(" ");
 }
 
-// Shows an upload in the markup of the macro `sending`; draws at most once a frame.
+// Shows an upload in the markup of the macro `sending`; draws at most once per frame.
 export class SendingView {
   constructor(root) {
     const find = (name) => root.querySelector(`[data-${name}]`);
@@ -152,7 +152,7 @@ export class SendingView {
     this.frame ??= requestAnimationFrame(() => this.#draw());
   }
 
-  // For what has no figures to draw: the bar moves without saying how far.
+  // For an upload without figures: the bar moves without showing how far.
   tell(words) {
     this.box.hidden = false;
     this.bar.removeAttribute("value");

@@ -1,5 +1,5 @@
-// What the network looked at: asked for without leaving the image's page, and laid over the crop as
-// strongly as one likes.
+// What the network looked at: requested without leaving the image's page, and laid over the crop at
+// an adjustable strength.
 
 import { call, fragment, pauseUnseen, replaceRegions, say } from "./requests.js";
 
@@ -32,7 +32,7 @@ document.addEventListener("submit", async (event) => {
   if (button.ariaDisabled === "true") return;
   // A button that is disabled would lose the focus.
   button.ariaDisabled = "true";
-  button.textContent = "A worker is looking…";
+  button.textContent = "A worker is preparing the answer…";
   try {
     await follow((await call("POST", region().dataset.explanation)).state);
   } catch (error) {

@@ -1,8 +1,8 @@
-"""A job's results → the laboratory report, a PDF.
+"""Makes the laboratory report, a PDF of a job's results.
 
-`making` is its life under a lease, `findings` reads what it says, `story` puts that in order,
-`flowables`, `chart` and `page` draw, `typeface` sees to it that any name can be printed. Nothing
-here grows with the number of images but the PDF itself.
+`making` runs it under a lease, `findings` reads the results, `story` puts them in order,
+`flowables`, `rows`, `chart` and `page` draw them, and `typeface` makes sure that any name can be
+printed. Only the PDF itself grows with the number of images.
 """
 
 from worker.report.making import make_report

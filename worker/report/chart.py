@@ -1,7 +1,7 @@
 """The differential as one stacked bar that can be read in black and white.
 
-Each class has a tint, a hatching of its own and its code; none of the three stands alone. What is
-not accepted stands at the end in the same way, on white.
+Each class has a tint, its own hatching and its code, always together. Uncertain and unfamiliar
+cells follow at the end in the same way, on white.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def draw_swatch(canvas: Any, name: str, box: tuple[float, float, float, float]) 
 
 
 def _dress(name: str) -> tuple[Color, Color, Sequence[tuple[float, float]]]:
-    """Return the ground, the colour of the lines, and the lines."""
+    """Return the background, the colour of the lines, and the lines."""
     if name in _MARKED:
         return white, _shade(HexColor(MARKS[Outcome(name)].colour)), _MARKED[name]
     colour = HexColor(cell_type(name).colour)
@@ -113,7 +113,7 @@ class StackedBar(Flowable):  # type: ignore[misc]  # ReportLab is not typed
         self._scale()
 
     def _code(self, code: str, x: float, wide: float) -> None:
-        """Write the code on a white plate, where the segment is wide enough for it."""
+        """Write the code on a white plate, if the segment is wide enough for it."""
         need = width(code, _CODE_SIZE, BOLD) + 6
         if need > wide:
             return
@@ -135,7 +135,7 @@ class StackedBar(Flowable):  # type: ignore[misc]  # ReportLab is not typed
 
 
 def _segments(found: Differential) -> Iterator[tuple[str, str, int]]:
-    """Yield name, code and count of each class, then of what is not accepted, if there is any."""
+    """Yield name, code and count of each class, then of the other outcomes that occur."""
     for one in found.classes:
         yield one.name, cell_type(one.name).code, one.count
     for mark in MARKS.values():

@@ -1,4 +1,4 @@
-"""What a report says of a job, read once; its rows are streamed beside it."""
+"""What a report says about a job. It is read once; the rows of its tables are streamed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One classified image as its thumbnail is labelled. ``number`` is its row in the table."""
+    """One classified image with what its thumbnail shows. ``number`` is its row in the table."""
 
     number: int
     sha256: str
@@ -49,10 +49,10 @@ class Cell:
 
 @dataclass(slots=True)
 class Group:
-    """Cells that are not accepted for one and the same cause.
+    """Cells that are not accepted for the same reason.
 
     ``reason`` is a code of `lexicon.outcomes`; ``names`` are the classes between which they lie, in
-    display order, where that is the reason; ``cells`` are at most `THUMBNAILS_A_CLASS` of the
+    display order, if that is the reason; ``cells`` are at most `THUMBNAILS_A_CLASS` of the
     ``count``.
     """
 
@@ -91,7 +91,7 @@ def read(session: Session, job: Job) -> Findings:
 
 
 def cells(session: Session, job_id: int, label: str) -> list[Cell]:
-    """Return the surest accepted cells of a class, at most `THUMBNAILS_A_CLASS`."""
+    """Return the `THUMBNAILS_A_CLASS` accepted cells of a class with the highest confidence."""
     rows = session.execute(
         select(Image.position, Image.sha256, Image.confidence)
         .where(Image.job_id == job_id, Image.state == ImageState.CLASSIFIED)
@@ -107,10 +107,10 @@ def cells(session: Session, job_id: int, label: str) -> list[Cell]:
 
 
 def to_check(session: Session, job_id: int, outcome: str) -> list[Group]:
-    """Return the cells of an outcome by cause, the most frequent cause first.
+    """Return the cells of an outcome, grouped by reason, the most frequent reason first.
 
-    Those between classes go by these classes, the others by the reason; within a group the least
-    certain come first.
+    Cells between classes are grouped by these classes, others by their reason; in each group the
+    least certain come first.
     """
     rows = session.execute(
         select(Image.position, Image.sha256, Image.label, Image.confidence)
@@ -147,7 +147,7 @@ def problems(session: Session, job_id: int) -> Iterator[Problem]:
 
 
 def duplicates(session: Session, job_id: int) -> Iterator[Problem]:
-    """Yield the files whose bytes came before in the job, in order, with the file they repeat."""
+    """Yield the files identical to an earlier file of the job, in order, with that file."""
     first = aliased(Image)
     rows = session.execute(
         select(Image.position, Image.name, first.position, first.name)
@@ -157,11 +157,11 @@ def duplicates(session: Session, job_id: int) -> Iterator[Problem]:
         .execution_options(yield_per=EXPORT_CHUNK)
     )
     for position, name, earlier, earlier_name in rows:
-        yield Problem(position + 1, name, f"repeats no. {earlier + 1}", earlier_name)
+        yield Problem(position + 1, name, f"no. {earlier + 1}", earlier_name)
 
 
 def skips(session: Session, job_id: int) -> Iterator[tuple[str, str]]:
-    """Yield the files that were skipped, in the order of coming, each with the reason."""
+    """Yield the files that were skipped, in their order of arrival, with the reason."""
     rows = session.execute(
         select(Skipped.name, Skipped.reason)
         .where(Skipped.job_id == job_id)

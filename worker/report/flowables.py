@@ -1,4 +1,4 @@
-"""The parts a report is set from. Each takes text as it was given and none reads markup."""
+"""The parts of a report. Each prints text as it was given and never reads it as markup."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 8
 
 
 class Unroll(Flowable):  # type: ignore[misc]  # ReportLab is not typed
-    """Sets what an iterator yields, some at a time, so that a report is never held whole."""
+    """Lays out what an iterator yields, a few parts at a time: a report is never held whole."""
 
     _ZEROSIZE = True
 
@@ -41,7 +41,7 @@ class Unroll(Flowable):  # type: ignore[misc]  # ReportLab is not typed
 
 
 class Text(Flowable):  # type: ignore[misc]
-    """A paragraph: lines of one size, broken anywhere if need be."""
+    """A paragraph: lines of one size, broken anywhere if necessary."""
 
     def __init__(
         self, text: str, size: float = 9, font: str = REGULAR, before: float = 0, after: float = 4
@@ -68,7 +68,7 @@ class Text(Flowable):  # type: ignore[misc]
 class Thumbnails(Flowable):  # type: ignore[misc]
     """One row of cells, each with code, confidence and its number in the table.
 
-    Cells ``to_check`` have a question mark before the best guess and a line to write on below.
+    Cells ``to_check`` have a question mark before the best guess, and a line to write on below.
     """
 
     COLUMNS = 7

@@ -1,4 +1,4 @@
-"""A report from its claim to its bytes in the store."""
+"""Makes a report, from its claim to its bytes in the store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ THUMBNAIL_SIDE = 96
 
 
 def make_report(here: WorkerProcess, report_id: int) -> bool:
-    """Make one PDF and keep it; False if it is made or another's."""
+    """Make one PDF and store it; False if it is done or taken by another worker."""
     with here.database.writing() as session:
         claim = reports.claim(session, report_id, here.name, here.settings.lease_seconds)
     if claim is None:
@@ -40,7 +40,7 @@ def make_report(here: WorkerProcess, report_id: int) -> bool:
 
 
 def _make(here: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, Findings]:
-    """Write the PDF into the store; each attempt has a key of its own."""
+    """Write the PDF into the store, under a new key for each attempt."""
     key = f"reports/{claim.id}-{claim.fence}.pdf"
     with here.database.reading() as session, here.blobs.stage() as staging:
         found = _read(session, claim.job_id)
@@ -52,7 +52,7 @@ def _make(here: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, F
 def _read(session: Session, job_id: int) -> Findings:
     job = session.get_one(Job, job_id)
     if job.finished_at is None:
-        raise Conflict("The job is running again. Ask for the report once it has ended.")
+        raise Conflict("The job is running again. Order the report once it has ended.")
     return findings.read(session, job)
 
 
@@ -64,7 +64,7 @@ def write(
     paper: str,
     lease: Lease,
 ) -> None:
-    """Write a job's report as a PDF. Raises `LeaseLost` if the work went to another meanwhile."""
+    """Write a job's report as a PDF. Raises `LeaseLost` if another worker has it now."""
     typeface.register()
     reference = f", reference {found.reference}" if found.reference else ""
     running = page.Running(
@@ -92,7 +92,7 @@ def _models(found: Findings) -> str:
 
 
 def _picture(here: WorkerProcess, sha256: str) -> bytes | None:
-    """Return a small copy, made from the image if it is missing; None if there can't be one."""
+    """Return a small copy, made from the image if missing; None if there can't be one."""
     try:
         if not derivatives.exist(here.blobs, sha256):
             make_copies(here, Work(0, sha256))
@@ -105,5 +105,5 @@ def _finish(here: WorkerProcess, claim: ReportClaim, key: str, found: Findings) 
     """Hand the PDF over, unless the job has changed since it was read."""
     with here.database.writing() as session:
         if session.get_one(Job, claim.job_id).finished_at != found.finished_at:
-            raise Conflict("The job was run again meanwhile. Ask for the report anew.")
+            raise Conflict("The job was run again in the meantime. Order the report again.")
         making.finish(session, claim, key)

@@ -1,4 +1,4 @@
-"""The frame of every page: header with page x of y, and a foot with the model and the notice."""
+"""The frame of every page: a header with page x of y, a footer with the model and the notice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NUMBER_WIDE = 40 * mm
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What stands on every page, as it was given: laboratory, job, reference, model."""
+    """What is printed on every page, as given: laboratory, job, reference, model."""
 
     laboratory: str
     title: str
@@ -36,7 +36,7 @@ class Running:
 
 def document(out: BinaryIO, paper: str, running: Running) -> BaseDocTemplate:
     """Return an empty document for ``paper`` that writes to ``out`` when it is built."""
-    # Writing binary parts as text, ReportLab's default, takes most of the time and a fourth more.
+    # ReportLab writes binary parts as text by default: most of the time, and a quarter more space.
     rl_config.useA85 = 0
     wide, high = _SIZES[paper]
     frame = Frame(
@@ -66,9 +66,9 @@ def document(out: BinaryIO, paper: str, running: Running) -> BaseDocTemplate:
 
 
 class NumberedCanvas(Canvas):  # type: ignore[misc]  # ReportLab is not typed
-    """Knows the number of pages only at the end, and fills it in everywhere then.
+    """A canvas that fills in the number of pages at the end, when it is known.
 
-    Each page refers to a form of its own that is written last, so no page is kept or made twice.
+    Each page refers to its own form, which is written last, so no page is kept or made twice.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -114,7 +114,7 @@ def _header(canvas: Any, running: Running, wide: float, high: float) -> None:
 
 
 def _foot(canvas: Any, running: Running, wide: float) -> None:
-    made = f"Made {running.made_at:%Y-%m-%d %H:%M} UTC"
+    made = f"Created {running.made_at:%Y-%m-%d %H:%M} UTC"
     _rule(canvas, wide, 18 * mm)
     canvas.setFillColor(black)
     canvas.setFont(BOLD, 8)

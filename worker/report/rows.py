@@ -1,4 +1,4 @@
-"""Tables of any length, streamed: each page takes the rows it holds and leaves the rest."""
+"""Tables of any length, streamed: each page takes the rows that fit and leaves the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAD = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its head, its part of the width, and whether its cells are numbers."""
+    """One column: its heading, its share of the width, and whether its cells are numbers."""
 
     title: str
     share: float
@@ -25,7 +25,7 @@ class Column:
 
 
 class _Source:
-    """Rows that can be put back: a page learns only by trying how many it holds."""
+    """Rows that can be put back: a page finds out by trying how many fit."""
 
     def __init__(self, rows: Iterable[Sequence[str]]) -> None:
         self._rows = iter(rows)
@@ -39,7 +39,7 @@ class _Source:
 
 
 class Rows(Flowable):  # type: ignore[misc]  # ReportLab is not typed
-    """A table of any length: each page draws its head and as many rows as it holds."""
+    """A table of any length: each page draws the heading and as many rows as fit."""
 
     _HEAD = LEADING + PAD
 
@@ -72,7 +72,7 @@ class Rows(Flowable):  # type: ignore[misc]  # ReportLab is not typed
         ]
 
     def draw(self) -> None:
-        """Draw the head and the rows; the rest goes on, on the next page."""
+        """Draw the heading and the rows; the rest continues on the next page."""
         y = self._high - self._HEAD
         self.canv.setFillColor(GREY)
         self._line([[column.title] for column in self._columns], y + self._HEAD, BOLD)

@@ -1,4 +1,4 @@
-"""What stands in a report, in its order, yielded part by part."""
+"""The content of a report, in order, yielded part by part."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _NO_VERDICT = {
     ImageState.EXPECTED: "never arrived",
 }
 _SHARES = (
-    "Per cent and interval are of the accepted cells. 95 % interval: Wilson's score interval, as if"
-    " the cells were drawn independently."
+    "Per cent and interval refer to the accepted cells. 95 % interval: Wilson score interval, which"
+    " assumes that the cells were drawn independently."
 )
 _IMAGES = (
     Column("No.", 0.08, right=True),
@@ -55,7 +55,7 @@ _PROBLEMS = (
 _DUPLICATES = (
     Column("No.", 0.08, right=True),
     Column("File", 0.38),
-    Column("Same picture as", 0.16),
+    Column("Identical to", 0.16),
     Column("File", 0.38),
 )
 _SKIPS = (Column("File", 0.6), Column("Why", 0.4))
@@ -76,17 +76,19 @@ def story(session: Session, found: Findings, picture: Picture) -> Iterator[Flowa
         yield Rows(_PROBLEMS, _problem_rows(findings.problems(session, found.job_id)))
     if found.counts.duplicates:
         yield from _heading("Duplicates")
-        yield Text("The same picture under another name is counted once.")
+        yield Text("Identical files are counted once.")
         yield Rows(_DUPLICATES, _problem_rows(findings.duplicates(session, found.job_id)))
     if found.skipped:
         yield from _heading("Skipped files")
-        yield Text("What stood among the images and was not sent. It is no part of the job.")
+        yield Text(
+            "These files were among the images but were not sent. They are not part of the job."
+        )
         yield Rows(_SKIPS, findings.skips(session, found.job_id))
     yield from _last_words(found)
 
 
 def _first_page(found: Findings) -> Iterator[Flowable]:
-    yield Text("Differential of blood cells", 16, BOLD, after=8)
+    yield Text("Blood cell differential", 16, BOLD, after=8)
     yield Facts(_job_facts(found), _count_facts(found))
     yield Spacer(0, 4 * mm)
     yield from _heading("Differential")
@@ -102,13 +104,13 @@ def _first_page(found: Findings) -> Iterator[Flowable]:
     yield Facts([fact for model in found.models for fact in _model_facts(model)] or _NO_MODEL)
 
 
-_NO_MODEL = [("Name", "No model has judged an image of this job.")]
+_NO_MODEL = [("Name", "No model has classified an image of this job.")]
 
 
 def _job_facts(found: Findings) -> list[tuple[str, str]]:
     return [
         ("Job", found.name),
-        ("Number", str(found.job_id)),
+        ("Job number", str(found.job_id)),
         ("Reference", found.reference or "none"),
         ("Submitted by", found.owner),
         ("Submitted", _moment(found.submitted_at)),
@@ -140,19 +142,19 @@ def _model_facts(model: Model) -> list[tuple[str, str]]:
     ]
     return [
         ("Name", f"{model.name}, version {model.version}"),
-        ("Tells apart", ", ".join(words)),
+        ("Classes", ", ".join(words)),
         ("Confidence", calibration(jobs.calibrated([model]))),
         ("Digest", model.digest),
     ]
 
 
 def _warning(found: Differential) -> Iterator[Flowable]:
-    """Say on the first page that the differential is not the whole."""
+    """Say on the first page that the differential does not cover all cells."""
     if found.to_check:
         share = percent(found.to_check / found.classified)
         yield Text(
-            f"{found.to_check:,} of {found.classified:,} classified cells ({share}) wait for a"
-            " person and count as no class: see the next section.",
+            f"{found.to_check:,} of {found.classified:,} classified cells ({share}) need"
+            " review and are not counted: see the next section.",
             font=BOLD,
         )
     if found.advice:
@@ -161,10 +163,10 @@ def _warning(found: Differential) -> Iterator[Flowable]:
 
 def _to_check(session: Session, found: Findings, picture: Picture) -> Iterator[Flowable]:
     yield PageBreak()
-    yield from _heading("To be checked by a person")
+    yield from _heading("Cells that need review")
     yield Text(
-        "The class below each picture is the model's best guess and is counted nowhere. Write what"
-        " you see on the line."
+        "The class below each picture is the model's best guess and is not counted. Write what you"
+        " see on the line."
     )
     for outcome in TO_CHECK:
         for group in findings.to_check(session, found.job_id, outcome):
@@ -221,7 +223,7 @@ def _image_rows(rows: Iterator[jobs.Row]) -> Iterator[Sequence[str]]:
 
 
 def _class(verdict: Verdict) -> str:
-    """Return a class only of an accepted cell, else what it may be."""
+    """Return the class of an accepted cell; for other cells, what they may be."""
     if verdict.outcome is Outcome.UNCERTAIN:
         return f"{codes(verdict.candidates)} ?"
     cell = cell_type(verdict.label)
@@ -239,7 +241,7 @@ def _last_words(found: Findings) -> Iterator[Flowable]:
     yield from _heading("Review")
     yield Text("Not signed. Not a result until a qualified person has reviewed and signed it.")
     yield Signature()
-    yield Text(f"Characters that this report's letters lack are shown as {PLACEHOLDER}.", 7.5)
+    yield Text(f"Characters that this report's typeface lacks are shown as {PLACEHOLDER}.", 7.5)
 
 
 def _heading(words: str) -> Iterator[Flowable]:

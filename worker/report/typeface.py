@@ -1,6 +1,6 @@
-"""The report's letters: DejaVu Sans, embedded, so that most of the world's names print.
+"""The report's typeface: DejaVu Sans, embedded, so that most of the world's names print.
 
-What it lacks (Chinese, Japanese, Korean, Indic scripts, emoji) shows as a placeholder.
+Characters it lacks (Chinese, Japanese, Korean, Indic scripts, emoji) show as a placeholder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RIGHT_TO_LEFT = {"R", "AL"}
 
 
 def register() -> None:
-    """Make the fonts known to ReportLab, once a process."""
+    """Register the fonts with ReportLab, once per process."""
     for name, file in _FILES.items():
         if name not in getRegisteredFontNames():
             with resources.as_file(resources.files("worker") / "fonts" / file) as path:
@@ -30,8 +30,9 @@ def register() -> None:
 
 @cache
 def _glyphs() -> frozenset[int]:
-    """The characters that both weights have, of those that ReportLab writes so that they can be
-    copied and searched for: it gives a malformed table for what lies beyond 16 bits.
+    """Return the characters that both weights have and that can be copied and searched in the PDF.
+
+    Beyond 16 bits they can't: ReportLab writes a malformed table for those.
     """
     register()
     faces = [getFont(name).face for name in _FILES]
@@ -40,7 +41,7 @@ def _glyphs() -> frozenset[int]:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` as it is drawn, left to right, with a placeholder for what is lacking.
+    """Return ``text`` as it is drawn, left to right, with placeholders for missing characters.
 
     Control characters and marks that reorder text are dropped.
     """
@@ -52,7 +53,7 @@ def printable(text: str) -> str:
 
 
 def _visual(text: Iterable[str]) -> Iterator[str]:
-    """Turn stretches of Hebrew, Arabic and the like round: a PDF draws from left to right."""
+    """Reverse runs of Hebrew, Arabic and the like: a PDF draws from left to right."""
     run: list[str] = []
     tail: list[str] = []
     for char in text:
