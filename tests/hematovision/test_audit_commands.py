@@ -44,7 +44,7 @@ def test_a_whole_trail_is_said_to_be_whole_and_its_newest_digest_is_printed(
         newest, first = audit.newest(session, 2)
     status, said = _run("verify", "--expect", first.digest)
     assert (status, said.splitlines()[-1]) == (0, newest.digest)
-    assert "whole: 2 entries" in said
+    assert "intact: 2 entries" in said
     assert "that of entry 1." in said
 
 
@@ -53,7 +53,7 @@ def test_a_changed_entry_is_named_and_ends_with_an_error(database: Database) -> 
         session.execute(text("UPDATE audit SET subject = 'job 3' WHERE number = 2"))
     status, said = _run("verify")
     assert status == 1
-    assert "Entry 2 was changed. Sound up to there: 1 entries." in said
+    assert "Entry 2 was changed. Entries before that are sound: 1." in said
 
 
 def test_entries_are_listed_for_people_and_for_programs(database: Database) -> None:

@@ -70,7 +70,7 @@ def test_an_empty_list_says_what_to_do(model: Shell) -> None:
 def test_a_bundle_is_added_activated_and_rolled_back_from(model: Shell, tmp_path: Path) -> None:
     first, second = (bundle(tmp_path, version) for version in ("one", "two"))
     said = model.fine("add", str(first.path))
-    assert "its state is candidate" in said
+    assert "Its state is candidate" in said
     assert f"hematovision model activate {first.digest[:12]}" in said
     model.fine("add", str(second.path))
     assert (model.data / "blobs" / "models" / f"{second.digest}.zip").is_file()

@@ -310,7 +310,7 @@ def test_without_any_crop_there_is_nothing_to_adapt_to(
     out = ("--bundle", judging.path, "--out", tmp_path / "out")
     assert "--data, --unlabelled, or both" in run(*out).stderr
     stray = sentence(run(*out, "--unlabelled", night, "--leave-out", "monocyte"))
-    assert "--leave-out is about labelled crops; name them with --data" in stray
+    assert "--leave-out needs labelled crops. Give them with --data" in stray
     bare = without_references(judging, tmp_path / "bare")
     refused = run("--unlabelled", night, "--bundle", bare.path, "--out", tmp_path / "out")
     assert "can't be adapted without labelled crops: the bundle carries no reference cells" in (

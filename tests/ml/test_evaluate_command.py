@@ -98,7 +98,7 @@ def test_a_folder_of_strangers_without_images_is_refused_before_the_work(
 ) -> None:
     (tmp_path / "empty").mkdir()
     result = run("--data", small_set, "--unfamiliar", tmp_path / "empty", "--out", tmp_path / "out")
-    assert "There is no image in" in sentence(result)
+    assert "There are no images in" in sentence(result)
     assert not (tmp_path / "out").exists()
 
 

@@ -70,7 +70,7 @@ def test_predict_fails_if_nothing_could_be_classified(tmp_path: Path) -> None:
 
 
 def test_predict_says_that_a_folder_holds_no_image(tmp_path: Path) -> None:
-    assert "no image in these folders" in sentence(run(predict, tmp_path, "--csv", tmp_path / "o"))
+    assert "no images in these folders" in sentence(run(predict, tmp_path, "--csv", tmp_path / "o"))
 
 
 def test_predict_says_that_a_path_is_not_there(tmp_path: Path) -> None:
