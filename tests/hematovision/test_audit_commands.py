@@ -45,7 +45,7 @@ def test_a_whole_trail_is_said_to_be_whole_and_its_newest_digest_is_printed(
     status, said = _run("verify", "--expect", first.digest)
     assert (status, said.splitlines()[-1]) == (0, newest.digest)
     assert "intact: 2 entries" in said
-    assert "that of entry 1." in said
+    assert "belongs to entry 1." in said
 
 
 def test_a_changed_entry_is_named_and_ends_with_an_error(database: Database) -> None:
