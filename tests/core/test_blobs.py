@@ -288,7 +288,7 @@ def test_a_full_disk_is_said_so_and_nothing_is_half_kept(small_disk: SmallDisk) 
     blobs = LocalBlobs(small_disk.root / "blobs")
     blobs.put("a", b"before")
     small_disk.fill()
-    with pytest.raises(NoSpace, match="no room left"):
+    with pytest.raises(NoSpace, match="disk is full"):
         blobs.put("b", bytes(300_000))
     assert not blobs.exists("b")
     assert blobs.get("a") == b"before"

@@ -71,4 +71,4 @@ def test_listing_what_an_unknown_person_did_says_that_nobody_has_this_address(
 ) -> None:
     status, said = _run("list", "--person", "nobody@example.org")
     assert status == 1
-    assert "Nobody with the address nobody@example.org" in said
+    assert "no person with the address nobody@example.org" in said

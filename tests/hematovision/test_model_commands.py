@@ -165,7 +165,7 @@ def test_adding_a_model_again_mends_a_stored_copy_that_is_damaged(
 
 def test_an_unknown_or_unclear_digest_is_said(model: Shell, tmp_path: Path) -> None:
     for command in ("activate", "shadow", "retire", "candidate", "card"):
-        assert "There is no model of this digest" in model.refused(command, "abc")
+        assert "There is no model with this digest" in model.refused(command, "abc")
 
 
 def test_a_model_of_an_earlier_version_waits_for_its_bundle(model: Shell, tmp_path: Path) -> None:
