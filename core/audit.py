@@ -255,7 +255,7 @@ def _fault_of_the_end(session: Session, number: int, digest: str) -> str:
     if known == (number, digest):
         return ""
     if known[0] > number:
-        return f"The end of the trail is missing: there were {known[0]} entries, {number} are left."
+        return f"The end is missing: there were {known[0]} entries, {number} are left."
     return f"The head of the trail names entry {known[0]}, but the last one is {number}."
 
 

@@ -130,8 +130,8 @@ def test_the_whole_trail_can_be_neither_truncated_nor_replaced(database: Databas
         ("UPDATE audit SET detail = '{}' WHERE number = 3", "Entry 3 was changed."),
         ("DELETE FROM audit WHERE number = 1", "Entry 1 is missing."),
         ("DELETE FROM audit WHERE number = 2", "Entry 2 is missing."),
-        ("DELETE FROM audit WHERE number = 3", "The end of the trail is missing: there were 3 entries, 2"),
-        ("DELETE FROM audit", "The end of the trail is missing: there were 3 entries, 0"),
+        ("DELETE FROM audit WHERE number = 3", "The end is missing: there were 3 entries, 2"),
+        ("DELETE FROM audit", "The end is missing: there were 3 entries, 0"),
         ("DELETE FROM audit_head", "The head of the trail names entry 0"),
     ],
 )
