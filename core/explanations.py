@@ -1,4 +1,4 @@
-"""Why an image was judged as it was: which explanation is wanted, and what it holds.
+"""Why an image got its class: which explanations are wanted, and what they hold.
 
 How it is made and handed over is in `core.making`. Its pictures lie in the blob store below its
 ``blob_key``; those of the model's reference cells are kept once a model.
@@ -19,7 +19,7 @@ from core.errors import Conflict
 from core.models import Explanation, Image, Model, Prediction
 from core.states import ImageState, MakingState
 
-# The crop the network saw; what spoke for the class; what spoke for it rather than for the next.
+# The crop the network saw; what supports the class; what supports it over the next class.
 CROP, HEAT, CONTRAST = "crop", "heat", "contrast"
 PICTURES = (CROP, HEAT, CONTRAST)
 
@@ -114,7 +114,9 @@ def order(session: Session, image: Image) -> Explanation:
     if judged.state is not ImageState.CLASSIFIED or judged.model_digest is None:
         raise Conflict("There is nothing to explain until the image is classified.")
     if judged.format is None:
-        raise Conflict("The picture of this image was deleted; the network can't look again.")
+        raise Conflict(
+            "The picture of this image was deleted, so the network can't look at it again."
+        )
     # Two clicks at once make one explanation.
     row = {"image_id": judged.id, "model_digest": judged.model_digest}
     session.execute(insert_if_new(session, Explanation).values(**row))

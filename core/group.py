@@ -1,4 +1,4 @@
-"""What several threads want to have done at one moment, done in one go by the first of them.
+"""Lets the first of several threads do the work of all of them in one go.
 
 Each waits as long as it would alone; what costs once for all, a flush to the disk, is paid once.
 """

@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL whose patience ends; imported only where that database is used."""
+"""A PostgreSQL connection that times out. Imported only if that database is used."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ Waiting = tuple[type[Shard] | type[Made], int]
 
 
 def next_waiting(session: Session) -> Waiting | None:
-    """Return what an idle worker is to do next, whether or not anybody rang for it.
+    """Return what an idle worker should do next, whether or not a message announced it.
 
     The order is that of the lanes. One cheap statement looks, since all idle workers ask all the
     time; only where a big job waits others find out whose turn it is.

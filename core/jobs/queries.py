@@ -1,4 +1,4 @@
-"""What pages, exports and reports read of jobs. Nothing here writes."""
+"""The queries of pages, exports and reports about jobs. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ class Fleet:
 
 
 def fleet(session: Session) -> Fleet:
-    """Return how many worker processes live; the silent ones were stopped, killed or cut off."""
+    """Return how many worker processes are alive; silent ones were stopped, killed or cut off."""
     known, living = session.execute(
         select(func.count(), func.count(case((alive(), Worker.name)))).select_from(Worker)
     ).one()

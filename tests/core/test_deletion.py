@@ -115,7 +115,7 @@ def test_after_the_grace_nothing_of_it_is_left_but_its_number(
     assert job.purged_at is not None
     with life.database.reading() as session:
         assert session.scalars(accounts.deleted_jobs(life.owner)).all() == []
-    with pytest.raises(Conflict, match="removed for good"):
+    with pytest.raises(Conflict, match="deleted for good"):
         restore(life, job_id)
     assert life.open() > job_id
 
@@ -198,7 +198,7 @@ def test_pictures_alone_are_deleted_and_results_stay(life: Life, blobs: MemoryBl
     assert life.job(job_id).bytes == 0
     with pytest.raises(Conflict, match="pictures of this job were deleted"):
         life.run_again(job_id)
-    with pytest.raises(Conflict, match="deleted already"), life.database.writing() as session:
+    with pytest.raises(Conflict, match="already deleted"), life.database.writing() as session:
         jobs.keep_pictures(session, session.get_one(Job, job_id), BY)
 
 
