@@ -23,13 +23,13 @@ from ml.trust_fitting import Known, fit_threshold, fit_trust
 from ml.unfamiliar import Gate, Nearest, gate_of
 
 KEPT = (
-    "Kept from the bundle that this one was adapted from: the new cells were too few to measure "
-    "when to believe it. Its promises of coverage and familiarity hold for the old images alone."
+    "Kept from the bundle that this one was adapted from: there were too few new cells to measure "
+    "when to believe it. Its promises of coverage and familiarity hold only for the old images."
 )
 
 UNMEASURED = (
-    "Adapted without labels: how familiar a cell is was set on the new laboratory's own crops, but "
-    "its confidence and its promise of coverage are those of the old images, not measured here."
+    "Adapted without labels: familiarity was measured on the new laboratory's own crops, but "
+    "confidence and the promise of coverage come from the old images and were not measured here."
 )
 
 

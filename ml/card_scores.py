@@ -18,18 +18,18 @@ OUTCOMES = ("accepted", "uncertain", "unfamiliar")
 RECORDED = {
     "validation": (
         "Scores on its validation images",
-        "The photographs that training was checked by, and maybe stopped by: they are no test.",
+        "Training was monitored, and perhaps stopped, by these photographs: they are no test.",
     ),
     "random_split_that_leaks": (
         "Scores on a split that leaks",
-        "Copies of the images that it was judged by were learned from: THESE SCORES SAY NOTHING "
+        "It learned from copies of the images that it was judged on: THESE SCORES SAY NOTHING "
         "about new photographs.",
     ),
 }
 
 
 def recorded(scores: Mapping[str, Any]) -> list[Section]:
-    """The scores that a bundle carries, a section a set."""
+    """Return the scores that a bundle carries, one section per set."""
     found = []
     for name, said in scores.items():
         words = name.replace("_", " ")
@@ -49,9 +49,9 @@ def evaluation(said: Mapping[str, Any]) -> Section:
     parts: list[str | Table] = [f"{said['images']:,} images of {sources}: {kind}."]
     parts += _part(said["forced"])
     if said.get("large"):
-        parts.append(f"Large classes alone: {_averages(said['large'])}.")
+        parts.append(f"Large classes only: {_averages(said['large'])}.")
     if said.get("accepted"):
-        parts.append(f"Accepted images alone: {_averages(said['accepted'])}.")
+        parts.append(f"Accepted images only: {_averages(said['accepted'])}.")
     parts.append(f"Expected calibration error {said['confidence']['error']:.4f}.")
     parts.append(_outcomes(said["outcomes"]))
     if said.get("promised"):
@@ -67,7 +67,7 @@ def evaluation(said: Mapping[str, Any]) -> Section:
 
 
 def _part(part: Mapping[str, Any]) -> list[str | Table]:
-    """The averages, the classes, and what the intervals are over."""
+    """The averages, the classes, and the unit of the intervals."""
     intervals, by_class = part.get("intervals", {}), part.get("class_intervals", {})
     rows = []
     for entry in part["scores"].get("classes", ()):
@@ -81,7 +81,7 @@ def _part(part: Mapping[str, Any]) -> list[str | Table]:
     words = "No intervals were recorded."
     if intervals:
         units = intervals["accuracy"].get("units", 0)
-        words = f"In brackets the 95 % interval over {units:,} source groups (photographs)."
+        words = f"In brackets: the 95 % interval over {units:,} source groups (photographs)."
     table = Table(("class", "precision", "recall", "F1", "images"), tuple(rows))
     return [f"Best guess of every image: {_averages(part)}.", *([table] if rows else []), words]
 
@@ -117,7 +117,7 @@ def _outcomes(entries: Sequence[Mapping[str, Any]]) -> Table:
 
 def _promise(promised: float, entries: Sequence[Mapping[str, Any]]) -> str:
     kept = (f"{name_of(entry['label'])} {percent(entry['coverage'], 1)}" for entry in entries)
-    return f"Of the promised coverage of {percent(promised, 1)} was kept: {', '.join(kept)}."
+    return f"The promised coverage is {percent(promised, 1)}. Reached: {', '.join(kept)}."
 
 
 def _unfamiliar(entries: Sequence[Mapping[str, Any]]) -> Table:
@@ -131,5 +131,5 @@ def _unfamiliar(entries: Sequence[Mapping[str, Any]]) -> Table:
         )
         for entry in entries
     ]
-    head = ("images that are no such cells", "images", "turned away", "accepted", "AUROC")
+    head = ("images of other things", "images", "turned away", "accepted", "AUROC")
     return Table(head, tuple(rows))

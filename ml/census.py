@@ -1,4 +1,4 @@
-"""What two bundles say of the same crops without labels: no score, but what would change."""
+"""Compares two bundles on the same crops without labels: no scores, but what would change."""
 
 from __future__ import annotations
 

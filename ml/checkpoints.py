@@ -22,7 +22,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class CheckpointUnreadable(MlError):
-    """A checkpoint that is missing, damaged, or of another network."""
+    """A checkpoint that is missing or damaged, or belongs to another network."""
 
 
 def save(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
@@ -46,5 +46,5 @@ def restore(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             arrays = {name: file[name] for name in file.files}
         return arrays, json.loads(str(arrays.pop(FACTS)))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        message = f"The checkpoint {path} can't be read ({error}); start the run in a new folder."
+        message = f"The checkpoint {path} can't be read ({error}). Start the run in a new folder."
         raise CheckpointUnreadable(message) from error

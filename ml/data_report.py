@@ -1,4 +1,4 @@
-"""What is to be known of labelled images before a network learns from them."""
+"""Surveys labelled images before a network learns from them: counts, sizes, copies, colours."""
 
 from __future__ import annotations
 

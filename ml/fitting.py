@@ -35,7 +35,7 @@ CHUNK = 64
 
 
 class TrainingFailed(MlError):
-    """Training could not start, or came to nothing; the message says what to do."""
+    """Training could not start, or failed; the message says what to do."""
 
 
 class Interrupted(TrainingFailed):
@@ -44,7 +44,7 @@ class Interrupted(TrainingFailed):
 
 @dataclass(frozen=True)
 class Run:
-    """What one training run is made of and where it goes; `log` is the log of all runs."""
+    """The inputs and the folder of one training run; `log` is the log of all runs."""
 
     recipe: Recipe
     samples: Sequence[Sample]
@@ -168,7 +168,7 @@ def _pass(run: Run, teacher: Teacher, batches: Iterable[Batch], clock: _Clock) -
         if not np.isfinite(losses[-1]):
             rate = "rate" if clock.stage == "everything" else "head_rate"
             raise TrainingFailed(
-                f"The loss is not a number any more (stage {clock.stage}, pass {clock.number}, "
+                f"The loss is no longer a number (stage {clock.stage}, pass {clock.number}, "
                 f"step {len(losses)}). Lower the recipe's {rate} and start a new run."
             )
         clock.tick(len(losses))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network says of a batch: `logits`, float32 (N, classes), before the softmax, and
-    `features`, float32 (N, channels), what its head sees, averaged over the places."""
+    """What a network returns for a batch: `logits`, float32 (N, classes), before the softmax, and
+    `features`, float32 (N, channels), the input of its head averaged over the places."""
 
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
@@ -63,7 +63,7 @@ class Classifier(Protocol):
 
 
 class NoGpu(MlError):
-    """A GPU was insisted on and there is none."""
+    """A GPU was demanded, but there is none."""
 
 
 def load_classifier(
@@ -92,7 +92,7 @@ def load_classifier(
         return TensorFlowClassifier(bundle, device="gpu")
     if device == "gpu":
         raise NoGpu(
-            "TensorFlow sees no GPU on this machine. Run it on the CPU, or install the extra 'gpu'."
+            "TensorFlow finds no GPU on this machine. Run it on a CPU or install the extra 'gpu'."
         )
     from ml.onnxruntime_backend import OnnxClassifier
 

@@ -23,11 +23,11 @@ AVERAGES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
 }
-NO_INTERVAL = f"No intervals: it is unknown of which photographs these images are. {HOW_TO_FIND}"
+NO_INTERVAL = f"No intervals: the photographs of these images are not known. {HOW_TO_FIND}"
 
 
 def sections(found: Evaluation) -> list[Section]:
-    """All that an evaluation says, the most important first."""
+    """Return all sections of an evaluation, the most important first."""
     made = [_averages(found), _classes(found), _confusion(found)]
     made += [outcome_section(found), workload_section(found), confidence_section(found)]
     made += _sources(found)
@@ -37,15 +37,15 @@ def sections(found: Evaluation) -> list[Section]:
 
 
 def title(found: Evaluation) -> str:
-    """Which bundle was judged by what, in one line."""
+    """Return which bundle was judged on which images, in one line."""
     special = {"random": "random split, LEAKING", "whole": "the whole set"}
     kind = special.get(found.split, f"{found.split} split")
     return f"{found.model} on {', '.join(found.sources)}, {kind}"
 
 
 def _averages(found: Evaluation) -> Section:
-    shown: list[tuple[str, Part | None]] = [("every image", found.forced)]
-    shown += [("accepted alone", found.accepted)] if found.accepted else []
+    shown: list[tuple[str, Part | None]] = [("all images", found.forced)]
+    shown += [("accepted only", found.accepted)] if found.accepted else []
     shown += [(_without(found), found.large)] if found.large else []
     rows = [(label, f"{part.images:,}", *_three(part)) for label, part in shown if part]
     table = Table(("best guess of", "images", *AVERAGES.values()), tuple(rows))
@@ -55,8 +55,8 @@ def _averages(found: Evaluation) -> Section:
     elif found.forced.intervals:
         units = found.forced.intervals["accuracy"].units
         words = (
-            f"In brackets the 95 % interval, by resampling {units:,} photographs. A score without "
-            "brackets is the same on every resample: too few errors to say how far it may be off."
+            f"In brackets: the 95 % interval, by resampling {units:,} photographs. A score without "
+            "brackets had too few errors for an interval: it is the same on every resample."
         )
     return Section("Scores", (table, words))
 
@@ -65,19 +65,19 @@ def _classes(found: Evaluation) -> Section:
     scores = [entry for entry in found.forced.scores.classes if entry.support]
     kinds = {entry.label: _kind(entry.label, found) for entry in scores}
     parts: list[str | Table] = []
-    for kind in ("Large classes", "Told apart", "Classes with few training images"):
+    for kind in ("Large classes", "Reported separately", "Classes with few training images"):
         entries = [entry for entry in scores if kinds[entry.label] == kind]
         caption = kind if len(set(kinds.values())) > 1 else ""
         parts += [_class_table(entries, found.forced, caption)] if entries else []
     if any(entry.support < FEW for entry in scores):
-        parts.append(f"* judged on fewer than {FEW} images: the scores say little.")
+        parts.append(f"* judged on fewer than {FEW} images: the scores mean little.")
     return Section("Classes", tuple(parts))
 
 
 def _kind(label: str, found: Evaluation) -> str:
     if label in found.few_shot:
         return "Classes with few training images"
-    return "Told apart" if label in found.apart else "Large classes"
+    return "Reported separately" if label in found.apart else "Large classes"
 
 
 def _without(found: Evaluation) -> str:
@@ -117,10 +117,10 @@ def _limits(found: Evaluation) -> Section:
     parts = []
     if found.left_out:
         counted = ", ".join(f"{name_of(name)} {count:,}" for name, count in found.left_out.items())
-        parts.append(f"Left out, as the bundle does not know these classes: {counted}.")
+        parts.append(f"Left out, because the bundle does not know these classes: {counted}.")
     if found.lacking:
         names = ", ".join(name_of(name) for name in found.lacking)
-        parts.append(f"Known to the bundle but not in the set, so unjudged: {names}.")
+        parts.append(f"Not judged, because the set has no images of these classes: {names}.")
     facts = (
         ("images judged", f"{found.images:,}"),
         ("data folders", ", ".join(found.sources)),

@@ -1,4 +1,4 @@
-"""What was said of every judged image, as a CSV table."""
+"""The answers for all judged images, as a CSV table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNOWN = ("file", "source", "group", "truth")
 
 
 def write_predictions(judged: Judged, out: Path) -> None:
-    """Write one row an image: where it is from, its label, and what was said of it."""
+    """Write one row per image: its source, its label, and the answer."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / TABLE).open("w", newline="", encoding="utf-8") as file:
         table = results.Table(file)

@@ -1,4 +1,4 @@
-"""The sections of a report that say when a bundle is to be believed."""
+"""The sections of a report that show when a bundle can be trusted."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from ml.reporting_parts import DASH, Chart, Section, Table, chance, name_of, per
 
 RELIABILITY = Chart(
     "reliability",
-    "Reliability. A dot on the dashed line states what comes true; below it the bundle is too "
-    "sure. Its area is the number of images.",
+    "Reliability. On the dashed line, confidence equals the share right; below it the bundle is "
+    "overconfident. The area of a dot is the number of images.",
 )
 RISK_COVERAGE = Chart(
     "risk_coverage",
-    "Risk and coverage. The share of wrong images if only the most confident ones are taken.",
+    "Risk and coverage. The share wrong if only the most confident images are accepted.",
 )
 
 
 def outcome_section(found: Evaluation) -> Section:
-    """How many images were accepted, and why the others were not."""
+    """Return how many images were accepted, and why the others were not."""
     words = (
-        "Accepted images are reported as a class; uncertain ones go to a person with the classes "
-        "that can't be ruled out, their candidates; unfamiliar ones are turned away. Coverage is "
-        "the share of images whose candidates hold the true class, size the number of candidates."
+        "Accepted images are reported as a class. Uncertain ones go to review with their "
+        "candidates, the classes that can't be ruled out. Unfamiliar ones are turned away. "
+        "Coverage is the share of images whose candidates include the true class, size the number "
+        "of candidates."
     )
     parts: list[str | Table] = [words, outcome_table(found.outcomes)]
     reasons = found.outcomes[0].reasons
@@ -35,8 +36,9 @@ def outcome_section(found: Evaluation) -> Section:
         parts.append(f"Not accepted: {_reasons(reasons)}.")
     if found.promised is not None:
         parts += [
-            f"The bundle promises sets that hold the true class of {percent(found.promised, 1)} of "
-            "each class's images. They may be empty; the candidates above then make up for it.",
+            f"The bundle promises sets that include the true class for "
+            f"{percent(found.promised, 1)} of each class's images. A set may be empty; the "
+            "candidates above then fill in.",
             _promise_table(found.promise),
         ]
     return Section("Outcomes", tuple(parts))
@@ -83,15 +85,15 @@ def workload_section(found: Evaluation) -> Section:
         for one in rules
     ]
     words = (
-        "How many images a person has to see, and how many of the accepted ones are wrong, if a "
-        "confidence is asked for on top of what the bundle decides."
+        "How many images need review, and how many of the accepted ones are wrong, if a minimum "
+        "confidence is required in addition to the bundle's own decision."
     )
-    head = ("rule", "to a person", "accepted", "wrong of accepted")
+    head = ("rule", "to review", "accepted", "wrong of accepted")
     return Section("Workload against error", (words, Table(head, tuple(rows))))
 
 
 def confidence_section(found: Evaluation) -> Section:
-    """Whether stated confidences come true."""
+    """Return how well stated confidences match the share that is right."""
     stated = found.confidence
     words = (
         f"Expected calibration error {stated.error:.4f} over {len(stated.bins)} bins of equal "
@@ -113,7 +115,7 @@ def confidence_section(found: Evaluation) -> Section:
 
 
 def unfamiliar_section(entries: Sequence[TurnedAway]) -> Section:
-    """How many images were turned away that should be."""
+    """Return how many of the images that should be turned away were."""
     head = ("folder", "images", "turned away", "uncertain", "accepted", "unreadable", "AUROC")
     rows = [
         (
@@ -129,15 +131,15 @@ def unfamiliar_section(entries: Sequence[TurnedAway]) -> Section:
     ]
     reasons = [f"{entry.name}: {_reasons(entry.reasons)}." for entry in entries if entry.reasons]
     words = (
-        "Images that are no cell of a known class should be turned away. AUROC is how often a "
-        "judged cell is more familiar than one of these; an image in which not one cell is seen "
-        "counts as the least familiar."
+        "Images that show no cell of a known class should be turned away. AUROC is how often a "
+        "judged cell is more familiar than one of these; an image without exactly one cell "
+        "counts as least familiar."
     )
     return Section("Unfamiliar images", (words, Table(head, tuple(rows)), *reasons))
 
 
 def comparison_section(found: Comparison) -> Section:
-    """This bundle beside another one on the same images."""
+    """Return this bundle compared with another one on the same images."""
     rows = [
         ("accuracy of this bundle", f"{found.accuracy:.3f}"),
         ("accuracy of the other", f"{found.other_accuracy:.3f}"),
@@ -150,14 +152,14 @@ def comparison_section(found: Comparison) -> Section:
     words = [f"The other bundle is {found.other}, on the same {found.images:,} images."]
     if found.left_out:
         known = ", ".join(name_of(name) for name in found.left_out)
-        words.append(f"Known to one bundle alone, and not among these images: {known}.")
+        words.append(f"Left out, because only one bundle knows these classes: {known}.")
     if found.p_photographs is None:
-        words.append("The test takes every image as independent; their photographs are unknown.")
+        words.append("The test treats every image as independent; their photographs are not known.")
     else:
         rows.append(("p, photographs as units", chance(found.p_photographs)))
         words.append(
-            "McNemar's test takes every image as independent, but copies of one photograph are "
-            "not: where photographs have several images, believe the last line and the interval."
+            "McNemar's test treats every image as independent, but copies of one photograph are "
+            "not. If photographs have several images, rely on the last line and the interval."
         )
     return Section("Against another bundle", (words[0], Table(("", ""), tuple(rows)), *words[1:]))
 

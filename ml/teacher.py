@@ -88,7 +88,8 @@ class Teacher:
         if {name: v.shape for name, v in variables.items()} != {
             name: tuple(array.shape) for name, array in state.items()
         }:
-            raise CheckpointUnreadable("The checkpoint is that of another network; start anew.")
+            message = "The checkpoint belongs to another network. Start a new run."
+            raise CheckpointUnreadable(message)
         for name, variable in variables.items():
             variable.assign(state[name])
 

@@ -1,4 +1,4 @@
-"""What may be said of an image: a class, a choice between classes, or that it is no known cell.
+"""Decides what to report for an image: a class, several possible classes, or no known cell.
 
 `ml.trust_fitting` measures it once on validation cells, a bundle carries it, and `Trust.judge`
 applies it to every image. A bundle without it is believed in all that it says. NumPy only.
@@ -106,7 +106,7 @@ class Trust:
                 familiar=_familiar(said, arrays),
             )
         except (KeyError, TypeError, ValueError) as error:
-            message = f"What the bundle says about trust can't be used ({error}); "
+            message = f"The bundle's trust data can't be used ({error}); "
             raise TrustMismatch(message + "fetch the bundle again.") from None
         return found.at(found.coverage)
 
@@ -133,7 +133,7 @@ class Trust:
             TrustMismatch: if the outputs are of another network.
         """
         if outputs.logits.shape[1:] != (len(self.classes),):
-            message = f"The network tells {outputs.logits.shape[1]} classes apart, "
+            message = f"The network has {outputs.logits.shape[1]} classes, "
             raise TrustMismatch(message + f"not {len(self.classes)}; fetch the bundle again.")
         probabilities = softmax(outputs.logits, self.temperature)
         members, strange, shares = self._sets(probabilities), *self._strangeness(outputs)
@@ -208,7 +208,7 @@ def read_trust(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        message = f"{path} can't be read ({error}); fetch the bundle again."
+        message = f"{path} can't be read ({error}). Fetch the bundle again."
         raise TrustMismatch(message) from None
 
 

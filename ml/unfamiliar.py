@@ -31,7 +31,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class TrustMismatch(BundleError):
-    """What a bundle says about trust does not fit its network; it can't be judged by."""
+    """A bundle's trust data does not fit its network and can't be used."""
 
 
 class Gate(Protocol):
@@ -124,7 +124,7 @@ class Nearest:
         return np.asarray(np.square(self.references).sum(axis=1), dtype=np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Its fields by name."""
+        """Return the arrays that a bundle stores, keyed by field name."""
         return {
             "centre": self.centre,
             "axes": self.axes.astype(np.float16),
@@ -181,7 +181,7 @@ class Mahalanobis:
         return np.asarray(np.sqrt(squared.min(axis=1)), dtype=np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Its fields by name."""
+        """Return the arrays that a bundle stores, keyed by field name."""
         axes = self.axes.astype(np.float16)
         return {"means": self.means, "axes": axes, "variances": self.variances}
 
@@ -194,12 +194,12 @@ class Energy:
 
     @classmethod
     def fit(cls, outputs: Outputs, truth: Classes, groups: Sequence[str]) -> Energy:
-        """There is nothing to fit."""
+        """Return the gate; this kind needs no fitting."""
         return cls()
 
     @classmethod
     def of(cls, arrays: Arrays) -> Energy:
-        """There is nothing to keep."""
+        """Return the gate; this kind stores no arrays."""
         return cls()
 
     def distance(self, outputs: Outputs) -> Floats:
@@ -210,7 +210,7 @@ class Energy:
         return np.asarray(found, dtype=np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """There are none."""
+        """Return no arrays: this gate has nothing to store."""
         return {}
 
 
@@ -226,7 +226,7 @@ def gate_of(kind: str, arrays: Arrays) -> Gate:
         TrustMismatch: if there is no such kind, or the arrays are not those of one.
     """
     if kind not in GATES:
-        raise TrustMismatch(f"There is no gate {kind!r}; this program knows {', '.join(GATES)}.")
+        raise TrustMismatch(f"There is no gate {kind!r}. This program knows {', '.join(GATES)}.")
     return GATES[kind].of(arrays)
 
 
@@ -279,7 +279,7 @@ def _require_width(outputs: Outputs, width: int) -> None:
 
 def _require(fits: bool, kind: str) -> None:
     if not fits:
-        message = f"The arrays of the gate {kind!r} don't fit together; fetch the bundle again."
+        message = f"The arrays of the gate {kind!r} don't fit together. Fetch the bundle again."
         raise TrustMismatch(message)
 
 
@@ -288,7 +288,7 @@ def _floats(arrays: Arrays, names: Sequence[str]) -> list[Floats]:
     for name in names:
         array = arrays.get(name)
         if array is None or array.dtype.kind != "f" or not np.isfinite(array).all():
-            message = f"The bundle's array {name!r} is missing or damaged; fetch the bundle again."
+            message = f"The bundle's array {name!r} is missing or damaged. Fetch the bundle again."
             raise TrustMismatch(message)
     return [arrays[name].astype(np.float32) for name in names]
 
@@ -296,5 +296,5 @@ def _floats(arrays: Arrays, names: Sequence[str]) -> list[Floats]:
 def _number(arrays: Arrays, name: str) -> float:
     array = arrays.get(name)
     if array is None or array.shape != () or array.dtype.kind not in "iuf":
-        raise TrustMismatch(f"The bundle's number {name!r} is missing; fetch the bundle again.")
+        raise TrustMismatch(f"The bundle's number {name!r} is missing. Fetch the bundle again.")
     return float(array)

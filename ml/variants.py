@@ -1,4 +1,4 @@
-"""A recipe with some fields set otherwise, as ablations need it."""
+"""Makes variants of a recipe, with some fields changed, for ablations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAKING = "leaking"
 
 
 class BadChange(MlError):
-    """A change to a recipe that names no field, or a value that the field can't have."""
+    """A change to a recipe names no field of it, or a value that the field can't take."""
 
 
 def variant(recipe: Recipe, changes: Sequence[str]) -> Recipe:
@@ -54,7 +54,7 @@ def _set(values: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     *parents, field = path.strip().split(".")
     if not equals or not field:
-        raise BadChange(f"{change!r} is no change of a recipe; write FIELD=VALUE.")
+        raise BadChange(f"{change!r} is not a change to a recipe. Write FIELD=VALUE.")
     target: Any = values
     for parent in parents:
         target = target.get(parent) if isinstance(target, dict) else None
@@ -85,4 +85,4 @@ def _sentence(error: ValidationError) -> str:
     field = ".".join(str(part) for part in first["loc"])
     told = first["msg"].removeprefix("Value error, ")
     where = f"{field}={first['input']} is refused: " if field else ""
-    return f"The recipe can't be changed so: {where}{told}."
+    return f"The recipe can't be changed like this: {where}{told}."

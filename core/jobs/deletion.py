@@ -22,7 +22,7 @@ from core.models import Job
 from core.settings import Settings
 from core.states import ENDED, JobState
 
-_TOO_LATE = "This job was deleted for good. Send its files again in a new job."
+_TOO_LATE = "This job was removed for good. Send its files again in a new job."
 
 
 def delete(

@@ -115,7 +115,7 @@ def test_after_the_grace_nothing_of_it_is_left_but_its_number(
     assert job.purged_at is not None
     with life.database.reading() as session:
         assert session.scalars(accounts.deleted_jobs(life.owner)).all() == []
-    with pytest.raises(Conflict, match="deleted for good"):
+    with pytest.raises(Conflict, match="removed for good"):
         restore(life, job_id)
     assert life.open() > job_id
 
