@@ -90,12 +90,12 @@ def can_be_made(image: Image) -> bool:
 
 
 def find(session: Session, image: Image) -> Derivative | None:
-    """Return the wish for an image's copies, if there was one."""
+    """Return the request for an image's copies, if there was one."""
     return session.scalars(select(Derivative).where(Derivative.image_id == image.id)).first()
 
 
 def order(session: Session, image: Image) -> Derivative:
-    """Return the wish for an image's copies, made anew if what it made is gone.
+    """Return the request for an image's copies, renewed if its copies are gone.
 
     Call it when the copies are missing. Commit, then ring for it if its state is waiting.
     """

@@ -26,7 +26,7 @@ PICTURES = (CROP, HEAT, CONTRAST)
 
 @dataclass(frozen=True, slots=True)
 class ExplanationClaim(making.Claim):
-    """A lease on an explanation, and what is to be explained.
+    """A lease on an explanation, and the image and classes to explain.
 
     ``label`` is the class that the model ``model_digest`` gave the bytes of ``sha256``, ``other``
     the next most probable one, or None where the model knows a single class.

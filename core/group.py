@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class Part(Generic[Means]):
-    """What one thread wants, and what became of it."""
+    """One thread's piece of work, and its result."""
 
     def __init__(self, work: Callable[[Means], Any]) -> None:
         self._work = work
@@ -23,11 +23,11 @@ class Part(Generic[Means]):
         self.error: BaseException | None = None
 
     def do(self, means: Means) -> None:
-        """Do it and keep the result. Raises what it raises."""
+        """Do the work and keep the result. Raises what the work raises."""
         self._result = self._work(means)
 
     def result(self) -> Any:
-        """Return or raise what came of it."""
+        """Return the result, or raise the error of the work."""
         if self.error is not None:
             raise self.error
         return self._result

@@ -47,14 +47,14 @@ def once(
 ) -> int:
     """Call ``make`` in this transaction and return the id it gives, or the id it gave before.
 
-    ``about`` is what is asked for: a key stands for one request.
+    ``about`` describes the request: a key belongs to one request.
 
     Raises:
-        KeyTaken: the key was sent with another one.
+        KeyTaken: the key was sent with another request.
     """
     fingerprint = hashlib.sha256("\0".join(about).encode()).hexdigest()
     row = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "noted_at": clock()}
-    # On PostgreSQL this waits for whoever noted the same key and has not committed yet.
+    # On PostgreSQL this waits for a transaction that noted the same key and has not committed yet.
     session.execute(insert_if_new(session, Intention).values(row))
     intention = session.get_one(Intention, (user_id, key))
     if intention.fingerprint != fingerprint:

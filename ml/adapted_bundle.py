@@ -78,7 +78,7 @@ def write(adapted: Adapted, out: Path) -> Account:
     """Write the folder, and judge the old and the new bundle by the held-out crops.
 
     Raises:
-        BundleExists: if anything stands at `out` already.
+        BundleExists: if `out` already exists.
         DataError: if a held-out crop can't be read.
     """
     require_place(out)

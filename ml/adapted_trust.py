@@ -35,8 +35,8 @@ UNMEASURED = (
 
 @dataclass(frozen=True)
 class Crossed:
-    """What was said of each new cell without having learned from its photograph: the outputs, and
-    how strange it is, float32 (N,), where the bundle has a gate."""
+    """The answers for each new cell from networks that did not learn its photograph: the outputs,
+    and how strange it is, float32 (N,), where the bundle has a gate."""
 
     outputs: Outputs
     distances: NDArray[np.float32] | None
@@ -92,7 +92,7 @@ def measured(
 
     Args:
         bundle: the one that is adapted.
-        crossed: what was said of the new cells.
+        crossed: the cross-fitted answers for the new cells.
         cells: their classes and photographs.
         gate: the adapted bundle's; None if it has none.
         places: int64, of the cells in whose image just one was found.

@@ -65,7 +65,7 @@ class BundleExists(BundleError):
 
 @dataclass(frozen=True)
 class Architecture:
-    """What must be known to build the network that the weights belong to."""
+    """What is needed to build the network of the weights."""
 
     base: str = "MobileNetV2"
     alpha: float = 1.0
@@ -74,7 +74,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a bundle says about itself.
+    """What a bundle states about itself.
 
     `scores` are those on the validation groups the network was chosen by; `data` holds the hash
     and the counts of what it was trained on; `trust` the numbers that `ml.trust` judges by; `int8`
@@ -161,7 +161,7 @@ def write_bundle(path: Path, metadata: Metadata, fill: Callable[[Path], None]) -
     """Write a bundle at `path`; `fill` puts its files, `REQUIRED` and `OPTIONAL`, into a folder.
 
     Raises:
-        BundleExists: if anything stands at `path` already.
+        BundleExists: if `path` already exists.
     """
     if path.exists():
         raise BundleExists(f"{path} already exists. A bundle is never overwritten.")
@@ -251,5 +251,5 @@ def _verify(path: Path, expected: str) -> None:
         message = f"The bundle's file {path} is missing. Fetch the bundle again."
         raise BundleMissing(message) from None
     if file_digest(path) != expected:
-        message = f"{path} was changed after it was written. Fetch the bundle again."
+        message = f"{path} differs from the file that was written. Fetch the bundle again."
         raise BundleTampered(message)

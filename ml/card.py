@@ -169,7 +169,9 @@ def _trust(bundle: Bundle) -> Section:
     names = [n for n, one in zip(bundle.metadata.classes, pooled, strict=False) if one]
     words = [str(said["note"])] if "note" in said else []
     if names:
-        words.append(f"The promise does not hold for these classes alone: {_listed(names)}.")
+        words.append(
+            f"The promise is for all classes together, not for each of these: {_listed(names)}."
+        )
     words.append(
         "An uncertain image goes to review with its candidates; an unfamiliar one is turned away."
     )

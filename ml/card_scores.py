@@ -18,7 +18,7 @@ OUTCOMES = ("accepted", "uncertain", "unfamiliar")
 RECORDED = {
     "validation": (
         "Scores on its validation images",
-        "Training was monitored, and perhaps stopped, by these photographs: they are no test.",
+        "These photographs guided training, and perhaps ended it: they are not a test.",
     ),
     "random_split_that_leaks": (
         "Scores on a split that leaks",
@@ -42,7 +42,11 @@ def recorded(scores: Mapping[str, Any]) -> list[Section]:
 
 def evaluation(said: Mapping[str, Any]) -> Section:
     """An evaluation as `ml.evaluation.Evaluation.as_dict` has it."""
-    kinds = {"random": "a random split, WHICH LEAKS", "whole": "the whole set"}
+    kinds = {
+        "random": "a random split, WHICH LEAKS",
+        "whole": "the whole set",
+        "shipped": "its shipped test split",
+    }
     split = str(said["split"])
     kind = kinds.get(split, f"its part {split.replace('_', ' ')}")
     sources = ", ".join(said["sources"])

@@ -1,6 +1,6 @@
-"""All that a broken run needs to go on, in one file that is never half-written.
+"""All that an interrupted run needs to continue, in one file that is never half-written.
 
-The file is an uncompressed .npz: one array a variable, and the facts as JSON. No pickle.
+The file is an uncompressed .npz: one array per variable, and the facts as JSON. No pickle.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Quantiles:
 
 @dataclass(frozen=True)
 class ClassCoverage:
-    """Of one class's images: how many, the share whose set holds it, and the sets' mean size."""
+    """One class's images: their number, the share whose set includes it, and the mean set size."""
 
     label: str
     images: int

@@ -1,4 +1,4 @@
-"""How far a run has come: the passes over everything that are done, and the best of them."""
+"""The progress of a run: the finished passes over everything, and the best of them."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def random_split(
 
 
 def require_grouped(training: Iterable[Sample], judged: Iterable[Sample]) -> None:
-    """Make sure that no photograph stands on both sides.
+    """Make sure that no photograph is on both sides.
 
     Raises:
         LeakingSplit: if one does, or if it is unknown what photograph an image is of.
@@ -161,7 +161,7 @@ def require_grouped(training: Iterable[Sample], judged: Iterable[Sample]) -> Non
 
 
 def group_of(sample: Sample) -> str:
-    """The photograph a sample is of, named apart from those of other data folders.
+    """The photograph a sample comes from, named so that it differs from other data folders'.
 
     Raises:
         LeakingSplit: if it is unknown.

@@ -1,7 +1,7 @@
 """How labelled images are split into those to learn from and those to validate on.
 
 `grouped` holds out whole photographs. `random` holds out images whatever photograph they are of,
-so that copies of one stand on both sides: it leaks, and exists only to repeat published figures.
+so that copies of one are on both sides: it leaks, and exists only to repeat published figures.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def split(recipe: Recipe, samples: Sequence[Sample], seed: int) -> Sides:
 
     Raises:
         DataError: if a class is missing on a side, or the data folders are not the recipe's.
-        LeakingSplit: if a photograph stands on both sides or is unknown.
+        LeakingSplit: if a photograph is on both sides or is unknown.
     """
     _require_sources(recipe, samples)
     if recipe.protocol == "random":

@@ -45,7 +45,7 @@ def outcome_section(found: Evaluation) -> Section:
 
 
 def outcome_table(entries: Sequence[Outcomes]) -> Table:
-    """What became of the images of each class or source."""
+    """Return the outcomes of the images of each class or source."""
     head = ("class", "images", "accepted", "uncertain", "unfamiliar", "wrong of accepted")
     rows = [
         (
@@ -64,7 +64,7 @@ def outcome_table(entries: Sequence[Outcomes]) -> Table:
 
 
 def _promise_table(entries: Sequence[ClassCoverage]) -> Table:
-    """How often the sets that a promise rests on hold the true class."""
+    """Return how often the promised sets include the true class."""
     rows = [
         (name_of(one.label), f"{one.images:,}", percent(one.coverage, 1), f"{one.size:.2f}")
         for one in entries
@@ -73,7 +73,7 @@ def _promise_table(entries: Sequence[ClassCoverage]) -> Table:
 
 
 def workload_section(found: Evaluation) -> Section:
-    """The bundle's own rule, then that rule with a least confidence beside it."""
+    """Return the bundle's own rule, then the same rule with a minimum confidence."""
     rules = [one for one in found.workload if one.rule != "confidence" and one.threshold != 0]
     rows = [
         (

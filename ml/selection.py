@@ -1,4 +1,4 @@
-"""How good a network is on validation photographs: what passes of training are chosen by."""
+"""Scores of a network on validation photographs, by which the best pass is chosen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a network stands on validation photographs.
+    """The scores of a network on validation photographs.
 
     `recall` is the mean of the recalls, `nll` that of the mean negative log-likelihoods (natural
     logarithm), of every class from every data folder, each counting alike; `sources` holds the

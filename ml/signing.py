@@ -1,6 +1,6 @@
 """Signatures of bundles: Ed25519 (RFC 8032) over the digest, to say who vouches for them.
 
-The digest covers every file, so one signature stands for the bundle. It lies beside them as
+The digest covers every file, so one signature covers the whole bundle. It lies beside them as
 `signature.json`, and may be made, or replaced, at any time after the bundle was written.
 """
 
@@ -35,7 +35,7 @@ def make_key(path: Path) -> str:
     """Write a new private key, readable by its owner alone; return its public key, 64 hex digits.
 
     Raises:
-        KeyUnusable: something stands at ``path`` already.
+        KeyUnusable: ``path`` already exists.
     """
     key = Ed25519PrivateKey.generate()
     text = key.private_bytes(
@@ -97,7 +97,7 @@ def require_trusted(bundle: Bundle, trusted: Collection[str]) -> str:
     """Return the signer as `signer` does; where some are trusted, it must be one of them.
 
     Raises:
-        SignatureInvalid: it is none of them, or the signature is false.
+        SignatureInvalid: it is not one of them, or the signature is false.
     """
     key = signer(bundle)
     if trusted and not key:
@@ -128,7 +128,7 @@ def trusted_keys(text: str) -> frozenset[str]:
 
 
 def is_key(value: object) -> bool:
-    """Say whether this is written as a public key is."""
+    """Return whether this text has the form of a public key."""
     return isinstance(value, str) and _KEY.fullmatch(value) is not None
 
 

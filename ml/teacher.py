@@ -114,7 +114,7 @@ class Teacher:
 
 
 def answering(network: keras.Model) -> Answer:
-    """What `network` makes of a batch when nothing is learned, compiled once for all sizes."""
+    """Return the network's answer function without learning, compiled once for all sizes."""
     compute = tf.function(
         lambda batch: network(batch, training=False), input_signature=[_given(network)]
     )

@@ -2,8 +2,8 @@
 
     OUT/bundle/        the result (see `ml.bundle`)
     OUT/run.json       what the run is made of; a resumed run must be made of the same
-    OUT/log.jsonl      one line a pass: stage, loss, validation scores, seconds
-    OUT/checkpoints/   what a broken run needs to go on
+    OUT/log.jsonl      one line per pass: stage, loss, validation scores, seconds
+    OUT/checkpoints/   what an interrupted run needs to continue
 
 Needs TensorFlow; a CPU worker never imports this module.
 """
@@ -180,7 +180,7 @@ def _teach(run: Run, network: keras.Model, learn: Labelled, check: Labelled) -> 
 def _write(
     run: Run, network: keras.Model, learn: Labelled, check: Labelled
 ) -> tuple[Bundle, Standing]:
-    """Write the bundle, and say how the network in it stands on the validation photographs."""
+    """Write the bundle, and return the network's scores on the validation photographs."""
     recipe = run.recipe
     folded = build_folded(recipe.architecture, recipe.shape, len(recipe.classes))
     fold(network, folded)

@@ -2,7 +2,7 @@
 
 A digest says that a bundle's files are those that were written, not who wrote them or what they do.
 `check_metadata` reads what it says of itself, `try_out` runs its networks on drawn images, and
-`try_apart` does so in a process of its own: a network that was made to do harm may take any memory
+`try_apart` does so in a process of its own: a malicious network may use any amount of memory
 and time.
 """
 
@@ -93,7 +93,7 @@ def try_out(bundle: Bundle) -> None:
         BundleUnfit: a network can't be loaded, or does not give what is asked of it; or a file
             can't be read. The sentence says what.
     """
-    # Whoever only starts processes must not load it, and imports this module too.
+    # Processes that only start others also import this module, and must not load it.
     from ml.onnxruntime_backend import OnnxClassifier
 
     check_metadata(bundle.metadata)

@@ -1,7 +1,7 @@
 """Decides what to report for an image: a class, several possible classes, or no known cell.
 
 `ml.trust_fitting` measures it once on validation cells, a bundle carries it, and `Trust.judge`
-applies it to every image. A bundle without it is believed in all that it says. NumPy only.
+applies it to every image. All answers of a bundle without it are accepted. NumPy only.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Familiar:
 
 @dataclass(frozen=True)
 class Trust:
-    """When to believe what a network says of these `classes`.
+    """When to believe a network with these `classes`.
 
     `levels` are the sets' limits by promised coverage, of which `coverage` is in force; without
     levels every best guess stands, without `familiar` no image is a stranger.
@@ -123,7 +123,7 @@ class Trust:
         return replace(self, coverage=coverage)
 
     def judge(self, outputs: Outputs, locations: Sequence[Location]) -> list[Verdict]:
-        """What is said of each image.
+        """Return the prediction for each image.
 
         Args:
             outputs: what the network gave, N rows.

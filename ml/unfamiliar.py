@@ -1,7 +1,7 @@
 """How far an image lies from the cells that a network was trained on.
 
 Three gates measure it; all give a larger number for a stranger image. `Nearest` is the one that
-bundles carry; the others stand beside it to be compared with. NumPy only.
+bundles carry; the others are there for comparison. NumPy only.
 
 Features are brought to length 1 first: their length says more about sharpness and light.
 """
@@ -35,7 +35,7 @@ class TrustMismatch(BundleError):
 
 
 class Gate(Protocol):
-    """Something that measures how strange an image is."""
+    """A measure of how strange an image is."""
 
     kind: ClassVar[str]
 
@@ -47,7 +47,7 @@ class Gate(Protocol):
         """
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What has to be kept to make this gate again."""
+        """Return the arrays needed to make this gate again."""
 
 
 @dataclass(frozen=True)

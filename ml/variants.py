@@ -67,7 +67,7 @@ def _set(values: dict[str, Any], change: str) -> None:
 
 
 def _value(text: str, now: Any) -> Any:
-    """What a text on the command line stands for; `now` is the field's present value."""
+    """Return the value that a command-line text means; `now` is the field's present value."""
     if text.lower() == "none":
         return None
     if text.startswith(("[", "{")):

@@ -142,7 +142,7 @@ def _under_way(
 
 
 def _in_order(futures: Iterator[Future[Outcome]]) -> Iterator[Outcome]:
-    """Yield what became of each member, some steps behind those that are begun."""
+    """Yield the result of each member, some steps behind those that are begun."""
     under_way: deque[Future[Outcome]] = deque()
     for future in futures:
         under_way.append(future)

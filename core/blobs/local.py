@@ -95,10 +95,10 @@ class LocalBlobs:
         return handle, Path(name)
 
     def sweep_staging(self, seconds: float) -> int:
-        """Remove what was staged by processes that are gone; return how many bytes that was.
+        """Remove files staged by processes that are gone; return how many bytes they had.
 
-        A file that is arriving, or read, is locked by whoever does so; what `put` writes is there
-        for a moment only. ``seconds`` is how old a file must be that nobody locks.
+        A file is locked while it arrives or is read; what `put` writes is there only for a
+        moment. ``seconds`` is how old a file must be that nobody locks.
         """
         self.check()
         before, freed = time.time() - seconds, 0

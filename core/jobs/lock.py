@@ -1,6 +1,6 @@
 """A job's row serves as the lock for every change of the job.
 
-Whoever changes what a job is made of holds the row; uploads share it, so that they run side by
+Anything that changes the parts of a job holds the row; uploads share it, so that they run side by
 side but not past a submit. Every transaction that takes several locks takes them in one order,
 job, shards, images, or passes over what is locked: so no two ever wait for each other.
 """

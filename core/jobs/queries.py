@@ -230,7 +230,7 @@ def page_of_jobs(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of an export: a file, what became of it, and the verdict if it was classified.
+    """One line of an export: a file, its state, and the verdict if it was classified.
 
     ``name`` is as given, ``model`` a digest. A duplicate carries the verdict of the file it
     repeats, whose name is ``first``.

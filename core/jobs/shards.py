@@ -133,7 +133,7 @@ def _pin(session: Session, job_id: int) -> str | None:
 def work_of(session: Session, shard_id: int) -> tuple[Work, ...]:
     """Return the images of a shard, in the order they came.
 
-    All of them are to be judged: a shard is recorded whole. They may have a verdict already, of an
+    All of them must be judged: a shard is recorded whole. They may already have a verdict from an
     earlier run.
     """
     rows = session.execute(_WORK, {"shard": shard_id})

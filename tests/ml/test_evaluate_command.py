@@ -128,10 +128,10 @@ def test_photographs_are_taken_from_a_table_where_the_folder_does_not_say(
 def test_a_class_can_be_told_apart(small_set: Path, tiny_run: Path, tmp_path: Path) -> None:
     result = run("--data", small_set, "--out", tmp_path, "--apart", "monocyte")
     assert "without monocyte" in result.stdout
-    assert "Told apart" in result.stdout
+    assert "Reported separately" in result.stdout
     four = tiny_run / "bundle"
     result = run("--data", small_set, "--bundle", four, "--out", tmp_path, "--apart", "platelet")
-    assert "platelet is no class of the bundle, which knows eosinophil" in sentence(result)
+    assert "The bundle has no class platelet. Its classes are eosinophil" in sentence(result)
 
 
 def test_a_bundle_of_another_format_or_a_changed_one_is_refused(
@@ -142,7 +142,7 @@ def test_a_bundle_of_another_format_or_a_changed_one_is_refused(
     options: list[str | Path] = ["--data", small_set, "--out", tmp_path / "out"]
     (bundle / "model.onnx").write_bytes(b"other")
     result = run(*options, "--bundle", bundle)
-    assert "model.onnx is not the file that was written" in sentence(result)
+    assert "model.onnx differs from the file that was written" in sentence(result)
     (bundle / "bundle.json").write_text('{"format": 99}')
     result = run(*options, "--against", bundle)
     assert "a bundle of format 99" in sentence(result)
