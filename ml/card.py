@@ -185,7 +185,7 @@ def _limits(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]]) -> Section
     words = [
         f"Evaluated on image sets that it did not learn from: {', '.join(others)}."
         if others
-        else "This card has no score on images of a laboratory that it did not learn from.",
+        else "No score on this card comes from a laboratory that the bundle did not learn from.",
         "Scores on one laboratory's images say little about another's: stain, microscope and "
         "camera differ. First evaluate it on your own labelled crops with `hematovision evaluate`.",
         "The unit of every interval is the photograph, or the group of images that the set says "

@@ -106,8 +106,8 @@ class Trust:
                 familiar=_familiar(said, arrays),
             )
         except (KeyError, TypeError, ValueError) as error:
-            message = f"The bundle's trust data can't be used ({error}); "
-            raise TrustMismatch(message + "fetch the bundle again.") from None
+            message = f"The bundle's trust data can't be used ({error}). "
+            raise TrustMismatch(message + "Fetch the bundle again.") from None
         return found.at(found.coverage)
 
     def at(self, coverage: float) -> Trust:
@@ -134,7 +134,7 @@ class Trust:
         """
         if outputs.logits.shape[1:] != (len(self.classes),):
             message = f"The network has {outputs.logits.shape[1]} classes, "
-            raise TrustMismatch(message + f"not {len(self.classes)}; fetch the bundle again.")
+            raise TrustMismatch(message + f"not {len(self.classes)}. Fetch the bundle again.")
         probabilities = softmax(outputs.logits, self.temperature)
         members, strange, shares = self._sets(probabilities), *self._strangeness(outputs)
         rows = zip(probabilities, members, strange, shares, locations, strict=True)

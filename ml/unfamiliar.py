@@ -273,8 +273,8 @@ def _evenly(truth: Classes, most: int) -> Classes:
 def _require_width(outputs: Outputs, width: int) -> None:
     found = outputs.features.shape[1]
     if found != width:
-        message = f"The gate was made for {width} features and the network gives {found}; "
-        raise TrustMismatch(message + "fetch the bundle again.")
+        message = f"The gate was made for {width} features and the network gives {found}. "
+        raise TrustMismatch(message + "Fetch the bundle again.")
 
 
 def _require(fits: bool, kind: str) -> None:

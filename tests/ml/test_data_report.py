@@ -67,7 +67,7 @@ def test_finding_groups_needs_a_place_for_the_table(folder: Path) -> None:
 def test_a_table_of_groups_must_name_every_image(folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "groups.csv"
     table.write_text("file,group\na.png,g1\n")
-    with pytest.raises(DataError, match="says nothing of 4 of 5 images of set"):
+    with pytest.raises(DataError, match="lacks 4 of the 5 images of set"):
         read_folder(folder, table)
 
 

@@ -109,7 +109,7 @@ def test_few_shot_classes_stand_apart_and_few_images_are_marked(told: Told) -> N
 def test_what_was_not_judged_is_said(told: Told) -> None:
     text = as_text(told())
     assert "does not know these classes: platelet 7." in text
-    assert "not in the set, so unjudged: monocyte." in text
+    assert "the set has no images of these classes: monocyte." in text
 
 
 def test_a_leaking_split_is_shouted_at_both_ends(told: Told) -> None:
