@@ -52,7 +52,9 @@ class Wish:
 @click.option("--bundle", type=FOLDER, help="The bundle to adapt; by default the one that ships.")
 @click.option("--out", type=FOLDER, required=True, help="The folder to create for the new bundle.")
 @click.option("--name", help="The new bundle's name; by default the old name with -adapted.")
-@click.option("--how", type=click.Choice(WAYS), default="auto", show_default=True)
+@click.option(
+    "--how", type=click.Choice(WAYS), default="auto", show_default=True, help="How to adapt."
+)
 @click.option(
     "--rehearse", type=FOLDER, multiple=True, help="A folder that the bundle was trained on."
 )
@@ -71,7 +73,7 @@ class Wish:
     show_default=True,
     help="The largest number of crops to learn from.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 def adapt(**asked: Any) -> None:
     """Adapt a bundle to a laboratory with its own crops, labelled, unlabelled or both.
 

@@ -37,10 +37,17 @@ class Question:
 
 
 @click.command()
-@click.option("--data", "folders", type=FOLDER, multiple=True, required=True)
+@click.option(
+    "--data", "folders", type=FOLDER, multiple=True, required=True, help="Labelled images."
+)
 @click.option("--bundle", type=FOLDER, help="The bundle to judge; by default the one that ships.")
 @click.option("--against", type=FOLDER, help="Another bundle to compare on the same images.")
-@click.option("--split", type=click.Choice(["shipped", "random", "whole"]), default="shipped")
+@click.option(
+    "--split",
+    type=click.Choice(["shipped", "random", "whole"]),
+    default="shipped",
+    help="Which images to judge.",
+)
 @click.option(
     "--subset", metavar="NAME", help="A part made by the set's authors, such as test_simple."
 )

@@ -46,13 +46,20 @@ class Lesson:
 
 
 @click.command()
-@click.option("--recipe", type=click.Choice(recipe_names()), required=True)
-@click.option("--data", "folders", type=FOLDER, multiple=True, required=True)
+@click.option("--recipe", type=click.Choice(recipe_names()), required=True, help="How to train.")
+@click.option(
+    "--data", "folders", type=FOLDER, multiple=True, required=True, help="Labelled images."
+)
 @click.option("--out", type=FOLDER, required=True, help="The folder to create for the run.")
 @click.option("--weights", type=ANYTHING, help="ImageNet weights; downloaded by default.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 @click.option("--set", "changes", metavar="FIELD=VALUE", multiple=True, help="Change the recipe.")
-@click.option("--protocol", type=click.Choice(["grouped", "random"]), default="grouped")
+@click.option(
+    "--protocol",
+    type=click.Choice(["grouped", "random"]),
+    default="grouped",
+    help="How images are held out.",
+)
 @click.option("--groups", type=ANYTHING, help="A table of the photograph of each image.")
 @click.option("--log", type=ANYTHING, help="The log of all runs; by default beside OUT.")
 @click.option("--resume", is_flag=True, help="Continue the interrupted run in OUT.")
@@ -129,7 +136,13 @@ def _say_leaking(bundle: Bundle) -> None:
 @click.argument("paths", type=ANYTHING, nargs=-1, required=True)
 @click.option("--csv", "table", type=ANYTHING, required=True, help="The table to write.")
 @click.option("--bundle", type=FOLDER, help="The bundle to use; by default the one that ships.")
-@click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 4096),
+    default=32,
+    show_default=True,
+    help="Images per batch.",
+)
 def predict(paths: tuple[Path, ...], table: Path, bundle: Path | None, batch: int) -> None:
     """Classify image files, and the images in folders, and write a CSV table."""
     with sentences(), progress() as report:

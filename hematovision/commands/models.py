@@ -138,11 +138,12 @@ def _as_json(one: Listed) -> dict[str, Any]:
 @model.command()
 @click.argument("folder", type=_FOLDER)
 def add(folder: Path) -> None:
-    """Check and try the bundle in FOLDER, copy it into the store, and list it as a candidate.
+    """Add the bundle in FOLDER as a candidate.
 
-    Workers fetch it from the store. A damaged copy there is replaced. A bundle is refused if its
-    networks don't run, if it was trained with a split that leaks, or if trusted keys are set
-    (HEMATOVISION_TRUSTED_MODEL_KEYS) and none of them signed it.
+    It is checked, tried and copied into the store, from where workers fetch it. A damaged copy
+    there is replaced. A bundle is refused if its networks don't run, if it was trained with a
+    split that leaks, or if trusted keys are set (HEMATOVISION_TRUSTED_MODEL_KEYS) and none of
+    them signed it.
     """
     from core import registry
     from core.audit import Action
@@ -212,7 +213,7 @@ def _signed_by(one: Model) -> str:
 @model.command("try")
 @click.argument("folder", type=_FOLDER)
 def try_(folder: Path) -> None:
-    """Check and try the bundle in FOLDER as `add` does, without adding it."""
+    """Try the bundle in FOLDER as `add` does. Nothing is added."""
     from ml.errors import MlError
 
     try:
@@ -225,10 +226,11 @@ def try_(folder: Path) -> None:
 @model.command()
 @click.argument("file", type=_FILE)
 def key(file: Path) -> None:
-    """Write a new private key for signing bundles to FILE, and print its public key.
+    """Make a key for signing bundles.
 
-    Add the public key to HEMATOVISION_TRUSTED_MODEL_KEYS wherever bundles signed with it should be
-    accepted. Anyone who has FILE can sign: keep it off the machines of the installation.
+    The private key is written to FILE, and the public key is printed. Add the public key to
+    HEMATOVISION_TRUSTED_MODEL_KEYS wherever bundles signed with it should be accepted. Anyone who
+    has FILE can sign: keep it off the machines of the installation.
     """
     from ml.errors import MlError
     from ml.signing import make_key
@@ -243,7 +245,7 @@ def key(file: Path) -> None:
 @click.argument("folder", type=_FOLDER)
 @click.option("--key", "file", type=_FILE, required=True, help="The private key.")
 def sign(folder: Path, file: Path) -> None:
-    """Sign the bundle in FOLDER, to say that you vouch for it."""
+    """Sign the bundle in FOLDER. This says that you vouch for it."""
     from ml import signing
     from ml.bundle import Bundle
     from ml.errors import MlError
@@ -326,10 +328,11 @@ def retire(digest: str) -> None:
 @click.option("--evaluation", "evaluations", type=_FILE, multiple=True, help="evaluation.json.")
 @click.option("--out", type=_FILE, help="The file to write; printed by default.")
 def card(wanted: str, evaluations: tuple[Path, ...], out: Path | None) -> None:
-    """Write the model card of a model, or of the bundle in a folder, as Markdown.
+    """Write a model card as Markdown.
 
-    The card holds what was recorded when the bundle was made. --evaluation may be given several
-    times, each time with an evaluation.json that `hematovision evaluate` wrote for this bundle.
+    It describes the model DIGEST, or the bundle in FOLDER. The card holds what was recorded when
+    the bundle was made. --evaluation may be given several times, each time with an evaluation.json
+    that `hematovision evaluate` wrote for this bundle.
     """
     from ml.errors import MlError
 

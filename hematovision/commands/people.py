@@ -32,7 +32,7 @@ def user() -> None:
     "option, a first password is generated, to be changed at the first sign-in.",
 )
 def add(email: str, role: str, password: str | None) -> None:
-    """Add a person, who will sign in with EMAIL and a password."""
+    """Add a person. They will sign in with EMAIL and a password."""
     from core.membership import add_person
     from hematovision.operator import operator
 
@@ -98,7 +98,7 @@ def list_() -> None:
 @user.command()
 @click.argument("email")
 def reset(email: str) -> None:
-    """Give EMAIL a new first password, and end their sessions, links and API tokens."""
+    """Give EMAIL a new first password. Their sessions, links and API tokens end."""
     from core.membership import reset_password
     from hematovision.operator import operator
 
@@ -109,7 +109,7 @@ def reset(email: str) -> None:
 @user.command("remove-second-factor")
 @click.argument("email")
 def remove_second_factor(email: str) -> None:
-    """Let EMAIL, who lost their phone and recovery codes, sign in with the password alone."""
+    """Remove the second factor of EMAIL. They then sign in with the password alone."""
     from core import membership
     from hematovision.operator import operator
 
@@ -136,7 +136,7 @@ def role(email: str, role: str) -> None:
 @user.command()
 @click.argument("email")
 def deactivate(email: str) -> None:
-    """End the access of EMAIL, with all sessions, links and API tokens. Their work stays."""
+    """End the access of EMAIL. Sessions, links and API tokens end; their work stays."""
     _set_active(email, active=False)
     click.echo(f"{email} can no longer sign in.")
 
@@ -152,7 +152,7 @@ def activate(email: str) -> None:
 @user.command()
 @click.argument("email")
 def link(email: str) -> None:
-    """Print a link that signs EMAIL in once, within the next 15 minutes."""
+    """Print a sign-in link for EMAIL. It works once, within the next 15 minutes."""
     from core import accounts, membership
     from hematovision import local
     from hematovision.operator import operator

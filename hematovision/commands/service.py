@@ -88,9 +88,10 @@ def db() -> None:
 @click.option("--hours", type=click.IntRange(0), default=24, show_default=True, help="Minimum age.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def clean(hours: int, yes: bool) -> None:
-    """Delete stored files that the database does not need, as left by crashes.
+    """Delete stored files that nothing needs.
 
-    Newer files may belong to work under way. Before using --hours 0, make sure nothing is running.
+    Crashes can leave files that the database does not refer to. Newer files may belong to work
+    under way. Before using --hours 0, make sure nothing is running.
     """
     from core import jobs
     from core.db import Database
@@ -110,7 +111,7 @@ def clean(hours: int, yes: bool) -> None:
 @click.option("--revision", default="head", show_default=True, help="The table revision to reach.")
 @click.option("--adopt-store", is_flag=True, help="Accept the image store as ours.")
 def upgrade(revision: str, adopt_store: bool) -> None:
-    """Create or update the tables, add the roles, and link the image store to the database."""
+    """Create or update the tables. Also adds the roles and links the image store."""
     from hematovision.installing import install
 
     install(Settings.from_env(), revision, adopt_unseen=adopt_store)
