@@ -139,7 +139,7 @@ def test_what_is_no_bundle_is_said_and_nothing_is_added(model: Shell, tmp_path: 
     tampered = bundle(tmp_path, "one").path
     with (tampered / ONNX).open("ab") as file:
         file.write(b"?")
-    assert "is not the file that was written" in model.refused("add", str(tampered))
+    assert "differs from the file that was written" in model.refused("add", str(tampered))
     assert model.listed() == {}
     assert not (model.data / "blobs" / "models").exists()
 

@@ -313,7 +313,7 @@ def test_without_any_crop_there_is_nothing_to_adapt_to(
     assert "--leave-out needs labelled crops. Give them with --data" in stray
     bare = without_references(judging, tmp_path / "bare")
     refused = run("--unlabelled", night, "--bundle", bare.path, "--out", tmp_path / "out")
-    assert "can't be adapted without labelled crops: the bundle carries no reference cells" in (
+    assert "can't be adapted without labelled crops: the bundle has no reference cells" in (
         sentence(refused)
     )
     assert not (tmp_path / "out").exists()
