@@ -82,7 +82,7 @@ def test_a_body_in_chunks_that_is_refused_is_read_to_its_end(serving: tuple[int,
             sender.sendall(chunk * 20 + b"0\r\n\r\n")
             answer = http.client.HTTPResponse(sender)
             answer.begin()
-            assert (answer.status, b"no archive" in answer.read()) == (400, True)
+            assert (answer.status, b"not an archive" in answer.read()) == (400, True)
 
 
 def test_the_sender_of_a_large_refused_archive_hears_why(
