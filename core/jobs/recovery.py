@@ -1,4 +1,4 @@
-"""Shards whose worker died: they wait again, or are halved until the guilty image stands alone."""
+"""Shards whose worker died: they wait again, or are halved until the guilty image is alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from core.states import Lane, ShardState
 from core.tables import Image, Job, Shard
 
 KILLER = "stopped_worker"
-_KILLER_MESSAGE = "Reading this image stopped the worker each time. Check the file, then try again."
+_KILLER_MESSAGE = (
+    "Reading this image crashed the worker every time. Check the file, then try again."
+)
 # A shard that lost so many workers is halved, so that the image that stops them is found.
 _SPLIT_AFTER = 2
 # The lanes are named for the index, which begins with them.
@@ -22,7 +24,7 @@ _LEASED = and_(Shard.lane.in_(tuple(Lane)), Shard.state == ShardState.LEASED)
 
 
 def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> bool:
-    """End the lease of a worker that is known to be dead; False if the shard is not its any more.
+    """End the lease of a worker known to be dead; False if the shard is no longer its own.
 
     It counts as an attempt, as if the lease had run out.
     """
@@ -36,7 +38,7 @@ def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> 
 
 
 def held_by(session: Session, worker: str) -> Sequence[int]:
-    """Return the shards that a worker has a lease on: two, if it let a small job pass."""
+    """Return the shards a worker has leased: two, if it interrupted one for a small job."""
     held = select(Shard.id).where(_LEASED, Shard.worker == worker)
     return session.scalars(held.order_by(Shard.id)).all()
 
@@ -89,7 +91,7 @@ def _take_back(session: Session, shard: Shard, max_attempts: int) -> None:
 
 
 def _break_up(session: Session, shard: Shard) -> None:
-    """Halve a shard; an image that stands alone is failed."""
+    """Halve a shard; a single image is marked as failed."""
     work = work_of(session, shard.id)
     shard.fence, shard.lease_until = shard.fence + 1, None
     if len(work) <= 1:

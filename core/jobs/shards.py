@@ -1,4 +1,4 @@
-"""A shard under a lease: claimed, renewed, recorded once; and the end of its job."""
+"""A shard under a lease: it is claimed, renewed and recorded once, and may end its job."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def claim(
 
 
 def _pin(session: Session, job_id: int) -> str | None:
-    """Give a job that was submitted before any model was known to the active one; return that."""
+    """Let the active model judge a job submitted before any model existed; return its digest."""
     active = select(Model.digest).where(Model.state == ModelState.ACTIVE).scalar_subquery()
     session.execute(
         update(Job).where(Job.id == job_id, Job.model_digest.is_(None)).values(model_digest=active),
@@ -132,7 +132,7 @@ def _pin(session: Session, job_id: int) -> str | None:
 def work_of(session: Session, shard_id: int) -> tuple[Work, ...]:
     """Return the images of a shard, in the order they came.
 
-    All of them are to be judged: a shard is recorded whole. They may have a verdict already, of an
+    All of them must be judged: a shard is recorded whole. They may already have a verdict from an
     earlier run.
     """
     rows = session.execute(_WORK, {"shard": shard_id})
@@ -153,7 +153,7 @@ def renew(session: Session, claim: Claim, seconds: float) -> bool:
 
 
 def pass_on(session: Session, claim: Claim) -> bool:
-    """Give a shard back whose model this worker can't have: in a mixed fleet another may have it.
+    """Give back a shard whose model this worker can't get; another worker may have it.
 
     False if as many have given it back as there are; then there is nobody to wait for.
     """
@@ -244,7 +244,7 @@ def write_failures(session: Session, failures: dict[int, Failure]) -> bool:
 
 
 def record_shadow(session: Session, model_digest: str, verdicts: dict[int, Verdict]) -> None:
-    """Keep what a shadow said of images, by image id, beside the verdicts that count."""
+    """Store a shadow model's verdicts, by image id, beside the verdicts that count."""
     _write_predictions(session, model_digest, verdicts)
 
 
@@ -258,7 +258,7 @@ def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, 
 
 
 def _judged(id_: int, verdict: Verdict, model_digest: str) -> dict[str, Any]:
-    """Return what the row of an image with a verdict says from now on."""
+    """Return the new column values of an image that has a verdict."""
     return {
         "id": id_,
         "state": ImageState.CLASSIFIED,
@@ -272,7 +272,7 @@ def _judged(id_: int, verdict: Verdict, model_digest: str) -> dict[str, Any]:
 
 
 def _failed(id_: int, failure: Failure) -> dict[str, Any]:
-    """Return what the row of an image says that has no verdict."""
+    """Return the new column values of an image without a verdict."""
     return {
         "id": id_,
         "state": ImageState.FAILED,
@@ -282,12 +282,12 @@ def _failed(id_: int, failure: Failure) -> dict[str, Any]:
 
 
 def _not_anew(id_: int, failure: Failure) -> dict[str, Any]:
-    """Return what else the row of an image says whose earlier verdict stands."""
-    return {"id": id_, "message": f"Not judged anew. {failure.message}"[:400]}
+    """Return the new column values of an image that keeps its earlier verdict."""
+    return {"id": id_, "message": f"Could not be judged again. {failure.message}"[:400]}
 
 
 def settle(session: Session, job_id: int) -> bool:
-    """End the job if no shard of it is left; True if this call ended it.
+    """End the job if it has no shards left; True if this call ended it.
 
     Runs in a transaction of its own after the shard's: whoever commits last then sees all shards
     done, and the job's lock lets one of several win.

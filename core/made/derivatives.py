@@ -78,24 +78,24 @@ def read(blobs: BlobStore, sha256: str) -> Derivatives:
     body = kept[_HEAD.size :]
     checksum, length = _HEAD.unpack_from(kept) if body else (0, 0)
     if not body or crc32(body) != checksum:
-        raise BlobMissing("The picture is damaged and has to be made again.")
+        raise BlobMissing("The picture is damaged and must be made again.")
     large = body[length:]
     return Derivatives(body[:length] if length else large, large)
 
 
 def can_be_made(image: Image) -> bool:
-    """Say whether there is hope of a picture: the file was accepted, and no decoder gave it up."""
+    """Return whether a picture can be expected: the file was accepted and could be decoded."""
     failed = image.state is ImageState.FAILED and image.reason != _NO_FAULT_OF_ITS_OWN
     return image.format is not None and image.sha256 is not None and not failed
 
 
 def find(session: Session, image: Image) -> Derivative | None:
-    """Return the wish for an image's copies, if there was one."""
+    """Return the request for an image's copies, if there was one."""
     return session.scalars(select(Derivative).where(Derivative.image_id == image.id)).first()
 
 
 def order(session: Session, image: Image) -> Derivative:
-    """Return the wish for an image's copies, made anew if what it made is gone.
+    """Return the request for an image's copies, renewed if its copies are gone.
 
     Call it when the copies are missing.
     """

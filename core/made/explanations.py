@@ -1,4 +1,4 @@
-"""Why an image was judged as it was: which explanation is wanted, and what it holds.
+"""Why an image got its class: which explanations are wanted, and what they hold.
 
 How it is made and handed over is in `making`. Its pictures lie in the blob store below
 its ``blob_key``; those of the model's reference cells are kept once for each model.
@@ -19,14 +19,14 @@ from core.made import making
 from core.states import ImageState, MakingState
 from core.tables import Explanation, Image, Model, Prediction
 
-# The crop the network saw; what spoke for the class; what spoke for it rather than for the next.
+# The crop the network saw; what supports the class; what supports it over the next class.
 CROP, HEAT, CONTRAST = "crop", "heat", "contrast"
 PICTURES = (CROP, HEAT, CONTRAST)
 
 
 @dataclass(frozen=True, slots=True)
 class ExplanationClaim(making.Claim):
-    """A lease on an explanation, and what is to be explained.
+    """A lease on an explanation, and the image and classes to explain.
 
     ``label`` is the class that the model ``model_digest`` gave the bytes of ``sha256``, ``other``
     the next most probable one, or None where the model knows a single class.
@@ -112,7 +112,9 @@ def order(session: Session, image: Image) -> Explanation:
     if judged.state is not ImageState.CLASSIFIED or judged.model_digest is None:
         raise Conflict("There is nothing to explain until the image is classified.")
     if judged.format is None:
-        raise Conflict("The picture of this image was deleted; the network can't look again.")
+        raise Conflict(
+            "The picture of this image was deleted, so the network can't look at it again."
+        )
     # Two clicks at once make one explanation.
     row = {"image_id": judged.id, "model_digest": judged.model_digest}
     session.execute(insert_if_new(session, Explanation).values(**row))

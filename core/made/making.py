@@ -1,4 +1,4 @@
-"""What is made when somebody asks for it, such as a report: from the wish to its bytes.
+"""Anything made on request, such as a report: from the request to the finished bytes.
 
 It has the same lease and fence as a shard. What can be wished for, and what comes of it, is said in
 `core.made.reports`, `core.made.explanations` and `core.made.derivatives`.
@@ -152,7 +152,7 @@ def _take_back(
         spent = one.attempt >= max_attempts
         one.state = MakingState.FAILED if spent else MakingState.WAITING
         if spent:
-            one.message = "Making this stopped the worker each time."
+            one.message = "Making this crashed the worker every time."
         one.fence, one.lease_until, one.published_at = one.fence + 1, None, None
     return len(gone)
 

@@ -1,4 +1,4 @@
-"""Which PDF is wanted of which job. How it is made and handed over is in `core.made.making`."""
+"""Which PDF reports are wanted for which jobs. `core.made.making` handles how they are made."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def order(session: Session, job: Job, paper: str) -> Report:
     # Two clicks at once make one report.
     session.refresh(job, ("state", "finished_at"), with_for_update={"key_share": True})
     if job.state not in ENDED or job.finished_at is None:
-        raise Conflict("The report can be made once the job has ended.")
+        raise Conflict("The report can be created once the job has ended.")
     if paper not in PAPERS:
-        raise Conflict(f"The report is made on {' or '.join(PAPERS)}.")
+        raise Conflict(f"Choose the paper size {' or '.join(PAPERS)}.")
     current = session.scalars(
         select(Report)
         .where(Report.job_id == job.id, Report.paper == paper)

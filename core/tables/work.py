@@ -239,7 +239,7 @@ class Skipped(Base):
 
 
 class Prediction(Base):
-    """What one model said of one image: once for ever. The fields are `Verdict`'s."""
+    """One model's verdict on one image, recorded once for ever, with the fields of `Verdict`."""
 
     __tablename__ = "prediction"
 
@@ -266,7 +266,7 @@ VERDICT_FIELDS = tuple(getattr(Prediction, name) for name in FIELDS)
 
 
 class Made(Base):
-    """What was asked for and is made by a worker under a lease: see `core.made.making`."""
+    """Anything requested that a worker makes under a lease: see `core.made.making`."""
 
     __abstract__ = True
 
