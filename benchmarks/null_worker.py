@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.verdicts import draw
-from core.jobs import Claim
+from core.jobs import ShardClaim
 from core.settings import Settings
 from lexicon.verdicts import Verdict
 from ml.answers import Outputs
@@ -78,7 +78,7 @@ def main(milliseconds: float) -> None:
     def pretend(
         here: WorkerProcess,
         model: Model,
-        claim: Claim,
+        claim: ShardClaim,
         lease: Lease,
         between: Callable[[], None] = lambda: None,
     ) -> Results:

@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from core import leases
 from core.errors import Conflict, LeaseLost, NoSpace
+from core.leases import Claim
 from core.made import making
-from core.made.making import Claim
 from core.outages import trouble_of
 from worker.lease import Lease, kept
 from worker.process import WorkerProcess
@@ -57,4 +58,4 @@ def _put_off(here: WorkerProcess, claim: Claim, message: str) -> None:
 
 def _renew(here: WorkerProcess, claim: Claim) -> bool:
     with here.database.writing() as session:
-        return making.renew(session, claim, here.settings.lease_seconds)
+        return leases.renew(session, claim, here.settings.lease_seconds)

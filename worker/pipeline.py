@@ -15,9 +15,9 @@ from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core import jobs, registry
+from core import jobs, leases, registry
 from core.errors import LeaseLost
-from core.jobs import Claim, Failure, Work
+from core.jobs import Failure, ShardClaim, Work
 from core.outages import trouble_of
 from core.states import Lane
 from lexicon.verdicts import Verdict
@@ -54,8 +54,8 @@ def classify_shard(here: WorkerProcess, shard_id: int) -> bool:
     return True
 
 
-def _claim(here: WorkerProcess, shard_id: int) -> Claim | None:
-    """Claim the shard whose turn it is; None if all that were rung for are done or taken."""
+def _claim(here: WorkerProcess, shard_id: int) -> ShardClaim | None:
+    """ShardClaim the shard whose turn it is; None if all that were rung for are done or taken."""
     passed: list[int] = []
     while True:
         with here.database.writing() as session:
@@ -68,7 +68,7 @@ def _claim(here: WorkerProcess, shard_id: int) -> Claim | None:
         passed.append(turn)
 
 
-def _classify(here: WorkerProcess, claim: Claim) -> None:
+def _classify(here: WorkerProcess, claim: ShardClaim) -> None:
     seconds = here.settings.lease_seconds
     started = time.monotonic()
     try:
@@ -76,11 +76,11 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
             digest, results = _results(here, claim, lease)
         shadows = _record(here, claim, digest, results)
     except LeaseLost as error:
-        log.warning("Shard %d is dropped here. %s", claim.shard_id, error)
+        log.warning("Shard %d is dropped here. %s", claim.id, error)
         return
     except (OSError, SQLAlchemyError) as error:
         reason = trouble_of(error) or type(error).__name__
-        log.warning("Shard %d is tried again later: %s", claim.shard_id, reason)
+        log.warning("Shard %d is tried again later: %s", claim.id, reason)
         _forgive(here, claim)
         return
     except OutOfTime:
@@ -92,7 +92,7 @@ def _classify(here: WorkerProcess, claim: Claim) -> None:
     _follow(here, claim, results, shadows)
 
 
-def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Results]:
+def _results(here: WorkerProcess, claim: ShardClaim, lease: Lease) -> tuple[str, Results]:
     """Return the digest of the job's model and the result of each image.
 
     If no worker can have the model, the images fail with a message that says what to do.
@@ -104,7 +104,7 @@ def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Resu
     try:
         model = here.models.get(digest)
     except ModelUnusable as error:
-        log.error("Shard %d: %s", claim.shard_id, error)
+        log.error("Shard %d: %s", claim.id, error)
         with here.database.writing() as session:
             passed_on = jobs.pass_on(session, claim)
         if passed_on:
@@ -115,7 +115,7 @@ def _results(here: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Resu
     return digest, classify(here, model, claim, lease, _between_batches(here, claim))
 
 
-def _between_batches(here: WorkerProcess, claim: Claim) -> Callable[[], None]:
+def _between_batches(here: WorkerProcess, claim: ShardClaim) -> Callable[[], None]:
     return _nothing if claim.lane is Lane.INTERACTIVE else _Door(here).hold_open
 
 
@@ -143,22 +143,22 @@ class _Door:
         self._looked = time.monotonic()
 
 
-def _forgive(here: WorkerProcess, claim: Claim) -> None:
+def _forgive(here: WorkerProcess, claim: ShardClaim) -> None:
     """Take the attempt back after an outage; it stays counted if the database is away."""
     with suppress(SQLAlchemyError), here.database.writing() as session:
-        jobs.forgive(session, claim)
+        leases.excuse(session, claim)
 
 
-def _give_back(here: WorkerProcess, claim: Claim) -> None:
+def _give_back(here: WorkerProcess, claim: ShardClaim) -> None:
     """End the lease now, with the attempt counted, as if the worker had died over the shard."""
     with suppress(SQLAlchemyError), here.database.writing() as session:
-        jobs.release(session, claim.shard_id, here.name, here.settings.max_attempts)
+        jobs.release(session, claim.id, here.name, here.settings.max_attempts)
 
 
 def classify(
     here: WorkerProcess,
     model: Model,
-    claim: Claim,
+    claim: ShardClaim,
     lease: Lease,
     between: Callable[[], None] = _nothing,
 ) -> Results:
@@ -179,7 +179,7 @@ def classify(
     return results
 
 
-def _known(here: WorkerProcess, model: Model, claim: Claim) -> tuple[Results, list[Work]]:
+def _known(here: WorkerProcess, model: Model, claim: ShardClaim) -> tuple[Results, list[Work]]:
     """Separate the images whose bytes this model has already judged from the new ones."""
     with here.database.reading() as session:
         known = jobs.known_verdicts(session, claim, model.digest)
@@ -201,38 +201,40 @@ def _judge(model: Model, batch: Sequence[tuple[Work, Reading | Failure]]) -> Res
     return results
 
 
-def _renew(here: WorkerProcess, claim: Claim) -> bool:
+def _renew(here: WorkerProcess, claim: ShardClaim) -> bool:
     with here.database.writing() as session:
-        return jobs.renew(session, claim, here.settings.lease_seconds)
+        return leases.renew(session, claim, here.settings.lease_seconds)
 
 
-def _record(here: WorkerProcess, claim: Claim, digest: str, results: Results) -> Sequence[str]:
+def _record(here: WorkerProcess, claim: ShardClaim, digest: str, results: Results) -> Sequence[str]:
     """Record the results; return the digests of the shadow models to run on the same images."""
     with here.database.writing() as session:
         jobs.record(session, claim, digest, results)
         return registry.shadows_of(session, claim.model_digest)
 
 
-def _note(here: WorkerProcess, claim: Claim, results: Results, seconds: float) -> None:
+def _note(here: WorkerProcess, claim: ShardClaim, results: Results, seconds: float) -> None:
     here.tally.add(len(results), seconds)
     failed = sum(isinstance(result, Failure) for result in results.values())
     log.info(
         "Job %d, shard %d: %d images in %.2f s, %d failed.",
         claim.job_id,
-        claim.shard_id,
+        claim.id,
         len(results),
         seconds,
         failed,
     )
 
 
-def _go_on(here: WorkerProcess, claim: Claim) -> None:
+def _go_on(here: WorkerProcess, claim: ShardClaim) -> None:
     """End the job if this was its last shard, and ring for the next ones."""
     if jobs.go_on(here.database, here.settings, claim.job_id):
         log.info("Job %d has ended.", claim.job_id)
 
 
-def _follow(here: WorkerProcess, claim: Claim, results: Results, shadows: Sequence[str]) -> None:
+def _follow(
+    here: WorkerProcess, claim: ShardClaim, results: Results, shadows: Sequence[str]
+) -> None:
     """Run the shadow models on the images just classified; failures are only logged."""
     judged = tuple(w for w in claim.work if isinstance(results[w.image_id], Verdict))
     try:
@@ -243,4 +245,4 @@ def _follow(here: WorkerProcess, claim: Claim, results: Results, shadows: Sequen
                 jobs.record_shadow(session, digest, verdicts)
     except Exception as error:
         # What goes wrong with a new model concerns that model, not the job.
-        log.warning("Shard %d: a shadow failed: %s.", claim.shard_id, type(error).__name__)
+        log.warning("Shard %d: a shadow failed: %s.", claim.id, type(error).__name__)

@@ -18,7 +18,8 @@ from core.jobs import intentions
 from core.jobs.lock import LIVE
 from core.jobs.queries import alive, live_workers
 from core.jobs.recovery import take_back_lost
-from core.jobs.shards import free, settle
+from core.jobs.shards import settle
+from core.leases import free
 from core.made import making
 from core.queue import CLASSIFY, Message
 from core.settings import Settings
@@ -71,7 +72,7 @@ _IN_TURN = (
     .where(
         or_(
             and_(Shard.lane == Lane.BATCH, Shard.state == ShardState.PUBLISHED),
-            and_(Shard.id == bindparam("asked"), free()),
+            and_(Shard.id == bindparam("asked"), free(Shard)),
         ),
         Shard.id.not_in(bindparam("passed", expanding=True)),
     )

@@ -14,9 +14,11 @@ from zlib import crc32
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core import leases
 from core.blobs import BlobStore, image_key
 from core.db import insert_if_new, utcnow
 from core.errors import BlobMissing
+from core.leases import Claim
 from core.made import making
 from core.states import ImageState, MakingState
 from core.tables import Derivative, Image
@@ -41,7 +43,7 @@ class Derivatives:
 
 
 @dataclass(frozen=True, slots=True)
-class DerivativeClaim(making.Claim):
+class DerivativeClaim(Claim):
     """A lease on making an image's copies."""
 
     image_id: int
@@ -115,13 +117,13 @@ def claim(
     session: Session, derivative_id: int, worker: str, seconds: float
 ) -> DerivativeClaim | None:
     """Take the wish for ``seconds``, or return None if it is met or another's."""
-    taken = making.claim(session, Derivative, derivative_id, worker, seconds)
-    if taken is None:
+    fence = leases.take(session, Derivative, derivative_id, worker, seconds)
+    if fence is None:
         return None
     wanted = session.get_one(Derivative, derivative_id)
     image = session.get_one(Image, wanted.image_id)
     return DerivativeClaim(
-        Derivative, derivative_id, taken.fence, image_id=image.id, sha256=image.sha256 or ""
+        Derivative, derivative_id, fence, image_id=image.id, sha256=image.sha256 or ""
     )
 
 

@@ -13,8 +13,10 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from core import leases
 from core.db import insert_if_new, utcnow
 from core.errors import Conflict
+from core.leases import Claim
 from core.made import making
 from core.states import ImageState, MakingState
 from core.tables import Explanation, Image, Model, Prediction
@@ -25,7 +27,7 @@ PICTURES = (CROP, HEAT, CONTRAST)
 
 
 @dataclass(frozen=True, slots=True)
-class ExplanationClaim(making.Claim):
+class ExplanationClaim(Claim):
     """A lease on an explanation, and the image and classes to explain.
 
     ``label`` is the class that the model ``model_digest`` gave the bytes of ``sha256``, ``other``
@@ -131,8 +133,8 @@ def claim(
     session: Session, explanation_id: int, worker: str, seconds: float
 ) -> ExplanationClaim | None:
     """Take the explanation for ``seconds``, or return None if it is made or another's."""
-    taken = making.claim(session, Explanation, explanation_id, worker, seconds)
-    if taken is None:
+    fence = leases.take(session, Explanation, explanation_id, worker, seconds)
+    if fence is None:
         return None
     wanted = session.get_one(Explanation, explanation_id)
     image = session.get_one(Image, wanted.image_id)
@@ -140,7 +142,7 @@ def claim(
     return ExplanationClaim(
         Explanation,
         explanation_id,
-        taken.fence,
+        fence,
         image_id=image.id,
         sha256=image.sha256 or "",
         model_digest=wanted.model_digest,

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core import leases
 from core.errors import Conflict
+from core.leases import Claim
 from core.made import making
 from core.states import ENDED, MakingState
 from core.tables import Job, Report
@@ -16,7 +18,7 @@ PAPERS = ("A4", "Letter")
 
 
 @dataclass(frozen=True, slots=True)
-class ReportClaim(making.Claim):
+class ReportClaim(Claim):
     """A lease on a report."""
 
     job_id: int
@@ -51,8 +53,8 @@ def order(session: Session, job: Job, paper: str) -> Report:
 
 def claim(session: Session, report_id: int, worker: str, seconds: float) -> ReportClaim | None:
     """Take the report for ``seconds``, or return None if it is made or another's."""
-    taken = making.claim(session, Report, report_id, worker, seconds)
-    if taken is None:
+    fence = leases.take(session, Report, report_id, worker, seconds)
+    if fence is None:
         return None
     report = session.get_one(Report, report_id)
-    return ReportClaim(Report, report_id, taken.fence, report.job_id, report.paper)
+    return ReportClaim(Report, report_id, fence, report.job_id, report.paper)
