@@ -15,7 +15,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from lexicon.formats import MOST_PIXELS
+from lexicon.formats import FORMATS, MOST_PIXELS
 from ml.decoding import refusals
 from ml.decoding.colour import to_rgb
 from ml.decoding.heif import decode_heif, is_heif
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 DECODER_VERSION = 2
-_PILLOW_S = ("JPEG", "PNG", "BMP", "WEBP", "AVIF")
+_PILLOW_S = tuple(known.name.upper() for known in FORMATS if known.pillow)
 # What decoders hold of a whole picture grows with its channels, or is several times the picture: of
 # a JPEG in several scans all coefficients, two bytes each, beside the pixels.
 _MOST_SAMPLES, _MOST_DEEP_SAMPLES, _MOST_AVIF_PIXELS = 150_000_000, 120_000_000, 25_000_000
