@@ -45,7 +45,7 @@ def test_the_link_signs_in_once(up: Stack) -> None:
 def test_a_second_up_on_the_same_data_says_so(up: Stack) -> None:
     second = Stack(up.data)
     assert second.wait() == 1
-    assert "already runs" in second.output
+    assert "is already running" in second.output
     assert up.url in second.output
     assert "Traceback" not in second.output
 
