@@ -25,36 +25,36 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def under(here: WorkerProcess, claim: Claim) -> Iterator[Lease]:
+def under(process: WorkerProcess, claim: Claim) -> Iterator[Lease]:
     """Keep the lease while the body makes it and hands it over.
 
     The message of a `Conflict` goes to the person who asked. A lost lease drops this copy; an
     outage of the disk, the store or the database puts the work off.
     """
     try:
-        with kept(lambda: _renew(here, claim), here.settings.lease_seconds) as lease:
+        with kept(lambda: _renew(process, claim), process.settings.lease_seconds) as lease:
             yield lease
     except LeaseLost:
         log.warning("%s is another worker's now; this copy is dropped.", claim)
     except Conflict as error:
-        with here.database.writing() as session:
+        with process.database.writing() as session:
             making.fail(session, claim, str(error))
     except (OSError, SQLAlchemyError) as error:
         trouble = trouble_of(error)
         if trouble is None:
             raise
         log.warning("%s is put off. %s", claim, trouble)
-        _put_off(here, claim, _FULL if isinstance(trouble, NoSpace) else _AWAY)
+        _put_off(process, claim, _FULL if isinstance(trouble, NoSpace) else _AWAY)
     else:
         log.info("%s is ready.", claim)
 
 
-def _put_off(here: WorkerProcess, claim: Claim, message: str) -> None:
+def _put_off(process: WorkerProcess, claim: Claim, message: str) -> None:
     """Say why it takes longer; if that can't be written down either, the lease runs out."""
-    with suppress(SQLAlchemyError), here.database.writing() as session:
-        making.put_off(session, claim, message, here.settings.lease_seconds)
+    with suppress(SQLAlchemyError), process.database.writing() as session:
+        making.put_off(session, claim, message, process.settings.lease_seconds)
 
 
-def _renew(here: WorkerProcess, claim: Claim) -> bool:
-    with here.database.writing() as session:
-        return making.renew(session, claim, here.settings.lease_seconds)
+def _renew(process: WorkerProcess, claim: Claim) -> bool:
+    with process.database.writing() as session:
+        return making.renew(session, claim, process.settings.lease_seconds)

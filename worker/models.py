@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class LoadedModel:
     """A bundle that is loaded and ready to classify images."""
 
     classifier: Classifier
@@ -51,7 +51,7 @@ class Model:
         return self.bundle.digest
 
 
-def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
+def open_model(bundle: Bundle, threads: int, device: str = "auto") -> LoadedModel:
     """Load a bundle's network, ready to run on a device as `ml.serving.inference` names it.
 
     Raises:
@@ -60,7 +60,7 @@ def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
     check_metadata(bundle.metadata)
     classifier = load_classifier(bundle, threads=threads, device=device)
     check_answers(classifier)
-    return Model(classifier)
+    return LoadedModel(classifier)
 
 
 class ModelStore:
@@ -75,14 +75,14 @@ class ModelStore:
         blobs: BlobStore,
         cache: Path,
         shipped: Bundle,
-        load: Callable[[Bundle], Model],
+        load: Callable[[Bundle], LoadedModel],
         trusted: Collection[str] = (),
     ) -> None:
         self.shipped = shipped
         self._trusted = trusted
         self._blobs, self._cache, self._load = blobs, cache, load
         # The most recently used one is last.
-        self._loaded: dict[str, Model] = {}
+        self._loaded: dict[str, LoadedModel] = {}
         self._lock = threading.Lock()
 
     @property
@@ -90,7 +90,7 @@ class ModelStore:
         """The digests of the loaded models, the most recently used first."""
         return tuple(self._loaded)[::-1]
 
-    def get(self, digest: str) -> Model:
+    def get(self, digest: str) -> LoadedModel:
         """Return a model, ready to classify images.
 
         Raises:
@@ -144,7 +144,7 @@ class ModelStore:
         log.info("Model %s is unpacked.", digest[:12])
         return replace(aside, path=place)
 
-    def _open(self, bundle: Bundle) -> Model:
+    def _open(self, bundle: Bundle) -> LoadedModel:
         try:
             return self._load(bundle)
         except (OSError, MemoryError):

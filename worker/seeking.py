@@ -23,15 +23,15 @@ _DOES: dict[type[Shard] | type[Made], Callable[[WorkerProcess, int], bool]] = {
 }
 
 
-def seek(here: WorkerProcess) -> bool:
+def seek(process: WorkerProcess) -> bool:
     """Do one waiting task; False if there is none or others were quicker.
 
     Raises:
         SQLAlchemyError: the database does not answer.
     """
-    with here.database.reading() as session:
+    with process.database.reading() as session:
         waiting = jobs.next_waiting(session)
     if waiting is None:
         return False
     kind, id_ = waiting
-    return _DOES[kind](here, id_)
+    return _DOES[kind](process, id_)

@@ -13,46 +13,50 @@ from worker.making import under
 from worker.process import WorkerProcess
 
 
-def derive_image(here: WorkerProcess, derivative_id: int) -> bool:
+def derive_image(process: WorkerProcess, derivative_id: int) -> bool:
     """Make and store one image's copies; False if they are done or taken by another worker."""
-    with here.database.writing() as session:
-        claim = derivatives.claim(session, derivative_id, here.name, here.settings.lease_seconds)
+    with process.database.writing() as session:
+        claim = derivatives.claim(
+            session, derivative_id, process.name, process.settings.lease_seconds
+        )
     if claim is None:
         return False
-    with under(here, claim):
-        if not _readable(here, claim.sha256):
-            here.blobs.delete(derivatives.key(claim.sha256))
-            make_copies(here, Work(claim.image_id, claim.sha256))
-        with here.database.writing() as session:
+    with under(process, claim):
+        if not _readable(process, claim.sha256):
+            process.blobs.delete(derivatives.key(claim.sha256))
+            make_copies(process, Work(claim.image_id, claim.sha256))
+        with process.database.writing() as session:
             derivatives.finish(session, claim)
     return True
 
 
-def _readable(here: WorkerProcess, sha256: str) -> bool:
+def _readable(process: WorkerProcess, sha256: str) -> bool:
     try:
-        derivatives.read(here.blobs, sha256)
+        derivatives.read(process.blobs, sha256)
     except BlobMissing:
         return False
     return True
 
 
-def make_copies(here: WorkerProcess, work: Work) -> None:
+def make_copies(process: WorkerProcess, work: Work) -> None:
     """Decode an image; this puts its copies into the store.
 
     Raises:
         Conflict: it can't be decoded.
         OSError: the store took no copies.
     """
-    read = Decoder(here.blobs, here.models.shipped.metadata, here.settings.max_pixels)(work)
+    read = Decoder(process.blobs, process.models.shipped.metadata, process.settings.max_pixels)(
+        work
+    )
     if isinstance(read, Failure):
         raise Conflict(read.message)
-    if not derivatives.exist(here.blobs, work.sha256):
+    if not derivatives.exist(process.blobs, work.sha256):
         raise OSError("The store took no copies of an image.")
 
 
-def complete_copies(here: WorkerProcess, works: Iterable[Work]) -> None:
+def complete_copies(process: WorkerProcess, works: Iterable[Work]) -> None:
     """Make missing copies; if one can't be made now, a page will ask for it again."""
     for work in works:
-        if not derivatives.exist(here.blobs, work.sha256):
+        if not derivatives.exist(process.blobs, work.sha256):
             with suppress(Conflict, OSError):
-                make_copies(here, work)
+                make_copies(process, work)

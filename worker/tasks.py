@@ -17,7 +17,7 @@ from worker import app, explaining, pipeline, report, seeking, showing
 from worker.hearing import watch
 from worker.limit import time_limited
 from worker.logs import quieten
-from worker.process import Held
+from worker.process import CurrentProcess
 
 # A report of a hundred thousand images takes minutes. The limits are below the time after which an
 # unanswered message is delivered again.
@@ -26,7 +26,7 @@ _REPORT_HARD_SECONDS = 280
 # The longest time that work found without a message may take.
 LONGEST_SECONDS = _REPORT_HARD_SECONDS
 _REQUEST = "worker.request:LeasedRequest"
-_held = Held()
+_current = CurrentProcess()
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery is not typed
@@ -34,13 +34,15 @@ def open_process(**_: object) -> None:
     """Load the network and connect in the child, not in its parent."""
     quieten()
     conf = current_app.conf
-    _held.start(app.settings_of(current_app), conf.hematovision_threads, conf.hematovision_device)
+    _current.start(
+        app.settings_of(current_app), conf.hematovision_threads, conf.hematovision_device
+    )
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def close_process(**_: object) -> None:
     """Take this process off the list of workers and close its connections."""
-    _held.stop()
+    _current.stop()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
@@ -52,14 +54,14 @@ def listen(**_: object) -> None:
 
 def seek() -> bool:
     """Do one task that waits without a message; False if there is none."""
-    return seeking.seek(_held.get())
+    return seeking.seek(_current.get())
 
 
 @shared_task(name=CLASSIFY, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def classify_shard(shard_id: int) -> None:
     """Classify one shard's images, unless it is done or taken by another worker."""
     with time_limited("a shard"):
-        pipeline.classify_shard(_held.get(), shard_id)
+        pipeline.classify_shard(_current.get(), shard_id)
 
 
 @shared_task(  # type: ignore[untyped-decorator]
@@ -71,18 +73,18 @@ def classify_shard(shard_id: int) -> None:
 def make_report(report_id: int) -> None:
     """Make one PDF, unless it is done or taken by another worker."""
     with time_limited("a report"):
-        report.make_report(_held.get(), report_id)
+        report.make_report(_current.get(), report_id)
 
 
 @shared_task(name=EXPLAIN, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def explain_image(explanation_id: int) -> None:
     """Explain one image's result, unless it is done or taken by another worker."""
     with time_limited("an explanation"):
-        explaining.explain_image(_held.get(), explanation_id)
+        explaining.explain_image(_current.get(), explanation_id)
 
 
 @shared_task(name=DERIVE, Request=_REQUEST)  # type: ignore[untyped-decorator]
 def derive_image(derivative_id: int) -> None:
     """Make one image's missing copies, unless they are done or taken by another worker."""
     with time_limited("a picture"):
-        showing.derive_image(_held.get(), derivative_id)
+        showing.derive_image(_current.get(), derivative_id)

@@ -28,99 +28,103 @@ MARKER = b"Jane-Doe-1931"
 _WORDS = MARKER.decode()
 
 
-def images(here: WorkerProcess) -> list[Image]:
-    with here.database.reading() as session:
+def images(process: WorkerProcess) -> list[Image]:
+    with process.database.reading() as session:
         return list(session.scalars(select(Image).order_by(Image.id)))
 
 
-def drop_copies(here: WorkerProcess) -> None:
-    for image in images(here):
-        here.blobs.delete(derivatives.key(image.sha256 or ""))
+def drop_copies(process: WorkerProcess) -> None:
+    for image in images(process):
+        process.blobs.delete(derivatives.key(image.sha256 or ""))
 
 
-def order(here: WorkerProcess, image: Image) -> int:
-    with here.database.writing() as session:
+def order(process: WorkerProcess, image: Image) -> int:
+    with process.database.writing() as session:
         return derivatives.order(session, image).id
 
 
-def wish(here: WorkerProcess, derivative_id: int) -> Derivative:
-    with here.database.reading() as session:
+def wish(process: WorkerProcess, derivative_id: int) -> Derivative:
+    with process.database.reading() as session:
         return session.get_one(Derivative, derivative_id)
 
 
-def test_copies_come_with_the_verdict(here: WorkerProcess, submit: Submit) -> None:
+def test_copies_come_with_the_verdict(process: WorkerProcess, submit: Submit) -> None:
     submit({"sound.png": png(1, 400), "cut.png": png(2)[:300], "strange.png": png(3, 20)})
-    work_through(here)
-    sound, cut, strange = images(here)
+    work_through(process)
+    sound, cut, strange = images(process)
     assert (cut.state, strange.outcome) == (ImageState.FAILED, "unfamiliar")
-    made = derivatives.read(here.blobs, sound.sha256 or "")
+    made = derivatives.read(process.blobs, sound.sha256 or "")
     assert Picture.open(io.BytesIO(made.large)).size == (400, 400)
     assert Picture.open(io.BytesIO(made.tile)).size == (192, 192)
-    assert derivatives.exist(here.blobs, strange.sha256 or "")
-    assert not derivatives.exist(here.blobs, cut.sha256 or "")
+    assert derivatives.exist(process.blobs, strange.sha256 or "")
+    assert not derivatives.exist(process.blobs, cut.sha256 or "")
 
 
 def test_an_image_whose_verdict_is_taken_over_gets_its_copies_too(
-    here: WorkerProcess, submit: Submit, watched: Watched
+    process: WorkerProcess, submit: Submit, watched: Watched
 ) -> None:
     submit(files(3))
-    work_through(here)
-    drop_copies(here)
+    work_through(process)
+    drop_copies(process)
     looked_at = watched.images
     submit(files(3))
-    work_through(here)
+    work_through(process)
     assert watched.images == looked_at, "the verdicts were taken over"
-    assert all(derivatives.exist(here.blobs, image.sha256 or "") for image in images(here))
+    assert all(derivatives.exist(process.blobs, image.sha256 or "") for image in images(process))
 
 
 def test_an_image_that_was_not_judged_is_shown_on_demand(
-    here: WorkerProcess, submit: Submit
+    process: WorkerProcess, submit: Submit
 ) -> None:
     submit({"a.png": png(1, 300)})
-    (image,) = images(here)
-    wanted = order(here, image)
-    derive_image(here, wanted)
-    assert wish(here, wanted).state is MakingState.READY
-    assert derivatives.read(here.blobs, image.sha256 or "").tile
+    (image,) = images(process)
+    wanted = order(process, image)
+    derive_image(process, wanted)
+    assert wish(process, wanted).state is MakingState.READY
+    assert derivatives.read(process.blobs, image.sha256 or "").tile
 
 
-def test_copies_that_a_power_cut_damaged_are_made_anew(here: WorkerProcess, submit: Submit) -> None:
+def test_copies_that_a_power_cut_damaged_are_made_anew(
+    process: WorkerProcess, submit: Submit
+) -> None:
     submit({"a.png": png(1, 300)})
-    (image,) = images(here)
-    here.blobs.put(derivatives.key(image.sha256 or ""), b"")
-    derive_image(here, order(here, image))
-    assert derivatives.read(here.blobs, image.sha256 or "").tile
+    (image,) = images(process)
+    process.blobs.put(derivatives.key(image.sha256 or ""), b"")
+    derive_image(process, order(process, image))
+    assert derivatives.read(process.blobs, image.sha256 or "").tile
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_what_can_t_be_decoded_is_said(here: WorkerProcess, submit: Submit, gone: bool) -> None:
+def test_what_can_t_be_decoded_is_said(process: WorkerProcess, submit: Submit, gone: bool) -> None:
     submit({"a.png": png(1)[:300]})
-    (image,) = images(here)
+    (image,) = images(process)
     if gone:
-        here.blobs.delete(image_key(image.sha256 or ""))
-    wanted = order(here, image)
-    derive_image(here, wanted)
-    failed = wish(here, wanted)
+        process.blobs.delete(image_key(image.sha256 or ""))
+    wanted = order(process, image)
+    derive_image(process, wanted)
+    failed = wish(process, wanted)
     assert failed.state is MakingState.FAILED
     assert failed.message and failed.message.endswith(".")
-    assert not derivatives.exist(here.blobs, image.sha256 or "")
+    assert not derivatives.exist(process.blobs, image.sha256 or "")
 
 
-def test_a_report_shows_images_whose_copies_are_gone(here: WorkerProcess, submit: Submit) -> None:
+def test_a_report_shows_images_whose_copies_are_gone(
+    process: WorkerProcess, submit: Submit
+) -> None:
     job_id = submit(files(3))
-    work_through(here)
-    drop_copies(here)
-    assert sum(len(page.images) for page in _report(here, job_id).pages) == 3
-    assert all(derivatives.exist(here.blobs, image.sha256 or "") for image in images(here))
+    work_through(process)
+    drop_copies(process)
+    assert sum(len(page.images) for page in _report(process, job_id).pages) == 3
+    assert all(derivatives.exist(process.blobs, image.sha256 or "") for image in images(process))
 
 
-def _report(here: WorkerProcess, job_id: int) -> PdfReader:
-    with here.database.writing() as session:
+def _report(process: WorkerProcess, job_id: int) -> PdfReader:
+    with process.database.writing() as session:
         report_id = reports.order(session, session.get_one(Job, job_id), "A4").id
-    make_report(here, report_id)
-    with here.database.reading() as session:
+    make_report(process, report_id)
+    with process.database.reading() as session:
         key = session.get_one(Report, report_id).blob_key
-    return PdfReader(io.BytesIO(here.blobs.get(key or "")))
+    return PdfReader(io.BytesIO(process.blobs.get(key or "")))
 
 
 def saved(seed: int, kind: str, **options: object) -> bytes:
@@ -170,23 +174,23 @@ TELLING: dict[str, Callable[[], bytes]] = {
 
 
 def test_nothing_of_a_file_s_metadata_leaves(
-    here: WorkerProcess, blobs: MemoryBlobs, submit: Submit
+    process: WorkerProcess, blobs: MemoryBlobs, submit: Submit
 ) -> None:
     sent = {name: make() for name, make in TELLING.items()}
     assert all(MARKER in data for data in sent.values())
     job_id = submit(sent)
-    work_through(here)
-    assert {image.state for image in images(here)} == {ImageState.CLASSIFIED}
-    for image in images(here):
-        with here.database.writing() as session:
+    work_through(process)
+    assert {image.state for image in images(process)} == {ImageState.CLASSIFIED}
+    for image in images(process):
+        with process.database.writing() as session:
             wanted = explanations.order(session, session.get_one(Image, image.id)).id
-        explain_image(here, wanted)
-    pdf = _report(here, job_id)
+        explain_image(process, wanted)
+    pdf = _report(process, job_id)
     made = {key: data for key, data in blobs._kept.items() if not key.startswith("images/")}
     assert {key.split("/")[0] for key in made} > {"derivatives", "explanations", "reports"}
     assert [key for key, data in made.items() if MARKER in data] == []
     assert MARKER not in _unpacked(pdf)
-    with here.database.reading() as session:
+    with process.database.reading() as session:
         rows = [*session.scalars(select(Image)), *session.scalars(select(Prediction))]
         told = [str(vars(row)) for row in rows]
     assert not [row for row in told if _WORDS in row]
@@ -203,12 +207,14 @@ def _unpacked(pdf: PdfReader) -> bytes:
     return b"\n".join(parts)
 
 
-def test_large_images_are_shrunk_before_they_are_shown(here: WorkerProcess, submit: Submit) -> None:
+def test_large_images_are_shrunk_before_they_are_shown(
+    process: WorkerProcess, submit: Submit
+) -> None:
     large = np.full((1500, 2000, 3), 200, np.uint8)
     out = io.BytesIO()
     Picture.fromarray(large).save(out, "PNG")
     submit({"large.png": out.getvalue()})
-    work_through(here)
-    (image,) = images(here)
-    made = derivatives.read(here.blobs, image.sha256 or "")
+    work_through(process)
+    (image,) = images(process)
+    made = derivatives.read(process.blobs, image.sha256 or "")
     assert max(Picture.open(io.BytesIO(made.large)).size) <= 640

@@ -26,76 +26,76 @@ from worker.process import WorkerProcess
 from worker.sweeper import run, sweep_once
 
 
-def lose_messages(here: WorkerProcess) -> None:
-    with here.database.writing() as session:
+def lose_messages(process: WorkerProcess) -> None:
+    with process.database.writing() as session:
         session.execute(update(Shard).values(published_at=clock() - 600))
 
 
 def test_a_lost_message_is_rung_for_again(
-    here: WorkerProcess, submit: Submit, queue: MemoryQueue
+    process: WorkerProcess, submit: Submit, queue: MemoryQueue
 ) -> None:
     submit({"a.png": png(1)})
     queue.rung.clear()
-    lose_messages(here)
-    sweep_once(here)
+    lose_messages(process)
+    sweep_once(process)
     assert len(queue.rung) == 1
 
 
 def test_a_queue_that_is_away_is_no_error_and_a_database_is_one(
-    here: WorkerProcess, submit: Submit, queue: MemoryQueue
+    process: WorkerProcess, submit: Submit, queue: MemoryQueue
 ) -> None:
     submit({"a.png": png(1)})
-    lose_messages(here)
+    lose_messages(process)
     queue.broken = True
-    sweep_once(here)
+    sweep_once(process)
     nowhere = Database("sqlite:////nowhere/at/all.db")
     with pytest.raises(OperationalError):
-        sweep_once(Installation(here.settings, nowhere, here.blobs, queue))
+        sweep_once(Installation(process.settings, nowhere, process.blobs, queue))
 
 
 def test_without_the_queue_lost_leases_are_taken_back_as_soon_as_ever(
-    here: WorkerProcess, submit: Submit, queue: MemoryQueue
+    process: WorkerProcess, submit: Submit, queue: MemoryQueue
 ) -> None:
     submit({"a.png": png(1)})
     queue.broken = True
-    settings = here.settings.model_copy(update={"sweep_seconds": 0.05})
+    settings = process.settings.model_copy(update={"sweep_seconds": 0.05})
     stop = threading.Event()
-    quick = Installation(settings, here.database, here.blobs, queue)
+    quick = Installation(settings, process.database, process.blobs, queue)
     sweeping = threading.Thread(target=run, args=(quick, stop))
     sweeping.start()
     try:
         for attempt in range(1, 6):
-            with here.database.writing() as session:
+            with process.database.writing() as session:
                 shard = session.scalars(select(Shard)).one()
                 shard.state, shard.lease_until, shard.attempt = ShardState.LEASED, 1.0, 0
                 fence = shard.fence = attempt * 10
-            wait_for(partial(_is_free, here, fence))
+            wait_for(partial(_is_free, process, fence))
     finally:
         stop.set()
         sweeping.join(5)
 
 
-def _is_free(here: WorkerProcess, fence: int) -> bool:
-    with here.database.reading() as session:
+def _is_free(process: WorkerProcess, fence: int) -> bool:
+    with process.database.reading() as session:
         shard = session.scalars(select(Shard)).one()
         return shard.fence == fence + 1 and shard.state is not ShardState.LEASED
 
 
 def test_the_sweep_outlives_a_broken_queue(
-    here: WorkerProcess, submit: Submit, queue: MemoryQueue, caplog: pytest.LogCaptureFixture
+    process: WorkerProcess, submit: Submit, queue: MemoryQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
     submit({"a.png": png(1)})
-    lose_messages(here)
+    lose_messages(process)
     queue.rung.clear()
     queue.broken = True
-    settings = here.settings.model_copy(update={"sweep_seconds": 0.05})
+    settings = process.settings.model_copy(update={"sweep_seconds": 0.05})
     stop = threading.Event()
-    quick = Installation(settings, here.database, here.blobs, queue)
+    quick = Installation(settings, process.database, process.blobs, queue)
     sweeping = threading.Thread(target=run, args=(quick, stop))
     sweeping.start()
     try:
         wait_for(lambda: "The queue does not answer" in caplog.text)
-        lose_messages(here)
+        lose_messages(process)
         queue.broken = False
         wait_for(lambda: queue.rung != [])
     finally:
@@ -116,7 +116,7 @@ def wait_for(condition: object) -> None:
 def test_a_signal_ends_it_within_a_second(tmp_path: Path, number: signal.Signals) -> None:
     settings = Settings(data=tmp_path, redis_url=f"redis+socket://{tmp_path}/none.sock")
     code = "from core.settings import Settings; from worker.sweeper import serve; "
-    process = subprocess.Popen(
+    sweeper = subprocess.Popen(
         [sys.executable, "-c", code + "serve(Settings.from_env())"],
         env={
             **os.environ,
@@ -126,11 +126,11 @@ def test_a_signal_ends_it_within_a_second(tmp_path: Path, number: signal.Signals
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stderr
-    process.stderr.readline()
+    assert sweeper.stderr
+    sweeper.stderr.readline()
     told = time.monotonic()
-    process.send_signal(number)
-    _, said = process.communicate(timeout=5)
+    sweeper.send_signal(number)
+    _, said = sweeper.communicate(timeout=5)
     assert time.monotonic() - told < 1.5
-    assert process.returncode == 0
+    assert sweeper.returncode == 0
     assert "Traceback" not in said

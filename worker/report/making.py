@@ -27,24 +27,24 @@ from worker.showing import make_copies
 THUMBNAIL_SIDE = 96
 
 
-def make_report(here: WorkerProcess, report_id: int) -> bool:
+def make_report(process: WorkerProcess, report_id: int) -> bool:
     """Make one PDF and store it; False if it is done or taken by another worker."""
-    with here.database.writing() as session:
-        claim = reports.claim(session, report_id, here.name, here.settings.lease_seconds)
+    with process.database.writing() as session:
+        claim = reports.claim(session, report_id, process.name, process.settings.lease_seconds)
     if claim is None:
         return False
-    with under(here, claim) as lease:
-        key, found = _make(here, claim, lease)
-        _finish(here, claim, key, found)
+    with under(process, claim) as lease:
+        key, found = _make(process, claim, lease)
+        _finish(process, claim, key, found)
     return True
 
 
-def _make(here: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, Findings]:
+def _make(process: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, Findings]:
     """Write the PDF into the store, under a new key for each attempt."""
     key = f"reports/{claim.id}-{claim.fence}.pdf"
-    with here.database.reading() as session, here.blobs.stage() as staging:
+    with process.database.reading() as session, process.blobs.stage() as staging:
         found = _read(session, claim.job_id)
-        write(staging.file, session, found, here, claim.paper, lease)
+        write(staging.file, session, found, process, claim.paper, lease)
         staging.keep(key)
     return key, found
 
@@ -60,7 +60,7 @@ def write(
     out: BinaryIO,
     session: Session,
     found: Findings,
-    here: WorkerProcess,
+    process: WorkerProcess,
     paper: str,
     lease: Lease,
 ) -> None:
@@ -68,13 +68,13 @@ def write(
     typeface.register()
     reference = f", reference {found.reference}" if found.reference else ""
     running = page.Running(
-        laboratory=here.settings.laboratory,
+        laboratory=process.settings.laboratory,
         title=found.name,
         subtitle=f"Job {found.job_id}{reference}",
         model=_models(found),
         made_at=utcnow(),
     )
-    parts = story(session, found, lambda sha256: _picture(here, sha256))
+    parts = story(session, found, lambda sha256: _picture(process, sha256))
     document = page.document(out, paper, running)
     document.build([Unroll(_checked(parts, lease))], canvasmaker=page.NumberedCanvas)
 
@@ -91,19 +91,19 @@ def _models(found: Findings) -> str:
     return "; ".join(f"Model {m.name} {m.version}, {m.digest[:16]}" for m in found.models)
 
 
-def _picture(here: WorkerProcess, sha256: str) -> bytes | None:
+def _picture(process: WorkerProcess, sha256: str) -> bytes | None:
     """Return a small copy, made from the image if missing; None if there can't be one."""
     try:
-        if not derivatives.exist(here.blobs, sha256):
-            make_copies(here, Work(0, sha256))
-        return smaller(derivatives.read(here.blobs, sha256).tile, THUMBNAIL_SIDE)
+        if not derivatives.exist(process.blobs, sha256):
+            make_copies(process, Work(0, sha256))
+        return smaller(derivatives.read(process.blobs, sha256).tile, THUMBNAIL_SIDE)
     except (BlobMissing, Conflict):
         return None
 
 
-def _finish(here: WorkerProcess, claim: ReportClaim, key: str, found: Findings) -> None:
+def _finish(process: WorkerProcess, claim: ReportClaim, key: str, found: Findings) -> None:
     """Hand the PDF over, unless the job has changed since it was read."""
-    with here.database.writing() as session:
+    with process.database.writing() as session:
         if session.get_one(Job, claim.job_id).finished_at != found.finished_at:
             raise Conflict("The job was run again in the meantime. Order the report again.")
         making.finish(session, claim, key)
