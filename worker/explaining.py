@@ -18,7 +18,7 @@ from ml.serving import Classifier, neighbours
 from ml.serving.explain import Head, Look, Map, heat_map, look
 from ml.serving.neighbours import References
 from worker.decoding import Decoder
-from worker.making import under
+from worker.lease import making_ordered
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
 
@@ -35,7 +35,7 @@ def explain_image(process: WorkerProcess, explanation_id: int) -> bool:
         )
     if claim is None:
         return False
-    with under(process, claim):
+    with making_ordered(process, claim):
         key, findings = _make(process, claim)
         with process.database.writing() as session:
             explanations.finish(session, claim, key, findings)

@@ -24,8 +24,8 @@ from lexicon.verdicts import Verdict
 from ml.reading import Reading
 from ml.serving import predictions
 from worker.decoding import Decoder, readings
-from worker.lease import Lease, kept
-from worker.limit import OutOfTime
+from worker.lease import Lease, renewing
+from worker.limits import OutOfTime
 from worker.models import LoadedModel
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
@@ -72,7 +72,7 @@ def _classify(process: WorkerProcess, claim: Claim) -> None:
     seconds = process.settings.lease_seconds
     started = time.monotonic()
     try:
-        with kept(lambda: _renew(process, claim), seconds) as lease:
+        with renewing(lambda: _renew(process, claim), seconds) as lease:
             digest, results = _results(process, claim, lease)
         shadows = _record(process, claim, digest, results)
     except LeaseLost as error:

@@ -9,7 +9,7 @@ from core.errors import BlobMissing, Conflict
 from core.jobs import Failure, Work
 from core.made import derivatives
 from worker.decoding import Decoder
-from worker.making import under
+from worker.lease import making_ordered
 from worker.process import WorkerProcess
 
 
@@ -21,7 +21,7 @@ def derive_image(process: WorkerProcess, derivative_id: int) -> bool:
         )
     if claim is None:
         return False
-    with under(process, claim):
+    with making_ordered(process, claim):
         if not _readable(process, claim.sha256):
             process.blobs.delete(derivatives.key(claim.sha256))
             make_copies(process, Work(claim.image_id, claim.sha256))

@@ -25,7 +25,7 @@ from ml.decoding import InputShape
 from ml.reading import Reading
 from tests.worker.conftest import png
 from worker.decoding import LARGE_PIXELS, Decoder, ahead, readings
-from worker.limit import OutOfTime, time_limited
+from worker.limits import OutOfTime, time_limited
 from worker.logs import quieten
 
 NETWORK = Metadata("tiny", "1", ("a", "b"), InputShape(height=32, width=48), Architecture())

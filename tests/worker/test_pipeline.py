@@ -28,7 +28,7 @@ from ml.serving import predictions
 from tests.worker.conftest import MakeBundle, Submit, Watched, counts_of, png
 from worker.fleet import Badge, beat
 from worker.lease import Lease
-from worker.limit import time_limited
+from worker.limits import time_limited
 from worker.models import Lacking, LoadedModel, ModelStore, facts_of, open_model
 from worker.packing import keep
 from worker.pipeline import BATCH, classify, classify_shard

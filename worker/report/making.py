@@ -15,8 +15,7 @@ from core.made import derivatives, making, reports
 from core.made.reports import ReportClaim
 from core.tables import Job
 from worker.deriving import smaller
-from worker.lease import Lease
-from worker.making import under
+from worker.lease import Lease, making_ordered
 from worker.process import WorkerProcess
 from worker.report import findings, page, typeface
 from worker.report.findings import Findings
@@ -33,7 +32,7 @@ def make_report(process: WorkerProcess, report_id: int) -> bool:
         claim = reports.claim(session, report_id, process.name, process.settings.lease_seconds)
     if claim is None:
         return False
-    with under(process, claim) as lease:
+    with making_ordered(process, claim) as lease:
         key, found = _make(process, claim, lease)
         _finish(process, claim, key, found)
     return True

@@ -12,7 +12,7 @@ from core.states import JobState, MakingState, ShardState
 from core.tables import Explanation, Image, Job, Report, Shard
 from tests.worker.conftest import Submit, counts_of, png
 from worker.process import WorkerProcess
-from worker.seeking import seek
+from worker.tasks import do_waiting
 
 
 def nobody_rang(process: WorkerProcess) -> None:
@@ -26,14 +26,14 @@ def files(first: int, count: int) -> dict[str, bytes]:
 
 
 def test_with_nothing_to_do_it_says_so(process: WorkerProcess) -> None:
-    assert not seek(process)
+    assert not do_waiting(process)
 
 
 def test_a_job_is_done_whole_though_nobody_rang(process: WorkerProcess, submit: Submit) -> None:
     job_id = submit(files(0, 20))
     nobody_rang(process)
     looks = 0
-    while seek(process):
+    while do_waiting(process):
         looks += 1
     assert looks == 3
     assert counts_of(process, job_id).classified == 20
@@ -47,7 +47,7 @@ def test_who_waits_for_one_image_comes_before_a_big_job(
     big = submit(files(0, 24))
     small = submit(files(30, 1))
     nobody_rang(process)
-    assert seek(process)
+    assert do_waiting(process)
     assert (counts_of(process, small).classified, counts_of(process, big).classified) == (1, 0)
 
 
@@ -57,18 +57,18 @@ def test_of_two_big_jobs_none_is_held_up(process: WorkerProcess, submit: Submit)
     with process.database.writing() as session:
         ids = session.scalars(select(Shard.id).where(Shard.job_id == first)).all()
         assert jobs.claim(session, ids[0], "another:1", 60)
-    assert seek(process)
+    assert do_waiting(process)
     assert counts_of(process, second).classified == 8
 
 
 def test_a_report_and_an_explanation_are_found_too(process: WorkerProcess, submit: Submit) -> None:
     job_id = submit(files(0, 2))
-    while seek(process):
+    while do_waiting(process):
         pass
     with process.database.writing() as session:
         reports.order(session, session.get_one(Job, job_id), "A4")
         explanations.order(session, session.scalars(select(Image)).first() or Image())
-    assert seek(process) and seek(process) and not seek(process)
+    assert do_waiting(process) and do_waiting(process) and not do_waiting(process)
     with process.database.reading() as session:
         for kind in (Report, Explanation):
             assert session.scalars(select(kind.state)).all() == [MakingState.READY]
@@ -81,5 +81,5 @@ def test_two_that_seek_at_once_do_nothing_twice(process: WorkerProcess, submit: 
         waiting = jobs.next_waiting(session)
     assert waiting is not None and waiting[0] is Shard
     other = dataclasses.replace(process, name="another:1")
-    assert seek(other)
-    assert not seek(process)
+    assert do_waiting(other)
+    assert not do_waiting(process)
