@@ -134,7 +134,7 @@ def readings(
             yield from ahead(pool, decoder, work, size)
             return
         for batch in ahead(pool, decoder.fetch, work, size, together=size):
-            yield [(one, decoder.decode(one, data)) for one, data in batch]
+            yield [(image, decoder.decode(image, data)) for image, data in batch]
     finally:
         # If the work is broken off, reads that have not begun are cancelled.
         pool.shutdown(cancel_futures=True)
@@ -153,14 +153,14 @@ def ahead(
     """
 
     def read_all(part: Sequence[Work]) -> list[tuple[Work, Result]]:
-        return [(one, read(one)) for one in part]
+        return [(image, read(image)) for image in part]
 
     running: list[Future[list[tuple[Work, Result]]]] = []
     for batch in (*_parts(work, size), ()):
-        done = [pair for future in running for pair in future.result()]
+        results = [pair for future in running for pair in future.result()]
         running = [pool.submit(read_all, part) for part in _parts(batch, together)]
-        if done:
-            yield done
+        if results:
+            yield results
 
 
 def _parts(work: Sequence[Work], size: int) -> list[Sequence[Work]]:

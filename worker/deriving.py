@@ -52,10 +52,10 @@ def shrink(image: Pixels, side: int) -> Pixels:
     """Bring the longer side of a larger image down to ``side`` pixels."""
     height, width = image.shape[:2]
     longer = max(height, width)
-    whole = longer // side
-    if whole > 1:
+    factor = longer // side
+    if factor > 1:
         # Shrink by a whole number first: linear interpolation uses at most two pixels per side.
-        size = (max(1, width // whole), max(1, height // whole))
+        size = (max(1, width // factor), max(1, height // factor))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     size = (max(1, round(width * side / longer)), max(1, round(height * side / longer)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -63,7 +63,7 @@ def shrink(image: Pixels, side: int) -> Pixels:
 
 def _jpeg(image: Pixels) -> bytes:
     pixels = np.ascontiguousarray(image)
-    made: bytes = simplejpeg.encode_jpeg(
+    file: bytes = simplejpeg.encode_jpeg(
         pixels, quality=_QUALITY, colorsubsampling="420", fastdct=True
     )
-    return made
+    return file

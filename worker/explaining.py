@@ -48,11 +48,11 @@ def _make(process: WorkerProcess, claim: ExplanationClaim) -> tuple[str, Finding
     crop = _crop(process, claim, classifier)
     names = [claim.label] if claim.other is None else [claim.label, claim.other]
     indices = [classifier.bundle.metadata.classes.index(name) for name in names]
-    seen = look(classifier, Head.load(classifier.bundle), crop, indices)
-    key, maps = f"explanations/{claim.id}-{claim.fence}", _maps(seen)
+    looked = look(classifier, Head.load(classifier.bundle), crop, indices)
+    key, maps = f"explanations/{claim.id}-{claim.fence}", _maps(looked)
     _keep(process, key, crop, maps)
     empty = tuple(name for name, contributed in maps.items() if contributed.max() <= 0)
-    return key, replace(_findings(process, claim, classifier, seen), empty=empty)
+    return key, replace(_findings(process, claim, classifier, looked), empty=empty)
 
 
 def _classifier(process: WorkerProcess, digest: str) -> Classifier:
@@ -71,11 +71,11 @@ def _crop(process: WorkerProcess, claim: ExplanationClaim, classifier: Classifie
     return reading.pixels
 
 
-def _maps(seen: Look) -> dict[str, Map]:
+def _maps(looked: Look) -> dict[str, Map]:
     """Return what supports the class, and what supports it rather than the next class."""
-    maps = {HEAT: seen.maps[0]}
-    if len(seen.maps) > 1:
-        maps[CONTRAST] = seen.maps[0] - seen.maps[1]
+    maps = {HEAT: looked.maps[0]}
+    if len(looked.maps) > 1:
+        maps[CONTRAST] = looked.maps[0] - looked.maps[1]
     return maps
 
 
@@ -95,25 +95,28 @@ def _png(picture: Pixels) -> bytes:
 
 
 def _findings(
-    process: WorkerProcess, claim: ExplanationClaim, classifier: Classifier, seen: Look
+    process: WorkerProcess, claim: ExplanationClaim, classifier: Classifier, looked: Look
 ) -> Findings:
     references = References.load(classifier.bundle)
     if references is None:
         return Findings(claim.label, claim.other)
-    nearest = neighbours.nearest(seen.features, references, NEAREST)
-    of_each_class = neighbours.nearest_of_each_class(seen.features, references)
-    for index in {one.index for one in (*nearest, *of_each_class)}:
+    nearest = neighbours.nearest(looked.features, references, NEAREST)
+    of_each_class = neighbours.nearest_of_each_class(looked.features, references)
+    for index in {neighbour.index for neighbour in (*nearest, *of_each_class)}:
         key = explanations.reference_key(claim.model_digest, index)
         if not process.blobs.exists(key):
             process.blobs.put(key, references.pictures[index])
     return Findings(
         claim.label,
         claim.other,
-        nearest=_kept(nearest),
-        of_each_class=_kept(of_each_class),
+        nearest=_recorded(nearest),
+        of_each_class=_recorded(of_each_class),
         attribution=references.attribution,
     )
 
 
-def _kept(found: Sequence[neighbours.Neighbour]) -> tuple[Neighbour, ...]:
-    return tuple(Neighbour(one.index, one.label, one.source, one.similarity) for one in found)
+def _recorded(nearest: Sequence[neighbours.Neighbour]) -> tuple[Neighbour, ...]:
+    """Return the neighbours that the network found, as the database keeps them."""
+    return tuple(
+        Neighbour(cell.index, cell.label, cell.source, cell.similarity) for cell in nearest
+    )

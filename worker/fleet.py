@@ -70,13 +70,13 @@ def beat(session: Session, badge: Badge, throughput: Throughput, models: Sequenc
         "model_digest": models[0] if models else "",
         "models": list(models),
     }
-    known = session.scalar(
+    name = session.scalar(
         update(Worker)
         .where(Worker.name == badge.name)
         .values(seen_at=clock(), **values)
         .returning(Worker.name)
     )
-    if known is None:
+    if name is None:
         session.add(
             Worker(
                 name=badge.name,

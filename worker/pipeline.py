@@ -74,7 +74,9 @@ def _classify(process: WorkerProcess, claim: Claim) -> None:
     try:
         with renewing(lambda: _renew(process, claim), seconds) as lease:
             digest, results = _results(process, claim, lease)
-        shadows = _record(process, claim, digest, results)
+        with process.database.writing() as session:
+            jobs.record(session, claim, digest, results)
+            shadows = registry.shadows_of(session, claim.model_digest)
     except LeaseLost as error:
         log.warning("Shard %d is dropped here. %s", claim.shard_id, error)
         return
@@ -87,9 +89,11 @@ def _classify(process: WorkerProcess, claim: Claim) -> None:
         _give_back(process, claim)
         raise
     _note(process, claim, results, time.monotonic() - started)
-    _go_on(process, claim)
-    complete_copies(process, [w for w in claim.work if isinstance(results[w.image_id], Verdict)])
-    _follow(process, claim, results, shadows)
+    if jobs.go_on(process.database, process.settings, claim.job_id):
+        log.info("Job %d has ended.", claim.job_id)
+    judged = tuple(work for work in claim.work if isinstance(results[work.image_id], Verdict))
+    complete_copies(process, judged)
+    _run_shadows(process, replace(claim, work=judged), shadows)
 
 
 def _results(process: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Results]:
@@ -112,25 +116,22 @@ def _results(process: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, R
             raise LeaseLost("Another worker may have its model.") from error
         failure = Failure("model", str(error)[:400])
         return digest, {work.image_id: failure for work in claim.work}
-    return digest, classify(process, model, claim, lease, _between_batches(process, claim))
-
-
-def _between_batches(process: WorkerProcess, claim: Claim) -> Callable[[], None]:
-    return _nothing if claim.lane is Lane.INTERACTIVE else _Door(process).hold_open
+    between = _nothing if claim.lane is Lane.INTERACTIVE else _SmallJobs(process).let_pass
+    return digest, classify(process, model, claim, lease, between)
 
 
 def _nothing() -> None:
     """Do nothing between batches: a small job is not interrupted."""
 
 
-class _Door:
+class _SmallJobs:
     """Does waiting shards of small jobs between two batches of a big job."""
 
     def __init__(self, process: WorkerProcess) -> None:
         self._process = process
         self._looked = time.monotonic()
 
-    def hold_open(self) -> None:
+    def let_pass(self) -> None:
         """Do the waiting shards of small jobs, if it is time to look for them."""
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return
@@ -182,35 +183,30 @@ def classify(
 def _known(process: WorkerProcess, model: LoadedModel, claim: Claim) -> tuple[Results, list[Work]]:
     """Separate the images whose bytes this model has already judged from the new ones."""
     with process.database.reading() as session:
-        known = jobs.known_verdicts(session, claim, model.digest)
-    results: Results = {w.image_id: known[w.sha256] for w in claim.work if w.sha256 in known}
-    return results, [work for work in claim.work if work.sha256 not in known]
+        verdicts = jobs.known_verdicts(session, claim, model.digest)
+    results: Results = {
+        work.image_id: verdicts[work.sha256] for work in claim.work if work.sha256 in verdicts
+    }
+    return results, [work for work in claim.work if work.sha256 not in verdicts]
 
 
 def _judge(model: LoadedModel, batch: Sequence[tuple[Work, Reading | Failure]]) -> Results:
     results: Results = {}
     readable: list[tuple[Work, Reading]] = []
-    for work, read in batch:
-        if isinstance(read, Failure):
-            results[work.image_id] = read
+    for work, reading in batch:
+        if isinstance(reading, Failure):
+            results[work.image_id] = reading
         else:
-            readable.append((work, read))
-    said = predictions(model.classifier, [reading for _, reading in readable])
-    for (work, _), one in zip(readable, said, strict=True):
-        results[work.image_id] = one
+            readable.append((work, reading))
+    verdicts = predictions(model.classifier, [reading for _, reading in readable])
+    for (work, _), verdict in zip(readable, verdicts, strict=True):
+        results[work.image_id] = verdict
     return results
 
 
 def _renew(process: WorkerProcess, claim: Claim) -> bool:
     with process.database.writing() as session:
         return jobs.renew(session, claim, process.settings.lease_seconds)
-
-
-def _record(process: WorkerProcess, claim: Claim, digest: str, results: Results) -> Sequence[str]:
-    """Record the results; return the digests of the shadow models to run on the same images."""
-    with process.database.writing() as session:
-        jobs.record(session, claim, digest, results)
-        return registry.shadows_of(session, claim.model_digest)
 
 
 def _note(process: WorkerProcess, claim: Claim, results: Results, seconds: float) -> None:
@@ -226,21 +222,12 @@ def _note(process: WorkerProcess, claim: Claim, results: Results, seconds: float
     )
 
 
-def _go_on(process: WorkerProcess, claim: Claim) -> None:
-    """End the job if this was its last shard, and ring for the next ones."""
-    if jobs.go_on(process.database, process.settings, claim.job_id):
-        log.info("Job %d has ended.", claim.job_id)
-
-
-def _follow(process: WorkerProcess, claim: Claim, results: Results, shadows: Sequence[str]) -> None:
-    """Run the shadow models on the images just classified; failures are only logged."""
-    judged = tuple(w for w in claim.work if isinstance(results[w.image_id], Verdict))
+def _run_shadows(process: WorkerProcess, claim: Claim, shadows: Sequence[str]) -> None:
+    """Run the shadow models on the claim's images; failures are only logged."""
     try:
-        for digest in shadows if judged else ():
-            said = classify(
-                process, process.models.get(digest), replace(claim, work=judged), Lease()
-            )
-            verdicts = {i: one for i, one in said.items() if isinstance(one, Verdict)}
+        for digest in shadows if claim.work else ():
+            results = classify(process, process.models.get(digest), claim, Lease())
+            verdicts = {id_: r for id_, r in results.items() if isinstance(r, Verdict)}
             with process.database.writing() as session:
                 jobs.record_shadow(session, digest, verdicts)
     except Exception as error:

@@ -33,7 +33,7 @@ from tests.worker.test_pipeline import files, work_through
 from worker.deriving import copies
 from worker.process import WorkerProcess
 from worker.report import make_report
-from worker.report.findings import THUMBNAILS_A_CLASS
+from worker.report.contents import THUMBNAILS_A_CLASS
 from worker.report.typeface import PLACEHOLDER
 
 PICTURES = 100
@@ -308,14 +308,15 @@ def test_a_report_of_three_thousand_images_stays_small_in_memory(
         from core.settings import Settings
         from ml.bundle import Bundle, default_bundle_path
         from worker.lease import Lease
-        from worker.report import findings, making
+        from worker.report import contents, pdf
         settings = Settings.from_env()
         models = SimpleNamespace(shipped=Bundle.load(default_bundle_path()))
-        here = SimpleNamespace(settings=settings, blobs=LocalBlobs(settings.blobs), models=models)
+        blobs = LocalBlobs(settings.blobs)
+        process = SimpleNamespace(settings=settings, blobs=blobs, models=models)
         out = io.BytesIO()
         with Database(settings.database).reading() as session:
-            found = findings.read(session, session.get_one(Job, {job_id}))
-            making.write(out, session, found, here, "A4", Lease())
+            job = contents.read(session, session.get_one(Job, {job_id}))
+            pdf.write(out, session, job, process, "A4", Lease())
         status = Path("/proc/self/status").read_text()
         print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
     """

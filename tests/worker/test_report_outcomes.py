@@ -18,7 +18,7 @@ from tests.worker.conftest import Submit
 from tests.worker.test_pipeline import files, shards
 from tests.worker.test_report import make, squeezed, text_of
 from worker.process import WorkerProcess
-from worker.report import findings
+from worker.report import contents
 
 SURE = Verdict("neutrophil", 0.97, Outcome.ACCEPTED, (0.01, 0.01, 0.01, 0.97))
 DOUBT = Verdict(
@@ -127,7 +127,7 @@ def test_a_report_of_strangers_alone_has_no_classes(process: WorkerProcess, subm
 def test_a_large_group_shows_the_least_certain_and_says_so(
     process: WorkerProcess, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(findings, "THUMBNAILS_A_CLASS", 2)
+    monkeypatch.setattr(contents, "THUMBNAILS_A_CLASS", 2)
     job_id = submit(files(4))
     sure = [0.6, 0.41, 0.5, 0.43]
     judged(process, job_id, [dataclasses.replace(DOUBT, confidence=value) for value in sure])

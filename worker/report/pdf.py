@@ -17,8 +17,8 @@ from core.tables import Job
 from worker.deriving import smaller
 from worker.lease import Lease, making_ordered
 from worker.process import WorkerProcess
-from worker.report import findings, page, typeface
-from worker.report.findings import Findings
+from worker.report import contents, page, typeface
+from worker.report.contents import ReportedJob
 from worker.report.flowables import Unroll
 from worker.report.story import story
 from worker.showing import make_copies
@@ -33,47 +33,42 @@ def make_report(process: WorkerProcess, report_id: int) -> bool:
     if claim is None:
         return False
     with making_ordered(process, claim) as lease:
-        key, found = _make(process, claim, lease)
-        _finish(process, claim, key, found)
+        key, job = _make(process, claim, lease)
+        _hand_over(process, claim, key, job)
     return True
 
 
-def _make(process: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, Findings]:
+def _make(process: WorkerProcess, claim: ReportClaim, lease: Lease) -> tuple[str, ReportedJob]:
     """Write the PDF into the store, under a new key for each attempt."""
     key = f"reports/{claim.id}-{claim.fence}.pdf"
     with process.database.reading() as session, process.blobs.stage() as staging:
-        found = _read(session, claim.job_id)
-        write(staging.file, session, found, process, claim.paper, lease)
+        job = contents.read(session, session.get_one(Job, claim.job_id))
+        if job.finished_at is None:
+            raise Conflict("The job is running again. Order the report once it has ended.")
+        write(staging.file, session, job, process, claim.paper, lease)
         staging.keep(key)
-    return key, found
-
-
-def _read(session: Session, job_id: int) -> Findings:
-    job = session.get_one(Job, job_id)
-    if job.finished_at is None:
-        raise Conflict("The job is running again. Order the report once it has ended.")
-    return findings.read(session, job)
+    return key, job
 
 
 def write(
     out: BinaryIO,
     session: Session,
-    found: Findings,
+    job: ReportedJob,
     process: WorkerProcess,
     paper: str,
     lease: Lease,
 ) -> None:
     """Write a job's report as a PDF. Raises `LeaseLost` if another worker has it now."""
     typeface.register()
-    reference = f", reference {found.reference}" if found.reference else ""
+    reference = f", reference {job.reference}" if job.reference else ""
     running = page.Running(
         laboratory=process.settings.laboratory,
-        title=found.name,
-        subtitle=f"Job {found.job_id}{reference}",
-        model=_models(found),
+        title=job.name,
+        subtitle=f"Job {job.id}{reference}",
+        model=_models(job),
         made_at=utcnow(),
     )
-    parts = story(session, found, lambda sha256: _picture(process, sha256))
+    parts = story(session, job, lambda sha256: _picture(process, sha256))
     document = page.document(out, paper, running)
     document.build([Unroll(_checked(parts, lease))], canvasmaker=page.NumberedCanvas)
 
@@ -84,10 +79,12 @@ def _checked(parts: Iterator[Flowable], lease: Lease) -> Iterator[Flowable]:
         yield part
 
 
-def _models(found: Findings) -> str:
-    if not found.models:
+def _models(job: ReportedJob) -> str:
+    if not job.models:
         return "No model"
-    return "; ".join(f"Model {m.name} {m.version}, {m.digest[:16]}" for m in found.models)
+    return "; ".join(
+        f"Model {model.name} {model.version}, {model.digest[:16]}" for model in job.models
+    )
 
 
 def _picture(process: WorkerProcess, sha256: str) -> bytes | None:
@@ -100,9 +97,9 @@ def _picture(process: WorkerProcess, sha256: str) -> bytes | None:
         return None
 
 
-def _finish(process: WorkerProcess, claim: ReportClaim, key: str, found: Findings) -> None:
+def _hand_over(process: WorkerProcess, claim: ReportClaim, key: str, job: ReportedJob) -> None:
     """Hand the PDF over, unless the job has changed since it was read."""
     with process.database.writing() as session:
-        if session.get_one(Job, claim.job_id).finished_at != found.finished_at:
+        if session.get_one(Job, claim.job_id).finished_at != job.finished_at:
             raise Conflict("The job was run again in the meantime. Order the report again.")
         making.finish(session, claim, key)
