@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.verdicts import draw
-from core.jobs import Claim
+from core.jobs import ShardClaim
 from core.settings import Settings
 from lexicon.verdicts import Verdict
 from ml.answers import Outputs
@@ -79,7 +79,7 @@ def main(milliseconds: float) -> None:
     def pretend(
         process: WorkerProcess,
         model: LoadedModel,
-        claim: Claim,
+        claim: ShardClaim,
         lease: Lease,
         between: Callable[[], None] = lambda: None,
     ) -> Results:

@@ -4,7 +4,7 @@
     memory, queue, settings   the process, the doorbell's interface, what may be set
     blobs                     where bytes are kept
     outages, db, tables       the database, what may be wrong with it, and its tables
-    audit                     who did what
+    leases, audit             the right to work on a row; who did what
     intake                    the door: one file or an archive, within quotas
     made, registry            what is made on demand; which models there are
     jobs                      the life of a job

@@ -1,13 +1,13 @@
 """The audit trail: who did what, to which object, when and from where.
 
-`note` is called in the transaction that does the thing, so that both are kept or neither. The
-entries are written as the last statements before the commit: they form one chain, whose head is
-locked while it grows, and so the lock is held for a moment only and never while another is awaited.
+`note` is called in the transaction of the action, so that both are kept or neither. All entries
+form one chain, whose head is locked while it grows. They are therefore written as the last
+statements before the commit: the lock is held only briefly, and never while waiting for another.
 
-Each entry's digest covers the digest of the one before. Whoever changes, removes or inserts an
-entry must therefore change all that follow, and the head; `verify` notices anything less. Against
-somebody who rewrites the whole chain only a digest that was kept elsewhere helps: `verify` prints
-the newest one, and can be asked whether an older one is still part of the chain.
+Each entry's digest covers the digest of the entry before. Anyone who changes, removes or inserts
+an entry must therefore change all later entries and the head; `verify` notices anything less. Only
+a digest kept elsewhere helps against somebody who rewrites the whole chain: `verify` prints the
+newest one, and can check whether an older one is still part of the chain.
 
 Entries name people, jobs and models by their ids, never a file: file names may hold patient data.
 """
@@ -35,7 +35,7 @@ _BATCH = 1000
 
 
 class Action(StrEnum):
-    """What can be done. The values are kept for ever: add some, never rename one."""
+    """The actions on record. The values are kept for ever: add new ones, never rename one."""
 
     SIGN_IN = "sign_in"
     SIGN_IN_FAILED = "sign_in_failed"
@@ -83,9 +83,9 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts and from where. ``name`` is the person's e-mail address at that time.
+    """Who acts, and from where. ``name`` is the person's e-mail address at that time.
 
-    ``session`` says by which browser session or token: ``session 12``, ``token 5``.
+    ``session`` is the browser session or token used: ``session 12``, ``token 5``.
     """
 
     name: str
@@ -113,13 +113,13 @@ def note(
     subject: str = "",
     detail: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Have an entry written when this session commits; a rollback forgets it.
+    """Write an entry when this session commits; a rollback discards it.
 
     ``subject`` is the object's kind and id, such as ``job 17``, ``person 3``, ``model 4f2a…``.
 
     Raises:
-        ValueError: the session only reads, or is within a savepoint, whose rollback could not take
-            the entry back.
+        ValueError: the session only reads, or is inside a savepoint, whose rollback could not
+            discard the entry.
     """
     writes = session.get_bind().get_execution_options().get("hematovision_writing")
     if not writes or session.in_nested_transaction():
@@ -156,7 +156,7 @@ def _append(session: Session) -> None:
 
 def _locked_head(session: Session) -> AuditHead:
     query = select(AuditHead).where(AuditHead.chain == _CHAIN).with_for_update()
-    # What the session has loaded before it held the lock may be old.
+    # What the session loaded before it held the lock may be out of date.
     query = query.execution_options(populate_existing=True)
     head = session.scalars(query).first()
     if head is None:
@@ -184,7 +184,7 @@ def _entry(one: _Note, number: int, at: dt.datetime, previous: str) -> AuditEntr
 
 
 def _digest(values: Mapping[str, Any]) -> str:
-    """SHA-256 of an entry as JSON: keys in order, no spaces, ASCII, the time in UTC."""
+    """Return the SHA-256 of an entry as JSON: sorted keys, no spaces, ASCII, time in UTC."""
     written = {**values, "at": values["at"].astimezone(dt.UTC).isoformat(timespec="microseconds")}
     text = json.dumps(written, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
@@ -192,10 +192,10 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What became of a check: how many entries hold, the newest digest, and what is wrong.
+    """The result of a check: how many entries are sound, the newest digest, and any fault.
 
-    ``fault`` is a sentence, empty if the chain is whole. ``expected_at`` is the number of the entry
-    that has the digest which was asked for; None if none has, or none was.
+    ``fault`` is a sentence, empty if the chain is intact. ``expected_at`` is the number of the
+    entry with the expected digest; None if there is no such entry, or no digest was expected.
     """
 
     entries: int
@@ -205,9 +205,9 @@ class Verification:
 
 
 def verify(session: Session, expect: str | None = None) -> Verification:
-    """Check every entry against the one before, and the last against the head.
+    """Check every entry against the one before it, and the last one against the head.
 
-    ``expect`` is a digest that was kept elsewhere: it must still be part of the chain.
+    ``expect`` is a digest kept elsewhere, which must still be part of the chain.
     """
     number, digest = 0, BEFORE_THE_FIRST
     expected_at = 0 if expect == BEFORE_THE_FIRST else None
@@ -220,12 +220,12 @@ def verify(session: Session, expect: str | None = None) -> Verification:
             expected_at = number
     fault = _fault_of_the_end(session, number, digest)
     if not fault and expect is not None and expected_at is None:
-        fault = "No entry has the digest that was expected: the trail was written anew."
+        fault = "No entry has the expected digest: the trail was rewritten."
     return Verification(number, digest, fault, expected_at)
 
 
 def _chain(session: Session) -> Iterator[dict[str, Any]]:
-    """Yield the entries from the first on, a batch at a time."""
+    """Yield all entries from the first, loading one batch at a time."""
     names = [attribute.key for attribute in inspect(AuditEntry).column_attrs]
     columns = [getattr(AuditEntry, name) for name in names]
     last = -1
@@ -262,7 +262,7 @@ def _fault_of_the_end(session: Session, number: int, digest: str) -> str:
 def newest(
     session: Session, count: int, *, subject: str | None = None, person_id: int | None = None
 ) -> list[AuditEntry]:
-    """Return the newest entries, the newest first: all, or those of an object or a person."""
+    """Return the latest entries, newest first: all, or those of one object or person."""
     query = select(AuditEntry).order_by(AuditEntry.number.desc()).limit(count)
     if subject is not None:
         query = query.where(AuditEntry.subject == subject)

@@ -4,17 +4,17 @@ HematoVisionError                 message is a sentence for the person, safe to 
 ├── ConfigurationError            a setting can't be used
 ├── BadInput                      what a person or a program gave can't be used
 ├── TooManyAttempts               something secret was guessed wrong too often; wait
-├── NotFound                      no such thing, or not for the one who asks
+├── NotFound                      it does not exist, or this person may not see it
 ├── NotAllowed                    this person may not do that
-├── Conflict                      not in this state
+├── Conflict                      not possible in the present state
 ├── Refused                       an upload that is not accepted; carries a code
-├── QuotaExceeded                 more than this person, or all together, may keep
-├── TooManyJobs                   more than this person, or all together, may have open
-├── BadArchive                    an archive that can't be read, or no further
+├── QuotaExceeded                 more bytes than one person, or everyone together, may keep
+├── TooManyJobs                   more open jobs than one person, or everyone together, may have
+├── BadArchive                    an archive that can't be read, or not to its end
 ├── BlobMissing                   the bytes behind a key are gone
-├── BlobDamaged                   the bytes behind a key are not those that were kept
+├── BlobDamaged                   the bytes behind a key are not the ones that were stored
 ├── StoreAway                     the image store is not there; also an OSError
-├── NoSpace                       there is no room left on the disk; also an OSError
+├── NoSpace                       the disk is full; also an OSError
 ├── DatabaseTrouble               the database can't be used as it is; carries a code
 ├── QueueUnavailable              the broker can't be reached; the work is kept in SQL
 └── LeaseLost                     another worker has this shard now; drop the result
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 
 class HematoVisionError(Exception):
-    """Base of all; ``str(error)`` is a sentence that says what to do."""
+    """The base of all our errors; ``str(error)`` is a sentence that says what to do."""
 
 
 class ConfigurationError(HematoVisionError):
@@ -32,7 +32,7 @@ class ConfigurationError(HematoVisionError):
 
 
 class BadInput(HematoVisionError):
-    """What was given can't be used; the sentence says what to give instead."""
+    """The input can't be used; the sentence says what to give instead."""
 
 
 class TooManyAttempts(HematoVisionError):
@@ -44,7 +44,7 @@ class TooManyAttempts(HematoVisionError):
 
 
 class NotFound(HematoVisionError):
-    """There is no such thing, or the one who asks may not know of it."""
+    """It does not exist, or the person asking may not know that it does."""
 
 
 class NotAllowed(HematoVisionError):
@@ -67,15 +67,15 @@ class Refused(HematoVisionError):
 
 
 class QuotaExceeded(HematoVisionError):
-    """There is no room left for what was sent; the sentence says how much is used and allowed."""
+    """The quota has no room for the upload; the sentence gives the amounts used and allowed."""
 
 
 class TooManyJobs(HematoVisionError):
-    """As many jobs are open as may be."""
+    """The largest allowed number of jobs is already open."""
 
 
 class BadArchive(HematoVisionError):
-    """An archive that is none, damaged, or beyond its caps. What came before in it is kept."""
+    """The file is not an archive, is damaged, or exceeds a limit. Files before that are kept."""
 
 
 class BlobMissing(HematoVisionError):
@@ -83,15 +83,15 @@ class BlobMissing(HematoVisionError):
 
 
 class BlobDamaged(HematoVisionError):
-    """What the store holds under this key is not what was kept there."""
+    """What the store holds under this key is not what was put there."""
 
 
 class StoreAway(HematoVisionError, OSError):
-    """The image store is not there, or is another one: an outage, which says nothing of images."""
+    """The image store is missing, or is another one. This outage says nothing about any image."""
 
 
 class NoSpace(HematoVisionError, OSError):
-    """The disk is full, or so full that the rest is kept for the work under way."""
+    """The disk is full, or what is left is reserved for the work under way."""
 
 
 class DatabaseTrouble(HematoVisionError):
@@ -103,8 +103,8 @@ class DatabaseTrouble(HematoVisionError):
 
 
 class QueueUnavailable(HematoVisionError):
-    """The broker does not answer. Nothing is lost: the sweep rings again."""
+    """The broker does not answer. Nothing is lost: the sweep sends the message again."""
 
 
 class LeaseLost(HematoVisionError):
-    """The fence moved on: the work belongs to another worker."""
+    """The fence has risen: the work now belongs to another worker."""

@@ -25,7 +25,7 @@ from core.tables import Image, Store
 
 # So many of the newest images are looked for in a store that has no mark yet.
 _LOOKED_FOR = 100
-_ADOPT = "If it is the right one all the same: hematovision db upgrade --adopt-store."
+_ADOPT = "If it is the right one after all, run: hematovision db upgrade --adopt-store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +118,12 @@ def _require_ours(session: Session, root: Path, known: str | None, marked: str |
         raise ConfigurationError(f"The image store {root} belongs to another database. {_ADOPT}")
     if known is not None:
         raise ConfigurationError(
-            f"The image store {root} is not there. Is its disk mounted? Nothing was changed. "
+            f"The image store {root} is missing. Is its disk mounted? Nothing was changed. "
             + _ADOPT
         )
     if marked is None and not _holds_images(session, root):
         raise ConfigurationError(
-            f"The database knows images that are not in the image store {root}. Is its disk "
+            f"The database lists images that are not in the image store {root}. Is its disk "
             f"mounted? Nothing was changed. {_ADOPT}"
         )
 

@@ -1,6 +1,6 @@
-"""Keeping a process's memory small: glibc keeps for each thread what it once gave it.
+"""Keeps a process's memory small: glibc would keep for each thread all it once allocated.
 
-On systems that know none of this nothing happens.
+On systems without glibc this does nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What is wrong with the database or the disk, in a sentence: no page, no command line here.
+"""Says in a sentence what is wrong with the database or the disk, for pages and command line.
 
-The drivers' own words name files and statements, which may hold names of patients.
+The drivers' own messages quote file names and statements, which may hold patients' names.
 """
 
 from __future__ import annotations
@@ -14,35 +14,33 @@ from core.errors import DatabaseTrouble, HematoVisionError, NoSpace
 
 BUSY = "busy"
 AWAY = "away"
-_AWAY = (
-    "The database does not answer. Nothing that was answered before is lost; try again in a moment."
-)
+_AWAY = "The database does not answer. Nothing confirmed before is lost. Try again in a moment."
 SENTENCES = {
     BUSY: _AWAY,
     AWAY: _AWAY,
     "read_only": (
-        "The database can only be read just now: its file or its disk is write-protected. Nothing "
+        "The database is read-only at present: its file or its disk is write-protected. Nothing "
         "was changed. Ask the administrator to make it writable, then try again."
     ),
     "missing": (
         "The database can't be opened: its file is missing, or its folder can't be written to. "
-        "Check that its disk is mounted and who owns it, then try again."
+        "Check that its disk is mounted, and who owns the folder, then try again."
     ),
     "damaged": (
-        "The database's file is damaged, or is no database. Stop the system and put the last "
-        "backup back."
+        "The database file is damaged, or is not a database. Stop the system and restore the "
+        "last backup."
     ),
     "disk": (
-        "The disk that holds the database fails or is full. Nothing of this was kept; ask the "
-        "administrator to look at the disk, then try again."
+        "The disk that holds the database is failing or full. This was not saved. Ask the "
+        "administrator to check the disk, then try again."
     ),
     "tables": (
-        "The database's tables are not those of this version. Run hematovision db upgrade, then "
+        "The database tables do not match this version. Run hematovision db upgrade, then "
         "start again."
     ),
     "newer": (
         "The database was made by a newer version of HematoVision. Nothing was changed. Start the "
-        "newer version, or put the backup back that was taken before."
+        "newer version, or restore a backup from before the upgrade."
     ),
 }
 # By SQLite's primary result code, and by PostgreSQL's SQLSTATE or its class.
@@ -70,7 +68,7 @@ _NO_TABLE = ("no such table", "no such column", "has no column")
 
 
 def trouble_of(error: BaseException) -> HematoVisionError | None:
-    """Return what a driver's or the system's error means, or None if it is none of these.
+    """Return the outage behind an error of a driver or the system, or None for other errors.
 
     ``code`` of a `DatabaseTrouble` is a key of `SENTENCES`.
     """

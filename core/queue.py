@@ -22,7 +22,7 @@ CLASSIFY = "hematovision.classify_shard"
 REPORT = "hematovision.make_report"
 EXPLAIN = "hematovision.explain_image"
 DERIVE = "hematovision.derive_image"
-_AWAY = "The queue does not answer; the work is kept."
+_AWAY = "The queue does not answer. The work is kept."
 # Workers find what waits in SQL within a second: for a broker nobody should wait much longer.
 _PUBLISH_SECONDS = 1
 # A bell that did not ring is left alone for so long: else everybody waits for it, one by one.

@@ -1,4 +1,4 @@
-"""The settings: one frozen table of name, type, default and help.
+"""The settings: one frozen table of names, types, defaults and help texts.
 
 Each field is read from the environment as ``HEMATOVISION_<NAME>``. `docs/settings.md` lists them;
 a test holds that page and the deployment files to this table.
@@ -23,7 +23,7 @@ PREFIX = "HEMATOVISION_"
 
 
 class LogLevel(StrEnum):
-    """How much a process says of what it does."""
+    """How much a process logs."""
 
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -32,7 +32,7 @@ class LogLevel(StrEnum):
 
 
 class TotpRule(StrEnum):
-    """Who must have a second factor to sign in with a password; everybody else may."""
+    """Who must use a second factor when signing in with a password; for others it is optional."""
 
     NONE = "none"
     ADMINISTRATORS = "administrators"
@@ -40,17 +40,17 @@ class TotpRule(StrEnum):
 
 
 class Settings(BaseSettings):
-    """All that can be set. Frozen: a process reads it once, where it is wired."""
+    """All settings. Frozen: a process reads them once, when it starts."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     data: Path = Field(
         default_factory=lambda: Path.home() / ".hematovision",
-        description="Folder that holds everything of a one-machine installation.",
+        description="Folder that holds all data of a one-machine installation.",
     )
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
     redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", description="Where Celery's broker listens; also redis+socket."
+        "redis://127.0.0.1:6379/0", description="URL of Celery's broker; also redis+socket."
     )
     blob_root: str = Field("", description="Folder of the image store; empty: in the data folder.")
     secret_key: str = Field(
@@ -64,97 +64,105 @@ class Settings(BaseSettings):
     )
     trusted_model_keys: str = Field(
         "",
-        description="Public keys by one of which bundles must be signed, with commas between them; "
-        "empty: unsigned ones may be added too.",
+        description="Public keys, separated by commas; one of them must have signed each bundle. "
+        "Empty: unsigned bundles may be added too.",
     )
-    laboratory: str = Field("Laboratory", description="Name at the head of pages and reports.")
+    laboratory: str = Field("Laboratory", description="Name at the top of pages and reports.")
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
     web_workers: int = Field(2, ge=1, description="Web server processes.")
     web_threads: int = Field(
-        8, ge=1, description="Threads of each web server process for pages and small files."
+        8, ge=1, description="Threads per web server process for pages and small files."
     )
     web_upload_threads: int = Field(
-        32, ge=1, description="Threads of each web server process for what takes long to send."
+        32, ge=1, description="Threads per web server process for slow or large transfers."
     )
     web_connections: int = Field(
-        1000, ge=8, description="Most connections of each web server process at a time."
+        1000, ge=8, description="Most connections per web server process at a time."
     )
     web_connections_each: int = Field(
-        500, ge=8, description="Most of them from one address; not counted behind a proxy."
+        500,
+        ge=8,
+        description="Most of those connections from one address; not counted behind a proxy.",
     )
     allowed_hosts: str = Field(
         "",
-        description="Names under which people open the pages, with commas between them; addresses "
-        "in digits, localhost and the machine's own name need not be listed.",
+        description="Host names under which people open the pages, separated by commas; numeric "
+        "addresses, localhost and the machine's own name need not be listed.",
     )
     secure_cookies: bool = Field(False, description="Send cookies over HTTPS only; on behind TLS.")
     session_hours: float = Field(
-        12, gt=0, description="A person signs in anew after so many hours."
+        12, gt=0, description="Hours after which a person must sign in again."
     )
     session_idle_minutes: float = Field(
-        60, gt=0, description="A person who did nothing for so many minutes signs in anew."
+        60, gt=0, description="Idle minutes after which a person must sign in again."
     )
     require_totp: TotpRule = Field(
         TotpRule.NONE,
-        description="Who must have a second factor: none, administrators or all.",
+        description="Who must use a second factor: none, administrators or all.",
     )
     trusted_proxies: int = Field(0, ge=0, description="Reverse proxies in front of the web server.")
-    workers: int = Field(0, ge=0, description="Worker processes on this machine; 0: one a core.")
-    threads: int = Field(0, ge=0, description="Cores of one worker process; 0: shared out evenly.")
-    shard_size: int = Field(128, ge=1, le=1000, description="Most images of one unit of work.")
+    workers: int = Field(0, ge=0, description="Worker processes on this machine; 0: one per core.")
+    threads: int = Field(0, ge=0, description="Cores per worker process; 0: shared evenly.")
+    shard_size: int = Field(
+        128, ge=1, le=1000, description="Most images in one unit of work (shard)."
+    )
     interactive_limit: int = Field(
-        16, ge=0, description="Jobs of up to so many images overtake the big ones."
+        16, ge=0, description="Jobs with up to this many images overtake larger ones."
     )
     shards_per_worker: int = Field(
-        3, ge=1, description="Units of work out at a time for each worker process."
+        3, ge=1, description="Shards sent out at a time per worker process."
     )
     lease_seconds: float = Field(
-        15, gt=1, description="A worker silent for so long has lost its work to another."
+        15, gt=1, description="Seconds of silence after which a worker's shard goes to another."
     )
     max_attempts: int = Field(
-        3, ge=1, description="Workers one image may kill before it is set aside as failed."
+        3, ge=1, description="Workers that one image may stop before it is marked as failed."
     )
-    sweep_seconds: float = Field(2, gt=0, description="Pause between two sweeps.")
+    sweep_seconds: float = Field(2, gt=0, description="Seconds between two sweeps.")
     max_file_bytes: int = Field(
-        32 * 1024 * 1024, ge=1024, description="Largest file that is accepted, in bytes."
+        32 * 1024 * 1024, ge=1024, description="Largest file accepted, in bytes."
     )
-    max_pixels: int = Field(
-        MOST_PIXELS, ge=4096, description="Largest image that is accepted, in pixels."
-    )
+    max_pixels: int = Field(MOST_PIXELS, ge=4096, description="Largest image accepted, in pixels.")
     max_job_files: int = Field(100_000, ge=1, description="Most files in one job.")
     max_archive_bytes: int = Field(
-        16 * 1024**3, ge=1024, description="Largest archive, as sent and unpacked, in bytes."
+        16 * 1024**3, ge=1024, description="Largest archive, packed or unpacked, in bytes."
     )
     quota_person_bytes: int = Field(
-        100 * 1024**3, ge=0, description="Bytes of images one person may keep; 0: no limit."
+        100 * 1024**3, ge=0, description="Bytes of images that one person may keep; 0: no limit."
     )
     quota_person_jobs: int = Field(
-        1000, ge=0, description="Jobs one person may have open at a time; 0: no limit."
+        1000, ge=0, description="Jobs that one person may have open at a time; 0: no limit."
     )
     quota_person_requests: int = Field(
-        60_000, ge=0, description="Requests of one person per minute; 0: no limit."
+        60_000, ge=0, description="Requests per minute from one person; 0: no limit."
     )
     quota_laboratory_bytes: int = Field(
-        0, ge=0, description="Bytes of images all people together may keep; 0: no limit."
+        0, ge=0, description="Bytes of images that everyone together may keep; 0: no limit."
     )
     quota_laboratory_jobs: int = Field(
-        10_000, ge=0, description="Jobs all people together may have open; 0: no limit."
+        10_000, ge=0, description="Jobs that everyone together may have open; 0: no limit."
     )
     quota_laboratory_requests: int = Field(
-        0, ge=0, description="Requests of all people together per minute; 0: no limit."
+        0, ge=0, description="Requests per minute from everyone together; 0: no limit."
     )
     delete_grace_days: int = Field(
-        7, ge=0, le=3650, description="Days in which a deletion can be undone; 0: it is at once."
+        7,
+        ge=0,
+        le=3650,
+        description="Days in which a deletion can be undone; 0: none, deletion is final at once.",
     )
     retention_days: int = Field(
         0, ge=0, le=36_500, description="Days after its end when a job is deleted; 0: never."
     )
     picture_retention_days: int = Field(
-        0, ge=0, le=36_500, description="Days after which a job's pictures are deleted; 0: never."
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after its end when a job's pictures are deleted; 0: never.",
     )
     reserve_bytes: int = Field(
-        1024**3, ge=0, description="Free space below which only work goes on, in bytes; 0: none."
+        1024**3, ge=0, description="Free space, in bytes, below which uploads are refused; 0: none."
     )
     log_level: LogLevel = Field(LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
 
@@ -168,7 +176,9 @@ class Settings(BaseSettings):
         known = {PREFIX + name.upper() for name in cls.model_fields}
         unknown = sorted(k for k in os.environ if k.startswith(PREFIX) and k not in known | OTHER)
         if unknown:
-            raise ConfigurationError(f"There is no setting {', '.join(unknown)}.")
+            raise ConfigurationError(
+                f"There is no setting {', '.join(unknown)}. See `hematovision settings`."
+            )
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
@@ -181,7 +191,7 @@ class Settings(BaseSettings):
 
     @property
     def database_folder(self) -> Path | None:
-        """The folder of a SQLite database, None for a server's."""
+        """The folder of a SQLite database; None for a database server."""
         kind, _, file = self.database.partition(":///")
         return Path(file).parent if kind == "sqlite" and file else None
 
@@ -196,7 +206,7 @@ class Settings(BaseSettings):
         return Path(self.models_cache) if self.models_cache else self.blobs.parent / "models"
 
 
-# Variables of the command line and of the tests that share the prefix but set no process up.
+# Variables of the command line and the tests, which share the prefix but are not settings.
 OTHER = {PREFIX + name for name in ("SERVER", "TOKEN", "TEST_DATA", "PASSWORD")}
 
 
@@ -220,4 +230,4 @@ def table() -> Iterator[Setting]:
 
 def _sentence(error: ValidationError) -> str:
     parts = [f"{PREFIX}{e['loc'][0]!s}".upper() + f": {e['msg']}" for e in error.errors()]
-    return "A setting can't be used. " + "; ".join(parts) + "."
+    return "Some settings can't be used. " + "; ".join(parts) + "."

@@ -1,7 +1,7 @@
 """The states, each an enum whose docstring draws its transitions.
 
-`core.jobs` moves those of the work, `core.made.making` those of reports and explanations,
-`core.registry` those of models.
+`core.jobs` changes the states of jobs, images and shards, `core.made.making` those of reports and
+explanations, `core.registry` those of models.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
-# A job in one of these has stopped; a retry starts it again.
+# A job in one of these states has stopped; a retry starts it again.
 ENDED = frozenset({JobState.FINISHED, JobState.FAILED, JobState.CANCELLED})
 
 
@@ -35,11 +35,11 @@ class ImageState(StrEnum):
     """The life of one submitted file.
 
     expected ──▶ received ──▶ classified
-        │           ├───────▶ failed       readable to the door, not to the decoder; may be retried
+        │           ├───────▶ failed       passed intake, but could not be decoded; may be retried
         │           └───────▶ duplicate    the same bytes as an earlier file of this job
         └─────────▶ refused                not accepted, or never arrived
     refused ──▶ received                   sent again while the job still receives
-    failed, classified                     stay what they are in a new run until it has judged them
+    failed, classified                     stay as they are until a new run has judged them
     """
 
     EXPECTED = "expected"
@@ -67,7 +67,7 @@ class ShardState(StrEnum):
     DROPPED = "dropped"
 
 
-# Shards in one of these still have work to do.
+# Shards in one of these states still have work to do.
 LIVE_SHARDS = frozenset({ShardState.WAITING, ShardState.PUBLISHED, ShardState.LEASED})
 
 
@@ -80,7 +80,7 @@ class Lane(StrEnum):
 
 
 class MakingState(StrEnum):
-    """The life of what is made on demand.
+    """The life of anything made on demand, such as a report.
 
     waiting ──▶ making ──▶ ready
        ▲           ├─────▶ failed        an explanation that failed may be asked for again
@@ -96,10 +96,10 @@ class MakingState(StrEnum):
 class ModelState(StrEnum):
     """The life of a model bundle, of which at most one is active.
 
-    candidate ◀──▶ shadow ──▶ active       it judges along with the active one, and is not shown
+    candidate ◀──▶ shadow ──▶ active       a shadow judges beside the active one, and is not shown
         │  ▲  └──────────────▶ │
-        │  └───────────────────┘           by another's activation, or by a roll back
-    candidate, shadow ──▶ retired          it is offered to no new job; its results stay
+        │  └───────────────────┘           when another is activated, or by a rollback
+    candidate, shadow ──▶ retired          gets no new jobs; its results stay
     retired ──▶ candidate
     """
 
@@ -124,5 +124,5 @@ class TokenKind(StrEnum):
     CODE = "code"
 
 
-# Who holds one of these is let in to the API.
+# A token of one of these kinds opens the API.
 API_TOKENS = frozenset({TokenKind.API, TokenKind.MACHINE})

@@ -1,4 +1,4 @@
-"""One .zip or .tar from the command line: which file it is, and how far its sending is."""
+"""Sending one .zip or .tar from the command line: which file it is, and how far it has got."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _POLL_SECONDS = 0.5
 
 
 def chosen(paths: list[Path]) -> Path | None:
-    """Return the archive that is to be sent, or None where files and folders are.
+    """Return the archive to send, or None if files and folders are to be sent.
 
     Raises:
-        ConfigurationError: it is of a kind that is not read, or there is something beside it.
+        ConfigurationError: this kind of archive is not read, or other paths were given as well.
     """
     archives = [path for path in paths if path.is_file() and is_archive_name(path.name)]
     if not archives:
         return None
     if len(paths) > 1:
-        raise ConfigurationError("Send one archive at a time, and nothing beside it.")
+        raise ConfigurationError("Send one archive at a time, without other files.")
     if not archives[0].name.lower().endswith(ARCHIVES):
         raise ConfigurationError(
             f"{archives[0].name} can't be read here. {PACK_ANEW}, or send their folder."
@@ -37,7 +37,7 @@ def send(
 ) -> dict[str, Any]:
     """Send an archive; return the server's counts of its files and the first refusals.
 
-    ``progress`` hears, now and then, the bytes sent and the files that the job holds by then.
+    ``progress`` is told, now and then, the bytes sent and the files that the job holds so far.
 
     Raises:
         ServerError: as `Client.send_archive`.

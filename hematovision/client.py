@@ -1,6 +1,6 @@
-"""The HTTP client of the command line: submits a batch, follows it, fetches its results.
+"""The HTTP client of the command line: it submits a batch, follows it, and fetches its results.
 
-Every call is repeated while the server is away, so a restart in the middle costs time, not work.
+Every call is repeated while the server is away, so a server restart costs time but no work.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from lexicon.folders import Skip
 MANIFEST_PAGE = 500
 _PARALLEL = 4
 _PATIENCE_SECONDS = 120.0
-# What is to be sent waits longer where the server says what is out of order: people mend a disk.
+# Uploads wait longer if the server says what is wrong: somebody may be repairing a disk.
 _OUT_OF_ORDER_SECONDS = 3600.0
 _TELL_AGAIN_SECONDS = 60.0
 _TAKING_IN_SECONDS = 3600.0
 _AWAY = {429, 502, 503, 504, 507}
 _LONGEST_PAUSE = 5.0
-# As long as a server may ask for, whatever it says.
+# The longest pause that a server may ask for.
 _LONGEST_ASKED_PAUSE = 60.0
 _CHUNK = 256 * 1024
-# What became of a file that is not part of the job: the server refused it, or it can't be read.
+# States of a file that is not part of the job: the server refused it, or it can't be read.
 LEFT_OUT = {"refused", "missing"}
 
 
 class ServerError(HematoVisionError):
-    """The server refused, or could not be reached for too long; the message says which."""
+    """The server refused, or could not be reached for too long. The message says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of one file at the door; ``message`` says why it was refused."""
+    """The result of sending one file; ``message`` says why it was refused."""
 
     file: LocalFile
     state: str
@@ -56,7 +56,7 @@ def connection(data: Path, server: str | None, token: str | None) -> Client:
     """Return a client for the given server, or for the one that runs on this machine.
 
     Raises:
-        ConfigurationError: neither is known.
+        ConfigurationError: no server is given and none is running here.
     """
     note: dict[str, str] = {}
     with suppress(FileNotFoundError):
@@ -67,14 +67,14 @@ def connection(data: Path, server: str | None, token: str | None) -> Client:
     secret = token or (note.get("token") if own else None)
     if not address or not secret:
         raise ConfigurationError(
-            "No server is known. Start one with `hematovision up`, or give --server and --token "
-            "(make a token on the account page)."
+            "No server was found. Start one with `hematovision up`, or give --server and --token "
+            "(create a token on the account page)."
         )
     return Client(address, secret)
 
 
 class Client:
-    """Speaks to one server as one person; ``waiting`` is told what it waits for."""
+    """Talks to one server as one person; ``waiting`` is called with the reason for each wait."""
 
     def __init__(self, server: str, token: str) -> None:
         self.server = server.rstrip("/")
@@ -88,12 +88,12 @@ class Client:
         )
 
     def close(self) -> None:
-        """Close the connections; commands that end may leave it to the end."""
+        """Close the connections. A command that is about to exit need not call it."""
         self._http.close()
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send JSON and return JSON. Raises `ServerError` with the server's own sentence."""
-        # All repeats carry the same key: an answer that gets lost makes nothing twice.
+        # All repeats carry the same key, so nothing is created twice if an answer is lost.
         headers = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
         answer: dict[str, Any] = self._patiently(method, path, json=body, headers=headers).json()
         return answer
@@ -108,9 +108,9 @@ class Client:
         return Sent(file, answer["state"], answer.get("message"))
 
     def send_archive(self, job_id: int, file: BinaryIO) -> dict[str, Any]:
-        """Send a .zip or .tar, from its start again if the connection breaks off.
+        """Send a .zip or .tar, starting again from the beginning if the connection breaks.
 
-        The server takes nothing twice. It answers when all files are taken in, which may last.
+        The server takes no file twice. It answers once it has all the files, which may take long.
         """
         timeout = httpx.Timeout(60, connect=5, read=_TAKING_IN_SECONDS)
         path, whole = f"/jobs/{job_id}/archive", _Whole(file)
@@ -118,13 +118,13 @@ class Client:
         return answer
 
     def download(self, path: str, target: Path) -> None:
-        """Write what ``path`` serves to ``target``, whole or not at all."""
+        """Download ``path`` to ``target``, completely or not at all."""
         aside = target.with_name(f"{target.name}.part")
         try:
             self._stream(path, aside)
             durable.replace(aside, target)
         except httpx.TransportError as error:
-            raise ServerError(f"The download broke off ({error}). Try again.") from error
+            raise ServerError(f"The download was interrupted ({error}). Try again.") from error
         finally:
             aside.unlink(missing_ok=True)
 
@@ -158,7 +158,7 @@ class Client:
                 patience.wait(problem, asked=_asked_pause(response))
 
     def tell(self, sentence: str) -> None:
-        """Say what is waited for, if anything; not once for each of the files that wait."""
+        """Say what is being waited for, if anything, but not once per waiting file."""
         now = time.monotonic()
         if sentence and now - self._told.get(sentence, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
             self._told[sentence] = now
@@ -166,7 +166,7 @@ class Client:
 
 
 class _Patience:
-    """How long one call is repeated."""
+    """Decides how long one call is repeated, and pauses between tries."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -174,26 +174,26 @@ class _Patience:
         self._pause = 0.2
 
     def wait(self, problem: str, seconds: float | None = None, asked: float = 0.0) -> None:
-        """Pause before the next try. Raises `ServerError` after ``seconds`` of trying."""
+        """Pause before the next try. Raises `ServerError` after trying for ``seconds``."""
         now = time.monotonic()
         if not self._waited:
-            # What a long upload took before it broke off is not waiting.
+            # The time a long upload ran before it broke does not count as waiting.
             self._began, self._waited = now, True
         if now - self._began > (_PATIENCE_SECONDS if seconds is None else seconds):
-            raise ServerError(f"{problem} Is it running? What was sent is kept; try again.")
+            raise ServerError(f"{problem} Is the server up? What was sent is kept; try again.")
         self._pause = max(self._pause, asked)
         time.sleep(self._pause)
         self._pause = min(_LONGEST_PAUSE, self._pause * 2)
 
 
 def _asked_pause(response: httpx.Response) -> float:
-    """Return for how many seconds the server asks to be left alone."""
+    """Return how many seconds the server asks us to wait."""
     said = response.headers.get("Retry-After", "")
     return min(float(said), _LONGEST_ASKED_PAUSE) if said.isascii() and said.isdigit() else 0.0
 
 
 class _Whole:
-    """A file as a request's body, read from its start each time it is sent."""
+    """A file as a request body, read from the start each time it is sent."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -207,19 +207,19 @@ class _Whole:
 
 
 class Rejected(ServerError):
-    """The server understood and said no."""
+    """Raise `ServerError` for an answer that refuses the request."""
 
 
 def _raise(response: httpx.Response) -> httpx.Response:
     message = _sentence(response)
     if response.status_code == 401:
-        message = "The token is not accepted. Make a new one on the account page."
+        message = "The server does not accept this token. Create a new one on the account page."
     answered = f"The server answered {response.status_code} {response.reason_phrase}."
     raise Rejected(message or answered)
 
 
 def _sentence(response: httpx.Response) -> str:
-    """Return the server's own words, "" where it has none."""
+    """Return the server's own error message, or "" if it sent none."""
     try:
         return str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
@@ -229,7 +229,7 @@ def _sentence(response: httpx.Response) -> str:
 def upload(
     client: Client, job_id: int, files: list[LocalFile], progress: Callable[[Sent], None]
 ) -> Iterator[Sent]:
-    """Announce and send the files that are needed, some at a time; yield those left out."""
+    """Announce the files, send those the server needs, and yield those left out."""
     with ThreadPoolExecutor(_PARALLEL) as pool:
         for start in range(0, len(files), MANIFEST_PAGE):
             described = list(pool.map(_describe, files[start : start + MANIFEST_PAGE]))
@@ -245,7 +245,7 @@ def upload(
 
 
 def tell_skipped(client: Client, job_id: int, skips: list[Skip]) -> None:
-    """Have the job name the files that were skipped."""
+    """Tell the server which files were skipped, so that the job lists them."""
     for start in range(0, len(skips), MANIFEST_PAGE):
         page = [asdict(skip) for skip in skips[start : start + MANIFEST_PAGE]]
         client.call("POST", f"/jobs/{job_id}/manifest", {"files": [], "skipped": page})
@@ -259,7 +259,7 @@ def _describe(file: LocalFile) -> tuple[LocalFile, dict[str, Any]] | Sent:
 
 
 def _unreadable(file: LocalFile, error: OSError) -> Sent:
-    """A file that vanished, or that this person may not read: the others are sent all the same."""
+    """Return the result for a file that vanished or can't be read; the others are still sent."""
     return Sent(file, "missing", f"The file can't be read: {error.strerror}.")
 
 
@@ -280,10 +280,10 @@ def follow(client: Client, job_id: int, progress: Callable[[dict[str, Any]], Non
 
 
 def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
-    """Order a job's PDF, wait for it, and write it to ``target``.
+    """Request a job's PDF, wait for it, and write it to ``target``.
 
     Raises:
-        ServerError: the report could not be made.
+        ServerError: the report could not be created.
     """
     report = client.call("POST", f"/jobs/{job_id}/reports", {"paper": paper})
     while report["state"] not in {"ready", "failed"}:
@@ -291,5 +291,5 @@ def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
         time.sleep(0.3)
         report = client.call("GET", f"/reports/{report['id']}")
     if report["state"] == "failed":
-        raise ServerError(f"The report could not be made: {report['message']}")
+        raise ServerError(f"The report could not be created: {report['message']}")
     client.download(f"/reports/{report['id']}/pdf", target)

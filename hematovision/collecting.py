@@ -1,4 +1,4 @@
-"""Which files are sent of the paths that somebody names, and under which names."""
+"""Works out which files to send from the given paths, and under which names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LocalFile:
     name: str
 
     def entry(self) -> dict[str, Any]:
-        """Return its line of the manifest. An archive is refused unread, so it is not hashed."""
+        """Return its manifest entry. An archive is refused unread, so it is not hashed."""
         digest = None
         if not is_archive_name(self.name):
             with self.path.open("rb") as file:
@@ -36,14 +36,14 @@ class LocalFile:
 
 
 def collect(paths: list[Path]) -> tuple[list[LocalFile], list[Skip]]:
-    """Return the files to send, sorted by name, and those of the folders that are skipped.
+    """Return the files to send, sorted by name, and the files that are skipped.
 
-    A file is sent whatever its name, unless the desktop keeps it for itself; of a folder, what may
-    be an image in it and below is. Names are paths within the folder. Where several paths are
-    given, as much of a path stands before them as tells their files apart.
+    A file named directly is sent whatever its name, unless it is a system file. From a folder and
+    the folders in it, every file that may be an image is sent. Names are paths within the folder.
+    If several paths are given, names start with as much of each path as tells their files apart.
 
     Raises:
-        ConfigurationError: nothing is there to send.
+        ConfigurationError: there is nothing to send.
     """
     given = [_Given(path, several=len(paths) > 1) for path in paths]
     _tell_apart(given)
@@ -62,16 +62,16 @@ def _nothing(skips: list[Skip]) -> str:
     named = ", ".join(skip.name for skip in skips[:_NAMED])
     more = f" and {len(skips) - _NAMED:,} more" if len(skips) > _NAMED else ""
     skipped = f" Skipped: {named}{more}." if skips else ""
-    return f"There is no image in what you gave. Name files or folders.{skipped}"
+    return f"No images were found. Give image files, or folders that hold some.{skipped}"
 
 
 class _Given:
-    """A file or folder that was named: what it holds, and how much of its path is in the names."""
+    """A given file or folder: what it holds, and how much of its path the names include."""
 
     def __init__(self, path: Path, *, several: bool) -> None:
         self._path = path.resolve() if path.is_dir() else path.parent.resolve() / path.name
         self._folder = self._path if path.is_dir() else self._path.parent
-        # The folders of the path that stand in the names.
+        # The folders of the path that the names include.
         self._depth = 1 if several and path.is_dir() else 0
         self._inside: list[tuple[Path, str]] = []
         self._skips: list[Skip] = []
@@ -83,7 +83,7 @@ class _Given:
 
     def _add(self, path: Path, name: str, reason: str | None, in_folder: bool) -> None:
         by_name = skipped_for(name)
-        # Of a folder that is not entered, the name says nothing.
+        # The name of a folder that is not entered says nothing about what it holds.
         if reason not in ("link", "unreadable") and (in_folder or by_name == "system"):
             reason = by_name or reason
         if reason:
@@ -97,15 +97,15 @@ class _Given:
         return "".join(f"{folder}/" for folder in folders[len(folders) - self._depth :])
 
     def names(self) -> Iterator[tuple[Path, str]]:
-        """Yield the files to send, each with its name as the server keeps it."""
+        """Yield the files to send, each with the name that the server will keep."""
         return ((path, clean_name(self._prefix + name)) for path, name in self._inside)
 
     def skips(self) -> list[Skip]:
-        """Return what is skipped, named alike."""
+        """Return the skipped files, named in the same way."""
         return [Skip(clean_name(self._prefix + one.name), one.reason) for one in self._skips]
 
     def say_more(self) -> bool:
-        """Take one more folder of the path into the names; say whether there was one."""
+        """Add one more folder of the path to the names; return whether there was one."""
         if self._depth == len(self._folder.parts) - 1:
             return False
         self._depth += 1
@@ -113,13 +113,13 @@ class _Given:
 
 
 def _tell_apart(given: list[_Given]) -> None:
-    """Lengthen the names of those paths of which files would be named alike, while that helps."""
+    """Lengthen the names of paths whose files would share a name, as long as that helps."""
     while True:
         by_name: dict[str, dict[Path, _Given]] = {}
         for one in given:
             for path, name in one.names():
                 by_name.setdefault(name, {})[path] = one
-        # Two files of one folder have the same path before them, whatever its length.
+        # Two files of one folder share the path before them, however long it is.
         alike = (set(files.values()) for files in by_name.values())
         unclear = {one for several in alike if len(several) > 1 for one in several}
         if not any([one.say_more() for one in unclear]):
@@ -127,7 +127,7 @@ def _tell_apart(given: list[_Given]) -> None:
 
 
 def _below(folder: Path) -> Iterator[tuple[Path, str | None]]:
-    """Yield the files below a folder, and the folders not entered, with why they are skipped."""
+    """Yield the files below a folder, and the folders not entered, each with why it is skipped."""
     unreadable: list[Path] = []
 
     def note(error: OSError) -> None:
@@ -144,7 +144,7 @@ def _below(folder: Path) -> Iterator[tuple[Path, str | None]]:
 
 
 def _skipped_for_its_kind(path: Path) -> str | None:
-    """Pass pipes over, which nobody may ever write to. What is gone is named when it is sent."""
+    """Skip pipes, to which nobody may ever write. A missing file is reported when it is sent."""
     try:
         return None if stat.S_ISREG(path.stat().st_mode) else "special"
     except OSError:

@@ -1,4 +1,4 @@
-"""Making an installation ready: its tables, its roles, its image store."""
+"""Prepares an installation: its tables, its roles and its image store."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from core.settings import Settings
 
 
 def install(settings: Settings, revision: str = "head", *, adopt_unseen: bool = False) -> None:
-    """Bring the tables up to date, add the roles, and let database and store know each other.
+    """Update the tables, add the roles, and link the database and the image store to each other.
 
-    ``adopt_unseen`` takes the image store that is there for the right one.
+    ``adopt_unseen`` accepts whatever image store is there as the right one.
 
     Raises:
-        ConfigurationError: the store is not there, or is another database's.
+        ConfigurationError: the store is missing, or belongs to another database.
         DatabaseTrouble: the database can't be written to, or is newer than this program.
     """
     import migrations

@@ -37,7 +37,7 @@ _READY_SECONDS = 60.0
 LINK_LIFETIME = dt.timedelta(minutes=15)
 # The kernel's limit for the path of a Unix socket is 108 bytes, on macOS 104.
 _LONGEST_SOCKET = 100
-# A page takes a moment and somebody waits for it; a batch takes what is left of the cores.
+# Somebody waits for each page, and a page is quick; a batch may use the cores that are left.
 _WORKER_NICENESS = 10
 
 
@@ -66,11 +66,11 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
             supervisor.watch()
         finally:
             supervisor.stop()
-    say("Stopped. Nothing is running; the data is kept.")
+    say("Stopped. Nothing is running any more. Your data is kept.")
 
 
 def programs(settings: Settings, redis_socket: Path) -> list[Program]:
-    """Return what `up` runs, in the order of starting."""
+    """Return the programs that `up` runs, in the order in which they start."""
     env = _environment(settings)
     own = [
         Program(name, [sys.executable, "-m", "hematovision", name], env, niceness)
@@ -94,7 +94,7 @@ def redis_command(folder: Path, redis_socket: Path) -> list[str]:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
-        # A queue must refuse new work when full, never forget old work.
+        # A full queue must refuse new work, never lose old work.
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
     }
@@ -116,7 +116,7 @@ def _redis_server() -> str:
 
 @contextmanager
 def _sole_user(settings: Settings) -> Iterator[IO[str]]:
-    """Hold the data folder's lock; the kernel frees it however this process ends."""
+    """Hold the lock of the data folder. The kernel frees it however this process ends."""
     path = settings.data / "up.lock"
     with path.open("a+", encoding="utf-8") as lock:
         try:
@@ -132,7 +132,7 @@ def _already_running(lock: IO[str], data: Path) -> str:
     with suppress(ValueError):
         note = json.loads(lock.read())
         return (
-            f"HematoVision already runs on {data}: {note['url']} (process {note['pid']}). "
+            f"HematoVision is already running on {data}: {note['url']} (process {note['pid']}). "
             "Stop it first, or choose another folder with --data."
         )
     return f"HematoVision is already starting on {data}. Choose another folder with --data."
@@ -164,13 +164,13 @@ def _require_free_port(settings: Settings) -> None:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             raise ConfigurationError(
-                f"Port {settings.port} of {settings.host} can't be used: {error.strerror}. "
-                "Choose another with --port."
+                f"Port {settings.port} on {settings.host} can't be used: {error.strerror}. "
+                "Choose another port with --port."
             ) from error
 
 
 def _complete(settings: Settings, redis_socket: Path) -> Settings:
-    """Fill in what a one-machine installation decides for itself."""
+    """Fill in the settings that a one-machine installation chooses for itself."""
     values: dict[str, Any] = {"redis_url": f"redis+socket://{redis_socket}"}
     if not settings.secret_key:
         values["secret_key"] = _secret_key(settings.data / "secret-key")
@@ -178,14 +178,14 @@ def _complete(settings: Settings, redis_socket: Path) -> Settings:
 
 
 def _secret_key(path: Path) -> str:
-    """Read the key that signs sessions, made once and readable by its owner only."""
+    """Return the key that signs sessions. It is made once, and only its owner can read it."""
     if not path.exists():
         durable.write_file(path, secrets.token_urlsafe(48))
     return path.read_text(encoding="utf-8").strip()
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Return the settings as a child process reads them."""
+    """Return the settings as environment variables for a child process."""
     values = settings.model_dump(mode="json")
     return {PREFIX + name.upper(): str(value) for name, value in values.items()}
 
@@ -193,7 +193,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 def _prepare(settings: Settings) -> str | None:
     """Migrate, make sure that somebody can sign in, and return the path of the sign-in link.
 
-    There is none if this machine's administrator was deactivated: others manage it then.
+    There is no link if this machine's administrator was deactivated: others manage it then.
     """
     from core.db import Database
     from core.people import accounts
@@ -210,21 +210,21 @@ def _prepare(settings: Settings) -> str | None:
 
 
 def _let_in(session: Session, person: User, settings: Settings) -> str:
-    """Make a link for a browser and a token for this machine's command line; the old ones end."""
+    """Make a sign-in link and a token for this machine's command line; older ones stop working."""
     from core.audit import SYSTEM
     from core.people import accounts, membership
     from core.states import TokenKind
 
     accounts.revoke_tokens(session, person, TokenKind.MACHINE)
     token = accounts.issue_token(session, person, TokenKind.MACHINE, "this machine")
-    # What this machine's own command line signs in with; its owner alone may read it.
+    # This machine's command line signs in with this token; only its owner may read it.
     note = {"server": address(settings), "token": token}
     durable.write_file(settings.data / "client.json", json.dumps(note))
     return membership.make_link(session, SYSTEM, person, LINK_LIFETIME)
 
 
 def address(settings: Settings) -> str:
-    """Return the address a browser on this machine opens."""
+    """Return the address to open in a browser on this machine."""
     everywhere = settings.host in {"0.0.0.0", "::", ""}
     host = "127.0.0.1" if everywhere else settings.host
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
@@ -232,11 +232,11 @@ def address(settings: Settings) -> str:
 
 def _ready(url: str, link: str | None) -> str:
     if link is None:
-        return f"HematoVision is ready: {url}\n{ADMINISTRATOR} is deactivated, so there is no link."
+        return f"HematoVision is ready: {url}\nNo sign-in link: {ADMINISTRATOR} is deactivated."
     minutes = round(LINK_LIFETIME.total_seconds() / 60)
     return (
         f"HematoVision is ready. Open this link to sign in:\n\n    {url}{link}\n\n"
-        f"It works once, within {minutes} minutes. A new one: "
+        f"It works once, within {minutes} minutes. To get a new link, run: "
         f"hematovision user link {ADMINISTRATOR}\n"
     )
 
@@ -250,8 +250,8 @@ def _announce(
         with suppress(httpx.HTTPError):
             if httpx.get(f"{url}/healthz", timeout=2).status_code == 200:
                 say(_ready(url, link))
-                say("Ctrl-C stops everything.")
+                say("Press Ctrl-C to stop everything.")
                 return
         time.sleep(0.2)
     if not supervisor.stopping:
-        say(f"The pages do not answer yet. See {settings.data / 'logs'}.")
+        say(f"The pages do not answer yet. Look at the logs in {settings.data / 'logs'}.")

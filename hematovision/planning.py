@@ -1,4 +1,4 @@
-"""How many worker processes a batch needs by a certain time, from what was measured here."""
+"""How many worker processes a batch needs to finish in time, from speeds measured here."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from core.errors import HematoVisionError
 from core.states import LIVE_SHARDS
 from core.tables import Image, Shard, Worker
 
-# Of a process's speed while it is at work, this share is left when all cores and SQL are busy.
+# The share of a process's own speed that is left when all cores and the database are busy.
 _SUSTAINED = 0.9
-# Bytes of an image's rows and their places in indexes (`benchmarks.pages`, a million images).
+# Bytes per image in tables and indexes (`benchmarks.pages`, a million images).
 ROW_BYTES = {"sqlite": 1000, "postgresql": 1400}
 _RECENT_IMAGES = 1000
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
@@ -26,17 +26,17 @@ _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?")
 
 
 class NotMeasured(HematoVisionError):
-    """Nothing is known yet of how fast a worker is here."""
+    """No worker has measured its speed here yet."""
 
 
 class NoSuchTime(HematoVisionError):
-    """A time that is neither a clock's nor a span."""
+    """A time that is neither a time of day nor a length of time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is known here: images/s of one worker process, how many processes live, how many images
-    wait already, and the bytes of an image's file; None before there is any."""
+    """What is known here: the images/s of one worker process, how many processes are running, how
+    many images are waiting, and the mean file size in bytes (None before there is any file)."""
 
     speed: float
     processes: int
@@ -47,7 +47,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An answer. ``seconds`` is how long the processes that live will take; None without any."""
+    """The answer. ``seconds`` is how long the running processes will take; None if none runs."""
 
     rate: float
     processes: int
@@ -57,16 +57,16 @@ class Plan:
 
 
 def measured(session: Session, speed: float | None = None) -> Measured:
-    """Read what is known here; ``speed`` takes the place of what workers have measured.
+    """Read what is known here; ``speed`` replaces the speed that workers have measured.
 
     Raises:
-        NotMeasured: no worker has measured its speed, and none is given.
+        NotMeasured: no worker has measured its speed, and no speed is given.
     """
     found = speed or _median_speed(session)
     if not found:
         raise NotMeasured(
-            "No worker has measured its speed yet. Run a job first, or give the images/s of one "
-            "worker process with --speed."
+            "No worker has measured its speed yet. Run a job first, or use --speed to give the "
+            "images/s of one worker process."
         )
     waits = select(func.sum(Shard.size)).where(Shard.state.in_(LIVE_SHARDS))
     newest = select(Image.size).order_by(Image.id.desc()).limit(_RECENT_IMAGES).subquery()
@@ -81,14 +81,14 @@ def measured(session: Session, speed: float | None = None) -> Measured:
 
 
 def _median_speed(session: Session) -> float | None:
-    """The middle one of the workers' speeds, whether they live or were seen lately."""
+    """The median speed of all workers on record, running or not."""
     query = select(Worker.images_per_second).where(Worker.images_per_second.is_not(None))
     speeds = [speed for speed in session.scalars(query) if speed]
     return statistics.median(speeds) if speeds else None
 
 
 def plan(images: int, seconds: float, known: Measured) -> Plan:
-    """What it takes to do so many images, after those that wait already, in so many seconds."""
+    """Return what it takes to classify ``images``, and those waiting, within ``seconds``."""
     rate = (images + known.waiting) / seconds
     each = known.speed * _SUSTAINED
     return Plan(
@@ -101,10 +101,10 @@ def plan(images: int, seconds: float, known: Measured) -> Plan:
 
 
 def moment(text: str, now: dt.datetime) -> dt.datetime:
-    """When ``text`` is: the next time a clock shows 06:30, or after a span such as 90m or 1h30m.
+    """Return the time that ``text`` means: the next 06:30, or now plus a span such as 1h30m.
 
     Raises:
-        NoSuchTime: it is neither, or no time at all.
+        NoSuchTime: it is neither a time of day nor a span, or the span is zero.
     """
     wanted = text.strip().lower()
     if clock := _CLOCK.fullmatch(wanted):
@@ -114,5 +114,5 @@ def moment(text: str, now: dt.datetime) -> dt.datetime:
     span = _SPAN.fullmatch(wanted)
     hours, minutes = (int(part or 0) for part in span.groups()) if span else (0, 0)
     if not hours and not minutes:
-        raise NoSuchTime(f"{text!r} is no time. Give one such as 06:30, 90m, 8h or 1h30m.")
+        raise NoSuchTime(f"{text!r} is not a time. Write it like 06:30, 90m, 8h or 1h30m.")
     return now + dt.timedelta(hours=hours, minutes=minutes)

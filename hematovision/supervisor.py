@@ -1,4 +1,4 @@
-"""Keeps programs running: starts them in order, restarts what dies, stops all of it.
+"""Keeps programs running: starts them in order, restarts any that end, and stops them all.
 
 A worker may end by itself when its broker restarts (celery and redis-py do not survive every such
 break), so restarting is part of normal work, not only of disasters.
@@ -31,7 +31,7 @@ _PR_SET_PDEATHSIG = 1
 class Program:
     """One program: its name in messages and logs, and how it is started.
 
-    ``niceness``: how far it steps back where programs want the same core, 0 (not) to 19.
+    ``niceness``: how far it yields to programs that want the same core, 0 (not at all) to 19.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Supervisor:
             kept.start()
 
     def watch(self) -> None:
-        """Restart what dies until `request_stop`, then stop all in the opposite order."""
+        """Restart programs that end until `request_stop`, then stop all in reverse order."""
         try:
             while not self._stopping.wait(0.2):
                 for kept in self._kept:
@@ -63,12 +63,12 @@ class Supervisor:
             self.stop()
 
     def request_stop(self, *_: object) -> None:
-        """Ask `watch` to end; fit to be a signal handler."""
+        """Ask `watch` to end. It can serve as a signal handler."""
         self._stopping.set()
 
     @property
     def stopping(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether a stop was requested."""
         return self._stopping.is_set()
 
     def stop(self) -> None:
@@ -78,7 +78,7 @@ class Supervisor:
 
     def _look_after(self, kept: _Kept) -> None:
         if kept.died():
-            self._say(f"{kept.program.name} ended ({kept.ending()}) and is started again.")
+            self._say(f"{kept.program.name} ended ({kept.ending()}) and is being restarted.")
         if kept.due():
             kept.start()
 
@@ -140,7 +140,7 @@ class _Kept:
         self._forget()
 
     def _forget(self) -> None:
-        """End what the program itself started and left behind; its number may be another's soon."""
+        """End what the program started and left behind, before its process number is used again."""
         if self._process:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -149,13 +149,13 @@ class _Kept:
 
 
 def _prepare(niceness: int) -> None:
-    """What is done in the new process before its program begins."""
+    """Prepare the new process before its program begins."""
     os.nice(niceness)
     if sys.platform != "linux":
         return
     # The program ends if the supervisor itself is killed.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    # Where the kernel shares cores out by session, niceness counts within one, and this between.
+    # If the kernel shares cores out by session, niceness counts within one, and this between them.
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network says of a batch: `logits`, float32 (N, classes), before the softmax, and
-    `features`, float32 (N, channels), what its head sees, averaged over the places."""
+    """What a network returns for a batch: `logits`, float32 (N, classes), before the softmax, and
+    `features`, float32 (N, channels), the input of its head averaged over the places."""
 
     logits: NDArray[np.float32]
     features: NDArray[np.float32]

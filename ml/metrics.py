@@ -99,7 +99,7 @@ def score_intervals(
     """The 95 % intervals of accuracy, balanced accuracy and macro F1, and what they come from.
 
     Args:
-        matrices: int64 (photographs, classes, classes), one confusion matrix a photograph.
+        matrices: int64 (photographs, classes, classes), one confusion matrix per photograph.
 
     Returns:
         The intervals by score, and the matrices that `resample` made, (draws, classes, classes).
@@ -174,7 +174,7 @@ def class_intervals(
     precision the ones with an image that was taken for it; nothing taken for it has no interval.
 
     Args:
-        matrices: int64 (photographs, classes, classes), one confusion matrix a photograph.
+        matrices: int64 (photographs, classes, classes), one confusion matrix per photograph.
         sums: float64 (draws, classes, classes), what `resample` made of them.
         labels: the classes' names.
     """

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core import jobs
+from core import jobs, leases
 from core.db import Database
 from core.made import making
+from core.tables import Leased, Shard
 from worker.fleet import leave
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,8 @@ def free_the_dead(database: Database, max_attempts: int) -> int:
     """
     try:
         with database.reading() as session:
-            names = {*jobs.holders(session)}
-            for kind in making.BELLS:
-                names |= {*making.holders(session, kind)}
+            kinds: list[type[Leased]] = [Shard, *making.BELLS]
+            names = {name for kind in kinds for name in leases.holders(session, kind)}
     except SQLAlchemyError:
         return 0
     dead = [name for name in names if name and _is_dead(name)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from core import leases
 from core.errors import Conflict, LeaseLost, NoSpace
+from core.leases import Claim
 from core.made import making
-from core.made.making import Claim
 from core.outages import trouble_of
 from worker.process import WorkerProcess
 
@@ -68,6 +69,16 @@ def _keep(renew: Callable[[], bool], pause: float, lease: Lease, ended: threadin
             log.warning("The database does not answer; a lease could not be renewed.")
 
 
+def holding(process: WorkerProcess, claim: Claim) -> AbstractContextManager[Lease]:
+    """Renew the process's lease until the body ends."""
+
+    def renew() -> bool:
+        with process.database.writing() as session:
+            return leases.renew(session, claim, process.settings.lease_seconds)
+
+    return renewing(renew, process.settings.lease_seconds)
+
+
 @contextmanager
 def making_ordered(process: WorkerProcess, claim: Claim) -> Iterator[Lease]:
     """Keep the lease while the body makes what somebody ordered, and hands it over.
@@ -76,13 +87,8 @@ def making_ordered(process: WorkerProcess, claim: Claim) -> Iterator[Lease]:
     person who asked. A lost lease drops this copy; an outage of the disk, the store or the database
     puts the work off.
     """
-
-    def renew() -> bool:
-        with process.database.writing() as session:
-            return making.renew(session, claim, process.settings.lease_seconds)
-
     try:
-        with renewing(renew, process.settings.lease_seconds) as lease:
+        with holding(process, claim) as lease:
             yield lease
     except LeaseLost:
         log.warning("%s is another worker's now; this copy is dropped.", claim)

@@ -15,16 +15,16 @@ from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core import jobs, registry
+from core import jobs, leases, registry
 from core.errors import LeaseLost
-from core.jobs import Claim, Failure, Work
+from core.jobs import Failure, ShardClaim, Work
 from core.outages import trouble_of
 from core.states import Lane
 from lexicon.verdicts import Verdict
 from ml.reading import Reading
 from ml.serving import predictions
 from worker.decoding import Decoder, readings
-from worker.lease import Lease, renewing
+from worker.lease import Lease, holding
 from worker.limits import OutOfTime
 from worker.models import LoadedModel
 from worker.packing import ModelUnusable
@@ -54,7 +54,7 @@ def classify_shard(process: WorkerProcess, shard_id: int) -> bool:
     return True
 
 
-def _claim(process: WorkerProcess, shard_id: int) -> Claim | None:
+def _claim(process: WorkerProcess, shard_id: int) -> ShardClaim | None:
     """Claim the shard whose turn it is; None if all that were rung for are done or taken."""
     passed: list[int] = []
     while True:
@@ -68,21 +68,20 @@ def _claim(process: WorkerProcess, shard_id: int) -> Claim | None:
         passed.append(turn)
 
 
-def _classify(process: WorkerProcess, claim: Claim) -> None:
-    seconds = process.settings.lease_seconds
+def _classify(process: WorkerProcess, claim: ShardClaim) -> None:
     started = time.monotonic()
     try:
-        with renewing(lambda: _renew(process, claim), seconds) as lease:
+        with holding(process, claim) as lease:
             digest, results = _results(process, claim, lease)
         with process.database.writing() as session:
             jobs.record(session, claim, digest, results)
             shadows = registry.shadows_of(session, claim.model_digest)
     except LeaseLost as error:
-        log.warning("Shard %d is dropped here. %s", claim.shard_id, error)
+        log.warning("Shard %d is dropped here. %s", claim.id, error)
         return
     except (OSError, SQLAlchemyError) as error:
         reason = trouble_of(error) or type(error).__name__
-        log.warning("Shard %d is tried again later: %s", claim.shard_id, reason)
+        log.warning("Shard %d is tried again later: %s", claim.id, reason)
         _forgive(process, claim)
         return
     except OutOfTime:
@@ -96,7 +95,7 @@ def _classify(process: WorkerProcess, claim: Claim) -> None:
     _run_shadows(process, replace(claim, work=judged), shadows)
 
 
-def _results(process: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, Results]:
+def _results(process: WorkerProcess, claim: ShardClaim, lease: Lease) -> tuple[str, Results]:
     """Return the digest of the job's model and the result of each image.
 
     If no worker can have the model, the images fail with a message that says what to do.
@@ -108,7 +107,7 @@ def _results(process: WorkerProcess, claim: Claim, lease: Lease) -> tuple[str, R
     try:
         model = process.models.get(digest)
     except ModelUnusable as error:
-        log.error("Shard %d: %s", claim.shard_id, error)
+        log.error("Shard %d: %s", claim.id, error)
         with process.database.writing() as session:
             passed_on = jobs.pass_on(session, claim)
         if passed_on:
@@ -144,22 +143,22 @@ class _SmallJobs:
         self._looked = time.monotonic()
 
 
-def _forgive(process: WorkerProcess, claim: Claim) -> None:
+def _forgive(process: WorkerProcess, claim: ShardClaim) -> None:
     """Take the attempt back after an outage; it stays counted if the database is away."""
     with suppress(SQLAlchemyError), process.database.writing() as session:
-        jobs.forgive(session, claim)
+        leases.excuse(session, claim)
 
 
-def _give_back(process: WorkerProcess, claim: Claim) -> None:
+def _give_back(process: WorkerProcess, claim: ShardClaim) -> None:
     """End the lease now, with the attempt counted, as if the worker had died over the shard."""
     with suppress(SQLAlchemyError), process.database.writing() as session:
-        jobs.release(session, claim.shard_id, process.name, process.settings.max_attempts)
+        jobs.release(session, claim.id, process.name, process.settings.max_attempts)
 
 
 def classify(
     process: WorkerProcess,
     model: LoadedModel,
-    claim: Claim,
+    claim: ShardClaim,
     lease: Lease,
     between: Callable[[], None] = _nothing,
 ) -> Results:
@@ -170,24 +169,23 @@ def classify(
     Raises:
         LeaseLost: another worker has the shard, so the rest need not be done.
     """
-    results, fresh = _known(process, model, claim)
+    with process.database.reading() as session:
+        # What this model has judged before, of the same bytes, is taken over.
+        known_verdicts = jobs.known_verdicts(session, claim, model.digest)
+    results: Results = {}
+    new_work: list[Work] = []
+    for work in claim.work:
+        if work.sha256 in known_verdicts:
+            results[work.image_id] = known_verdicts[work.sha256]
+        else:
+            new_work.append(work)
     decoder = Decoder(process.blobs, model.bundle.metadata, process.settings.max_pixels)
     size = _GPU_BATCH if model.classifier.device == "gpu" else BATCH
-    for batch in readings(decoder, fresh, size, process.decoders):
+    for batch in readings(decoder, new_work, size, process.decoders):
         lease.check()
         results |= _judge(model, batch)
         between()
     return results
-
-
-def _known(process: WorkerProcess, model: LoadedModel, claim: Claim) -> tuple[Results, list[Work]]:
-    """Separate the images whose bytes this model has already judged from the new ones."""
-    with process.database.reading() as session:
-        verdicts = jobs.known_verdicts(session, claim, model.digest)
-    results: Results = {
-        work.image_id: verdicts[work.sha256] for work in claim.work if work.sha256 in verdicts
-    }
-    return results, [work for work in claim.work if work.sha256 not in verdicts]
 
 
 def _judge(model: LoadedModel, batch: Sequence[tuple[Work, Reading | Failure]]) -> Results:
@@ -204,25 +202,20 @@ def _judge(model: LoadedModel, batch: Sequence[tuple[Work, Reading | Failure]]) 
     return results
 
 
-def _renew(process: WorkerProcess, claim: Claim) -> bool:
-    with process.database.writing() as session:
-        return jobs.renew(session, claim, process.settings.lease_seconds)
-
-
-def _note(process: WorkerProcess, claim: Claim, results: Results, seconds: float) -> None:
+def _note(process: WorkerProcess, claim: ShardClaim, results: Results, seconds: float) -> None:
     process.throughput.add(len(results), seconds)
     failed = sum(isinstance(result, Failure) for result in results.values())
     log.info(
         "Job %d, shard %d: %d images in %.2f s, %d failed.",
         claim.job_id,
-        claim.shard_id,
+        claim.id,
         len(results),
         seconds,
         failed,
     )
 
 
-def _run_shadows(process: WorkerProcess, claim: Claim, shadows: Sequence[str]) -> None:
+def _run_shadows(process: WorkerProcess, claim: ShardClaim, shadows: Sequence[str]) -> None:
     """Run the shadow models on the claim's images; failures are only logged."""
     try:
         for digest in shadows if claim.work else ():
@@ -232,4 +225,4 @@ def _run_shadows(process: WorkerProcess, claim: Claim, shadows: Sequence[str]) -
                 jobs.record_shadow(session, digest, verdicts)
     except Exception as error:
         # What goes wrong with a new model concerns that model, not the job.
-        log.warning("Shard %d: a shadow failed: %s.", claim.shard_id, type(error).__name__)
+        log.warning("Shard %d: a shadow failed: %s.", claim.id, type(error).__name__)

@@ -1,4 +1,4 @@
-"""What every store promises."""
+"""The interface of every blob store, and what it promises."""
 
 from __future__ import annotations
 

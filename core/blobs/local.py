@@ -31,8 +31,8 @@ _UNREADABLE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELO
 # What it says of a disk that fails, or that may only be read.
 _FAILING = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN}
 _UNWRITABLE = (
-    "The image store can't be written to. This was not kept; all that was answered before is "
-    "safe. Ask the administrator to look at its disk, then send it again."
+    "The image store can't be written to. This was not saved; everything confirmed before is "
+    "safe. Ask the administrator to check its disk, then send it again."
 )
 _COMPARED = 256 * 1024
 # So much is written between two looks at the room that is left.
@@ -95,10 +95,10 @@ class LocalBlobs:
         return handle, Path(name)
 
     def sweep_staging(self, seconds: float) -> int:
-        """Remove what was staged by processes that are gone; return how many bytes that was.
+        """Remove files staged by processes that are gone; return how many bytes they had.
 
-        A file that is arriving, or read, is locked by whoever does so; what `put` writes is there
-        for a moment only. ``seconds`` is how old a file must be that nobody locks.
+        A file is locked while it arrives or is read; what `put` writes is there only for a
+        moment. ``seconds`` is how old a file must be that nobody locks.
         """
         self.check()
         before, freed = time.time() - seconds, 0
@@ -170,7 +170,9 @@ class LocalBlobs:
             with LocalBlobs(self._root).stage() as probe:
                 durable.flush(probe.file.fileno())
         except OSError as failure:
-            return StoreAway(f"The image store's disk fails: {failure.strerror or failure}")
+            return StoreAway(
+                f"The disk of the image store is failing: {failure.strerror or failure}"
+            )
         return BlobDamaged(f"The stored file {key} can't be read: {error.strerror}.")
 
     def size(self, key: str) -> int | None:
@@ -232,7 +234,7 @@ class LocalBlobs:
         target = self._root / key
         # Unmounted since it was staged, the store's folders would be made beneath the mount point.
         if self._mark and self._mark.device() != os.fstat(handle).st_dev:
-            raise StoreAway("The image store was mounted anew. Nothing was kept; send it again.")
+            raise StoreAway("The image store was mounted again. Nothing was saved. Send it again.")
         try:
             staged.replace(target)
         except FileNotFoundError:

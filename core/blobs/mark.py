@@ -14,12 +14,12 @@ from core.errors import StoreAway
 
 MARK = "hematovision-store"
 _NOT_THERE = (
-    "The image store is not there; its disk may not be mounted. Nothing is lost: what was answered "
-    "before is safe, and work goes on by itself once the store is back."
+    "The image store is missing; its disk may not be mounted. Nothing is lost: everything "
+    "confirmed before is safe, and work goes on by itself once the store is back."
 )
 _ANOTHER = (
-    "The image store is not the one of this database. Nothing was written; mount the right one, "
-    "or say that this one is right: hematovision db upgrade --adopt-store."
+    "The image store does not belong to this database. Nothing was written. Mount the right one "
+    "or, if this one is right, run: hematovision db upgrade --adopt-store"
 )
 
 

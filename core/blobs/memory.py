@@ -18,23 +18,23 @@ class MemoryBlobs:
         self._kept: dict[str, bytes] = {}
 
     def check(self) -> None:
-        """It is always there."""
+        """Do nothing: a store in memory is always there."""
 
     def check_writable(self) -> None:
-        """It always is."""
+        """Do nothing: a store in memory can always be written to."""
 
     @contextmanager
     def stage(self) -> Iterator[_MemoryStaging]:
-        """Yield a buffer."""
+        """Yield a buffer in memory."""
         yield _MemoryStaging(self._kept)
 
     def put(self, key: str, data: bytes, *, lasting: bool = True) -> None:
-        """Keep a copy."""
+        """Store a copy of the bytes under the key."""
         self._kept[key] = bytes(data)
 
     @contextmanager
     def settling(self) -> Iterator[Settle]:
-        """Yield what does nothing: memory does not last."""
+        """Yield a function that does nothing: memory does not last."""
         yield lambda keys: None
 
     def get(self, key: str) -> bytes:
@@ -61,7 +61,7 @@ class MemoryBlobs:
         return key in self._kept
 
     def set_aside(self, key: str, sound: Callable[[BinaryIO], bool]) -> None:
-        """Forget what is not sound."""
+        """Delete the bytes under the key if they are not sound."""
         if key in self._kept and not sound(self.open(key)):
             self.delete(key)
 
@@ -70,7 +70,7 @@ class MemoryBlobs:
         self._kept.pop(key, None)
 
     def older_than(self, prefix: str, seconds: float) -> Iterator[str]:
-        """Yield the keys, all being old."""
+        """Yield all keys with this prefix, since all count as old."""
         yield from [key for key in self._kept if key.startswith(prefix)]
 
 

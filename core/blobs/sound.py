@@ -10,8 +10,8 @@ from core.errors import BlobDamaged
 
 _CHUNK = 256 * 1024
 DAMAGED = (
-    "The stored copy of this image is damaged. Send the same file again in a new job to heal it, "
-    "then retry this one."
+    "The stored copy of this image is damaged. Send the same file again in a new job to repair "
+    "it, then retry this job."
 )
 
 

@@ -1,7 +1,7 @@
-"""How much room is left on the disks, and how much of it is kept for the work under way.
+"""How much space is left on the disks, and how much of it is reserved for the work under way.
 
-What is taken in needs room again when it is judged: rows, copies, reports, the queue's log. So
-intake stops while there is still some, and work goes on.
+Accepted images need more space when they are judged: for rows, copies, reports and the queue's log.
+Intake therefore stops while some space is left, and work goes on.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from core.errors import NoSpace
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NO_SPACE = (
-    "There is no room left on the server's disk. This was not kept; all that was answered before "
-    "is safe, and work goes on. Send it again once the administrator has made room."
+    "The server's disk is full. This was not saved; everything confirmed before is safe, and work "
+    "goes on. Send it again once the administrator has freed some space."
 )
 
-# No disk is filled with so many bytes in so short a time.
+# So much is never written in so short a time.
 _AMPLE, _MOMENT_SECONDS = 2**30, 0.2
 
 
 class Space:
-    """The room in some folders' file systems, beyond a reserve in bytes."""
+    """The free space of some folders' file systems, beyond a reserve in bytes."""
 
     def __init__(self, folders: Sequence[Path], reserve: int) -> None:
         self._folders = folders
@@ -34,16 +34,16 @@ class Space:
         self._ample_until = 0.0
 
     def left(self) -> int:
-        """Return how many bytes may still be taken in; fewer than none while work alone may write.
+        """Return how many bytes intake may still accept; negative while only work may write.
 
-        A folder that is not there yet has the room of the one above it.
+        A folder that does not exist yet has the space of the folder above it.
         """
         return min(_free(folder) for folder in self._folders) - self._reserve
 
     def require(self, size: int = 0) -> None:
-        """Raise `NoSpace` unless so many bytes, and at least one, may still be taken in.
+        """Raise `NoSpace` unless this many bytes, and at least one, may still be accepted.
 
-        While there is ample room nobody looks again for a moment; a small file would feel it.
+        While space is ample, the disk is not asked every time: that would slow small files down.
         """
         now = time.monotonic()
         if not self._reserve or (now < self._ample_until and size < _AMPLE):

@@ -1,4 +1,4 @@
-"""What several threads want to have done at one moment, done in one go by the first of them.
+"""Lets the first of several threads do the work of all of them in one go.
 
 Each waits as long as it would alone; what costs once for all, a flush to the disk, is paid once.
 """
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class Part(Generic[Means]):
-    """What one thread wants, and what became of it."""
+    """One thread's piece of work, and its result."""
 
     def __init__(self, work: Callable[[Means], Any]) -> None:
         self._work = work
@@ -23,11 +23,11 @@ class Part(Generic[Means]):
         self.error: BaseException | None = None
 
     def do(self, means: Means) -> None:
-        """Do it and keep the result. Raises what it raises."""
+        """Do the work and keep the result. Raises what the work raises."""
         self._result = self._work(means)
 
     def result(self) -> Any:
-        """Return or raise what came of it."""
+        """Return the result, or raise the error of the work."""
         if self.error is not None:
             raise self.error
         return self._result

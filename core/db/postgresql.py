@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL whose patience ends; imported only where that database is used."""
+"""A PostgreSQL connection that times out. Imported only if that database is used."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ RV = TypeVar("RV")
 class PatientConnection(psycopg.Connection[Any]):
     """Waits for any one answer as many seconds as its ``patience``, then is closed.
 
-    Whoever holds the other end may keep it open and never say a word: a proxy whose server is
-    gone, a frozen machine. Neither keepalives nor the server's own limits end that.
+    The other end may keep the connection open and never answer: a proxy whose server is gone, or
+    a frozen machine. Neither keepalives nor the server's own limits end that.
     """
 
     patience: float | None = None

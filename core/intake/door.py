@@ -1,7 +1,7 @@
-"""Bytes in, an accepted image or a named refusal out.
+"""Takes uploaded bytes, and returns an accepted image or a refusal with its reason.
 
-The door looks at the header only: a full decode costs too much in a web process and belongs under
-a worker's memory limit. What passes here and can't be decoded there is failed there, by name.
+Intake reads only the header: a full decode costs too much in a web process and belongs under a
+worker's memory limit. An image that passes here but can't be decoded fails there, with a reason.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from lexicon.formats import FORMATS_IN_WORDS, is_archive_name
 
 SMALLEST_SIDE = 16
 _CHUNK = 256 * 1024
-# A file that is no larger, as nearly every crop, touches the disk once it is known to be good.
+# Files up to this size, nearly all crops, are written to disk only once they are accepted.
 _IN_MEMORY = 256 * 1024
 
 REASONS = {
     "empty": "The file is empty.",
     "too_large": "The file is larger than {limit} MB. Send the crop, not the whole scan.",
-    "not_an_image": f"This is not an image that can be read here: {FORMATS_IN_WORDS}.",
+    "not_an_image": f"This is not an image that can be read here. Send {FORMATS_IN_WORDS}.",
     "too_many_pixels": "The image has more than {limit} million pixels. Send single-cell crops.",
     "too_small": "The image is smaller than {limit} pixels on a side. Send it at full resolution.",
-    "truncated": "The image can't be shown: its data is damaged. Export the file again.",
-    "animated": "The file holds several pictures. Send each picture as a file of its own.",
-    "changed": "The bytes that arrived are not those that were announced. Send the file again.",
-    "let_go": "Equal bytes were deleted while the file arrived. Send the file again.",
+    "truncated": "The file ends before the image does. Copy or export it again.",
+    "animated": "The file holds several pictures. Send each one as a separate file.",
+    "changed": "The file changed on its way here. Send it again.",
+    "let_go": "The same image was deleted while this file arrived. Send the file again.",
     "not_received": "The file never arrived. Send it in a new job.",
-    "outside": "Its name leads out of the archive. Pack the folder itself.",
+    "outside": "Its path points outside the archive. Pack the folder itself.",
     "special": "This is a link or a special file. Put the file itself into the archive.",
-    "encrypted": "The file is locked by a password. Pack the archive without one.",
-    "packed": "The file is packed in a way that is not read here. Pack an ordinary .zip.",
+    "encrypted": "The file is protected by a password. Pack the archive without one.",
+    "packed": "The file is compressed in a way that can't be read here. Pack an ordinary .zip.",
     "corrupt": "The archive is damaged at this file. Pack it again and send it to the same job.",
-    "bomb": "The file unpacks to more than {limit} times its size. Send it by itself.",
-    "nested": "This is an archive. Send it by itself.",
+    "bomb": "The file unpacks to more than {limit} times its size. Send it on its own.",
+    "nested": "This is an archive. Send it on its own.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is taken: largest file in bytes, largest image in pixels."""
+    """What intake accepts: the largest file in bytes, and the largest image in pixels."""
 
     max_bytes: int
     max_pixels: int
@@ -54,7 +54,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An image that is now kept: its hash, size in bytes, format, and sides in pixels."""
+    """An image that is now stored: its hash, size in bytes, format, and sides in pixels."""
 
     sha256: str
     size: int
@@ -65,9 +65,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A file that came unannounced, by its path in what was sent, and what became of it.
+    """A file that came unannounced: its path within the upload, and the result.
 
-    ``size`` is in bytes, as it was said to be where the file was not read.
+    ``size`` is in bytes; for a file that was not read, it is the stated size.
     """
 
     name: str
@@ -76,12 +76,12 @@ class Arrival:
 
 
 def refusal(code: str, limit: float = 0) -> Refused:
-    """Return the refusal with this code, its sentence filled in."""
+    """Return the refusal with this code and its sentence."""
     return Refused(code, REASONS[code].format(limit=f"{limit:g}"))
 
 
 def refused_by_name(name: str) -> Refused | None:
-    """Return why a file is refused before its bytes are asked for, if it is."""
+    """Return the refusal of a file whose name already rules it out, or None."""
     return refusal("nested") if is_archive_name(name) else None
 
 
@@ -93,10 +93,10 @@ def accept(
     announced: str | None = None,
     lasting: bool = True,
 ) -> Accepted:
-    """Read one upload, look at it, keep it.
+    """Read one upload, check it, and store it.
 
-    ``announced`` is the SHA-256 the sender gave, if any. Memory does not grow with the file.
-    Without ``lasting`` it is on the disk once its key is settled.
+    ``announced`` is the SHA-256 that the sender gave, if any. Memory does not grow with the file.
+    Without ``lasting`` the file is safely on the disk only once its key is settled.
 
     Raises:
         Refused: it is empty, too large, not an accepted image, or not what was announced.
@@ -123,7 +123,7 @@ def accept(
 
 
 def _chunks(stream: BinaryIO, max_bytes: int, digest: hashlib._Hash) -> Iterator[bytes]:
-    """Yield a stream's pieces, each of them digested."""
+    """Yield a stream piece by piece, adding each piece to the digest."""
     total = 0
     while chunk := stream.read(_CHUNK):
         total += len(chunk)

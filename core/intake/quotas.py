@@ -1,11 +1,11 @@
-"""How much each person, and all of them together, may keep and ask for.
+"""How much each person, and everyone together, may keep and have open.
 
-Every job has a count of the bytes it keeps, so that nobody's images are added up to answer a
-request. Equal bytes count once for each person, for the job that was the first to hold them, and
-for another one of theirs once that is purged. While a job receives, what was announced counts; when
-it is submitted, what was accepted. Duplicates and retries add nothing.
+Every job counts the bytes it keeps, so that no request has to add up images. Equal bytes count once
+per person: for the first job that holds them and, once that is purged, for another of their jobs.
+While a job receives, the announced bytes count; once it is submitted, the accepted ones. Duplicates
+and retries add nothing.
 
-A limit of 0 is none.
+A limit of 0 means no limit.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from core.tables import Job
 from lexicon.words import amount
 
 OPEN = (JobState.RECEIVING, JobState.QUEUED, JobState.RUNNING)
-# The number of PostgreSQL's lock for counting: two requests at once must not both find room.
+# PostgreSQL's lock number for counting: two requests at once must not use the same room.
 _COUNTING = 7_460_003
 _REMEDY = (
-    "Delete jobs that are no longer needed, for good on the page of deleted jobs if it can't wait, "
-    "or ask an administrator for more room."
+    "Delete jobs that are no longer needed (to free the space at once, delete them for good on the "
+    "page of deleted jobs), or ask an administrator for more space."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What is kept, in bytes, and how many jobs are open; and what is allowed, 0 if anything is."""
+    """The bytes kept and the number of open jobs, and the limits of both; 0 means no limit."""
 
     bytes: int
     jobs: int
@@ -43,7 +43,7 @@ class Usage:
 
     @property
     def room(self) -> int | None:
-        """Bytes that may still be added; None if there is no limit."""
+        """The bytes that may still be added; None if there is no limit."""
         return max(0, self.bytes_allowed - self.bytes) if self.bytes_allowed else None
 
 
@@ -54,23 +54,23 @@ def of_person(session: Session, user_id: int, settings: Settings) -> Usage:
 
 
 def of_laboratory(session: Session, settings: Settings) -> Usage:
-    """Return what all people together keep and have open."""
+    """Return what everyone together keeps and has open."""
     allowed = (settings.quota_laboratory_bytes, settings.quota_laboratory_jobs)
     return Usage(_bytes(session, None), _open_jobs(session, None), *allowed)
 
 
 def bytes_by_person(session: Session) -> dict[int, int]:
-    """Return how many bytes each person keeps, for those who keep any."""
+    """Return how many bytes each person keeps, leaving out those who keep none."""
     sums = select(Job.owner_id, func.sum(Job.bytes)).where(Job.bytes > 0).group_by(Job.owner_id)
     return {owner_id: int(total) for owner_id, total in session.execute(sums)}
 
 
 @contextmanager
 def bounded(session: Session, job: Job, settings: Settings) -> Iterator[None]:
-    """Let the body add files to a job, and refuse all it did if there is no room for them.
+    """Let the body add files to a job, and refuse them all if there is no room for them.
 
     Raises:
-        QuotaExceeded: they would exceed what its owner, or all together, may keep.
+        QuotaExceeded: they would exceed what the owner, or everyone together, may keep.
     """
     before = job.bytes
     yield
@@ -81,7 +81,7 @@ def bounded(session: Session, job: Job, settings: Settings) -> Iterator[None]:
 def _require_room(session: Session, job: Job, settings: Settings, added: int) -> None:
     limits = (
         (job.owner_id, settings.quota_person_bytes, "one person"),
-        (None, settings.quota_laboratory_bytes, "all people together"),
+        (None, settings.quota_laboratory_bytes, "everyone together"),
     )
     if any(allowed for _, allowed, _ in limits):
         _count_alone(session)
@@ -92,14 +92,14 @@ def _require_room(session: Session, job: Job, settings: Settings, added: int) ->
 
 
 def require_room_for(session: Session, job: Job, size: int, settings: Settings) -> None:
-    """Refuse an archive that can't fit before it is sent, all that its job holds being in it again.
+    """Refuse an archive that can't fit before it is sent. Files its job has already count once.
 
     Raises:
-        QuotaExceeded: there is not so much room.
+        QuotaExceeded: there is not enough room.
     """
     person = of_person(session, job.owner_id, settings)
     laboratory = of_laboratory(session, settings)
-    for usage, whose in ((person, "one person"), (laboratory, "all people together")):
+    for usage, whose in ((person, "one person"), (laboratory, "everyone together")):
         if usage.room is not None and size > usage.room + job.bytes:
             raise QuotaExceeded(_no_room(usage.bytes, usage.bytes_allowed, size, whose))
 
@@ -112,7 +112,7 @@ def require_turn(session: Session, owner_id: int, settings: Settings) -> None:
     """
     limits = (
         (owner_id, settings.quota_person_jobs, "one person"),
-        (None, settings.quota_laboratory_jobs, "all people together"),
+        (None, settings.quota_laboratory_jobs, "everyone together"),
     )
     if any(allowed for _, allowed, _ in limits):
         session.flush()
@@ -120,15 +120,15 @@ def require_turn(session: Session, owner_id: int, settings: Settings) -> None:
     for person, allowed, whose in limits:
         if allowed and _open_jobs(session, person) > allowed:
             raise TooManyJobs(
-                f"{allowed:,} jobs are open already, as many as {whose} may have. Submit those "
-                "that still receive files, wait for others to end, or cancel some."
+                f"The limit of {allowed:,} open jobs for {whose} is reached. Submit those that "
+                "still receive files, wait for others to end, or cancel some."
             )
 
 
 def _no_room(kept: int, allowed: int, added: int, whose: str) -> str:
     return (
-        f"There is no room for these {amount(added)}: {amount(kept)} of the {amount(allowed)} that "
-        f"{whose} may keep are in use. {_REMEDY}"
+        f"There is no space for {amount(added)} more: {whose} may keep {amount(allowed)}, and "
+        f"{amount(kept)} are in use. {_REMEDY}"
     )
 
 
@@ -148,7 +148,7 @@ def _open_jobs(session: Session, owner_id: int | None) -> int:
 
 
 def _count_alone(session: Session) -> None:
-    """Let others wait who would count too, until this transaction ends, which is about to."""
+    """Make other counting requests wait until this transaction ends, which is soon."""
     session.flush()
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(_COUNTING)))

@@ -1,4 +1,4 @@
-"""A job while it receives: files are announced, and each arrives or is refused."""
+"""A job that is receiving: files are announced, and each one arrives or is refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TO_DECIDE = (
 _ITSELF = _TO_DECIDE.where(Image.id == bindparam("image"))
 _ALIKE = _TO_DECIDE.where(Image.job_id == bindparam("job"), Image.sha256 == bindparam("sha256"))
 
-# Says of a hash whether the store keeps those bytes.
+# Tells whether the store keeps the bytes with this hash.
 Kept = Callable[[Accepted], bool]
 
 
@@ -55,8 +55,8 @@ class Entry:
 def create(session: Session, owner_id: int, name: str, reference: str = "", model: str = "") -> Job:
     """Open an empty job that receives files.
 
-    ``model`` is the start of the digest of the one that is to judge, kept until the job is
-    submitted, however often its upload is interrupted; empty leaves it to the submission.
+    ``model`` is the start of the digest of the model that shall judge. It is kept until the job is
+    submitted, however often the upload is interrupted; empty leaves the choice to the submission.
 
     Raises:
         Conflict: the model can't be chosen.
@@ -78,7 +78,7 @@ def announce(
     kept: Kept = _every_one,
     hopeless: Callable[[Image], bool] = lambda _image: False,
 ) -> list[tuple[Image, bool]]:
-    """Add a manifest to a job; return its images in order, each with whether its bytes are needed.
+    """Add a manifest to a job; return its images in order, and for each whether to send its bytes.
 
     An entry that was announced before (same name, size and hash) is not added again, so sending a
     manifest twice is how an upload is resumed. Bytes that the same person sent before are not
@@ -107,7 +107,7 @@ def take(
     most: int,
     kept: Kept = _every_one,
 ) -> None:
-    """Announce files that have come already, and note what became of each, in one go.
+    """Announce files that have already arrived, and record the result of each, in one go.
 
     Which of them were announced before is told as `announce` tells it, so that taking the same
     files twice changes nothing. Files of the same bytes that are still expected have come too.
@@ -139,7 +139,7 @@ def _entry(arrival: Arrival) -> Entry:
 
 
 def require_open(job: Job) -> None:
-    """Raise `Conflict` for a job that, as it was read, receives no more: before bytes are taken."""
+    """Raise `Conflict` before any bytes are taken, if the job no longer receives files."""
     if job.state is not JobState.RECEIVING:
         raise Conflict(_TOO_LATE)
 
@@ -156,7 +156,7 @@ def _entered(
     before = sum(image_states(session, job.id).values())
     images, fresh = _matched(session, job, entries, before)
     if before + len(fresh) > most:
-        raise Conflict(f"A job holds at most {most:,} files. Split the batch into several jobs.")
+        raise Conflict(f"A job can hold at most {most:,} files. Split the batch into several jobs.")
     return images, fresh
 
 
@@ -199,9 +199,9 @@ def _announced(session: Session, job: Job, names: Sequence[str]) -> _Announced:
 def _names_apart(
     names: Sequence[str], entries: Sequence[Entry], known: _Announced
 ) -> dict[int, str]:
-    """Return under which other name an entry is kept if another file has its name already.
+    """Return the other name under which an entry is kept if another file already has its name.
 
-    It says what tells the files apart, and says the same whenever the entry is announced again.
+    The name shows what tells the files apart, and stays the same if the entry is announced again.
     """
     met: Counter[str] = Counter()
     apart: dict[int, str] = {}
@@ -216,7 +216,7 @@ def _names_apart(
 
 
 def _find(namesakes: Sequence[Image], entry: Entry, taken: set[Image]) -> Image | None:
-    """Return the image an entry was announced as, among those of its names.
+    """Return the image that an entry was announced as, among the images with its name.
 
     Without a hash, name and size have to do; then two such lines of one manifest are two files,
     such as crops of one size and name from two folders, and must not be taken for one.
@@ -253,13 +253,13 @@ def _with_need(images: list[Image]) -> list[tuple[Image, bool]]:
 
 
 def _lacks_bytes(image: Image) -> bool:
-    """Say whether to send it: bytes that were lost on their way are worth another try."""
+    """Return whether to send the file: bytes lost on the way are worth another try."""
     lost = image.state is ImageState.REFUSED and image.reason in ("changed", "let_go")
     return image.state is ImageState.EXPECTED or lost
 
 
 def _added_bytes(images: Sequence[Image], held: Collection[str]) -> int:
-    """Add up what new files will keep: equal bytes once, and those that are held already not."""
+    """Add up the bytes that new files will keep: equal bytes once, bytes already held never."""
     sizes = {image.sha256 or image: image.size for image in images if image.sha256 not in held}
     return sum(sizes.values())
 
@@ -272,7 +272,7 @@ def _if_kept(result: Accepted | Refused, kept: Kept) -> Accepted | Refused:
 
 
 def _held(session: Session, owner_id: int, images: list[Image], kept: Kept) -> dict[str, Accepted]:
-    """Return what this person has sent before: a hash alone must not open another's images."""
+    """Return what this person has sent before: a hash alone must not open other people's images."""
     hashes = sorted({image.sha256 for image in images if image.sha256})
     held: dict[str, Accepted] = {}
     for start in range(0, len(hashes), _PART):
@@ -322,7 +322,7 @@ def receive(
 
 
 def refuse(session: Session, job: Job, image: Image, refused: Refused) -> None:
-    """Note that a file was not accepted, and why. The job goes on.
+    """Record that a file was not accepted, and why. The job goes on.
 
     Raises:
         Conflict: the job no longer receives files.

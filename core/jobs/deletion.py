@@ -1,7 +1,7 @@
 """Deleting a job, or its pictures alone, and undoing that while the grace period lasts.
 
-A deleted job is gone from every list at once; who may handle it finds it among the deleted ones.
-What is done when the period is over is in `core.jobs.purging`.
+A deleted job disappears from every list at once; people who may handle it find it on the page of
+deleted jobs. `core.jobs.purging` does the rest when the grace period is over.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TOO_LATE = "This job was removed for good. Send its files again in a new job."
 def delete(
     session: Session, job: Job, settings: Settings, actor: Actor, *, at_once: bool = False
 ) -> None:
-    """Delete a job, cancelled first if it has not ended; nothing more of it is shown.
+    """Delete a job, cancelling it first if it has not ended; nothing of it is shown any more.
 
     ``at_once``: without a grace period, also where the job was deleted with one before.
 
@@ -49,7 +49,7 @@ def delete(
 
 
 def restore(session: Session, job: Job, actor: Actor) -> None:
-    """Take a deletion back. What was cancelled by it stays cancelled, and may be run again.
+    """Undo a deletion. A job cancelled by it stays cancelled, and may be run again.
 
     Raises:
         Conflict: the grace period is over.
@@ -90,7 +90,7 @@ def keep_pictures(session: Session, job: Job, actor: Actor) -> None:
     lock(session, job)
     over = job.pictures_until is not None and job.pictures_until <= utcnow()
     if over or job.pictures_gone_at is not None:
-        raise Conflict("The pictures of this job are deleted already. Send them in a new job.")
+        raise Conflict("The pictures of this job are already deleted. Send them in a new job.")
     if job.pictures_until is not None:
         job.pictures_until, job.restored_at = None, utcnow()
         audit.note(session, Action.PICTURES_KEPT, actor, f"job {job.id}")
@@ -108,17 +108,17 @@ def _end_of_grace(now: dt.datetime, settings: Settings) -> dt.datetime:
 
 
 def end_of_retention(job: Job, days: int) -> dt.datetime | None:
-    """Return when a job, or its pictures, will be deleted by rule; None if that is never."""
+    """Return when a job, or its pictures, will be deleted by the retention rule; None if never."""
     if not days or job.finished_at is None:
         return None
     return (job.restored_at or job.finished_at) + dt.timedelta(days=days)
 
 
 def expire(session: Session, settings: Settings, most: int) -> int:
-    """Delete jobs, and pictures, that have been kept as long as is set; return how many.
+    """Delete jobs and pictures whose retention time is over; return how many.
 
-    They have the same grace as what a person deletes. A job that was restored is kept as long
-    again.
+    They get the same grace period as when a person deletes them. For a restored job the time
+    starts again.
     """
     now = utcnow()
     jobs = [

@@ -1,4 +1,4 @@
-"""The differential of a job: accepted cells by class, and apart from them what a person decides."""
+"""The differential of a job: accepted cells by class, and separately the cells for review."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lexicon.outcomes import Outcome, advice
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """How many accepted cells of one class, which share of the accepted, and its 95 % interval."""
+    """The accepted cells of one class: their number, share of all accepted, and 95 % interval."""
 
     name: str
     count: int
@@ -41,7 +41,7 @@ class Differential:
 
     @property
     def to_check(self) -> int:
-        """Cells that wait for a person's decision."""
+        """Cells that need review by a person."""
         return self.uncertain + self.unfamiliar
 
     @property
@@ -96,7 +96,7 @@ def _class_count(name: str, count: int, total: int) -> ClassCount:
 
 
 def to_check(session: Session, job_ids: Iterable[int]) -> dict[int, int]:
-    """Return how many cells wait for a person's decision, of each job that has any."""
+    """Return how many cells need review, for each job that has any."""
     waiting = func.sum(Shard.uncertain + Shard.unfamiliar)
     rows = session.execute(
         select(Shard.job_id, waiting)

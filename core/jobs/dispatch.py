@@ -18,7 +18,8 @@ from core.jobs import intentions
 from core.jobs.lock import LIVE
 from core.jobs.queries import alive, live_workers
 from core.jobs.recovery import take_back_lost
-from core.jobs.shards import free, settle
+from core.jobs.shards import settle
+from core.leases import free
 from core.made import making
 from core.queue import CLASSIFY, Message
 from core.settings import Settings
@@ -71,7 +72,7 @@ _IN_TURN = (
     .where(
         or_(
             and_(Shard.lane == Lane.BATCH, Shard.state == ShardState.PUBLISHED),
-            and_(Shard.id == bindparam("asked"), free()),
+            and_(Shard.id == bindparam("asked"), free(Shard)),
         ),
         Shard.id.not_in(bindparam("passed", expanding=True)),
     )
@@ -185,10 +186,10 @@ def _next_of(session: Session, lane: Lane, job_id: int) -> int | None:
 
 
 def in_turn(session: Session, shard_id: int, passed: Collection[int] = ()) -> int:
-    """Return the shard that is to be done when a message rings for this one.
+    """Return the shard to work on when a message announces this one.
 
     For a big job's it is the one whose job has the fewest images under way, of all that were rung
-    for: what comes late but small is not held up by what stands in the queue already. Those in
+    for: a small late job is not held up by what is already in the queue. Those in
     ``passed`` were taken by others meanwhile.
     """
     lane = session.scalar(select(Shard.lane).where(Shard.id == shard_id))
@@ -207,7 +208,7 @@ Waiting = tuple[type[Shard] | type[Made], int]
 
 
 def next_waiting(session: Session) -> Waiting | None:
-    """Return what an idle worker is to do next, whether or not anybody rang for it.
+    """Return what an idle worker should do next, whether or not a message announced it.
 
     The order is that of the lanes. One cheap statement looks, since all idle workers ask all the
     time; only where a big job waits others find out whose turn it is.

@@ -1,8 +1,8 @@
-"""What a person meant to make, once, however often the request for it is repeated.
+"""Makes things only once, however often the request is repeated.
 
-An answer may get lost after what it answers was done. Whoever sends a request again sends the same
-key with it, and is told what was made the first time. The key is noted in the transaction that
-makes it, so there is never one without the other, and a repeat that comes meanwhile waits for it.
+An answer may get lost after the work was done. A client that repeats its request sends the same
+key, and is told what was made the first time. The key is recorded in the same transaction
+as the thing made, so neither exists without the other. A repeat that comes meanwhile waits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KEPT_SECONDS = 24 * 3600
 
 
 class KeyTaken(HematoVisionError):
-    """A key was sent before, with another request."""
+    """This key was already used for a different request."""
 
 
 def once(
@@ -29,18 +29,18 @@ def once(
 ) -> int:
     """Call ``make`` in this transaction and return the id it gives, or the id it gave before.
 
-    ``about`` is what is asked for: a key stands for one request.
+    ``about`` describes the request: a key belongs to one request.
 
     Raises:
-        KeyTaken: the key was sent with another one.
+        KeyTaken: the key was sent with another request.
     """
     fingerprint = hashlib.sha256("\0".join(about).encode()).hexdigest()
     row = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "noted_at": clock()}
-    # On PostgreSQL this waits for whoever noted the same key and has not committed yet.
+    # On PostgreSQL this waits for a transaction that noted the same key and has not committed yet.
     session.execute(insert_if_new(session, Intention).values(row))
     intention = session.get_one(Intention, (user_id, key))
     if intention.fingerprint != fingerprint:
-        raise KeyTaken("This Idempotency-Key was sent with another request. Make a new one.")
+        raise KeyTaken("This Idempotency-Key was already used for another request. Use a new key.")
     if intention.made_id is None:
         intention.made_id = make()
     return intention.made_id

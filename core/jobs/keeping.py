@@ -1,9 +1,9 @@
 """Bytes that are taken in and bytes that are deleted keep out of each other's way.
 
-Equal bytes are kept once, whoever sends them. So a row may begin to rely on bytes that another row
-has just let go of: the answer "these are here already" must not be overtaken by their deletion.
-Whoever writes a row that relies on bytes holds this lock and looks into the store; whoever deletes
-bytes holds it alone, looks for rows, deletes, and commits.
+Equal bytes are kept once, no matter who sends them. A row may begin to rely on bytes that another
+row has just released: the answer "these are here already" must not be overtaken by their deletion.
+To write a row that relies on bytes, hold this lock and look into the store. To delete bytes, hold
+it alone, look for rows, delete, and commit.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A job's row is the lock of its life.
+"""A job's row serves as the lock for every change of the job.
 
-Whoever changes what a job is made of holds the row; uploads share it, so that they run side by
+Anything that changes the parts of a job holds the row; uploads share it, so that they run side by
 side but not past a submit. Every transaction that takes several locks takes them in one order,
 job, shards, images, or passes over what is locked: so no two ever wait for each other.
 """
@@ -34,7 +34,7 @@ def lock(session: Session, job: Job, *, shared: bool = False) -> None:
     """
     lock_even_deleted(session, job, shared=shared)
     if job.deleted_at is not None:
-        raise NotFound("This job was deleted. Restore it first, from the page of deleted jobs.")
+        raise NotFound("This job was deleted. Restore it first, on the page of deleted jobs.")
 
 
 def lock_even_deleted(session: Session, job: Job, *, shared: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What pages, exports and reports read of jobs. Nothing here writes."""
+"""The queries of pages, exports and reports about jobs. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def page_of_jobs(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of an export: a file, what became of it, and the verdict if it was classified.
+    """One line of an export: a file, its state, and the verdict if it was classified.
 
     ``name`` is as given, ``model`` a digest. A duplicate carries the verdict of the file it
     repeats, whose name is ``first``.
@@ -286,7 +286,7 @@ class Fleet:
 
 
 def fleet(session: Session) -> Fleet:
-    """Return how many worker processes live; the silent ones were stopped, killed or cut off."""
+    """Return how many worker processes are alive; silent ones were stopped, killed or cut off."""
     known, living = session.execute(
         select(func.count(), func.count(case((alive(), Worker.name)))).select_from(Worker)
     ).one()

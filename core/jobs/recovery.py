@@ -1,32 +1,32 @@
-"""Shards whose worker died: they wait again, or are halved until the guilty image stands alone."""
+"""Shards whose worker died: they wait again, or are halved until the guilty image is alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from core.db import clock
-from core.jobs.shards import Claim, Failure, Work, work_of, write_failures
+from core import leases
+from core.jobs.shards import Failure, Work, work_of, write_failures
 from core.jobs.tallies import count_again, tally
-from core.states import Lane, ShardState
+from core.states import ShardState
 from core.tables import Image, Job, Shard
 
 KILLER = "stopped_worker"
-_KILLER_MESSAGE = "Reading this image stopped the worker each time. Check the file, then try again."
+_KILLER_MESSAGE = (
+    "Reading this image crashed the worker every time. Check the file, then try again."
+)
 # A shard that lost so many workers is halved, so that the image that stops them is found.
 _SPLIT_AFTER = 2
-# The lanes are named for the index, which begins with them.
-_LEASED = and_(Shard.lane.in_(tuple(Lane)), Shard.state == ShardState.LEASED)
 
 
 def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> bool:
-    """End the lease of a worker that is known to be dead; False if the shard is not its any more.
+    """End the lease of a worker known to be dead; False if the shard is no longer its own.
 
     It counts as an attempt, as if the lease had run out.
     """
-    held = (Shard.id == shard_id, Shard.state == ShardState.LEASED, Shard.worker == worker)
+    held = (Shard.id == shard_id, leases.held(Shard), Shard.worker == worker)
     _lock_job_of(session, shard_id)
     shard = session.scalars(select(Shard).where(*held).with_for_update(skip_locked=True)).first()
     if shard is None:
@@ -36,27 +36,9 @@ def release(session: Session, shard_id: int, worker: str, max_attempts: int) -> 
 
 
 def held_by(session: Session, worker: str) -> Sequence[int]:
-    """Return the shards that a worker has a lease on: two, if it let a small job pass."""
-    held = select(Shard.id).where(_LEASED, Shard.worker == worker)
+    """Return the shards a worker has leased: two, if it interrupted one for a small job."""
+    held = select(Shard.id).where(leases.held(Shard), Shard.worker == worker)
     return session.scalars(held.order_by(Shard.id)).all()
-
-
-def holders(session: Session) -> Sequence[str | None]:
-    """Return the names of the workers that have a lease on a shard."""
-    return session.scalars(select(Shard.worker).where(_LEASED).distinct()).all()
-
-
-def forgive(session: Session, claim: Claim) -> None:
-    """Take an attempt off a shard whose worker met an outage, which is no image's fault.
-
-    The lease is left to run out, so that the next try comes after a pause.
-    """
-    session.execute(
-        update(Shard)
-        .where(Shard.id == claim.shard_id, Shard.fence == claim.fence, Shard.attempt > 0)
-        .values(attempt=Shard.attempt - 1),
-        execution_options={"synchronize_session": False},
-    )
 
 
 def _lock_job_of(session: Session, shard_id: int) -> None:
@@ -67,14 +49,14 @@ def _lock_job_of(session: Session, shard_id: int) -> None:
 
 def take_back_lost(session: Session, max_attempts: int) -> int:
     """End the leases that ran out; return how many. What others hold is left to the next sweep."""
-    lost = (Shard.state == ShardState.LEASED, Shard.lease_until < clock())
+    lost = leases.lost(Shard)
     jobs = session.scalars(
         select(Job.id)
-        .where(Job.id.in_(select(Shard.job_id).where(*lost)))
+        .where(Job.id.in_(select(Shard.job_id).where(lost)))
         .with_for_update(key_share=True, skip_locked=True)
     ).all()
     shards = session.scalars(
-        select(Shard).where(Shard.job_id.in_(jobs), *lost).with_for_update(skip_locked=True)
+        select(Shard).where(Shard.job_id.in_(jobs), lost).with_for_update(skip_locked=True)
     ).all()
     for shard in shards:
         _take_back(session, shard, max_attempts)
@@ -82,16 +64,16 @@ def take_back_lost(session: Session, max_attempts: int) -> int:
 
 
 def _take_back(session: Session, shard: Shard, max_attempts: int) -> None:
+    leases.end(shard)
     if shard.attempt >= (_SPLIT_AFTER if shard.size > 1 else max_attempts):
         _break_up(session, shard)
     else:
-        shard.state, shard.lease_until, shard.fence = ShardState.WAITING, None, shard.fence + 1
+        shard.state = ShardState.WAITING
 
 
 def _break_up(session: Session, shard: Shard) -> None:
-    """Halve a shard; an image that stands alone is failed."""
+    """Halve a shard; a single image is marked as failed."""
     work = work_of(session, shard.id)
-    shard.fence, shard.lease_until = shard.fence + 1, None
     if len(work) <= 1:
         _fail_alone(session, shard, work)
         return

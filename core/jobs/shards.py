@@ -1,4 +1,4 @@
-"""A shard under a lease: claimed, renewed, recorded once; and the end of its job."""
+"""A shard under a lease: it is claimed, renewed and recorded once, and may end its job."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
+from core import leases
 from core.db import clock, insert_new_rows, update_rows, utcnow
 from core.errors import LeaseLost
 from core.jobs.lock import LIVE
 from core.jobs.queries import alive
 from core.jobs.tallies import Result, count_again, tally
+from core.leases import Claim
 from core.states import LIVE_SHARDS, ImageState, JobState, Lane, ModelState, ShardState
 from core.tables import VERDICT_FIELDS, Image, Job, Model, Prediction, Shard
 from lexicon.verdicts import Verdict
@@ -29,15 +31,13 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A lease on a shard. Only the holder of this ``fence`` may record.
+class ShardClaim(Claim):
+    """A lease on a shard, and what is to be done under it.
 
-    ``model_digest`` is the one model that all of the job is judged by.
+    ``model_digest`` is the model that classifies all images of the job.
     """
 
-    shard_id: int
     job_id: int
-    fence: int
     work: tuple[Work, ...]
     model_digest: str
     lane: Lane = Lane.BATCH
@@ -51,32 +51,11 @@ class Failure:
     message: str
 
 
-def free() -> ColumnElement[bool]:
-    """Whether a shard may be claimed: it waits, or its lease ran out."""
-    return or_(
-        Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED)),
-        and_(Shard.state == ShardState.LEASED, Shard.lease_until < clock()),
-    )
-
-
 # Statements that run for every shard are put together once.
 _CLAIMED_JOB = (
     select(Job.id, Job.state, Job.model_digest, Shard.lane)
     .join(Shard, Job.id == Shard.job_id)
-    .where(Shard.id == bindparam("shard"), free(), Job.state.in_(LIVE))
-)
-_LEASE = (
-    update(Shard)
-    .where(Shard.id == bindparam("shard"), free())
-    .values(
-        state=ShardState.LEASED,
-        worker=bindparam("by"),
-        attempt=Shard.attempt + 1,
-        fence=Shard.fence + 1,
-        lease_until=clock() + bindparam("seconds"),
-    )
-    .returning(Shard.fence)
-    .execution_options(synchronize_session=False)
+    .where(Shard.id == bindparam("shard"), leases.free(Shard), Job.state.in_(LIVE))
 )
 _WORK = (
     select(Image.id, Image.sha256, Image.width * Image.height)
@@ -91,7 +70,7 @@ def claim(
     worker: str,
     seconds: float,
     lacking: Collection[str] = (),
-) -> Claim | None:
+) -> ShardClaim | None:
     """Take the shard for ``seconds``, or return None if it is done, dropped or another's.
 
     One conditional UPDATE decides, so that of any number of deliveries one worker wins. While no
@@ -112,15 +91,14 @@ def claim(
             .where(Job.id == job_id, Job.state == JobState.QUEUED)
             .values(state=JobState.RUNNING, started_at=utcnow())
         )
-    lease = {"shard": shard_id, "by": worker, "seconds": seconds}
-    fence = session.execute(_LEASE, lease).scalar()
+    fence = leases.take(session, Shard, shard_id, worker, seconds)
     if fence is None:
         return None
-    return Claim(shard_id, job_id, fence, work_of(session, shard_id), model, lane)
+    return ShardClaim(Shard, shard_id, fence, job_id, work_of(session, shard_id), model, lane)
 
 
 def _pin(session: Session, job_id: int) -> str | None:
-    """Give a job that was submitted before any model was known to the active one; return that."""
+    """Let the active model judge a job submitted before any model existed; return its digest."""
     active = select(Model.digest).where(Model.state == ModelState.ACTIVE).scalar_subquery()
     session.execute(
         update(Job).where(Job.id == job_id, Job.model_digest.is_(None)).values(model_digest=active),
@@ -132,50 +110,32 @@ def _pin(session: Session, job_id: int) -> str | None:
 def work_of(session: Session, shard_id: int) -> tuple[Work, ...]:
     """Return the images of a shard, in the order they came.
 
-    All of them are to be judged: a shard is recorded whole. They may have a verdict already, of an
+    All of them must be judged: a shard is recorded whole. They may already have a verdict from an
     earlier run.
     """
     rows = session.execute(_WORK, {"shard": shard_id})
     return tuple(Work(id_, sha256 or "", pixels or 0) for id_, sha256, pixels in rows)
 
 
-def renew(session: Session, claim: Claim, seconds: float) -> bool:
-    """Lengthen the lease; False if it is no longer ours."""
-    renewed = session.scalar(
-        update(Shard)
-        .where(Shard.id == claim.shard_id, Shard.fence == claim.fence)
-        .where(Shard.state == ShardState.LEASED)
-        .values(lease_until=clock() + seconds)
-        .returning(Shard.id)
-        .execution_options(synchronize_session=False)
-    )
-    return renewed is not None
-
-
-def pass_on(session: Session, claim: Claim) -> bool:
-    """Give a shard back whose model this worker can't have: in a mixed fleet another may have it.
+def pass_on(session: Session, claim: ShardClaim) -> bool:
+    """Give back a shard whose model this worker can't get; another worker may have it.
 
     False if as many have given it back as there are; then there is nobody to wait for.
     """
     workers = select(func.count()).where(alive()).scalar_subquery()
-    passed = session.scalar(
-        update(Shard)
-        .where(Shard.id == claim.shard_id, Shard.fence == claim.fence, Shard.passed < workers)
-        .where(Shard.state == ShardState.LEASED)
-        .values(
-            state=ShardState.WAITING,
-            passed=Shard.passed + 1,
-            attempt=Shard.attempt - 1,
-            fence=Shard.fence + 1,
-            lease_until=None,
-        )
-        .returning(Shard.id)
-        .execution_options(synchronize_session=False)
+    return leases.write(
+        session,
+        claim,
+        Shard.passed < workers,
+        state=ShardState.WAITING,
+        passed=Shard.passed + 1,
+        attempt=Shard.attempt - 1,
+        fence=Shard.fence + 1,
+        lease_until=None,
     )
-    return passed is not None
 
 
-def known_verdicts(session: Session, claim: Claim, model_digest: str) -> dict[str, Verdict]:
+def known_verdicts(session: Session, claim: ShardClaim, model_digest: str) -> dict[str, Verdict]:
     """Return what this model has already said of any of these images' bytes, by hash."""
     hashes = [work.sha256 for work in claim.work]
     rows = session.execute(
@@ -187,7 +147,7 @@ def known_verdicts(session: Session, claim: Claim, model_digest: str) -> dict[st
 
 
 def record(
-    session: Session, claim: Claim, model_digest: str, results: dict[int, Verdict | Failure]
+    session: Session, claim: ShardClaim, model_digest: str, results: dict[int, Verdict | Failure]
 ) -> None:
     """Write all results of a shard, by image id, and close it. Commit, then `settle` the job.
 
@@ -198,28 +158,23 @@ def record(
         LeaseLost: another worker holds the shard now, or the job was cancelled; write nothing.
     """
     if results.keys() != {work.image_id for work in claim.work}:
-        raise ValueError(f"The results of shard {claim.shard_id} are not those of its images.")
+        raise ValueError(f"The results of shard {claim.id} are not those of its images.")
     verdicts = {i: r for i, r in results.items() if isinstance(r, Verdict)}
     failures = {i: r for i, r in results.items() if isinstance(r, Failure)}
-    closed = session.scalar(
-        update(Shard)
-        .where(Shard.id == claim.shard_id, Shard.fence == claim.fence)
-        .where(Shard.state == ShardState.LEASED)
-        .values(
-            state=ShardState.DONE,
-            lease_until=None,
-            done_at=clock(),
-            **tally(_results(results, model_digest)),
-        )
-        .returning(Shard.id)
-        .execution_options(synchronize_session=False)
+    closed = leases.write(
+        session,
+        claim,
+        state=ShardState.DONE,
+        lease_until=None,
+        done_at=clock(),
+        **tally(_results(results, model_digest)),
     )
-    if closed is None:
-        raise LeaseLost(f"Shard {claim.shard_id} belongs to another worker now.")
+    if not closed:
+        raise LeaseLost(f"{claim} belongs to another worker now.")
     _write_predictions(session, model_digest, verdicts)
     update_rows(session, Image, [_judged(id_, v, model_digest) for id_, v in verdicts.items()])
     if write_failures(session, failures):
-        count_again(session, [claim.shard_id])
+        count_again(session, [claim.id])
 
 
 def _results(results: dict[int, Verdict | Failure], model_digest: str) -> Iterator[Result]:
@@ -244,7 +199,7 @@ def write_failures(session: Session, failures: dict[int, Failure]) -> bool:
 
 
 def record_shadow(session: Session, model_digest: str, verdicts: dict[int, Verdict]) -> None:
-    """Keep what a shadow said of images, by image id, beside the verdicts that count."""
+    """Store a shadow model's verdicts, by image id, beside the verdicts that count."""
     _write_predictions(session, model_digest, verdicts)
 
 
@@ -258,7 +213,7 @@ def _write_predictions(session: Session, model_digest: str, verdicts: dict[int, 
 
 
 def _judged(id_: int, verdict: Verdict, model_digest: str) -> dict[str, Any]:
-    """Return what the row of an image with a verdict says from now on."""
+    """Return the new column values of an image that has a verdict."""
     return {
         "id": id_,
         "state": ImageState.CLASSIFIED,
@@ -272,7 +227,7 @@ def _judged(id_: int, verdict: Verdict, model_digest: str) -> dict[str, Any]:
 
 
 def _failed(id_: int, failure: Failure) -> dict[str, Any]:
-    """Return what the row of an image says that has no verdict."""
+    """Return the new column values of an image without a verdict."""
     return {
         "id": id_,
         "state": ImageState.FAILED,
@@ -282,12 +237,12 @@ def _failed(id_: int, failure: Failure) -> dict[str, Any]:
 
 
 def _not_anew(id_: int, failure: Failure) -> dict[str, Any]:
-    """Return what else the row of an image says whose earlier verdict stands."""
-    return {"id": id_, "message": f"Not judged anew. {failure.message}"[:400]}
+    """Return the new column values of an image that keeps its earlier verdict."""
+    return {"id": id_, "message": f"Could not be judged again. {failure.message}"[:400]}
 
 
 def settle(session: Session, job_id: int) -> bool:
-    """End the job if no shard of it is left; True if this call ended it.
+    """End the job if it has no shards left; True if this call ended it.
 
     Runs in a transaction of its own after the shard's: whoever commits last then sees all shards
     done, and the job's lock lets one of several win.

@@ -1,4 +1,4 @@
-"""What stood among a job's images and was skipped: no part of the job, and named all the same."""
+"""Files skipped among a job's images: they are not part of the job, but are listed with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOO_LATE = "This job no longer receives files. Start a new one."
 
 
 def skip(session: Session, job: Job, skips: Sequence[Skip], most: int) -> None:
-    """Note skipped files, each name once; of a job no more than ``most``.
+    """Record skipped files, each name once, and at most ``most`` per job.
 
     Raises:
         Conflict: the job no longer receives files.

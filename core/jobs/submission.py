@@ -1,4 +1,4 @@
-"""A job from the end of its intake to its shards, its cancelling, and back again by a retry."""
+"""Submits a job: closes its intake and cuts it into shards. Also cancels and retries it."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def submit(
             ``without_missing`` is not set; or the model can't be chosen.
         NotFound: there is no such model.
     """
-    require_receiving(session, job, "This job was submitted before.")
+    require_receiving(session, job, "This job was already submitted.")
     job.model_digest = registry.choose(session, model or job.model_digest or "")
     _settle_missing(session, job, without_missing)
     _set_duplicates_aside(session, job)
     counts = image_states(session, job.id)
     job.received = sum(counts.values())
     if not job.received:
-        raise Conflict("The job holds no file yet. Add images, then submit it.")
+        raise Conflict("The job has no files yet. Add images, then submit it.")
     job.duplicates = counts.get(ImageState.DUPLICATE, 0)
     job.refused = counts.get(ImageState.REFUSED, 0)
     job.bytes = holdings.first_held_by(session, job)
@@ -58,7 +58,9 @@ def _settle_missing(session: Session, job: Job, without_missing: bool) -> None:
     if not without_missing:
         count = image_states(session, job.id).get(ImageState.EXPECTED, 0)
         if count:
-            raise Conflict(f"{count:,} announced files have not arrived. Send them, or go without.")
+            raise Conflict(
+                f"{count:,} announced files have not arrived. Send them, or submit without them."
+            )
     session.execute(
         missing.values(
             state=ImageState.REFUSED, reason="not_received", message=REASONS["not_received"]
@@ -67,7 +69,7 @@ def _settle_missing(session: Session, job: Job, without_missing: bool) -> None:
 
 
 def _set_duplicates_aside(session: Session, job: Job) -> None:
-    """Of equal bytes within the job, the first file is the cell; the rest point to it.
+    """Mark repeated files: among equal bytes in a job, the first counts and the rest point to it.
 
     Found in one pass here: as one statement it took PostgreSQL 40 s for ten thousand files, as long
     as it had no statistics of the table.
@@ -113,7 +115,7 @@ def _cut(
 
 
 def _pieces(places: Sequence[int], most: int, workers: int) -> Iterator[Sequence[int]]:
-    """Cut into pieces that shrink towards the end, so that all workers end together.
+    """Return the sizes of pieces, which shrink towards the end so that all workers end together.
 
     Each is a share of what is left (guided self-scheduling, C. Polychronopoulos and D. Kuck, IEEE
     Trans. Computers 36, 1987): a job of fifty images is spread out too, and one of ten thousand
@@ -130,14 +132,14 @@ def _pieces(places: Sequence[int], most: int, workers: int) -> Iterator[Sequence
 
 
 def cancel(session: Session, job: Job) -> None:
-    """Stop a job: what has not started never will, what is running records nothing more.
+    """Stop a job: waiting shards never start, and running ones record nothing more.
 
     Raises:
         Conflict: the job has already ended.
     """
     lock(session, job)
     if job.state in ENDED:
-        raise Conflict("This job has already ended; there is nothing to cancel.")
+        raise Conflict("This job has already ended. There is nothing to cancel.")
     session.execute(
         update(Shard)
         .where(Shard.job_id == job.id, Shard.state.in_(LIVE_SHARDS))
@@ -168,12 +170,14 @@ def retry_failed(session: Session, job: Job, settings: Settings) -> int:
     """
     lock(session, job)
     if job.state not in (JobState.FINISHED, JobState.FAILED):
-        raise Conflict("Only a job that has finished can be retried. Run a cancelled one again.")
+        raise Conflict(
+            "Only a finished job can be retried. To go on with a cancelled job, run it again."
+        )
     require_pictures(job)
     failed = and_(Image.job_id == job.id, _UNJUDGED)
     left = session.scalars(select(Image.shard_id).where(failed).distinct()).all()
     if not left:
-        raise Conflict("No image of this job failed; there is nothing to retry.")
+        raise Conflict("No image of this job failed. There is nothing to retry.")
     session.execute(update(Shard).where(Shard.job_id == job.id).values(done_at=None))
     new = _cut(session, job, settings, _UNJUDGED)
     old = [id_ for id_ in left if id_ is not None]
@@ -196,12 +200,12 @@ def run_again(session: Session, job: Job, settings: Settings, model: str = "") -
     """
     lock(session, job)
     if job.state not in ENDED or job.submitted_at is None:
-        raise Conflict("Only a job that was submitted and has ended can be run again.")
+        raise Conflict("This job can be run again once it was submitted and has ended.")
     require_pictures(job)
     job.model_digest = registry.choose(session, model)
     new = _cut(session, job, settings, _JUDGEABLE)
     if not new:
-        raise Conflict("No file of this job was accepted; there is nothing to run.")
+        raise Conflict("No file of this job was accepted. There is nothing to run.")
     session.execute(delete(Shard).where(Shard.job_id == job.id, Shard.id < min(new)))
     count_again(session, new)
     return _begin_counting(session, job, new)

@@ -1,4 +1,4 @@
-"""What a shard counts of its images: of each the result that stands.
+"""What a shard counts: the result in force for each of its images.
 
 A result stands until a later one replaces it. The shards of a new run therefore begin with what
 their images have from the run before, and at any moment the shards of a job add up to its images.
@@ -24,7 +24,7 @@ _PART = 500
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What stands of ``count`` images. ``kept``: a later run could not judge them anew."""
+    """The results in force of ``count`` images. ``kept``: a later run could not judge them."""
 
     state: ImageState
     outcome: str | None = None

@@ -14,9 +14,11 @@ from zlib import crc32
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core import leases
 from core.blobs import BlobStore, image_key
 from core.db import insert_if_new, utcnow
 from core.errors import BlobMissing
+from core.leases import Claim
 from core.made import making
 from core.states import ImageState, MakingState
 from core.tables import Derivative, Image
@@ -41,7 +43,7 @@ class Derivatives:
 
 
 @dataclass(frozen=True, slots=True)
-class DerivativeClaim(making.Claim):
+class DerivativeClaim(Claim):
     """A lease on making an image's copies."""
 
     image_id: int
@@ -78,24 +80,24 @@ def read(blobs: BlobStore, sha256: str) -> Derivatives:
     body = kept[_HEAD.size :]
     checksum, length = _HEAD.unpack_from(kept) if body else (0, 0)
     if not body or crc32(body) != checksum:
-        raise BlobMissing("The picture is damaged and has to be made again.")
+        raise BlobMissing("The picture is damaged and must be made again.")
     large = body[length:]
     return Derivatives(body[:length] if length else large, large)
 
 
 def can_be_made(image: Image) -> bool:
-    """Say whether there is hope of a picture: the file was accepted, and no decoder gave it up."""
+    """Return whether a picture can be expected: the file was accepted and could be decoded."""
     failed = image.state is ImageState.FAILED and image.reason != _NO_FAULT_OF_ITS_OWN
     return image.format is not None and image.sha256 is not None and not failed
 
 
 def find(session: Session, image: Image) -> Derivative | None:
-    """Return the wish for an image's copies, if there was one."""
+    """Return the request for an image's copies, if there was one."""
     return session.scalars(select(Derivative).where(Derivative.image_id == image.id)).first()
 
 
 def order(session: Session, image: Image) -> Derivative:
-    """Return the wish for an image's copies, made anew if what it made is gone.
+    """Return the request for an image's copies, renewed if its copies are gone.
 
     Call it when the copies are missing.
     """
@@ -115,13 +117,13 @@ def claim(
     session: Session, derivative_id: int, worker: str, seconds: float
 ) -> DerivativeClaim | None:
     """Take the wish for ``seconds``, or return None if it is met or another's."""
-    taken = making.claim(session, Derivative, derivative_id, worker, seconds)
-    if taken is None:
+    fence = leases.take(session, Derivative, derivative_id, worker, seconds)
+    if fence is None:
         return None
     wanted = session.get_one(Derivative, derivative_id)
     image = session.get_one(Image, wanted.image_id)
     return DerivativeClaim(
-        Derivative, derivative_id, taken.fence, image_id=image.id, sha256=image.sha256 or ""
+        Derivative, derivative_id, fence, image_id=image.id, sha256=image.sha256 or ""
     )
 
 

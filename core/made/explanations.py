@@ -1,4 +1,4 @@
-"""Why an image was judged as it was: which explanation is wanted, and what it holds.
+"""Why an image got its class: which explanations are wanted, and what they hold.
 
 How it is made and handed over is in `making`. Its pictures lie in the blob store below
 its ``blob_key``; those of the model's reference cells are kept once for each model.
@@ -13,20 +13,22 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from core import leases
 from core.db import insert_if_new, utcnow
 from core.errors import Conflict
+from core.leases import Claim
 from core.made import making
 from core.states import ImageState, MakingState
 from core.tables import Explanation, Image, Model, Prediction
 
-# The crop the network saw; what spoke for the class; what spoke for it rather than for the next.
+# The crop the network saw; what supports the class; what supports it over the next class.
 CROP, HEAT, CONTRAST = "crop", "heat", "contrast"
 PICTURES = (CROP, HEAT, CONTRAST)
 
 
 @dataclass(frozen=True, slots=True)
-class ExplanationClaim(making.Claim):
-    """A lease on an explanation, and what is to be explained.
+class ExplanationClaim(Claim):
+    """A lease on an explanation, and the image and classes to explain.
 
     ``label`` is the class that the model ``model_digest`` gave the bytes of ``sha256``, ``other``
     the next most probable one, or None where the model knows a single class.
@@ -112,7 +114,9 @@ def order(session: Session, image: Image) -> Explanation:
     if judged.state is not ImageState.CLASSIFIED or judged.model_digest is None:
         raise Conflict("There is nothing to explain until the image is classified.")
     if judged.format is None:
-        raise Conflict("The picture of this image was deleted; the network can't look again.")
+        raise Conflict(
+            "The picture of this image was deleted, so the network can't look at it again."
+        )
     # Two clicks at once make one explanation.
     row = {"image_id": judged.id, "model_digest": judged.model_digest}
     session.execute(insert_if_new(session, Explanation).values(**row))
@@ -129,8 +133,8 @@ def claim(
     session: Session, explanation_id: int, worker: str, seconds: float
 ) -> ExplanationClaim | None:
     """Take the explanation for ``seconds``, or return None if it is made or another's."""
-    taken = making.claim(session, Explanation, explanation_id, worker, seconds)
-    if taken is None:
+    fence = leases.take(session, Explanation, explanation_id, worker, seconds)
+    if fence is None:
         return None
     wanted = session.get_one(Explanation, explanation_id)
     image = session.get_one(Image, wanted.image_id)
@@ -138,7 +142,7 @@ def claim(
     return ExplanationClaim(
         Explanation,
         explanation_id,
-        taken.fence,
+        fence,
         image_id=image.id,
         sha256=image.sha256 or "",
         model_digest=wanted.model_digest,

@@ -1,4 +1,4 @@
-"""Which PDF is wanted of which job. How it is made and handed over is in `core.made.making`."""
+"""Which PDF reports are wanted for which jobs. `core.made.making` handles how they are made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core import leases
 from core.errors import Conflict
+from core.leases import Claim
 from core.made import making
 from core.states import ENDED, MakingState
 from core.tables import Job, Report
@@ -16,7 +18,7 @@ PAPERS = ("A4", "Letter")
 
 
 @dataclass(frozen=True, slots=True)
-class ReportClaim(making.Claim):
+class ReportClaim(Claim):
     """A lease on a report."""
 
     job_id: int
@@ -32,9 +34,9 @@ def order(session: Session, job: Job, paper: str) -> Report:
     # Two clicks at once make one report.
     session.refresh(job, ("state", "finished_at"), with_for_update={"key_share": True})
     if job.state not in ENDED or job.finished_at is None:
-        raise Conflict("The report can be made once the job has ended.")
+        raise Conflict("The report can be created once the job has ended.")
     if paper not in PAPERS:
-        raise Conflict(f"The report is made on {' or '.join(PAPERS)}.")
+        raise Conflict(f"Choose the paper size {' or '.join(PAPERS)}.")
     current = session.scalars(
         select(Report)
         .where(Report.job_id == job.id, Report.paper == paper)
@@ -51,8 +53,8 @@ def order(session: Session, job: Job, paper: str) -> Report:
 
 def claim(session: Session, report_id: int, worker: str, seconds: float) -> ReportClaim | None:
     """Take the report for ``seconds``, or return None if it is made or another's."""
-    taken = making.claim(session, Report, report_id, worker, seconds)
-    if taken is None:
+    fence = leases.take(session, Report, report_id, worker, seconds)
+    if fence is None:
         return None
     report = session.get_one(Report, report_id)
-    return ReportClaim(Report, report_id, taken.fence, report.job_id, report.paper)
+    return ReportClaim(Report, report_id, fence, report.job_id, report.paper)

@@ -1,4 +1,4 @@
-"""Who a person is to this product, what they may see, and the tokens that stand for them."""
+"""What each person may see and do, and the tokens that act for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.tables import Image, Job, Role, Token, User
 
 
 class RoleName(StrEnum):
-    """The three people.
+    """The three roles.
 
     laboratory     submits, and sees and handles its own jobs
     clinician      submits, and sees every job
@@ -30,7 +30,7 @@ class RoleName(StrEnum):
 
 
 _SEES_ALL = {RoleName.CLINICIAN, RoleName.ADMINISTRATOR}
-# Queries that nearly every request makes are put together once: that takes as long as their run.
+# Nearly every request runs these queries, and building one takes as long as running it.
 _VISIBLE = select(Job).where(Job.deleted_at.is_(None))
 _OWN = _VISIBLE.where(Job.owner_id == bindparam("owner"))
 _ONE_JOB, _ONE_OWN_JOB = (query.where(Job.id == bindparam("job")) for query in (_VISIBLE, _OWN))
@@ -54,12 +54,12 @@ def ensure_roles(session: Session) -> None:
 
 
 def has_role(user: User, *roles: RoleName) -> bool:
-    """Say whether the person has any of these roles."""
+    """Return whether the person has any of these roles."""
     return any(role.name in roles for role in user.roles)
 
 
 def visible_jobs(user: User) -> Select[Job]:
-    """Return the query for the jobs this person may see; every page starts from it."""
+    """Return the query for the jobs that this person may see; every page starts from it."""
     return _VISIBLE if has_role(user, *_SEES_ALL) else _OWN.params(owner=user.id)
 
 
@@ -74,16 +74,16 @@ def find_deleted_job(session: Session, user: User, job_id: int) -> Job:
     """Return a deleted job that this person may restore. Raises `NotFound`."""
     job = session.scalars(deleted_jobs(user).where(Job.id == job_id)).first()
     if job is None:
-        raise NotFound("There is no such deleted job, or it is not yours to restore.")
+        raise NotFound("There is no such deleted job, or you may not restore it.")
     return job
 
 
 def find_job(session: Session, user: User, job_id: int) -> Job:
-    """Return one job. Raises `NotFound`, the same whether it is absent or another's."""
+    """Return one job. Raises the same `NotFound` if it is absent or may not be seen."""
     query = _ONE_JOB if has_role(user, *_SEES_ALL) else _ONE_OWN_JOB
     job = session.scalars(query, {"job": job_id, "owner": user.id}).first()
     if job is None:
-        raise NotFound("There is no such job, or it is not yours to see.")
+        raise NotFound("There is no such job, or you may not see it.")
     return job
 
 
@@ -92,12 +92,12 @@ def find_image(session: Session, user: User, image_id: int) -> Image:
     query = _ONE_IMAGE if has_role(user, *_SEES_ALL) else _ONE_OWN_IMAGE
     image = session.scalars(query, {"image": image_id, "owner": user.id}).first()
     if image is None:
-        raise NotFound("There is no such image, or it is not yours to see.")
+        raise NotFound("There is no such image, or you may not see it.")
     return image
 
 
 def may_handle(user: User, job: Job) -> bool:
-    """Say whether the person may send files to, cancel or retry this job."""
+    """Return whether the person may send files to, cancel or retry this job."""
     return job.owner_id == user.id or has_role(user, RoleName.ADMINISTRATOR)
 
 
@@ -105,20 +105,22 @@ def find_job_to_handle(session: Session, user: User, job_id: int) -> Job:
     """Return a job this person may change. Raises `NotFound` or `NotAllowed`."""
     job = find_job(session, user, job_id)
     if not may_handle(user, job):
-        raise NotAllowed("Only the one who submitted this job, or an administrator, may do that.")
+        raise NotAllowed(
+            "Only the person who submitted this job, or an administrator, may do that."
+        )
     return job
 
 
 def issue_token(
     session: Session, user: User, kind: TokenKind, name: str, lifetime: dt.timedelta | None = None
 ) -> str:
-    """Make a token and return it: the only time it can be read, since its hash alone is kept.
+    """Make a token and return it. It can't be read again, since only its hash is kept.
 
     Raises:
-        Conflict: the person is deactivated; what is made now would open the door once they return.
+        Conflict: the person is deactivated; a token made now would work once they return.
     """
     if not user.active:
-        raise Conflict(f"{user.email} is deactivated. Let them in again first.")
+        raise Conflict(f"{user.email} is deactivated. Activate them first.")
     prefix = "hv_" if kind in API_TOKENS else ""
     secret = prefix + secrets.token_urlsafe(32)
     session.add(
@@ -136,7 +138,7 @@ def issue_token(
 
 
 def find_token(session: Session, secret: str, *kinds: TokenKind) -> Token | None:
-    """Return the token, its active person loaded, or None if it is unknown or has run out."""
+    """Return the token with its active person, or None if it is unknown or has expired."""
     given = {"digest": digest_of(secret), "kinds": kinds}
     token = session.scalars(_KNOWN_TOKEN, given).unique().first()
     if token is None or (token.expires_at and token.expires_at < utcnow()):
@@ -145,7 +147,7 @@ def find_token(session: Session, secret: str, *kinds: TokenKind) -> Token | None
 
 
 def use_up_token(session: Session, secret: str, kind: TokenKind) -> User | None:
-    """Return whom a token stands for, this once: it opens nothing afterwards. None as above."""
+    """Return the person a token belongs to and use it up. None if it is unknown or expired."""
     token = find_token(session, secret, kind)
     if token is None:
         return None
@@ -154,7 +156,7 @@ def use_up_token(session: Session, secret: str, kind: TokenKind) -> User | None:
 
 
 def note_use(session: Session, token: Token) -> None:
-    """Note when a token was last used, to the minute: not every request is worth a write."""
+    """Record when a token was last used, to the minute, so that few requests need a write."""
     minute_ago = utcnow() - dt.timedelta(minutes=1)
     session.execute(
         update(Token)
@@ -164,23 +166,23 @@ def note_use(session: Session, token: Token) -> None:
 
 
 def is_stale(token: Token) -> bool:
-    """Say whether `note_use` would write."""
+    """Return whether `note_use` would write."""
     return token.used_at is None or utcnow() - token.used_at > dt.timedelta(minutes=1)
 
 
 def digest_of(secret: str) -> str:
-    """Return what is kept of a secret of ours. SHA-256 is enough: chance made it, no person did."""
+    """Return the hash under which a secret is kept. Ours are random, so SHA-256 is enough."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def person_or_none(session: Session, email: str) -> User | None:
-    """Return the person with this address, however it is written, or None."""
+    """Return the person with this address, in any spelling, or None."""
     written = func.lower(User.email) == email.strip().lower()
     return session.scalars(select(User).where(written)).first()
 
 
 def first_administrator(session: Session, email: str) -> User:
-    """Return the person with this address, made an administrator without a password if new."""
+    """Return the person with this address; if new, add an administrator without a password."""
     person = person_or_none(session, email)
     if person is None:
         role = session.scalars(select(Role).where(Role.name == RoleName.ADMINISTRATOR)).one()
@@ -191,13 +193,13 @@ def first_administrator(session: Session, email: str) -> User:
 
 
 def revoke_tokens(session: Session, user: User, *kinds: TokenKind) -> None:
-    """Forget a person's tokens of these kinds; they open nothing from now on."""
+    """Delete a person's tokens of these kinds; they stop working at once."""
     session.execute(delete(Token).where(Token.user_id == user.id, Token.kind.in_(kinds)))
 
 
 def find_person(session: Session, email: str) -> User:
-    """Return the person with this address, however it is written. Raises `NotFound`."""
+    """Return the person with this address, in any spelling. Raises `NotFound`."""
     person = person_or_none(session, email)
     if person is None:
-        raise NotFound(f"Nobody with the address {email} is known. Add them first.")
+        raise NotFound(f"There is no person with the address {email}. Add them first.")
     return person

@@ -1,7 +1,7 @@
-"""Deleting a person: out at once, erased when the grace period is over.
+"""Deletes a person: access ends at once, and their data is erased after the grace period.
 
-What others must be able to look up later stays: the row itself with a name that says nothing, and
-what was noted of what that person did.
+What others must be able to look up later stays: the row itself, with a meaningless name, and the
+audit entries of what that person did.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def delete_person(
             or the heir can't sign in.
     """
     if user.erase_at is not None or user.erased_at is not None:
-        raise Conflict("This person is deleted already.")
+        raise Conflict("This person is already deleted.")
     if heir is not None and (heir.id == user.id or not heir.active):
-        raise Conflict("Choose somebody else to get the jobs, who may sign in.")
+        raise Conflict("Choose another person for the jobs, one who can sign in.")
     _require_another_administrator(session, user)
     user.active = False
     end_trust(session, user)
@@ -51,20 +51,22 @@ def delete_person(
 
 
 def restore_person(session: Session, user: User, actor: Actor) -> None:
-    """Take the deletion of a person back; they may sign in again.
+    """Undo the deletion of a person; they may sign in again.
 
     Raises:
         Conflict: they were not deleted, or are erased.
     """
     if user.erase_at is None or user.erase_at <= utcnow():
-        raise Conflict("This person is not deleted, or was erased. Add them anew.")
+        raise Conflict(
+            "This person is not deleted, or is already erased. If erased, add them again."
+        )
     user.erase_at = user.heir_id = None
     user.active = True
     audit.note(session, Action.PERSON_RESTORED, actor, f"person {user.id}")
 
 
 def _require_another_administrator(session: Session, user: User) -> None:
-    """The administrators' rows are locked: two who delete each other at once must not both win."""
+    """Lock the administrators' rows: two who delete each other at once must not both succeed."""
     others = session.scalars(
         select(User)
         .join(User.roles)
@@ -74,7 +76,7 @@ def _require_another_administrator(session: Session, user: User) -> None:
         .execution_options(populate_existing=True)
     ).all()
     if has_role(user, RoleName.ADMINISTRATOR) and all(one.id == user.id for one in others):
-        raise Conflict("This is the last administrator. Make somebody else one first.")
+        raise Conflict("This is the last administrator. Make somebody else an administrator first.")
 
 
 def erase_due(database: Database, settings: Settings) -> int:
@@ -106,7 +108,7 @@ def _erase(session: Session, user_id: int, settings: Settings) -> None:
 
 
 def _leave_jobs(session: Session, user: User, settings: Settings) -> None:
-    """Hand the jobs on, or delete them at once: their grace was the person's."""
+    """Hand the jobs on, or delete them at once: the person's grace period counted for them."""
     if user.heir_id is not None:
         heir = _heir(session, user.heir_id)
         session.execute(update(Job).where(Job.owner_id == user.id).values(owner_id=heir))
@@ -119,7 +121,7 @@ def _leave_jobs(session: Session, user: User, settings: Settings) -> None:
 
 
 def _heir(session: Session, wanted: int) -> int:
-    """Return who gets the jobs: an administrator where the one who was chosen is erased."""
+    """Return who gets the jobs: an administrator, if the chosen person was erased."""
     if session.get_one(User, wanted).erased_at is None:
         return wanted
     query = select(func.min(User.id)).join(User.roles)

@@ -1,7 +1,7 @@
-"""People come, change and go: each in one transaction, with its entry in the audit trail.
+"""Adds, changes and removes people, each in one transaction with its entry in the audit trail.
 
-Whatever takes trust away from an account, a new password or its end, ends all its sign-ins, API
-tokens and links for good. Nothing brings them back.
+Whatever withdraws trust from an account, such as a new password or deactivation, ends all its
+sign-ins, API tokens and links for good.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+")
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A person, and the first password that was made for them; None if they have one of theirs."""
+    """A person, and the first password made for them; None if they chose their own."""
 
     person: User
     first_password: str | None
@@ -39,13 +39,13 @@ class Admission:
 def normal_email(email: str) -> str:
     """Return an address as it is kept: trimmed, in lower case.
 
-    Host names without a dot are fine, since a laboratory's own network may have such.
+    Host names without a dot are accepted, since a laboratory's own network may have some.
 
     Raises:
         BadInput: it is not an address.
     """
     normal = unicodedata.normalize("NFKC", email).strip().lower()
-    # What can't be seen has no place in an address, and PostgreSQL keeps no NUL.
+    # An address must have no invisible characters, and PostgreSQL can't store NUL.
     if one_line(normal) != normal or len(normal) > 255 or not _ADDRESS.fullmatch(normal):
         raise BadInput("This is not an e-mail address. Write it as name@laboratory.org.")
     return normal
@@ -54,22 +54,22 @@ def normal_email(email: str) -> str:
 def add_person(
     database: Database, actor: Actor, email: str, role: str, password: str | None = None
 ) -> Admission:
-    """Add a person; a first password is made for them unless they chose a ``password`` themselves.
+    """Add a person; unless they chose a ``password``, a first one is made for them.
 
     Raises:
         BadInput: the address, the password or the role can't be used.
-        Conflict: somebody has this address already.
+        Conflict: somebody already has this address.
     """
     normal, wanted = normal_email(email), _role(role)
     first = None if password is not None else passwords.made_up()
     if password is not None:
         passwords.check(password, normal)
-    # Hashing takes its time, so it is done before the transaction.
+    # Hashing is slow, so it is done before the transaction.
     kept = passwords.hashed(first or password or "")
     with database.writing() as session:
         accounts.ensure_roles(session)
         if accounts.person_or_none(session, normal):
-            raise Conflict(f"Somebody with the address {normal} is known already.")
+            raise Conflict(f"There is already a person with the address {normal}.")
         person = User(email=normal, password=kept, roles=_roles(session, wanted))
         person.first_password_until = _first_password_end() if first else None
         session.add(person)
@@ -79,7 +79,7 @@ def add_person(
 
 
 def change_password(database: Database, actor: Actor, user_id: int, password: str) -> None:
-    """Give a person the password they chose; all their sign-ins, tokens and links end.
+    """Set the password a person chose; all their sign-ins, tokens and links end.
 
     Raises:
         BadInput: the password can't be used.
@@ -97,7 +97,7 @@ def change_password(database: Database, actor: Actor, user_id: int, password: st
 
 
 def reset_password(database: Database, actor: Actor, user_id: int) -> str:
-    """Make a first password for a person who lost theirs, and return it; all else of theirs ends.
+    """Return a new first password for a person who lost theirs; all their access ends.
 
     Raises:
         NotFound: there is no such person.
@@ -113,7 +113,7 @@ def reset_password(database: Database, actor: Actor, user_id: int) -> str:
 
 
 def remove_second_factor(session: Session, actor: Actor, user_id: int) -> None:
-    """Take the second factor from a person who lost it. Raises `NotFound`."""
+    """Remove the second factor of a person who lost it. Raises `NotFound`."""
     person = _person(session, user_id)
     person.totp_secret = person.totp_step = None
     session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
@@ -124,7 +124,7 @@ def set_active(session: Session, actor: Actor, user_id: int, *, active: bool) ->
     """Let a person in again, or end their access. Raises `NotFound`, or `Conflict` if deleted."""
     person = _person(session, user_id)
     if person.erase_at or person.erased_at:
-        raise Conflict("This person is deleted. Restore them, if that is still possible.")
+        raise Conflict("This person was deleted. Restore them, if that is still possible.")
     if person.active == active:
         return person
     person.active = active
@@ -135,7 +135,7 @@ def set_active(session: Session, actor: Actor, user_id: int, *, active: bool) ->
 
 
 def set_role(session: Session, actor: Actor, user_id: int, role: str) -> User:
-    """Give a person another role, from their next click on. Raises `NotFound` or `BadInput`."""
+    """Give a person another role, valid from their next request. Raises `NotFound`, `BadInput`."""
     person, wanted = _person(session, user_id), _role(role)
     before = ", ".join(sorted(one.name for one in person.roles))
     person.roles = _roles(session, wanted)
@@ -145,7 +145,7 @@ def set_role(session: Session, actor: Actor, user_id: int, role: str) -> User:
 
 
 def make_link(session: Session, actor: Actor, person: User, lifetime: dt.timedelta) -> str:
-    """Return the path of a link that signs a person in once; links made before open nothing now.
+    """Return the path of a link that signs a person in once; earlier links stop working.
 
     Raises:
         Conflict: the person is deactivated.
@@ -157,10 +157,10 @@ def make_link(session: Session, actor: Actor, person: User, lifetime: dt.timedel
 
 
 def end_trust(session: Session, person: User, *, but_for_this_machine: bool = False) -> None:
-    """End all that stands for a person.
+    """End a person's sign-ins, links and API tokens.
 
-    The token that `up` keeps for the command line of its own machine hangs on no password: who can
-    read it can read the database.
+    The token that `up` keeps for this machine's command line stays: anyone who can read it can
+    read the database anyway.
     """
     sign_ins.end_all(session, person.id)
     tokens = delete(Token).where(Token.user_id == person.id)
@@ -180,7 +180,7 @@ def _role(role: str) -> RoleName:
     try:
         return RoleName(role)
     except ValueError as error:
-        raise BadInput(f"A role is one of {', '.join(RoleName)}.") from error
+        raise BadInput(f"Choose one of these roles: {', '.join(RoleName)}.") from error
 
 
 def _roles(session: Session, name: RoleName) -> list[Role]:

@@ -1,4 +1,4 @@
-"""Passwords: what is good enough, how they are kept, and first ones that a person must change."""
+"""Passwords: which are good enough, how they are kept, and first passwords, to be changed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from core.errors import BadInput
 
 SHORTEST = 10
 _LONGEST = 200
-# Of 0 to 4; 3 takes some hundred million guesses by somebody who knows how people choose.
+# On a scale of 0 to 4; 3 means some hundred million guesses by somebody who knows our habits.
 _STRONG = 3
-# Judging more takes seconds where a password was made to take long.
+# Judging longer ones can take seconds, if a password was made to take long.
 _JUDGED = 24
 _OUR_WORDS = ("hematovision", "hemato", "vision", "laboratory", "haematology", "hematology")
-# Neither vowels, which make words, nor signs that are taken for one another.
+# No vowels, which would make words, and no characters that are easily confused.
 _SIGNS = "23456789bcdfghjkmnpqrstvwxz"
 _hasher = PasswordHasher()
-# One hash takes 64 MiB and all cores. Guessers must not make many threads hold that at once.
+# One hash takes 64 MiB and all cores. Guessers must not cause many at the same time.
 _one_at_a_time = threading.Lock()
 
 
@@ -33,10 +33,10 @@ def check(password: str, *about: str) -> None:
     """
     normal = _normal(password)
     if len(normal) < SHORTEST:
-        raise BadInput(f"A password has at least {SHORTEST} characters.")
+        raise BadInput(f"A password needs at least {SHORTEST} characters.")
     if len(password) > _LONGEST:
-        raise BadInput(f"A password has at most {_LONGEST} characters.")
-    # Loaded when it is needed: its lists of common passwords take 14 MB.
+        raise BadInput(f"A password may have at most {_LONGEST} characters.")
+    # Loaded only when needed: its lists of common passwords take 14 MB.
     from zxcvbn import zxcvbn
 
     words = [word for text in about for word in _words(text) if len(word) > 2]
@@ -46,14 +46,14 @@ def check(password: str, *about: str) -> None:
 
 
 def _words(text: str) -> list[str]:
-    """Return what a guesser would make of an address: itself, the name in it, and their parts."""
+    """Return what a guesser would derive from an address: itself, its name, and their parts."""
     name = text.partition("@")[0]
     return [text, name, re.sub(r"\W", "", name), *re.split(r"\W+", text)]
 
 
 def _advice(warning: str) -> str:
     why = f" {warning.rstrip('.')}." if warning else ""
-    return f"This password is easy to guess.{why} Take several words that do not belong together."
+    return f"This password is easy to guess.{why} Use several words that do not belong together."
 
 
 def hashed(password: str) -> str:
@@ -63,7 +63,7 @@ def hashed(password: str) -> str:
 
 
 def matches(kept: str | None, password: str) -> bool:
-    """Say whether this is the password. It takes as long where there is none to compare with."""
+    """Return whether this is the password. It takes as long if there is none to compare with."""
     if kept is None:
         hashed(password)
         return False
@@ -75,16 +75,16 @@ def matches(kept: str | None, password: str) -> bool:
 
 
 def is_outdated(kept: str) -> bool:
-    """Say whether a hash was made at another cost than hashes are made now."""
+    """Return whether a hash was made at another cost than hashes made now."""
     return _hasher.check_needs_rehash(kept)
 
 
 def made_up() -> str:
-    """Return a secret that can be read out and typed: four groups of four signs, 76 bits."""
+    """Return a secret that can be read out and typed: four groups of four characters, 76 bits."""
     groups = ("".join(secrets.choice(_SIGNS) for _ in range(4)) for _ in range(4))
     return "-".join(groups)
 
 
 def _normal(password: str) -> str:
-    """Keyboards write the same letter in different ways; all count as the same password."""
+    """Normalise letters that keyboards write in different ways, so that all count as equal."""
     return unicodedata.normalize("NFKD", password)

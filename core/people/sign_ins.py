@@ -14,10 +14,10 @@ from core.people.accounts import digest_of
 from core.settings import Settings
 from core.tables import SignIn, User
 
-# How long a sign-in is kept after it ended: to tell a familiar address by.
+# How long a sign-in is kept after it ended, to recognise a familiar address.
 _REMEMBERED = dt.timedelta(days=90)
 _MINUTE = dt.timedelta(minutes=1)
-# Every request comes this way: one query, put together once.
+# Every request runs this query, so it is built once.
 _FIND = (
     select(SignIn)
     .where(
@@ -32,14 +32,14 @@ _FIND = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """After how long without anything done a sign-in ends, and after how long in any case."""
+    """How long a sign-in lasts without activity, and how long at most."""
 
     idle: dt.timedelta
     lifetime: dt.timedelta
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Return what is set."""
+        """Return the limits from the settings."""
         return cls(
             dt.timedelta(minutes=settings.session_idle_minutes),
             dt.timedelta(hours=settings.session_hours),
@@ -47,7 +47,7 @@ class Limits:
 
 
 def begin(session: Session, user: User, how: str, address: str, browser: str) -> tuple[str, int]:
-    """Note that a person signs in; return the secret for the cookie, and the sign-in's id."""
+    """Record a sign-in; return the secret for the cookie, and the sign-in's id."""
     past = utcnow() - _REMEMBERED
     session.execute(delete(SignIn).where(SignIn.user_id == user.id, SignIn.created_at < past))
     secret = secrets.token_urlsafe(32)
@@ -64,7 +64,7 @@ def begin(session: Session, user: User, how: str, address: str, browser: str) ->
 
 
 def find(session: Session, secret: str, limits: Limits) -> SignIn | None:
-    """Return the sign-in that goes on under this secret, its active person and roles loaded."""
+    """Return the live sign-in with this secret, its active person and roles loaded."""
     now = utcnow()
     values = {
         "digest": digest_of(secret),
@@ -76,7 +76,7 @@ def find(session: Session, secret: str, limits: Limits) -> SignIn | None:
 
 
 def of_person(session: Session, user_id: int, limits: Limits) -> list[SignIn]:
-    """Return where a person is signed in, the newest first."""
+    """Return the places where a person is signed in, newest first."""
     now = utcnow()
     query = select(SignIn).where(
         SignIn.user_id == user_id,
@@ -88,17 +88,17 @@ def of_person(session: Session, user_id: int, limits: Limits) -> list[SignIn]:
 
 
 def is_stale(one: SignIn) -> bool:
-    """Say whether it is time to note again that its person is there: once a minute is enough."""
+    """Return whether `seen_at` is due for an update; once a minute is enough."""
     return utcnow() - one.seen_at > _MINUTE
 
 
 def note_presence(session: Session, sign_in_id: int) -> None:
-    """Note that its person is there now."""
+    """Record that the person is active now."""
     session.execute(update(SignIn).where(SignIn.id == sign_in_id).values(seen_at=utcnow()))
 
 
 def end(session: Session, user_id: int, sign_in_id: int) -> bool:
-    """End one; False if it is over already or another person's."""
+    """End one sign-in; False if it has already ended or belongs to another person."""
     ended = session.scalar(
         update(SignIn)
         .where(SignIn.id == sign_in_id, SignIn.user_id == user_id, SignIn.ended_at.is_(None))
@@ -109,7 +109,7 @@ def end(session: Session, user_id: int, sign_in_id: int) -> bool:
 
 
 def end_all(session: Session, user_id: int, but: int | None = None) -> None:
-    """End all of a person's, perhaps ``but`` the one in use."""
+    """End all sign-ins of a person, perhaps all ``but`` the one in use."""
     going_on = update(SignIn).where(SignIn.user_id == user_id, SignIn.ended_at.is_(None))
     if but is not None:
         going_on = going_on.where(SignIn.id != but)
@@ -117,12 +117,12 @@ def end_all(session: Session, user_id: int, but: int | None = None) -> None:
 
 
 def forget(session: Session, user_id: int) -> None:
-    """Delete all that is known of where a person signed in."""
+    """Delete all records of where a person signed in."""
     session.execute(delete(SignIn).where(SignIn.user_id == user_id))
 
 
 def was_at(session: Session, user_id: int, address: str) -> bool:
-    """Say whether a person has signed in from this address lately."""
+    """Return whether a person has signed in from this address lately."""
     query = select(SignIn.id).where(SignIn.user_id == user_id, SignIn.address == address)
     recent = query.where(SignIn.created_at > utcnow() - _REMEMBERED)
     return session.scalar(recent.limit(1)) is not None

@@ -1,4 +1,4 @@
-"""How far another model agrees with the active one over the images that both have judged."""
+"""How well another model agrees with the active one on the images that both have judged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lexicon.cells import display_order
 
 @dataclass(frozen=True, slots=True)
 class ClassAgreement:
-    """Of the images that the active model puts into a class: how many, how many both put there."""
+    """Images that the active model puts into one class, and how many of them both put there."""
 
     name: str
     images: int

@@ -1,7 +1,8 @@
-"""Which models there are and which of them judges: the only writer of their states.
+"""Which models exist, and which one judges. Only this module changes their states.
 
-A model goes by the digest of its bundle, whose bytes are in the blob store, under `bundle_key`,
-before it is added here. This room knows plain facts alone; what a bundle is, `ml` knows.
+A model is identified by the digest of its bundle, which is put into the blob store under
+`bundle_key` before the model is added here. This room knows only plain facts about a bundle; `ml`
+knows what it is.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ _ORDER = (ModelState.ACTIVE, ModelState.SHADOW, ModelState.CANDIDATE, ModelState
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a bundle says of itself, as plain values.
+    """What a bundle states about itself, as plain values.
 
-    ``scores`` are by the name of the images they were measured on. ``shown`` is what else people
-    see: shape, recipe, sources, few_shot (classes with few training images), trust (the numbers it
-    judges its own predictions by), intended_use. ``signed_by`` is the public key of who vouches for
-    it, 64 hexadecimal digits, "" for nobody.
+    ``scores`` are keyed by the name of the images they were measured on. ``shown`` is what else
+    people see: shape, recipe, sources, few_shot (classes with few training images), trust (the
+    numbers it judges its own predictions by), intended_use. ``signed_by`` is the public key of its
+    signer, 64 hexadecimal digits, or "" if it is not signed.
     """
 
     digest: str
@@ -46,7 +47,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A model, how many jobs were given to it, and how it agrees with the active one."""
+    """A model, how many jobs it was chosen for, and how well it agrees with the active one."""
 
     model: Model
     jobs: int
@@ -54,36 +55,40 @@ class Listed:
 
 
 def bundle_key(digest: str) -> str:
-    """Return the key of a model's bundle in the blob store. Raises ValueError for no digest."""
+    """Return the key of a model's bundle in the blob store. Raises ValueError for a bad digest."""
     if not _DIGEST.fullmatch(digest):
         raise ValueError("A model's digest is 64 hexadecimal digits.")
     return f"models/{digest}.zip"
 
 
 def active(session: Session) -> Model | None:
-    """Return the active model; None where no worker has ever started."""
+    """Return the active model, or None if no worker has ever started."""
     return session.scalars(select(Model).where(Model.state == ModelState.ACTIVE)).first()
 
 
 def find(session: Session, digest: str) -> Model:
-    """Return the model whose digest begins so.
+    """Return the model whose digest begins with this text.
 
     Raises:
-        NotFound: there is none.
-        Conflict: there are several.
+        NotFound: no model has such a digest.
+        Conflict: several models have.
     """
     wanted = digest.strip().lower()
     query = select(Model).where(Model.digest.startswith(wanted, autoescape=True))
     found = session.scalars(query.limit(2)).all() if wanted else []
     if not found:
-        raise NotFound("There is no model of this digest. `hematovision model list` shows them.")
+        raise NotFound(
+            "There is no model with this digest. `hematovision model list` shows all models."
+        )
     if len(found) > 1:
-        raise Conflict("Several models have a digest that begins so. Give more of its digits.")
+        raise Conflict(
+            "Several models have a digest that begins like this. Give more of its digits."
+        )
     return found[0]
 
 
 def shadows_of(session: Session, digest: str | None) -> Sequence[str]:
-    """Return the digests of the shadows of a model: of the active one, all; of any other, none."""
+    """Return the digests of all shadow models if this is the active model, else none."""
     current = active(session)
     if current is None or current.digest != digest:
         return ()
@@ -92,20 +97,20 @@ def shadows_of(session: Session, digest: str | None) -> Sequence[str]:
 
 
 def choosable(session: Session) -> Sequence[Model]:
-    """Return the models a job may be given to, the active one first, then the newest."""
+    """Return the models that may be chosen for a job: the active one, then the newest first."""
     query = select(Model).where(Model.state != ModelState.RETIRED, Model.added_at.is_not(None))
     found = session.scalars(query.order_by(Model.added_at.desc(), Model.digest)).all()
     return sorted(found, key=lambda model: model.state is not ModelState.ACTIVE)
 
 
 def choose(session: Session, wanted: str) -> str | None:
-    """Return the digest of the model a job is given to: the active one, or the one ``wanted``.
+    """Return the digest of the model for a job: the active one, or the one ``wanted``.
 
-    ``wanted`` is the start of a digest; empty or "active" is the active model, which may not be
-    known yet: then the answer is None.
+    ``wanted`` is the start of a digest. Empty or "active" means the active model; the answer is
+    None if there is no active model yet.
 
     Raises:
-        NotFound, Conflict: as `find`; or the model is retired, or its bundle is not kept here.
+        NotFound, Conflict: as `find`; or the model is retired, or its bundle is not stored here.
     """
     if wanted.strip().lower() in ("", ACTIVE):
         model = active(session)
@@ -130,7 +135,7 @@ def listing(session: Session) -> list[Listed]:
 
 
 def _agreement(session: Session, model: Model, current: Model | None) -> Agreement | None:
-    """Compare a shadow, or one that was a shadow; of a model with a past it would say little."""
+    """Return the agreement of a shadow, or a candidate that was never active; else None."""
     new = model.state is ModelState.CANDIDATE and model.activated_at is None
     if current is None or not (new or model.state is ModelState.SHADOW):
         return None
@@ -138,12 +143,12 @@ def _agreement(session: Session, model: Model, current: Model | None) -> Agreeme
 
 
 def title(model: Model) -> str:
-    """Return name, version and the start of the digest, as tables and messages say it."""
+    """Return name, version and the start of the digest, as tables and messages show them."""
     return f"{model.name} {model.version} ({model.digest[:12]})"
 
 
 def add(session: Session, facts: Facts) -> Model:
-    """Note a model whose bundle is in the store, as a candidate; a known one keeps its state."""
+    """Record a model whose bundle is in the store as a candidate; a known one keeps its state."""
     bundle_key(facts.digest)
     _lock(session)
     model = session.get(Model, facts.digest, populate_existing=True)
@@ -159,7 +164,7 @@ def add(session: Session, facts: Facts) -> Model:
 
 
 def start_with(session: Session, facts: Facts) -> Model:
-    """Add a model, and make it the active one unless there is one that can work."""
+    """Add a model, and make it active unless there already is an active model that works."""
     model = add(session, facts)
     current = active(session)
     if current is None or current.added_at is None:
@@ -169,12 +174,12 @@ def start_with(session: Session, facts: Facts) -> Model:
 
 
 def activate(session: Session, digest: str, *, other_classes: bool = False) -> Model:
-    """Let a model judge all jobs that are submitted from now on; the former is a candidate again.
+    """Let a model judge all jobs submitted from now on; the former becomes a candidate again.
 
     Raises:
         NotFound: there is no such model.
-        Conflict: it is retired, its bundle is not kept here, or its classes are not those of the
-            active model and ``other_classes`` does not say that this is meant.
+        Conflict: it is retired, its bundle is not stored here, or its classes differ from those of
+            the active model and ``other_classes`` is not set.
     """
     _lock(session)
     model, current = find(session, digest), active(session)
@@ -194,7 +199,7 @@ def roll_back(session: Session) -> Model:
     """Go back to the model that was active before; a second time goes back one further.
 
     Raises:
-        Conflict: there is none to go back to.
+        Conflict: there is no earlier model to go back to.
     """
     _lock(session)
     current = active(session)
@@ -205,7 +210,7 @@ def roll_back(session: Session) -> Model:
         .order_by(Model.activated_at.desc())
     ).first()
     if before is None:
-        raise Conflict("No other model was active before. Activate one by its digest.")
+        raise Conflict("No other model was active before. Activate a model by its digest.")
     if current is not None:
         current.activated_at = None
     _make_active(session, before)
@@ -213,9 +218,9 @@ def roll_back(session: Session) -> Model:
 
 
 def shadow(session: Session, digest: str) -> Model:
-    """Let a candidate judge along with the active model; what it says is compared, never shown.
+    """Let a candidate judge beside the active model; its results are compared, never shown.
 
-    Raises `NotFound`, or `Conflict` if it is no candidate or its bundle is not kept here.
+    Raises `NotFound`, or `Conflict` if it is no candidate or its bundle is not stored here.
     """
     model = _movable(session, digest)
     if model.state is ModelState.RETIRED:
@@ -225,7 +230,7 @@ def shadow(session: Session, digest: str) -> Model:
 
 
 def retire(session: Session, digest: str) -> Model:
-    """Offer a model to no new job. Raises `NotFound`, or `Conflict` if it is the active one."""
+    """Give a model no new jobs. Raises `NotFound`, or `Conflict` if it is the active one."""
     return _move(session, _movable(session, digest), ModelState.RETIRED)
 
 
@@ -235,7 +240,7 @@ def make_candidate(session: Session, digest: str) -> Model:
 
 
 def differing_classes(current: Model, other: Model) -> str:
-    """Say which classes another model adds or lacks, as part of a sentence; empty if none."""
+    """Return which classes a model adds or lacks, as part of a sentence; empty if none."""
     more = [name for name in other.classes if name not in current.classes]
     fewer = [name for name in current.classes if name not in other.classes]
     parts = [("it adds", more), ("it lacks", fewer)]
@@ -259,7 +264,7 @@ def _move(session: Session, model: Model, state: ModelState) -> Model:
 def _require_complete(model: Model) -> None:
     if model.added_at is None:
         raise Conflict(
-            f"Of {title(model)} only the results are kept, not its bundle. "
+            f"The bundle of {title(model)} is not stored here, only its results. "
             "Add the bundle with `hematovision model add FOLDER`."
         )
 
@@ -268,12 +273,12 @@ def _require_same_classes(current: Model, model: Model) -> None:
     if difference := differing_classes(current, model):
         raise Conflict(
             f"{title(model)} has other classes than the active model: {difference}. Their results "
-            "can't be added up. If this is meant, say so: --other-classes, or the box on the page."
+            "can't be added up. To go on, use --other-classes, or tick the box on the page."
         )
 
 
 def _make_active(session: Session, model: Model) -> None:
-    """The former first: at no time are there two, which the table would refuse."""
+    """Deactivate the former model first: the table allows only one active model."""
     current = active(session)
     if current is not None:
         _move(session, current, ModelState.CANDIDATE)
@@ -281,9 +286,9 @@ def _make_active(session: Session, model: Model) -> None:
 
 
 def _lock(session: Session) -> None:
-    """One change of the models at a time; reading, and rows that refer to one, go on.
+    """Allow one change of the models at a time; reads, and rows that refer to a model, go on.
 
-    SQLite needs no more than the writing transaction.
+    On SQLite the writing transaction is enough.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("LOCK TABLE model IN SHARE ROW EXCLUSIVE MODE"))

@@ -25,10 +25,10 @@ class Score:
 
 
 def read_scores(scores: Mapping[str, Any]) -> list[Score]:
-    """Return the accuracies in the order in which they stand; what is none is passed over.
+    """Return the accuracies in their order, skipping entries that are not scores.
 
     A set's scores hold ``accuracy`` and perhaps ``intervals``, by score ``low`` and ``high``; they
-    may stand one deeper, under ``scores``.
+    may be nested one level deeper, under ``scores``.
     """
     return list(_read(scores))
 

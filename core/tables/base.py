@@ -1,4 +1,4 @@
-"""What all tables are made of."""
+"""The base of all tables: naming of constraints, and columns for enums."""
 
 from __future__ import annotations
 

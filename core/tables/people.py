@@ -22,7 +22,7 @@ roles_users = Table(
 
 
 class Role(Base):
-    """A role by name; what it allows is said in `core.people.accounts`."""
+    """A role by name; `core.people.accounts` defines what it allows."""
 
     __tablename__ = "role"
 
@@ -34,12 +34,12 @@ class Role(Base):
 class User(Base):
     """A person. ``password`` is an argon2 hash.
 
-    ``first_password_until`` is set while the password is one that somebody else has made: it must
-    be changed at the first sign-in, and opens nothing after that time. ``totp_secret`` is encrypted
-    by `web.security.second_factor`; ``totp_step`` is the time step of the last code that was taken.
+    ``first_password_until`` is set while the password was made by somebody else: it must be changed
+    at the first sign-in, and stops working after that time. ``totp_secret`` is encrypted by
+    `web.security.second_factor`; ``totp_step`` is the time step of the last code that was accepted.
 
-    One who was deleted is erased at ``erase_at``, and their jobs go to the person ``heir_id``, or
-    are deleted where that is None: see `core.people.erasure`.
+    A deleted person is erased at ``erase_at``. Their jobs then go to the person ``heir_id`` or, if
+    that is None, are deleted: see `core.people.erasure`.
     """
 
     __tablename__ = "user"
@@ -57,15 +57,15 @@ class User(Base):
     heir_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     roles: Mapped[list[Role]] = relationship(secondary=roles_users, lazy="selectin")
 
-    # The audit trail names people by their ids, so none is ever given to a second person.
+    # The audit trail names people by their ids, so an id is never given to a second person.
     __table_args__ = ({"sqlite_autoincrement": True},)
 
 
 class SignIn(Base):
-    """A browser in which a person is signed in, until they leave it or it is ended.
+    """A browser in which a person is signed in, until they sign out or it is ended.
 
-    Only the SHA-256 of the secret in its cookie is kept. ``seen_at`` is when the person last did
-    something there, to the minute. ``how`` names what opened it, such as ``password``.
+    Only the SHA-256 of the secret in its cookie is kept. ``seen_at`` is the time of the person's
+    last action there, to the minute. ``how`` names what opened it, such as ``password``.
     """
 
     __tablename__ = "sign_in"
@@ -85,7 +85,7 @@ class SignIn(Base):
 
 
 class RecoveryCode(Base):
-    """A code that stands once for the second factor of a person who has lost it."""
+    """A recovery code: it replaces, once, the second factor of a person who has lost it."""
 
     __tablename__ = "recovery_code"
 
@@ -108,7 +108,7 @@ class Guesses(Base):
 
 
 class Token(Base):
-    """A secret that stands for a user. Only its SHA-256 is kept; ``hint`` are its first letters."""
+    """A secret that acts for a user. Only its SHA-256 is kept; ``hint`` is its first letters."""
 
     __tablename__ = "token"
 

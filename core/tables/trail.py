@@ -14,7 +14,7 @@ _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 
 class AuditEntry(Base):
-    """Who did what to which object, when and from where; ``digest`` seals it with the one before.
+    """Who did what to which object, when and from where; ``digest`` chains it to the entry before.
 
     It refers to nobody by a foreign key: what it says outlives the person and the object. Triggers
     on both databases refuse to change or delete a row; a migration that rebuilds the table on

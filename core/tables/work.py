@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
@@ -132,7 +132,27 @@ class Job(Base):
     )
 
 
-class Shard(Base):
+class Leased(Base):
+    """What one of many workers does under a lease: see `core.leases`.
+
+    ``fence`` rises with every lease, ``attempt`` with each that counts. ``lease_until`` and
+    ``published_at``, when it was last rung for, are seconds by the database's clock.
+    """
+
+    __abstract__ = True
+
+    if TYPE_CHECKING:
+        state: Mapped[Any]
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(String(120))
+    lease_until: Mapped[float | None] = mapped_column(Double)
+    published_at: Mapped[float | None] = mapped_column(Double)
+
+
+class Shard(Leased):
     """Up to some hundred of a job's images, done by one worker in one transaction.
 
     It counts the results of its images that stand, those of an earlier run until its own are
@@ -141,13 +161,11 @@ class Shard(Base):
     that this run could not judge, so that their earlier verdict stands. Pages add shards up instead
     of counting images. ``passed`` is how many workers gave it back because they lack its model.
 
-    ``fence`` rises with every lease: a worker that lost its lease can record nothing.
-    ``lease_until``, ``published_at`` and ``done_at`` are seconds by the database's clock.
+    ``done_at`` is seconds by the database's clock.
     """
 
     __tablename__ = "shard"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     lane: Mapped[Lane] = mapped_column(enum_of(Lane))
     state: Mapped[ShardState] = mapped_column(enum_of(ShardState), default=ShardState.WAITING)
@@ -159,12 +177,7 @@ class Shard(Base):
     unfamiliar: Mapped[int] = mapped_column(default=0, server_default="0")
     judged_by: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
     kept: Mapped[int] = mapped_column(default=0, server_default="0")
-    attempt: Mapped[int] = mapped_column(default=0)
     passed: Mapped[int] = mapped_column(default=0, server_default="0")
-    fence: Mapped[int] = mapped_column(default=0)
-    worker: Mapped[str | None] = mapped_column(String(120))
-    published_at: Mapped[float | None] = mapped_column(Double)
-    lease_until: Mapped[float | None] = mapped_column(Double)
     done_at: Mapped[float | None] = mapped_column(Double)
 
     # A worker holds on to the id of a shard that may be deleted under it: no other shard may ever
@@ -239,7 +252,7 @@ class Skipped(Base):
 
 
 class Prediction(Base):
-    """What one model said of one image: once for ever. The fields are `Verdict`'s."""
+    """One model's verdict on one image, recorded once for ever, with the fields of `Verdict`."""
 
     __tablename__ = "prediction"
 
@@ -265,20 +278,14 @@ class Prediction(Base):
 VERDICT_FIELDS = tuple(getattr(Prediction, name) for name in FIELDS)
 
 
-class Made(Base):
-    """What was asked for and is made by a worker under a lease: see `core.made.making`."""
+class Made(Leased):
+    """Anything requested that a worker makes under a lease: see `core.made.making`."""
 
     __abstract__ = True
 
-    id: Mapped[int] = mapped_column(primary_key=True)
     state: Mapped[MakingState] = mapped_column(
         enum_of(MakingState), default=MakingState.WAITING, index=True
     )
-    attempt: Mapped[int] = mapped_column(default=0)
-    fence: Mapped[int] = mapped_column(default=0)
-    worker: Mapped[str | None] = mapped_column(String(120))
-    lease_until: Mapped[float | None] = mapped_column(Double)
-    published_at: Mapped[float | None] = mapped_column(Double)
     blob_key: Mapped[str | None] = mapped_column(String(200))
     message: Mapped[str | None] = mapped_column(String(400))
     created_at: Mapped[dt.datetime] = mapped_column(default=utcnow)

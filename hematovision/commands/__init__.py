@@ -1,1 +1,1 @@
-"""The commands, a module for each kind of work. Bodies are short; heavy imports are deferred."""
+"""The commands, one module per kind of work. Bodies are short; heavy imports are deferred."""

@@ -1,4 +1,4 @@
-"""Adapting a bundle to a laboratory by the laboratory's own labelled crops."""
+"""Adapting a bundle to a laboratory with the laboratory's own crops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OF_LABELLED = ("groups", "leave_out", "held_out", "most")
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be adapted by what, and where the new bundle goes."""
+    """What to adapt, with which crops, and where the new bundle goes."""
 
     folder: Path | None
     unlabelled: Path | None
@@ -48,11 +48,13 @@ class Wish:
 @click.command()
 @click.option("--data", "folder", type=FOLDER, help="The laboratory's own labelled crops.")
 @click.option("--unlabelled", type=FOLDER, help="Crops of the same laboratory without labels.")
-@click.option("--groups", type=ANYTHING, help="Which photograph each image is of, as a table.")
-@click.option("--bundle", type=FOLDER, help="The bundle; the one that ships where not given.")
-@click.option("--out", type=FOLDER, required=True, help="A new folder for the new bundle.")
-@click.option("--name", help="The new bundle's name; the old one's with -adapted if not given.")
-@click.option("--how", type=click.Choice(WAYS), default="auto", show_default=True)
+@click.option("--groups", type=ANYTHING, help="A table of the photograph of each image.")
+@click.option("--bundle", type=FOLDER, help="The bundle to adapt; by default the one that ships.")
+@click.option("--out", type=FOLDER, required=True, help="The folder to create for the new bundle.")
+@click.option("--name", help="The new bundle's name; by default the old name with -adapted.")
+@click.option(
+    "--how", type=click.Choice(WAYS), default="auto", show_default=True, help="How to adapt."
+)
 @click.option(
     "--rehearse", type=FOLDER, multiple=True, help="A folder that the bundle was trained on."
 )
@@ -62,29 +64,32 @@ class Wish:
     type=click.FloatRange(0.1, 0.9),
     default=0.3,
     show_default=True,
-    help="The share of photographs that is held out at least.",
+    help="The smallest share of photographs to hold out.",
 )
 @click.option(
     "--most",
     type=click.IntRange(8, 10_000),
     default=100,
     show_default=True,
-    help="How many crops are learned from at most.",
+    help="The largest number of crops to learn from.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 def adapt(**asked: Any) -> None:
-    """Adapt a bundle to a laboratory by its own crops: some labelled ones, others without labels.
+    """Adapt a bundle to a laboratory with its own crops, labelled, unlabelled or both.
 
-    The data folder holds a folder for each class, or manifest.csv beside its images. At most
-    --most of its crops are learned from, all classes alike; the others are held out by
-    photographs, and the scores on them are printed before and after. recalibrate scales and
-    shifts the scores of the classes, head fits the last layer anew, network teaches everything
-    on, which takes minutes and the bundle's own reference cells or, where it carries none, the
-    folders named by --rehearse; auto takes the best of them by cross-validation. Of the crops in
-    --unlabelled, network learns those of which it is sure by itself. Without --data they are all
-    that it learns from, and nothing says how good it became: judge it with evaluate, by crops that
-    are not among them. OUT gets bundle, adaptation.json and, of labelled crops, held_out.csv; the
-    old bundle stays as it is.
+    The data folder holds one folder per class, or manifest.csv beside its images. The bundle
+    learns from at most --most of these crops, the same number of each class. The rest are held
+    out, whole photographs at a time, and scored before and after.
+
+    recalibrate scales and shifts the scores of the classes. head refits the last layer. network
+    trains the whole network further, which takes minutes; it rehearses the bundle's own reference
+    cells or, if it has none, cells from the --rehearse folders. auto picks the best of these by
+    cross-validation.
+
+    From the --unlabelled crops, network learns those that it is sure of. Without --data it
+    learns from these alone, and nothing tells how good the result is: judge it with evaluate, on
+    other crops. OUT receives bundle, adaptation.json and, if there were labelled crops,
+    held_out.csv. The old bundle is not changed.
     """
     wish = Wish(**asked)
     with sentences():
@@ -100,7 +105,7 @@ def adapt(**asked: Any) -> None:
 
 
 def _crops(wish: Wish, bundle: Bundle) -> Crops:
-    """The labelled crops; none of them where there are only crops without labels."""
+    """Return the labelled crops: none if only crops without labels were given."""
     from ml.adaptation.laboratory import Crops, Terms, share_out
     from ml.data import read_folder
 
@@ -108,18 +113,18 @@ def _crops(wish: Wish, bundle: Bundle) -> Crops:
         terms = Terms(wish.leave_out, wish.held_out, wish.most, wish.seed)
         return share_out(read_folder(wish.folder, wish.groups), bundle, terms)
     if wish.unlabelled is None:
-        raise click.UsageError("Give crops to learn from: --data, --unlabelled, or both.")
+        raise click.UsageError("Give crops to learn from, with --data, --unlabelled, or both.")
     _refuse_terms()
     return Crops.none(wish.unlabelled.resolve().name)
 
 
 def _refuse_terms() -> None:
-    """What only labelled crops can be asked for is refused where there are none."""
+    """Refuse options that need labelled crops if there are none."""
     asked = click.get_current_context().get_parameter_source
     stray = [name for name in OF_LABELLED if asked(name) is ParameterSource.COMMANDLINE]
     if stray:
         option = f"--{stray[0].replace('_', '-')}"
-        raise click.UsageError(f"{option} is about labelled crops; name them with --data.")
+        raise click.UsageError(f"{option} needs labelled crops. Give them with --data.")
 
 
 def _adapt(

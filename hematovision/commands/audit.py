@@ -12,16 +12,16 @@ from core.settings import Settings
 
 @click.group()
 def audit() -> None:
-    """Check the audit trail, and list what was done."""
+    """Check the audit trail, and list its entries."""
 
 
 @audit.command()
-@click.option("--expect", help="A digest kept elsewhere that must still be part of the trail.")
+@click.option("--expect", help="A digest kept elsewhere, which must still be part of the trail.")
 def verify(expect: str | None) -> None:
     """Check that no entry was changed, removed or inserted.
 
-    Prints the newest digest. Keep it where an administrator of this machine can't change it: given
-    to a later check with --expect, it also shows if the whole trail was written anew.
+    Prints the newest digest. Keep it where an administrator of this machine can't change it. Given
+    to a later check with --expect, it also reveals whether the whole trail was rewritten.
     """
     from core import audit as trail
     from core.db import Database
@@ -30,21 +30,21 @@ def verify(expect: str | None) -> None:
         checked = trail.verify(session, expect)
     if checked.fault:
         raise click.ClickException(
-            f"{checked.fault} Sound up to there: {checked.entries:,} entries."
+            f"{checked.fault} Entries before that are sound: {checked.entries:,}."
         )
-    click.echo(f"The audit trail is whole: {checked.entries:,} entries.")
+    click.echo(f"The audit trail is intact: {checked.entries:,} entries.")
     if expect is not None:
-        click.echo(f"The expected digest is that of entry {checked.expected_at:,}.")
+        click.echo(f"The expected digest belongs to entry {checked.expected_at:,}.")
     click.echo(checked.digest)
 
 
 @audit.command("list")
 @click.option("--count", type=click.IntRange(1), default=50, show_default=True, help="How many.")
-@click.option("--subject", help="Only of this object, such as 'job 17'.")
-@click.option("--person", help="Only by the person with this e-mail address.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--subject", help="Only entries about this object, such as 'job 17'.")
+@click.option("--person", help="Only entries of the person with this e-mail address.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def list_(count: int, subject: str | None, person: str | None, as_json: bool) -> None:
-    """List the newest entries, the newest first."""
+    """List the latest entries, newest first."""
     from core import audit as trail
     from core.db import Database
     from core.people import accounts

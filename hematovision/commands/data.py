@@ -1,4 +1,4 @@
-"""Looking at labelled images before a network learns from them."""
+"""Inspecting labelled images before a network learns from them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hematovision.commands.terminal import FOLDER, progress, sentences
 
 @click.command()
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
-@click.option("--find-groups", "find", is_flag=True, help="Find images of one photograph.")
-@click.option("--out", type=FOLDER, help="Where text, JSON, picture and tables go.")
+@click.option("--find-groups", "find", is_flag=True, help="Find images of the same photograph.")
+@click.option("--out", type=FOLDER, help="Folder for text, JSON, picture and tables.")
 def data(folders: tuple[Path, ...], find: bool, out: Path | None) -> None:
     """Report on labelled images: counts, sizes, duplicates, conflicts, colour, sharpness.
 
-    OUT gets data.txt, data.json, data.png and manifest.csv; with --find-groups also groups.csv,
-    which train and evaluate take as --groups.
+    OUT receives data.txt, data.json, data.png and manifest.csv. With --find-groups it also receives
+    groups.csv, which train and evaluate accept as --groups.
     """
     if find and out is None:
-        raise click.UsageError("--find-groups writes a table: say where with --out.")
+        raise click.UsageError("--find-groups writes a table. Say where to put it with --out.")
     # Two threads compare images; the linear algebra below them must not start more of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with sentences(), progress() as report:

@@ -1,4 +1,4 @@
-"""Commands that delete jobs and their pictures, take that back, and show what is kept."""
+"""Commands that delete jobs and pictures, undo that, and show how much is kept."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _JOBS = click.argument("jobs", metavar="JOB...", type=int, nargs=-1, required=Tr
 
 @click.command()
 @_JOBS
-@click.option("--pictures", is_flag=True, help="Delete their pictures alone; results stay.")
-@click.option("--for-good", is_flag=True, help="At once, so that they can't be restored.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--pictures", is_flag=True, help="Delete only their pictures; results stay.")
+@click.option("--for-good", is_flag=True, help="Delete at once; they can't be restored.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_server
 def delete(jobs: tuple[int, ...], pictures: bool, for_good: bool, yes: bool, **where: Any) -> None:
-    """Delete each JOB with its pictures, results and reports, or the pictures alone."""
+    """Delete each JOB with its pictures, results and reports, or only its pictures."""
     client = connect(**where)
     what = "the pictures of " if pictures else ""
     which = ", ".join(map(str, jobs))
@@ -30,7 +30,7 @@ def delete(jobs: tuple[int, ...], pictures: bool, for_good: bool, yes: bool, **w
     path, query = "/pictures" if pictures else "", "?at_once=1" if for_good else ""
     for job in jobs:
         answer = client.call("DELETE", f"/jobs/{job}{path}{query}")
-        until = "" if pictures or for_good else f", restorable until {_day(answer)}"
+        until = "" if pictures or for_good else f". It can be restored until {_day(answer)}"
         done = "will be deleted" if pictures else "is deleted"
         click.echo(f"Job {job}: its pictures {done}." if pictures else f"Job {job} {done}{until}.")
 
@@ -41,14 +41,14 @@ def _day(answer: dict[str, Any]) -> str:
 
 @click.command()
 @click.argument("jobs", metavar="[JOB]...", type=int, nargs=-1)
-@click.option("--pictures", is_flag=True, help="Keep their pictures, which were to be deleted.")
+@click.option("--pictures", is_flag=True, help="Keep their pictures, which are due for deletion.")
 @with_server
 def restore(jobs: tuple[int, ...], pictures: bool, **where: Any) -> None:
-    """Restore each JOB that was deleted; without any, list those that can be."""
+    """Restore each deleted JOB. Without any, list the jobs that can be restored."""
     client = connect(**where)
     if not jobs:
         for one in client.call("GET", "/jobs/deleted")["jobs"]:
-            click.echo(f"{one['id']}\t{one['name']}\trestorable until {_day(one)}")
+            click.echo(f"{one['id']}\t{one['name']}\tcan be restored until {_day(one)}")
         return
     action = "keep-pictures" if pictures else "restore"
     for job in jobs:
@@ -60,12 +60,12 @@ def restore(jobs: tuple[int, ...], pictures: bool, **where: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @with_server
 def usage(as_json: bool, **where: Any) -> None:
-    """Show how much you keep, how much all people together do, and how much may be."""
+    """Show how much storage you use, how much everyone uses together, and the limits."""
     answer = connect(**where).call("GET", "/usage")
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
-    for whose, one in (("You", answer["person"]), ("All together", answer["laboratory"])):
+    for whose, one in (("You", answer["person"]), ("Everyone", answer["laboratory"])):
         size, jobs = one["bytes_allowed"], one["open_jobs_allowed"]
         most = f" of {amount(size)}" if size else ""
         limit = f" of {jobs:,}" if jobs else ""

@@ -1,4 +1,4 @@
-"""Judging a bundle by labelled images."""
+"""Evaluating a bundle on labelled images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be judged by what."""
+    """What to evaluate, on which images."""
 
     folders: tuple[Path, ...]
     bundle: Path | None
@@ -36,23 +36,32 @@ class Question:
 
 
 @click.command()
-@click.option("--data", "folders", type=FOLDER, multiple=True, required=True)
-@click.option("--bundle", type=FOLDER, help="The bundle; the one that ships where not given.")
-@click.option("--against", type=FOLDER, help="Another bundle, to compare with on the same images.")
-@click.option("--split", type=click.Choice(["shipped", "random", "whole"]), default="shipped")
-@click.option("--subset", metavar="NAME", help="A part the set's authors made, as test_simple.")
-@click.option("--groups", type=ANYTHING, help="Which photograph each image is of, as a table.")
-@click.option("--apart", metavar="CLASS", multiple=True, help="A class to be told apart.")
-@click.option("--unfamiliar", type=FOLDER, multiple=True, help="Images to be turned away.")
-@click.option("--out", type=FOLDER, required=True, help="Where text, JSON, page and table go.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON rather than text.")
+@click.option(
+    "--data", "folders", type=FOLDER, multiple=True, required=True, help="Labelled images."
+)
+@click.option("--bundle", type=FOLDER, help="The bundle to judge; by default the one that ships.")
+@click.option("--against", type=FOLDER, help="Another bundle to compare on the same images.")
+@click.option(
+    "--split",
+    type=click.Choice(["shipped", "random", "whole"]),
+    default="shipped",
+    help="Which images to judge.",
+)
+@click.option(
+    "--subset", metavar="NAME", help="A part made by the set's authors, such as test_simple."
+)
+@click.option("--groups", type=ANYTHING, help="A table of the photograph of each image.")
+@click.option("--apart", metavar="CLASS", multiple=True, help="A class to report separately.")
+@click.option("--unfamiliar", type=FOLDER, multiple=True, help="Images that should be turned away.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for text, JSON, page and table.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def evaluate(out: Path, as_json: bool, **asked: Any) -> None:
     """Score a bundle on labelled images.
 
-    The shipped split is what the set's authors held out as test; a random split leaks, and says
-    so; whole takes every image of a set that the bundle was not trained on. --data, --apart and
-    --unfamiliar may be given several times. OUT gets evaluation.txt, evaluation.json,
-    evaluation.html and predictions.csv.
+    The shipped split is the test part held out by the set's authors. A random split leaks, and the
+    report says so. whole takes every image of a set that the bundle was not trained on. --data,
+    --apart and --unfamiliar may be given several times. OUT receives evaluation.txt,
+    evaluation.json, evaluation.html and predictions.csv.
     """
     with sentences(), progress() as report:
         from ml.evaluation.evaluate import LEAK_WARNING
@@ -69,7 +78,7 @@ def evaluate(out: Path, as_json: bool, **asked: Any) -> None:
 
 
 def _answer(question: Question, report: Report) -> tuple[Evaluation, Judged]:
-    """Everything that was asked for; whatever can be refused is, before an image is classified."""
+    """Return all that was asked for. Whatever can be refused is refused before classifying."""
     from ml.evaluation import choosing
     from ml.evaluation.evaluate import evaluate as evaluated
     from ml.evaluation.judging import judge
@@ -101,7 +110,7 @@ def _samples(question: Question) -> list[Sample]:
 
 
 def _require_comparable(this: Classifier, other: Classifier, choice: Choice) -> None:
-    """Refuse, before the long work, what the other bundle can't be compared on."""
+    """Refuse, before the long work, images on which the bundles can't be compared."""
     from ml.evaluation.choosing import require_unseen
     from ml.evaluation.comparison import shared_classes
 
@@ -111,7 +120,7 @@ def _require_comparable(this: Classifier, other: Classifier, choice: Choice) -> 
 
 
 def _compared(judged: Judged, other: Classifier, report: Report) -> Comparison:
-    """The other bundle on those of the same images whose class it knows."""
+    """Judge the other bundle on those of the same images whose class it knows."""
     from ml.evaluation.comparison import compare
     from ml.evaluation.judging import judge
 
@@ -122,7 +131,7 @@ def _compared(judged: Judged, other: Classifier, report: Report) -> Comparison:
 
 
 def _strangers(folders: tuple[Path, ...]) -> dict[str, list[Path]]:
-    """The images of each folder by name; a folder's own folders stand apart."""
+    """Return the images of each folder by name; its subfolders count separately."""
     from ml.data import DataError
     from ml.serving import find_images
 
@@ -132,7 +141,7 @@ def _strangers(folders: tuple[Path, ...]) -> dict[str, list[Path]]:
             inside = image.name.split("/")[:-1]
             found.setdefault("/".join([folder.name, *inside[:1]]), []).append(image.path)
         if not any(name.split("/")[0] == folder.name for name in found):
-            raise DataError(f"There is no image in {folder}; give a folder of images.")
+            raise DataError(f"There are no images in {folder}. Give a folder of images.")
     return found
 
 

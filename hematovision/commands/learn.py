@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a network is to learn, from what, and where the run goes."""
+    """What a network is to learn, from which images, and where the run is kept."""
 
     recipe: str
     folders: tuple[Path, ...]
@@ -45,24 +45,31 @@ class Lesson:
 
 
 @click.command()
-@click.option("--recipe", type=click.Choice(recipe_names()), required=True)
-@click.option("--data", "folders", type=FOLDER, multiple=True, required=True)
-@click.option("--out", type=FOLDER, required=True, help="A new folder for the run.")
-@click.option("--weights", type=ANYTHING, help="ImageNet weights; downloaded where not given.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--recipe", type=click.Choice(recipe_names()), required=True, help="How to train.")
+@click.option(
+    "--data", "folders", type=FOLDER, multiple=True, required=True, help="Labelled images."
+)
+@click.option("--out", type=FOLDER, required=True, help="The folder to create for the run.")
+@click.option("--weights", type=ANYTHING, help="ImageNet weights; downloaded by default.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 @click.option("--set", "changes", metavar="FIELD=VALUE", multiple=True, help="Change the recipe.")
-@click.option("--protocol", type=click.Choice(["grouped", "random"]), default="grouped")
-@click.option("--groups", type=ANYTHING, help="Which photograph each image is of, as a table.")
-@click.option("--log", type=ANYTHING, help="The log of all runs; beside OUT where not given.")
-@click.option("--resume", is_flag=True, help="Go on with the interrupted run in OUT.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["grouped", "random"]),
+    default="grouped",
+    help="How images are held out.",
+)
+@click.option("--groups", type=ANYTHING, help="A table of the photograph of each image.")
+@click.option("--log", type=ANYTHING, help="The log of all runs; by default beside OUT.")
+@click.option("--resume", is_flag=True, help="Continue the interrupted run in OUT.")
 def train(**asked: Any) -> None:
     """Train a network and write it as a bundle, OUT/bundle.
 
     --data may be given several times. A data folder holds source_map.csv or manifest.csv beside
-    its images; images that these mark as test are left out. --set may be given several times, as
-    in --set jitter.zoom=0.3, and makes a variant of the recipe under a name of its own. The
-    random protocol holds out images whatever photograph they are of, which leaks; it is there to
-    repeat published figures, and its bundle is marked as no product.
+    its images; images marked as test there are left out. --set may be given several times, as in
+    --set jitter.zoom=0.3, and makes a variant of the recipe with its own name. The random protocol
+    holds out single images whatever their photograph, which leaks. It exists only to repeat
+    published figures, and marks its bundle as unfit for use.
     """
     lesson = Lesson(**asked)
     with sentences(), progress() as report:
@@ -76,17 +83,17 @@ def train(**asked: Any) -> None:
     click.echo(f"{bundle.title} is in {bundle.path}.")
     _say_leaking(bundle)
     if bundle.metadata.int8 and not bundle.int8:
-        click.echo("In 8 bits it answers otherwise (see its card): CPU workers run it in float.")
+        click.echo("Its 8-bit answers differ (see its model card), so CPU workers run it in float.")
 
 
 @click.command()
 @click.argument("log", type=ANYTHING, default=Path("runs/log.jsonl"))
-@click.option("--by", metavar="FIELD", multiple=True, help="Average the runs that agree in it.")
+@click.option("--by", metavar="FIELD", multiple=True, help="Average the runs with the same value.")
 def runs(log: Path, by: tuple[str, ...]) -> None:
-    """Print the training runs of a LOG as a table: what differs between them, and their scores.
+    """Print the training runs of a LOG as a table: their differences and their scores.
 
-    The scores are those on the validation photographs: recall and NLL are means over every class
-    of every data folder, each counting alike.
+    The scores are measured on the validation photographs. Recall and NLL are means over every
+    class of every data folder, all with equal weight.
     """
     with sentences():
         from ml.training.runs import read_log, table
@@ -103,7 +110,7 @@ def _recipe(lesson: Lesson) -> Recipe:
 
 
 def _spoken(report: Report) -> Report:
-    """The same report; where no bar can be shown, a line on standard error for all new words."""
+    """Return the report, or one that prints new notes as lines if no bar can be shown."""
     if sys.stderr.isatty():
         return report
     said = {""}
@@ -120,23 +127,29 @@ def _say_leaking(bundle: Bundle) -> None:
     if bundle.metadata.data["leaking"]:
         ((name, scores),) = bundle.metadata.scores.items()
         click.echo(f"{name}: accuracy {scores['accuracy']:.4f}")
-        message = "THIS SPLIT LEAKS: copies of the photographs it is judged by were trained on."
-        click.secho(f"WARNING: {message} Never publish it as accuracy.", fg="red", err=True)
+        message = "THIS SPLIT LEAKS: it was trained on copies of the photographs it is judged on."
+        click.secho(f"WARNING: {message} Never publish this accuracy.", fg="red", err=True)
 
 
 @click.command()
 @click.argument("paths", type=ANYTHING, nargs=-1, required=True)
-@click.option("--csv", "table", type=ANYTHING, required=True, help="Where the table goes.")
-@click.option("--bundle", type=FOLDER, help="The bundle; the one that ships where not given.")
-@click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True)
+@click.option("--csv", "table", type=ANYTHING, required=True, help="The table to write.")
+@click.option("--bundle", type=FOLDER, help="The bundle to use; by default the one that ships.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 4096),
+    default=32,
+    show_default=True,
+    help="Images per batch.",
+)
 def predict(paths: tuple[Path, ...], table: Path, bundle: Path | None, batch: int) -> None:
-    """Classify files, and whatever images lie in folders, into a CSV table."""
+    """Classify image files, and the images in folders, and write a CSV table."""
     with sentences(), progress() as report:
         from ml.serving import classify_files, find_images, load_classifier, write_csv
 
         files = find_images(paths)
         if not files:
-            raise click.ClickException("There is no image in these folders; nothing was written.")
+            raise click.ClickException("There are no images in these folders. Nothing was written.")
         classifier = load_classifier(bundle_at(bundle))
         rows = list(_counted(classify_files(classifier, files, batch), len(files), report))
         with table.open("w", newline="", encoding="utf-8") as file:
@@ -145,14 +158,14 @@ def predict(paths: tuple[Path, ...], table: Path, bundle: Path | None, batch: in
 
 
 def _summary(rows: list[Row], table: Path) -> None:
-    """Say what was done, and which files failed and why; fail only if nothing was classified."""
+    """Report the result, and why files failed. Fail only if nothing was classified."""
     failed = [row for row in rows if row.verdict is None]
     done = len(rows) - len(failed)
     for row in failed:
         click.echo(f"error: {row.file}: {row.reason}", err=True)
     if not done:
         raise click.ClickException(f"None of the {len(rows)} files could be classified.")
-    click.echo(f"{done:,} images classified, {len(failed):,} failed: {table}", err=True)
+    click.echo(f"{done:,} images classified, {len(failed):,} failed. Table: {table}", err=True)
     click.echo(NOTICE, err=True)
 
 
@@ -163,7 +176,7 @@ def _samples(lesson: Lesson) -> list[Sample]:
 
 
 def _counted(rows: Iterator[Row], count: int, report: Report) -> Iterator[Row]:
-    """The same rows, with progress shown."""
+    """Yield the same rows, showing progress."""
     for place, row in enumerate(rows, start=1):
         report("classifying", place / count, f"{place} of {count}")
         yield row

@@ -1,4 +1,4 @@
-"""Commands for the models that jobs are given to, on the machine that holds database and store."""
+"""Commands for the models that judge jobs, on the machine that holds database and store."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _LEAKING = (
-    "This model was trained by a random split, which leaks: its scores say nothing about new "
-    "photographs. Train it by the grouped protocol to use it."
+    "This model was trained with a random split, which leaks: its scores say nothing about new "
+    "photographs. Train it with the grouped protocol before you use it."
 )
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_LATER = "Jobs that are submitted from now on are judged by it; the others keep theirs."
+_LATER = "It judges all jobs submitted from now on; earlier jobs keep their model."
 
 
 @click.group()
 def model() -> None:
-    """List, add, activate and roll back the models that jobs are given to.
+    """List, add, activate and roll back the models that judge jobs.
 
     DIGEST is the start of a model's digest, as the list shows it.
     """
@@ -46,7 +46,7 @@ def model() -> None:
 
 @contextmanager
 def _session(*, writing: bool = True) -> Iterator[Session]:
-    """Yield a session of the database that the settings name."""
+    """Yield a session of the database in the settings."""
     from sqlalchemy.exc import DatabaseError
 
     from core.db import Database
@@ -58,7 +58,7 @@ def _session(*, writing: bool = True) -> Iterator[Session]:
     except DatabaseError as error:
         raise click.ClickException(
             "The database can't be used. Set HEMATOVISION_DATA or HEMATOVISION_DATABASE_URL to "
-            "where it is, and bring its tables up to date with `hematovision db upgrade`."
+            "where it is, and update its tables with `hematovision db upgrade`."
         ) from error
     finally:
         database.dispose()
@@ -77,7 +77,7 @@ def list_(as_json: bool) -> None:
         elif found:
             _print_table(found)
         else:
-            click.echo("No model is known yet. Start a worker, or add one: hematovision model add.")
+            click.echo("There are no models yet. Start a worker, or run: hematovision model add")
 
 
 def _print_table(found: list[Listed]) -> None:
@@ -138,11 +138,12 @@ def _as_json(one: Listed) -> dict[str, Any]:
 @model.command()
 @click.argument("folder", type=_FOLDER)
 def add(folder: Path) -> None:
-    """Verify and try the bundle in FOLDER, copy it into the store, and list it as a candidate.
+    """Add the bundle in FOLDER as a candidate.
 
-    The workers fetch it from there. A stored copy that is damaged is replaced. A bundle is refused
-    if its networks can't be run, if it was trained by a split that leaks, or if it is not signed by
-    one of HEMATOVISION_TRUSTED_MODEL_KEYS where there are any.
+    It is checked, tried and copied into the store, from where workers fetch it. A damaged copy
+    there is replaced. A bundle is refused if its networks don't run, if it was trained with a
+    split that leaks, or if trusted keys are set (HEMATOVISION_TRUSTED_MODEL_KEYS) and none of
+    them signed it.
     """
     from core import registry
     from core.audit import Action
@@ -154,21 +155,21 @@ def add(folder: Path) -> None:
         _store(bundle)
         facts = facts_of(bundle)
     except (MlError, OSError) as error:
-        # Where the trail can't be written either, the person needs the first of the two reasons.
+        # If the trail can't be written either, the person still needs the first error.
         with suppress(click.ClickException), _session() as session:
             _note(session, Action.MODEL_REFUSED, "")
         raise click.ClickException(str(error)) from error
     with _session() as session:
         added = registry.add(session, facts)
         _note(session, Action.MODEL_ADDED, added.digest)
-        click.echo(f"{registry.title(added)} is in the store; its state is {added.state.value}.")
+        click.echo(f"{registry.title(added)} is in the store. Its state is {added.state.value}.")
         click.echo(_signed_by(added))
         if added.state is ModelState.CANDIDATE:
-            click.echo(f"Use it with: hematovision model activate {added.digest[:12]}")
+            click.echo(f"To use it, run: hematovision model activate {added.digest[:12]}")
 
 
 def _vetted(folder: Path) -> Bundle:
-    """Return a bundle that works and that is trusted here. Raises `MlError`."""
+    """Return the bundle if it works and is trusted here. Raises `MlError`."""
     from ml.bundle import Bundle
     from ml.bundle.signing import require_trusted, trusted_keys
     from ml.serving.trial import BundleUnfit, try_apart
@@ -182,7 +183,7 @@ def _vetted(folder: Path) -> Bundle:
 
 
 def _store(bundle: Bundle) -> None:
-    """Put a bundle into the store, in the place of a copy that is damaged or otherwise signed."""
+    """Put a bundle into the store, replacing a copy that is damaged or signed differently."""
     from core import registry
     from core.installation import open_installation
     from ml.bundle.signing import signer
@@ -203,14 +204,14 @@ def _note(session: Session, action: Action, digest: str) -> None:
 
 def _signed_by(one: Model) -> str:
     if not one.signed_by:
-        return "It is not signed: nobody vouches for it."
+        return "It is not signed, so nobody vouches for it."
     return f"It is signed by {one.signed_by[:12]}."
 
 
 @model.command("try")
 @click.argument("folder", type=_FOLDER)
 def try_(folder: Path) -> None:
-    """Verify and try the bundle in FOLDER as `add` does, and add nothing."""
+    """Try the bundle in FOLDER as `add` does. Nothing is added."""
     from ml.errors import MlError
 
     try:
@@ -223,10 +224,11 @@ def try_(folder: Path) -> None:
 @model.command()
 @click.argument("file", type=_FILE)
 def key(file: Path) -> None:
-    """Write a new private key for signing bundles to FILE, and print its public key.
+    """Make a key for signing bundles.
 
-    Put the public key into HEMATOVISION_TRUSTED_MODEL_KEYS wherever bundles that it signs are to be
-    accepted. Whoever has FILE can sign: keep it off the machines of the installation.
+    The private key is written to FILE, and the public key is printed. Add the public key to
+    HEMATOVISION_TRUSTED_MODEL_KEYS wherever bundles signed with it should be accepted. Anyone who
+    has FILE can sign: keep it off the machines of the installation.
     """
     from ml.bundle.signing import make_key
     from ml.errors import MlError
@@ -241,7 +243,7 @@ def key(file: Path) -> None:
 @click.argument("folder", type=_FOLDER)
 @click.option("--key", "file", type=_FILE, required=True, help="The private key.")
 def sign(folder: Path, file: Path) -> None:
-    """Sign the bundle in FOLDER, which says that you vouch for it."""
+    """Sign the bundle in FOLDER. This says that you vouch for it."""
     from ml.bundle import Bundle, signing
     from ml.errors import MlError
 
@@ -255,9 +257,9 @@ def sign(folder: Path, file: Path) -> None:
 
 @model.command()
 @click.argument("digest")
-@click.option("--other-classes", is_flag=True, help="Even if its classes are not the active one's.")
+@click.option("--other-classes", is_flag=True, help="Accept classes unlike the active model's.")
 def activate(digest: str, other_classes: bool) -> None:
-    """Let the model DIGEST judge all jobs that are submitted from now on."""
+    """Let the model DIGEST judge all jobs submitted from now on."""
     from core import registry
     from core.audit import Action
 
@@ -269,7 +271,7 @@ def activate(digest: str, other_classes: bool) -> None:
 
 @model.command()
 def rollback() -> None:
-    """Go back to the model that was active before."""
+    """Go back to the previously active model."""
     from core import registry
     from core.audit import Action
 
@@ -282,51 +284,52 @@ def rollback() -> None:
 @model.command()
 @click.argument("digest")
 def shadow(digest: str) -> None:
-    """Let DIGEST judge along with the active model: compared in the list, never shown as result."""
+    """Let DIGEST judge beside the active model. The list compares them; its results stay hidden."""
     from core import registry
     from core.audit import Action
 
     with _session() as session:
         found = registry.shadow(session, digest)
         _note(session, Action.MODEL_STATE_CHANGED, found.digest)
-        click.echo(f"{registry.title(found)} is a shadow now; `model list` shows how it agrees.")
+        click.echo(f"{registry.title(found)} is now a shadow. `model list` shows its agreement.")
 
 
 @model.command()
 @click.argument("digest")
 def candidate(digest: str) -> None:
-    """End the shadow DIGEST, or bring a retired model back."""
+    """Make the shadow or retired model DIGEST a candidate again."""
     from core import registry
     from core.audit import Action
 
     with _session() as session:
         found = registry.make_candidate(session, digest)
         _note(session, Action.MODEL_STATE_CHANGED, found.digest)
-        click.echo(f"{registry.title(found)} is a candidate.")
+        click.echo(f"{registry.title(found)} is now a candidate.")
 
 
 @model.command()
 @click.argument("digest")
 def retire(digest: str) -> None:
-    """Offer DIGEST to no new job; its results stay, and jobs that have it finish with it."""
+    """Give DIGEST no new jobs. Its results stay, and its running jobs finish with it."""
     from core import registry
     from core.audit import Action
 
     with _session() as session:
         found = registry.retire(session, digest)
         _note(session, Action.MODEL_RETIRED, found.digest)
-        click.echo(f"{registry.title(found)} is retired.")
+        click.echo(f"{registry.title(found)} is now retired.")
 
 
 @model.command()
 @click.argument("wanted", metavar="DIGEST|FOLDER")
 @click.option("--evaluation", "evaluations", type=_FILE, multiple=True, help="evaluation.json.")
-@click.option("--out", type=_FILE, help="The file it goes to; it is printed where not given.")
+@click.option("--out", type=_FILE, help="The file to write; printed by default.")
 def card(wanted: str, evaluations: tuple[Path, ...], out: Path | None) -> None:
-    """Write the model card of a model, or of the bundle in a folder, as Markdown.
+    """Write a model card as Markdown.
 
-    It is made from what was recorded when the bundle was made. --evaluation may be given several
-    times: each is an evaluation.json that `hematovision evaluate` wrote for the same bundle.
+    It describes the model DIGEST, or the bundle in FOLDER. The card holds what was recorded when
+    the bundle was made. --evaluation may be given several times, each time with an evaluation.json
+    that `hematovision evaluate` wrote for this bundle.
     """
     from ml.errors import MlError
 
@@ -344,7 +347,7 @@ def card(wanted: str, evaluations: tuple[Path, ...], out: Path | None) -> None:
 
 @contextmanager
 def _bundle_of(wanted: str) -> Iterator[Bundle]:
-    """The bundle in a folder or, by the start of its digest, out of the store."""
+    """Yield the bundle in a folder or, given the start of its digest, from the store."""
     from core import registry
     from core.installation import open_installation
     from ml.bundle import Bundle
@@ -361,7 +364,7 @@ def _bundle_of(wanted: str) -> Iterator[Bundle]:
 
 
 def _card(bundle: Bundle, evaluations: tuple[Path, ...]) -> str:
-    """Return the card as text: the one place where it is made."""
+    """Return the card as text. No other code makes it."""
     from ml.evaluation.card import card as made
     from ml.evaluation.card import read_evaluation
 

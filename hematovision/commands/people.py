@@ -17,46 +17,46 @@ _ROLES = click.Choice([role.value for role in RoleName])
 
 @click.group()
 def user() -> None:
-    """Add, change and list people, reset passwords, and make links and API tokens."""
+    """Add, change and list people, reset passwords, and create sign-in links and API tokens."""
 
 
 @user.command()
 @click.argument("email")
-@click.option("--role", type=_ROLES, required=True, help="What the person does here.")
+@click.option("--role", type=_ROLES, required=True, help="The person's role here.")
 @click.option(
     "--password",
     envvar="HEMATOVISION_PASSWORD",
     is_flag=False,
     flag_value="",
-    help="A password that the person chose; asked for if none follows. Without this option a first "
-    "password is made, which must be changed at the first sign-in.",
+    help="A password chosen by the person; you are asked for it if none follows. Without this "
+    "option, a first password is generated, to be changed at the first sign-in.",
 )
 def add(email: str, role: str, password: str | None) -> None:
-    """Add a person who signs in with EMAIL and a password."""
+    """Add a person. They will sign in with EMAIL and a password."""
     from core.people.membership import add_person
     from hematovision.operator import operator
 
     if password == "":
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     admission = add_person(_database(), operator(), email, role, password)
-    click.echo(f"{admission.person.email} may now sign in as {role}.")
+    click.echo(f"{admission.person.email} can now sign in as {role}.")
     if admission.first_password is not None:
         _say_first_password(admission.first_password)
 
 
 @user.command()
 @click.argument("email")
-@click.option("--jobs-to", metavar="EMAIL", help="Who gets their jobs.")
-@click.option("--delete-jobs", is_flag=True, help="Delete their jobs with them.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--jobs-to", metavar="EMAIL", help="Who takes over their jobs.")
+@click.option("--delete-jobs", is_flag=True, help="Delete their jobs as well.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(email: str, jobs_to: str | None, delete_jobs: bool, yes: bool) -> None:
-    """Delete the person EMAIL: out at once, erased when the grace period is over."""
+    """Delete the person EMAIL. Access ends at once; the data is erased after the grace period."""
     from core.db import Database
     from core.people import accounts, erasure
     from hematovision.operator import operator
 
     if bool(jobs_to) == delete_jobs:
-        raise click.UsageError("Say what becomes of their jobs: --jobs-to EMAIL or --delete-jobs.")
+        raise click.UsageError("Say what to do with their jobs: --jobs-to EMAIL or --delete-jobs.")
     settings = Settings.from_env()
     if not yes:
         click.confirm(f"Delete {email}?", abort=True)
@@ -65,13 +65,13 @@ def delete(email: str, jobs_to: str | None, delete_jobs: bool, yes: bool) -> Non
         heir = accounts.find_person(session, jobs_to) if jobs_to else None
         erasure.delete_person(session, person, settings, operator(), heir=heir)
         day = person.erase_at.date() if person.erase_at else ""
-    click.echo(f"{person.email} can no longer sign in and is erased on {day}.")
+    click.echo(f"{person.email} can no longer sign in and will be erased on {day}.")
 
 
 @user.command()
 @click.argument("email")
 def restore(email: str) -> None:
-    """Take the deletion of the person EMAIL back."""
+    """Undo the deletion of the person EMAIL."""
     from core.db import Database
     from core.people import accounts, erasure
     from hematovision.operator import operator
@@ -79,12 +79,12 @@ def restore(email: str) -> None:
     with Database(Settings.from_env().database).writing() as session:
         person = accounts.find_person(session, email)
         erasure.restore_person(session, person, operator())
-    click.echo(f"{person.email} may sign in again.")
+    click.echo(f"{person.email} can sign in again.")
 
 
 @user.command("list")
 def list_() -> None:
-    """List everybody, with their roles."""
+    """List all people with their roles."""
     from sqlalchemy import select
 
     from core.tables import User
@@ -98,7 +98,7 @@ def list_() -> None:
 @user.command()
 @click.argument("email")
 def reset(email: str) -> None:
-    """Make a first password for EMAIL, whose sessions, links and API tokens end."""
+    """Give EMAIL a new first password. Their sessions, links and API tokens end."""
     from core.people.membership import reset_password
     from hematovision.operator import operator
 
@@ -109,14 +109,14 @@ def reset(email: str) -> None:
 @user.command("remove-second-factor")
 @click.argument("email")
 def remove_second_factor(email: str) -> None:
-    """Let EMAIL, who lost telephone and recovery codes, sign in by password alone."""
+    """Remove the second factor of EMAIL. They then sign in with the password alone."""
     from core.people import membership
     from hematovision.operator import operator
 
     database = _database()
     with database.writing() as session:
         membership.remove_second_factor(session, operator(), _id_of(database, email))
-    click.echo(f"{email} signs in by password alone now.")
+    click.echo(f"{email} now signs in with the password alone.")
 
 
 @user.command()
@@ -136,7 +136,7 @@ def role(email: str, role: str) -> None:
 @user.command()
 @click.argument("email")
 def deactivate(email: str) -> None:
-    """End the access of EMAIL, with all sessions, links and API tokens; what they did stays."""
+    """End the access of EMAIL. Sessions, links and API tokens end; their work stays."""
     _set_active(email, active=False)
     click.echo(f"{email} can no longer sign in.")
 
@@ -144,15 +144,15 @@ def deactivate(email: str) -> None:
 @user.command()
 @click.argument("email")
 def activate(email: str) -> None:
-    """Let EMAIL, who was deactivated, sign in again."""
+    """Let EMAIL sign in again after being deactivated."""
     _set_active(email, active=True)
-    click.echo(f"{email} may sign in again.")
+    click.echo(f"{email} can sign in again.")
 
 
 @user.command()
 @click.argument("email")
 def link(email: str) -> None:
-    """Print a link that signs EMAIL in once, within a quarter of an hour."""
+    """Print a sign-in link for EMAIL. It works once, within the next 15 minutes."""
     from core.people import accounts, membership
     from hematovision import local
     from hematovision.operator import operator
@@ -168,7 +168,7 @@ def link(email: str) -> None:
 @click.argument("email")
 @click.option("--name", default="command line", show_default=True, help="What the token is for.")
 def token(email: str, name: str) -> None:
-    """Make an API token for EMAIL and print it; it can't be read again."""
+    """Create an API token for EMAIL and print it. It can't be shown again."""
     from core import audit
     from core.people import accounts
     from core.states import TokenKind
@@ -209,6 +209,6 @@ def _say_first_password(password: str) -> None:
 
     click.echo(f"First password: {password}")
     click.echo(
-        f"It must be changed at the first sign-in, and opens nothing after {FIRST_PASSWORD_DAYS} "
+        f"It must be changed at the first sign-in, and stops working after {FIRST_PASSWORD_DAYS} "
         "days. It can't be shown again."
     )

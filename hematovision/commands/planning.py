@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--images", type=click.IntRange(1), required=True, help="Images of the batch.")
-@click.option("--by", "when", required=True, help="When it is to be done: 06:30, 90m, 8h.")
+@click.option("--images", type=click.IntRange(1), required=True, help="Images in the batch.")
+@click.option("--by", "when", required=True, help="When it must be done: 06:30, 90m, 8h.")
 @click.option("--speed", type=click.FloatRange(0, min_open=True), help="Images/s of one process.")
 def plan(images: int, when: str, speed: float | None) -> None:
-    """Say how many worker processes a batch needs by a time, from what workers measured here.
+    """Work out how many worker processes finish a batch in time, from speeds measured here.
 
-    What waits already counts as done first. Run it where the database can be reached.
+    Images that are already waiting are taken to be done first. The command needs the database.
     """
     from core.db import Database
     from hematovision import planning
@@ -32,7 +32,7 @@ def plan(images: int, when: str, speed: float | None) -> None:
         known = planning.measured(session, speed)
     left = (at - now).total_seconds()
     found = planning.plan(images, left, known)
-    waiting = f", after {known.waiting:,} that wait already," if known.waiting else ""
+    waiting = f", after {known.waiting:,} already waiting," if known.waiting else ""
     click.echo(
         f"{images:,} images{waiting} by {at:%H:%M}, in {duration(left)}: "
         f"{found.rate:,.1f} images/s."
@@ -50,20 +50,20 @@ def _advice(found: Plan, known: Measured, now: dt.datetime) -> str:
     from lexicon.words import duration
 
     if found.seconds is None:
-        return "No worker runs. Start some with `hematovision worker --workers N`."
+        return "No workers are running. Start some with `hematovision worker --workers N`."
     done = now + dt.timedelta(seconds=found.seconds)
-    words = f"Those that run will be done in {duration(found.seconds)}, at {done:%H:%M}."
+    words = f"The running ones will be done in {duration(found.seconds)}, at {done:%H:%M}."
     if found.processes <= known.processes:
         return words
     more = found.processes - known.processes
-    return f"{words} Add {more:,} more, a core each."
+    return f"{words} Add {more:,} more, with a core each."
 
 
 def _room(found: Plan) -> str:
     rows = f"{_size(found.database_bytes)} in the database"
     if found.store_bytes is None:
-        return f"Room: {rows}; the size of the files is not known before some were sent."
-    return f"Room: {_size(found.store_bytes)} for the files, {rows}."
+        return f"Space: {rows}. The size of the files is not known until some have been sent."
+    return f"Space: {_size(found.store_bytes)} for the files, {rows}."
 
 
 def _size(count: float) -> str:

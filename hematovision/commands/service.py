@@ -1,4 +1,4 @@
-"""Commands that run the system, whole or in parts, and look after its database."""
+"""Commands that run the whole system or parts of it, and maintain its database."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from core.settings import Settings, table
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the pages [8000].")
 @click.option("--host", help="Address the pages listen on [127.0.0.1].")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder for all data.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes [one a core].")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes [one per core].")
 def up(**options: Any) -> None:
     """Run the whole system on this machine.
 
-    Starts the queue, the workers, the sweep and the pages, prints a sign-in link, and restarts
-    what dies. Ctrl-C stops everything; the data stays in one folder, ~/.hematovision by default.
+    Starts the queue, the workers, the sweep and the pages, prints a sign-in link, and restarts any
+    part that ends. Ctrl-C stops everything. All data is in one folder, by default ~/.hematovision.
     """
     from hematovision import local
     from web.security import transport
@@ -38,7 +38,7 @@ def up(**options: Any) -> None:
 
 
 def _ready() -> Settings:
-    """Return the settings. Raises `DatabaseTrouble` if the tables are another version's."""
+    """Return the settings. Raises `DatabaseTrouble` if the tables are of another version."""
     import migrations
 
     settings = Settings.from_env()
@@ -48,7 +48,7 @@ def _ready() -> Settings:
 
 @click.command()
 def web() -> None:
-    """Run the web server alone. Several may run side by side."""
+    """Run only the web server. Several may run side by side."""
     from web.security import transport
     from web.serving.server import serve
 
@@ -59,11 +59,11 @@ def web() -> None:
 
 
 @click.command()
-@click.option("--workers", type=click.IntRange(1), help="Worker processes [one a core].")
-@click.option("--threads", type=click.IntRange(1), help="Cores of each process [shared out].")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes [one per core].")
+@click.option("--threads", type=click.IntRange(1), help="Cores per process [shared evenly].")
 def worker(workers: int | None, threads: int | None) -> None:
-    """Run classifying workers alone. Several may run side by side, on any number of machines."""
-    # Read once, when NumPy is loaded: its threads would only fight with those that are counted.
+    """Run only the workers, which classify images. Any number may run, on any machines."""
+    # NumPy reads this once, when it is loaded. Its own threads would compete with ours.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from worker.main import serve
 
@@ -73,7 +73,7 @@ def worker(workers: int | None, threads: int | None) -> None:
 
 @click.command()
 def sweep() -> None:
-    """Run the sweep alone: it finds lost work and rings for it again. More than one is harmless."""
+    """Run only the sweep, which finds lost work and queues it again. Running two does no harm."""
     from worker.sweeper import serve
 
     serve(_ready())
@@ -81,33 +81,34 @@ def sweep() -> None:
 
 @click.group()
 def db() -> None:
-    """Bring the database's tables up to date, and clean the image store."""
+    """Update the database tables, and clean the image store."""
 
 
 @db.command()
-@click.option("--hours", type=click.IntRange(0), default=24, show_default=True, help="Least age.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--hours", type=click.IntRange(0), default=24, show_default=True, help="Minimum age.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def clean(hours: int, yes: bool) -> None:
-    """Delete stored files that no row of the database needs, such as crashes leave.
+    """Delete stored files that nothing needs.
 
-    Younger ones may belong to work that is under way: with --hours 0, make sure that nothing runs.
+    Crashes can leave files that the database does not refer to. Newer files may belong to work
+    under way. Before using --hours 0, make sure nothing is running.
     """
     from core import jobs
     from core.installation import open_installation
 
     opened = open_installation(_ready())
     seen, strays = jobs.strays(opened.database, opened.blobs, hours * 3600)
-    click.echo(f"The database needs all but {len(strays):,} of {seen:,} stored files.")
-    if strays and (yes or click.confirm("Delete those?")):
+    click.echo(f"{len(strays):,} of {seen:,} stored files are not needed by the database.")
+    if strays and (yes or click.confirm("Delete them?")):
         jobs.remove_strays(opened.database, opened.blobs, strays)
-        click.echo("They are deleted.")
+        click.echo("Deleted.")
 
 
 @db.command()
-@click.option("--revision", default="head", show_default=True, help="Revision to go to.")
-@click.option("--adopt-store", is_flag=True, help="Take the image store that is there for ours.")
+@click.option("--revision", default="head", show_default=True, help="The table revision to reach.")
+@click.option("--adopt-store", is_flag=True, help="Accept the image store as ours.")
 def upgrade(revision: str, adopt_store: bool) -> None:
-    """Make or change the tables, add the roles, and mark the image store as this database's."""
+    """Create or update the tables. Also adds the roles and links the image store."""
     from hematovision.installing import install
 
     install(Settings.from_env(), revision, adopt_unseen=adopt_store)

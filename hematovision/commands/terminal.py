@@ -1,4 +1,4 @@
-"""What commands that work with networks show on the terminal: bars, and sentences for errors."""
+"""Terminal output of the commands that run networks: progress bars and error messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANYTHING = click.Path(path_type=Path)
 
 
 def bundle_at(path: Path | None) -> Bundle:
-    """The bundle in that folder, or the one that ships."""
+    """Return the bundle in that folder, or the one that ships."""
     from ml.bundle import Bundle, default_bundle_path
 
     return Bundle.load(path or default_bundle_path())
@@ -28,7 +28,7 @@ def bundle_at(path: Path | None) -> Bundle:
 
 @contextmanager
 def progress() -> Iterator[Report]:
-    """A bar a stage on the terminal's standard error; silent where it is not a terminal."""
+    """Yield a report that shows one progress bar per stage, if standard error is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -48,7 +48,7 @@ def progress() -> Iterator[Report]:
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Turn what can go wrong into a sentence that says what to do."""
+    """Turn errors of the body into a sentence that says what to do."""
     from ml.errors import MlError
 
     # oneDNN doubles TensorFlow's speed on a CPU; it must be asked for before the import.
@@ -65,7 +65,7 @@ def sentences() -> Iterator[None]:
 
 @contextmanager
 def silent_start() -> Iterator[None]:
-    """Keep TensorFlow's start-up messages, which its C++ part writes itself, off the terminal."""
+    """Hide TensorFlow's start-up messages, which its C++ part writes to the terminal."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

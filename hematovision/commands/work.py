@@ -1,4 +1,4 @@
-"""Commands that hand work to a running system and bring its results back."""
+"""Commands that send work to a running system and fetch its results."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _PAPER = click.Choice(PAPERS, case_sensitive=False)
 
 
 def with_server(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which server is meant."""
+    """Add the options that choose the server."""
     for option in (
         click.option("--server", envvar="HEMATOVISION_SERVER", help="Address of the server."),
-        click.option("--token", envvar="HEMATOVISION_TOKEN", help="API token of the account."),
+        click.option("--token", envvar="HEMATOVISION_TOKEN", help="API token of your account."),
         click.option("--data", type=click.Path(path_type=Path), help="Data folder of `up`."),
     ):
         command = option(command)
@@ -46,7 +46,7 @@ def with_server(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def connect(server: str | None, token: str | None, data: Path | None) -> http.Client:
-    """Return a client for the server that those options name."""
+    """Return a client for the server chosen by those options."""
     client = http.connection(data or Settings.from_env().data, server, token)
     client.waiting = lambda sentence: click.echo(f"Waiting. {sentence}", err=True)
     return client
@@ -57,11 +57,13 @@ def connect(server: str | None, token: str | None, data: Path | None) -> http.Cl
 @click.option("--name", help="Name of the job [the folder's].")
 @click.option("--reference", default="", help="Your own reference, such as a specimen number.")
 @click.option("--model", default="", help="Start of a model's digest [the active model].")
-@click.option("--job", type=int, help="Go on with this job, whose files were not all sent.")
+@click.option("--job", type=int, help="Continue this job, whose files were not all sent.")
 @click.option("--wait", is_flag=True, help="Wait until every image has a result.")
-@click.option("--pdf", type=_FILE, help="Write the report here; waits.")
-@click.option("--csv", type=_FILE, help="Write the results here; waits.")
-@click.option("--paper", type=_PAPER, default="A4", show_default=True, help="Paper of the report.")
+@click.option("--pdf", type=_FILE, help="Wait, then write the report here.")
+@click.option("--csv", type=_FILE, help="Wait, then write the results here.")
+@click.option(
+    "--paper", type=_PAPER, default="A4", show_default=True, help="Paper size of the report."
+)
 @with_server
 def submit(
     paths: tuple[Path, ...],
@@ -72,7 +74,7 @@ def submit(
     wait: bool,
     **rest: Any,
 ) -> None:
-    """Send image files, folders of them, or one .zip, .tar or .tar.gz, to a running system."""
+    """Send image files, folders, or one .zip, .tar or .tar.gz to a running system."""
     outputs = {key: rest.pop(key) for key in ("pdf", "csv", "paper")}
     client = connect(**rest)
     packed = archive.chosen(list(paths))
@@ -94,7 +96,7 @@ def submit(
 
 
 def _print_skipped(skips: Iterable[Skip], count: int) -> None:
-    """Name skipped files by their reason, so many of each that a screen is not filled."""
+    """List skipped files by reason, only a few of each so that they don't fill the screen."""
     named = sorted(skips, key=lambda skip: skip.reason)
     for reason, group in groupby(named, key=lambda skip: skip.reason):
         names = [skip.name for skip in group]
@@ -107,7 +109,7 @@ def _print_skipped(skips: Iterable[Skip], count: int) -> None:
 
 
 def _model(client: http.Client, wanted: str) -> str:
-    """Return the digest of the model that is wanted, before anything is sent; empty is active."""
+    """Return the digest of the wanted model, before anything is sent; "" is the active one."""
     if wanted.lower() in ("", "active"):
         return ""
     known = client.call("GET", "/models")["models"]
@@ -116,7 +118,9 @@ def _model(client: http.Client, wanted: str) -> str:
         return str(found[0])
     choice = ", ".join(f"{m['digest'][:12]} ({m['name']} {m['version']})" for m in known)
     problem = "Several models have" if found else "No model has"
-    raise click.ClickException(f"{problem} a digest that begins with {wanted}: {choice or 'none'}.")
+    raise click.ClickException(
+        f"{problem} a digest that begins with {wanted}. Models: {choice or 'none'}."
+    )
 
 
 def _bar() -> Progress:
@@ -130,31 +134,31 @@ def _bar() -> Progress:
 
 
 def _send(client: http.Client, job_id: int, files: list[LocalFile]) -> bool:
-    """Send the files, name those left out, and say whether any of them could not be read here."""
+    """Send the files, list those left out, and return whether any could not be read here."""
     with _bar() as bar:
         task = bar.add_task("Sending", total=len(files))
         try:
             left_out = list(http.upload(client, job_id, files, lambda _: bar.advance(task)))
         except http.ServerError as error:
-            raise click.ClickException(f"{error} Go on with --job {job_id}.") from error
+            raise click.ClickException(f"{error} To continue, add --job {job_id}.") from error
     for sent in left_out:
         click.echo(f"{sent.state.capitalize()}: {sent.file.name}: {sent.message}", err=True)
     return any(sent.state == "missing" for sent in left_out)
 
 
 def _send_archive(client: http.Client, job_id: int, path: Path) -> bool:
-    """Send an archive and name what was refused of it; nothing of it can be missing."""
+    """Send an archive and list its refused files. No file of it can be missing."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("Sending", total=path.stat().st_size)
 
         def show(sent: int, held: int) -> None:
-            bar.update(task, completed=sent, description=f"Sending, {held:,} files taken in")
+            bar.update(task, completed=sent, description=f"Sending, {held:,} files received")
 
         try:
             answer = archive.send(client, job_id, path, show)
         except http.ServerError as error:
-            raise click.ClickException(f"{error} Go on with --job {job_id}.") from error
+            raise click.ClickException(f"{error} To continue, add --job {job_id}.") from error
     for one in answer["refusals"]:
         click.echo(f"Refused: {one['name']}: {one['message']}", err=True)
     if more := answer["refused"] - len(answer["refusals"]):
@@ -177,7 +181,7 @@ def _follow(client: http.Client, job_id: int) -> dict[str, Any]:
 
 
 def _print_job(client: http.Client, job: dict[str, Any]) -> None:
-    """Print what is known of a job, and name the files that failed."""
+    """Print a summary of a job, and list the files that failed."""
     _print_summary(job)
     if not job["counts"]["failed"]:
         return
@@ -205,8 +209,8 @@ def _print_summary(job: dict[str, Any]) -> None:
     console.print(_differential(job))
     if job["to_check"]:
         console.print(
-            f"{job['to_check']:,} of {counts['classified']:,} classified cells wait for a person"
-            " and count as no class. The job's page and its PDF show them.",
+            f"{job['to_check']:,} of {counts['classified']:,} classified cells need review"
+            " and are not counted. They are on the job's page and in its PDF.",
             soft_wrap=True,
         )
     if job["advice"]:
@@ -215,7 +219,7 @@ def _print_summary(job: dict[str, Any]) -> None:
 
 
 def _differential(job: dict[str, Any]) -> Table:
-    """Return the accepted cells by class, then what is not accepted; shares are of the accepted."""
+    """Return the accepted cells by class, then the rest. Shares are of the accepted cells."""
     table = Table("Class", "Code", "Cells", "Per cent", "95 % interval", box=None)
     for column in table.columns[2:]:
         column.justify = "right"
@@ -261,7 +265,7 @@ def status(job: int | None, as_json: bool, **where: Any) -> None:
 
 def _print_jobs(jobs: list[dict[str, Any]]) -> None:
     if not jobs:
-        click.echo("No job yet. Send a folder of images with `hematovision submit FOLDER`.")
+        click.echo("No jobs yet. Send a folder of images with `hematovision submit FOLDER`.")
         return
     table = Table("Job", "State", "Done", "Files", "To check", "Name", "Submitted", box=None)
     for job in jobs:
@@ -278,14 +282,16 @@ def _print_jobs(jobs: list[dict[str, Any]]) -> None:
 @click.option("--pdf", type=_FILE, help="Write the report here.")
 @click.option("--csv", type=_FILE, help="Write the results here as CSV.")
 @click.option("--json", "as_json", type=_FILE, help="Write the results here as JSON.")
-@click.option("--paper", type=_PAPER, default="A4", show_default=True, help="Paper of the report.")
+@click.option(
+    "--paper", type=_PAPER, default="A4", show_default=True, help="Paper size of the report."
+)
 @with_server
 def report(
     job: int, pdf: Path | None, csv: Path | None, as_json: Path | None, paper: str, **where: Any
 ) -> None:
     """Download a JOB's PDF, CSV or JSON."""
     if not (pdf or csv or as_json):
-        raise click.UsageError("Say what to write: --pdf, --csv or --json with a file's name.")
+        raise click.UsageError("Say what to write: --pdf, --csv or --json, with a file name.")
     client = connect(**where)
     _fetch(client, job, pdf, csv, paper)
     if as_json:
@@ -297,20 +303,24 @@ def report(
 @click.argument("job", type=int)
 @with_server
 def cancel(job: int, **where: Any) -> None:
-    """Stop a JOB. Results that are there stay."""
+    """Stop a JOB. The results so far are kept."""
     answer = connect(**where).call("POST", f"/jobs/{job}/cancel")
     click.echo(f"Job {job} is {answer['state']}.")
 
 
 @click.command()
 @click.argument("job", type=int)
-@click.option("--all", "everything", is_flag=True, help="Run every image again, not the failed.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Run every image again, not only the failed ones."
+)
 @click.option("--model", default="", help="With --all: start of a model's digest [the active one].")
 @with_server
 def retry(job: int, everything: bool, model: str, **where: Any) -> None:
-    """Run a JOB's failed images once more, or all of them with the active model or another."""
+    """Run a JOB's failed images again, or all of its images with the active or another model."""
     if model and not everything:
-        raise click.UsageError("Failed images are retried with the job's own model. Add --all.")
+        raise click.UsageError(
+            "Failed images are retried with the job's own model. To choose another, add --all."
+        )
     verb, body = ("run-again", {"model": model}) if everything else ("retry", None)
     answer = connect(**where).call("POST", f"/jobs/{job}/{verb}", body)
-    click.echo(f"Job {job} is {answer['state']}: {answer['left']:,} images wait.")
+    click.echo(f"Job {job} is {answer['state']}: {answer['left']:,} images are waiting.")

@@ -1,16 +1,16 @@
 """A bundle and a laboratory's own crops → a new bundle that knows the laboratory.
 
-Three ways, from the gentlest to the farthest: `recalibrate` scales the logits and adds a bias to
-each class, `head` fits the last layer anew, `network` teaches everything on. `auto` takes the one
-that said most of crops that it had not learned from, by cross-validation within the crops to learn
-from; the held-out crops are looked at once, after all is decided.
+There are three ways, from gentlest to strongest: `recalibrate` scales the logits and adds a bias to
+each class, `head` refits the last layer, `network` trains the whole network further. `auto` takes
+the one that does best by cross-validation within the crops to learn from. The held-out crops are
+looked at only once, after everything is decided.
 
     OUT/bundle/          the new bundle
     OUT/held_out.csv     the labelled crops that nothing was learned from: file, class, group
     OUT/adaptation.json  what was done, and the scores before and after
 
-Crops without labels may come along, which `network` learns from by itself; without any labelled
-crop it is the only way, and nothing can be judged.
+`network` can also learn from crops without labels. Without any labelled crop it is the only way,
+and the result can't be judged.
 
 Needs TensorFlow; a CPU worker never imports this module.
 """
@@ -41,9 +41,9 @@ FOLDS = 3
 
 @dataclass(frozen=True)
 class Order:
-    """What is adapted to what, and `how`: auto or one of `ways_for`; `name` is the new bundle's,
-    `rehearsal` the cells that it rehearses if it carries none, `unlabelled` crops of the laboratory
-    without labels."""
+    """What to adapt, to which crops, and `how`: auto or one of `ways_for`. `name` is the new
+    bundle's, `rehearsal` holds the cells to rehearse if the bundle carries none, and `unlabelled`
+    the laboratory's crops without labels."""
 
     bundle: Bundle
     crops: Crops
@@ -59,7 +59,7 @@ class Order:
 class Trial:
     """How a way did on crops to learn from whose photographs it had not learned from: the mean
     recall of the classes, and the mean negative log-likelihood at the best temperature, in nats,
-    every class counting alike. Both are None where `note` says why the way can't be gone."""
+    every class counting alike. Both are None if `note` says why the way can't be used."""
 
     way: str
     recall: float | None
@@ -90,11 +90,11 @@ def adapted(order: Order) -> Adapted:
     """Try the ways that were asked for, and adapt the network by the best one.
 
     Raises:
-        DataError: if the way that was asked for can't be gone, or an image can't be read.
-        TrainingFailed: if teaching came to nothing.
+        DataError: if the chosen way can't be used, or an image can't be read.
+        TrainingFailed: if training failed.
     """
     if order.unlabelled and order.how not in ("auto", NETWORK):
-        raise DataError(f"Crops without labels are learned from by --how {NETWORK} or auto alone.")
+        raise DataError(f"Only --how {NETWORK} or auto can learn from crops without labels.")
     if not order.crops.labelled:
         return _by_itself(order)
     before = network_of(order.bundle)
@@ -175,10 +175,10 @@ def _by_itself(order: Order) -> Adapted:
 
 
 def _require(asked: dict[str, Way]) -> None:
-    """At least one way that can be gone; of all of them, recalibration always can."""
+    """Return the ways that can be used, at least one: recalibration always can."""
     for name, way in asked.items():
         if len(asked) == 1 and way.refusal:
-            raise DataError(f"The bundle can't be adapted by --how {name}: {way.refusal}.")
+            raise DataError(f"The bundle can't be adapted with --how {name}: {way.refusal}.")
 
 
 def _standing(found: Outputs, cells: Cells) -> tuple[float, float]:
@@ -193,7 +193,7 @@ def _standing(found: Outputs, cells: Cells) -> tuple[float, float]:
 def _trials(
     lesson: Lesson, asked: dict[str, Way], standings: dict[str, tuple[float, float]]
 ) -> tuple[Trial, ...]:
-    """What every way came to, first of all the bundle as it is."""
+    """Return the trial of each way, after that of the bundle as it is."""
     trials = [Trial("as it is", *_standing(lesson.cells.outputs, lesson.cells))]
     for name, way in asked.items():
         if way.refusal:

@@ -1,4 +1,4 @@
-"""An adapted network → its folder: the bundle, the list of held-out crops, and what it is worth.
+"""An adapted network → its folder: the bundle, the list of held-out crops, and its scores.
 
 The folder is made aside and renamed when all is in it. Needs TensorFlow; a CPU worker never
 imports this module.
@@ -39,9 +39,9 @@ MARK = "+lab"
 
 @dataclass(frozen=True)
 class Account:
-    """What came of adapting: the new bundle, how each way did, which was taken, and what the held
-    out crops say of the old bundle and of the new one, None where there are none; `census` is what
-    both say of the crops without labels, if any came along."""
+    """The result of adapting: the new bundle, how each way did, which one was used, and how both
+    bundles score on the held-out crops (None if there are none); `census` is what both say of the
+    crops without labels, if any were given."""
 
     bundle: Bundle
     way: str
@@ -67,20 +67,20 @@ class Account:
 
 
 def require_place(out: Path) -> None:
-    """Make sure that nothing stands where the new folder is to be.
+    """Make sure that the new folder does not exist yet.
 
     Raises:
-        BundleExists: if something does.
+        BundleExists: if it does.
     """
     if out.exists():
-        raise BundleExists(f"{out} exists already; choose another folder for the new bundle.")
+        raise BundleExists(f"{out} already exists. Choose another folder for the new bundle.")
 
 
 def write(adapted: Adapted, out: Path) -> Account:
     """Write the folder, and judge the old and the new bundle by the held-out crops.
 
     Raises:
-        BundleExists: if anything stands at `out` already.
+        BundleExists: if `out` already exists.
         DataError: if a held-out crop can't be read.
     """
     require_place(out)

@@ -1,4 +1,4 @@
-"""A whole network, gently taught a few cells of a new laboratory.
+"""Trains a whole network further, gently, on a few cells of a new laboratory.
 
 The network is the folded one of a bundle: it has no statistics that could drift. The bundle's own
 reference cells, or others that it was trained on, are taught along (rehearsal: Robins,
@@ -125,7 +125,7 @@ def taught_on(
     for number in range(1, recipe.passes + 1):
         losses = [teacher.learn(batch) for batch in batches.of_pass(number)]
         if not np.isfinite(losses).all():
-            message = "The loss is not a number any more, so the network can't be taught on; "
+            message = "The loss is no longer a number, so the network can't be trained further; "
             raise TrainingFailed(message + "choose --how head or recalibrate.")
         words = f"pass {number} of {recipe.passes}: loss {np.mean(losses):.3f}"
         report("teaching", number / recipe.passes, words)

@@ -1,8 +1,8 @@
-"""A laboratory's own labelled crops: which of them to learn from, and which to hold out.
+"""A laboratory's own crops: which of them to learn from, and which to hold out.
 
-What is learned from is few and class-balanced; all other photographs are held out. Where it is
-unknown which photograph an image is of, each file counts as one of its own; files with the same
-content are taken once, so that at least no exact copy stands on both sides.
+The bundle learns from few, class-balanced crops; all other photographs are held out. If it is not
+known which photograph an image comes from, each file counts as its own photograph. Files with the
+same content are taken once, so that at least no exact copy is on both sides.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Crops:
 
     @classmethod
     def none(cls, source: str) -> Crops:
-        """No crop of a laboratory at all: nobody has labelled any."""
+        """No labelled crops at all."""
         return cls(source, (), (), {}, 0, grouped=False)
 
     @property
@@ -108,8 +108,8 @@ def without_labels(folder: Path, bundle: Bundle, crops: Crops | None) -> tuple[S
     known = {_content(sample) for sample in crops.labelled} if crops else set()
     unique = tuple(s for s in _without_copies(found) if _content(s) not in known)
     if len(unique) < FEWEST_WITHOUT_LABELS:
-        message = f"There are {len(unique)} crops in {folder} beside the labelled ones; to learn "
-        raise DataError(f"{message}from crops without labels takes {FEWEST_WITHOUT_LABELS}.")
+        message = f"There are {len(unique)} crops in {folder} beside the labelled ones; learning "
+        raise DataError(f"{message}without labels needs {FEWEST_WITHOUT_LABELS}. Add more crops.")
     return unique
 
 
@@ -120,7 +120,7 @@ def rehearsal(samples: Sequence[Sample], bundle: Bundle, seed: int) -> tuple[Sam
         DataError: if the bundle carries reference cells, or was not trained on one of the folders.
     """
     if (bundle.path / REFERENCES).is_file():
-        raise DataError("The bundle rehearses the reference cells that it carries; leave them out.")
+        raise DataError("The bundle carries its own cells to rehearse. Leave out --rehearse.")
     trained = bundle.metadata.data.get("sources", ())
     for source in sorted({sample.source for sample in samples} - set(trained)):
         message = f"The bundle was not trained on {source}, so it can't rehearse it; "
@@ -190,7 +190,7 @@ def _without_copies(samples: Sequence[Sample]) -> list[Sample]:
         if known.label != sample.label:
             raise DataError(
                 f"{known.file} and {sample.file} are the same image, once labelled {known.label} "
-                f"and once {sample.label}. Keep the right one."
+                f"and once {sample.label}. Keep only the right one."
             )
     return list(first.values())
 
@@ -215,9 +215,9 @@ def _photographs(samples: Sequence[Sample]) -> dict[str, dict[str, list[Sample]]
 def _require_new(source: str, bundle: Bundle) -> None:
     if source in bundle.metadata.data.get("sources", ()):
         raise LeakingSplit(
-            f"The bundle {bundle.title} was trained on, or adapted with, images of a folder called "
-            f"{source}, so it can't be judged by them. Adapt the bundle that it was made from, or "
-            "give new images in a folder of another name."
+            f"The bundle {bundle.title} was trained on, or adapted with, images of a folder named "
+            f"{source}, so it can't be judged on them. Adapt the bundle that it was made from, or "
+            "give new images in a folder with another name."
         )
 
 
@@ -225,7 +225,9 @@ def _require_names(leave_out: Sequence[str], samples: Sequence[Sample]) -> None:
     strange = sorted(set(leave_out) - {sample.label for sample in samples})
     if strange:
         known = ", ".join(sorted({sample.label for sample in samples}))
-        raise DataError(f"There are no crops of {', '.join(strange)} to leave out; of: {known}.")
+        raise DataError(
+            f"There are no crops of {', '.join(strange)} to leave out, only of {known}."
+        )
 
 
 def _require_known(samples: Sequence[Sample], bundle: Bundle) -> None:
@@ -235,13 +237,13 @@ def _require_known(samples: Sequence[Sample], bundle: Bundle) -> None:
     if strange:
         options = " ".join(f"--leave-out {name}" for name in strange)
         raise DataError(
-            f"The bundle does not know {', '.join(strange)}; it knows {', '.join(classes)}. An "
-            f"adapted bundle learns no new class. Leave these crops out with {options}."
+            f"The bundle does not know {', '.join(strange)}; it knows {', '.join(classes)}. "
+            f"Adapting adds no new class. Leave these crops out with {options}."
         )
     if len(labels) < 2:
         raise DataError(
-            f"All crops are of one class, {', '.join(labels) or 'none'}: nothing can be learned "
-            f"from them. Give crops of at least two classes, with {FEWEST} or more of each."
+            f"All crops are of one class, {', '.join(labels) or 'none'}, so nothing can be learned "
+            f"from them. Give crops of at least two classes, {FEWEST} or more of each."
         )
 
 
@@ -252,7 +254,7 @@ def _require_enough(kept: Sequence[Sample], labels: set[str]) -> None:
         crops, groups = sum(s.label == label for s in kept), len(photographs.get(label, {}))
         if crops < FEWEST or groups < 2:
             raise DataError(
-                f"Beside those held out there are {crops} crops of {label}, of {groups} "
-                f"photographs, to learn from; at least {FEWEST} of 2 are needed. Add some, hold "
-                f"fewer out, or leave the class out with --leave-out {label}."
+                f"Besides those held out, there are {crops} crops of {label} from {groups} "
+                f"photographs to learn from; at least {FEWEST} from 2 are needed. Add some, hold "
+                f"out fewer, or leave the class out with --leave-out {label}."
             )

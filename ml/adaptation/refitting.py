@@ -1,7 +1,7 @@
 """A few labelled cells of a new laboratory → a change of a network's last layer.
 
-All changes are pulled towards none at all, as far as their number of cells allows: they are the
-most probable ones under a normal prior about the old weights (Chelba and Acero, "Adaptation of
+All changes are pulled towards zero, less so the more cells there are: they are the most probable
+ones under a normal prior about the old weights (Chelba and Acero, "Adaptation of
 maximum entropy capitalizer", 2006, have the same pull for text). Classes without a cell keep
 their weights, and the mean change of the other classes is none, so that the absent ones neither
 gain nor lose by being absent.
@@ -75,7 +75,7 @@ class Change(Protocol):
 
     @property
     def note(self) -> str:
-        """How far it goes, in words."""
+        """How large the change is, in words."""
 
 
 @dataclass(frozen=True)
@@ -86,44 +86,44 @@ class Scaled:
     bias: Floats
 
     def logits(self, outputs: Outputs) -> NDArray[np.float32]:
-        """See `Change`."""
+        """Return the old logits, scaled and shifted: float32 (N, classes)."""
         return np.asarray(outputs.logits * self.scale + self.bias, np.float32)
 
     def layer(
         self, kernel: NDArray[np.float32], bias: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
-        """See `Change`."""
+        """Return the scaled kernel, (F, classes), and the scaled and shifted bias, (classes,)."""
         changed = (kernel * self.scale, bias * self.scale + self.bias)
         return [np.asarray(part, np.float32) for part in changed]
 
     @property
     def note(self) -> str:
-        """See `Change`."""
+        """Return the scale in words."""
         return f"logits times {self.scale:.2f}"
 
 
 @dataclass(frozen=True)
 class Turned:
     """`kernel`, float64 (F, classes), and `bias`, (classes,), added to the layer's own; `spread`
-    is by how much it was let go."""
+    is how freely they could change."""
 
     kernel: Floats
     bias: Floats
     spread: float
 
     def logits(self, outputs: Outputs) -> NDArray[np.float32]:
-        """See `Change`."""
+        """Return the old logits plus those of the added layer: float32 (N, classes)."""
         return np.asarray(outputs.logits + outputs.features @ self.kernel + self.bias, np.float32)
 
     def layer(
         self, kernel: NDArray[np.float32], bias: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
-        """See `Change`."""
+        """Return the kernel, (F, classes), and the bias, (classes,), with the changes added."""
         return [np.asarray(kernel + self.kernel, np.float32), np.asarray(bias + self.bias, "f4")]
 
     @property
     def note(self) -> str:
-        """See `Change`."""
+        """Return the spread in words."""
         return f"spread {self.spread:g}"
 
 

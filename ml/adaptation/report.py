@@ -1,4 +1,4 @@
-"""What came of adapting a bundle, in words and tables for a terminal."""
+"""The result of adapting a bundle, in words and tables for a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AVERAGES = {
 
 
 def as_text(account: Account, crops: Crops) -> str:
-    """The whole account: how the crops were shared out, how the ways did, before and after."""
+    """Return the whole report: how crops were split, how the ways did, before and after."""
     made = [_crops(crops), _ways(account)] if crops.labelled else []
     if account.before is not None and account.after is not None:
         pair = account.before, account.after
@@ -43,15 +43,15 @@ def _crops(crops: Crops) -> Section:
     words = []
     if not crops.grouped:
         words.append(
-            "It is unknown which photograph each crop is of: each file counts as a photograph of "
-            "its own, which exact copies alone were kept from. If several crops are of one "
-            "photograph or one slide, the scores below are too good; give --groups."
+            "It is not known which photograph each crop comes from. Each file counts as its own "
+            "photograph, and only exact copies were left out. If several crops come from one "
+            "photograph or slide, the scores below are too good. Give --groups."
         )
     if crops.copies:
-        words.append(f"Left out as exact copies of other files: {crops.copies:,}.")
+        words.append(f"Left out, as exact copies of other files: {crops.copies:,}.")
     if crops.left_out:
         left = ", ".join(f"{name_of(name)} {count:,}" for name, count in crops.left_out.items())
-        words.append(f"Left out as asked: {left}.")
+        words.append(f"Left out on request: {left}.")
     table = Table((f"crops of {crops.source}", "learned from", "held out"), tuple(rows))
     return Section("Crops", (table, *words))
 
@@ -64,8 +64,8 @@ def _ways(account: Account) -> Section:
         nll = DASH if trial.nll is None else f"{trial.nll:.3f}"
         rows.append((trial.way, recall, nll, taken))
     words = (
-        "Cross-validated by photographs within the crops to learn from. NLL is the mean of "
-        "-log p(true class) at the best temperature: the less, the better."
+        "Cross-validated by photograph within the crops to learn from. NLL is the mean of "
+        "-log p(true class) at the best temperature: lower is better."
     )
     return Section("Ways", (Table(("", "mean recall", "NLL", ""), tuple(rows)), words))
 
@@ -84,13 +84,13 @@ def _scores(before: Evaluation, after: Evaluation) -> Section:
     ]
     units = before.forced.intervals["accuracy"].units
     words = [
-        f"{before.images:,} crops that nothing was learned from; in brackets the 95 % interval, by "
-        f"resampling {units:,} photographs."
+        f"Scored on {before.images:,} crops that were not learned from. In brackets: the 95 % "
+        f"interval, by resampling {units:,} photographs."
     ]
     found = after.comparison
     if found is not None and found.p_photographs is not None:
         words.append(
-            f"Now right and before wrong: {found.only_this:,}; the other way round: "
+            f"Right now but wrong before: {found.only_this:,}. Right before but wrong now: "
             f"{found.only_other:,} (p {chance(found.p_photographs)}, photographs as units)."
         )
     table = Table(("held out", "before", "after"), tuple(rows))
@@ -112,13 +112,13 @@ def _census(found: Census, way: str) -> Section:
         for name, pair in (*found.classes.items(), *found.outcomes.items())
     ]
     learned = (
-        "The adapted network learned from these crops, so they flatter it."
+        "The adapted network learned from these crops, so the numbers flatter it."
         if way == NETWORK
-        else f"Nothing was learned from them: only {NETWORK} does, and {way} was taken."
+        else f"They were not learned from: only {NETWORK} does that, and {way} was used."
     )
     words = (
-        f"Best guesses and outcomes; whether they are right, nobody has said. {learned} Shares of "
-        "classes that can't be true of your patients are a reason not to use it."
+        f"Best guesses and outcomes; nobody has checked whether they are right. {learned} Do not "
+        "use it if the shares of the classes can't be true for your patients."
     )
     head = (f"{found.images:,} crops without labels", "before", "after")
     return Section("Without labels", (Table(head, tuple(rows)), words))
@@ -131,14 +131,14 @@ def _trust(account: Account, crops: Crops) -> Section:
     if account.own is not None:
         was, became = (percent(share, 1) for share in account.own)
         parts.append(
-            f"Of the bundle's own cells, which it rehearsed, right before {was}, after {became}."
+            f"Of the bundle's own rehearsed cells, {was} were right before and {became} after."
         )
     if crops.labelled:
-        parts.append("Classes without a crop to learn from were not adapted, nor judged here.")
+        parts.append("Classes without any crop to learn from were neither adapted nor judged here.")
     else:
         parts.append(
-            "Nothing above says how often the adapted bundle is right. Before it is used, label "
-            "some crops that are not among these, and judge both bundles by them with evaluate."
+            "Nothing above tells how often the adapted bundle is right. Before you use it, label "
+            "some other crops, and judge both bundles on them with evaluate."
         )
     return Section("When to believe it", tuple(parts))
 

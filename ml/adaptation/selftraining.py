@@ -1,4 +1,4 @@
-"""A network taught on by cells that nobody has labelled: by its own surest answers.
+"""Trains a network further on cells without labels, by its own surest answers.
 
 The crops of which the network is sure are taken for what it says they are, and taught to it
 changed at random, along with the cells whose labels are known; then it is asked again (D.-H. Lee,
@@ -64,7 +64,7 @@ class Pupil:
         one = self.unlabelled.at(self.unlabelled.one_cell)
         names = self.bundle.metadata.classes
         if not len(one.truth):
-            raise DataError("In none of the unlabelled crops was just one cell found; check them.")
+            raise DataError("None of the unlabelled crops shows exactly one cell. Check them.")
         said = softmax(seen(self.bundle, network, one).logits)
         truth = said.argmax(axis=1)
         sure = (said.max(axis=1) >= SURE) & np.isin(truth, sorted(self.classes))
@@ -72,15 +72,15 @@ class Pupil:
         rare = [f"{names[n]} {counted[n]}" for n in self.needed if counted[n] < FEWEST_ALONE]
         if rare:
             raise DataError(
-                f"Of {len(one.truth):,} unlabelled crops with one cell the network is sure of too "
-                f"few: {', '.join(rare)}; it takes {FEWEST_ALONE} of each class, or cells of what "
-                "is rare would be unlearned. Give more crops, or label some for --data."
+                f"Of {len(one.truth):,} unlabelled crops with one cell, the network is sure of too "
+                f"few: {', '.join(rare)}. It needs {FEWEST_ALONE} of each class, or it forgets "
+                "rare ones. Give more crops, or label some for --data."
             )
         places = np.flatnonzero(sure & (counted >= FEWEST_SURE)[truth])
         if not len(places):
             raise DataError(
-                f"Of no class the network is sure of {FEWEST_SURE} of the {len(one.truth):,} "
-                "unlabelled crops with one cell. Give more of them, or leave them out."
+                f"The network is not sure of {FEWEST_SURE} crops of any class among the "
+                f"{len(one.truth):,} unlabelled crops with one cell. Give more, or leave them out."
             )
         taken, labels = one.at(places), truth[places]
         samples = zip(taken.samples, labels, strict=True)
@@ -109,7 +109,7 @@ def self_taught(pupil: Pupil, network: keras.Model) -> tuple[keras.Model, Labell
 
 def surely(sure: Labelled) -> str:
     """How many crops a network was sure of, in words."""
-    return f"{len(sure.truth):,} crops without labels taken for what the network was sure of"
+    return f"{len(sure.truth):,} crops without labels learned as what the network was sure of"
 
 
 def strangeness(pupil: Pupil, network: keras.Model, sure: Labelled) -> NDArray[np.float32]:

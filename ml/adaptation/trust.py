@@ -23,20 +23,20 @@ from ml.trust.judge import read_trust
 from ml.trust.unfamiliar import Gate, Nearest, gate_of
 
 KEPT = (
-    "Kept from the bundle that this one was adapted from: the new cells were too few to measure "
-    "when to believe it. Its promises of coverage and familiarity hold for the old images alone."
+    "Kept from the bundle that this one was adapted from: there were too few new cells to measure "
+    "when to believe it. Its promises of coverage and familiarity hold only for the old images."
 )
 
 UNMEASURED = (
-    "Adapted without labels: how familiar a cell is was set on the new laboratory's own crops, but "
-    "its confidence and its promise of coverage are those of the old images, not measured here."
+    "Adapted without labels: familiarity was measured on the new laboratory's own crops, but "
+    "confidence and the promise of coverage come from the old images and were not measured here."
 )
 
 
 @dataclass(frozen=True)
 class Crossed:
-    """What was said of each new cell without having learned from its photograph: the outputs, and
-    how strange it is, float32 (N,), where the bundle has a gate."""
+    """The answers for each new cell from networks that did not learn its photograph: the outputs,
+    and how strange it is, float32 (N,), where the bundle has a gate."""
 
     outputs: Outputs
     distances: NDArray[np.float32] | None
@@ -92,7 +92,7 @@ def measured(
 
     Args:
         bundle: the one that is adapted.
-        crossed: what was said of the new cells.
+        crossed: the cross-fitted answers for the new cells.
         cells: their classes and photographs.
         gate: the adapted bundle's; None if it has none.
         places: int64, of the cells in whose image just one was found.

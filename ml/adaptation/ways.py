@@ -1,4 +1,4 @@
-"""The ways in which a network is adapted to new cells, each able to say how well it would do.
+"""The ways to adapt a network to new cells; each can estimate how well it would do.
 
 Needs TensorFlow; a CPU worker never imports this module.
 """
@@ -28,7 +28,7 @@ FEWEST_TO_TEACH = 40
 # The way that teaches the whole network.
 NETWORK = "network"
 NO_OWN = (
-    "the bundle carries no reference cells to rehearse and to tell strangers by; name a folder "
+    "the bundle has no reference cells to rehearse and to recognise strangers by; give a folder "
     "that it was trained on with --rehearse"
 )
 
@@ -60,12 +60,12 @@ class Lesson:
 
 
 class Way(Protocol):
-    """One way to adapt; `refusal` says why it can't be gone, and is empty where it can."""
+    """One way to adapt; `refusal` says why it can't be used, and is empty if it can."""
 
     refusal: str
 
     def crossed(self) -> Crossed:
-        """What it says of every new cell, learned from the photographs of other folds."""
+        """Its answers for every new cell, after learning from the photographs of other folds."""
 
     def network(self) -> keras.Model:
         """The network, adapted by all new cells."""
@@ -74,7 +74,7 @@ class Way(Protocol):
         """What tells strangers from cells for that network; None if the bundle has no such gate."""
 
     def note(self) -> str:
-        """What it was adapted with, in words; empty where there is nothing to say."""
+        """What it was adapted with, in words; empty if there is nothing to say."""
 
 
 class Refit:
@@ -87,7 +87,7 @@ class Refit:
         self._old_gate = gate_in(lesson.bundle)
 
     def crossed(self) -> Crossed:
-        """See `Way`."""
+        """Refit the layer once per fold, and answer for the cells of that fold."""
         cells = self.lesson.cells
         logits = np.empty_like(cells.outputs.logits)
         distances = np.zeros(len(logits), np.float32)
@@ -100,18 +100,18 @@ class Refit:
         return Crossed(found, None if self._old_gate is None else distances)
 
     def network(self) -> keras.Model:
-        """See `Way`."""
+        """Return a copy of the bundle's network with the changed last layer."""
         network = network_of(self.lesson.bundle)
         last = network.layers[-1]
         last.set_weights(self._change.layer(*last.get_weights()))
         return network
 
     def gate(self) -> Gate | None:
-        """See `Way`."""
+        """Return the bundle's gate, with the new cells among its references."""
         return None if self._old_gate is None else widened(self._old_gate, self.lesson.cells)
 
     def note(self) -> str:
-        """See `Way`."""
+        """Return how far the last layer was changed, in words."""
         return self._change.note
 
     @cached_property
@@ -127,7 +127,7 @@ class TeachOn:
         self.refusal = self._refusal()
 
     def crossed(self) -> Crossed:
-        """See `Way`."""
+        """Train a network once per fold, and answer for the cells of that fold."""
         lesson = self.lesson
         logits = np.empty_like(lesson.cells.outputs.logits)
         features = np.empty_like(lesson.cells.outputs.features)
@@ -143,15 +143,15 @@ class TeachOn:
         return Crossed(Outputs(logits, features), distances if judges else None)
 
     def network(self) -> keras.Model:
-        """See `Way`."""
+        """Return the network trained on all new cells."""
         return self._all_taught[0]
 
     def gate(self) -> Gate | None:
-        """The features are others now, so that it is made of the cells that were taught."""
+        """Return a gate made from the taught cells, since the features have changed."""
         return gate_over(self.lesson.bundle, *self._all_taught)
 
     def note(self) -> str:
-        """See `Way`."""
+        """Return how many cells were rehearsed, and how many crops without labels were learned."""
         own = self.lesson.own
         said = f"{len(own.truth) if own is not None else 'no'} own cells rehearsed"
         if self.lesson.unlabelled is None:
@@ -179,10 +179,10 @@ class TeachOn:
         return network, (*known, sure)
 
     def _refusal(self) -> str:
-        """The cells of a fold must be enough, too."""
+        """Return why this way can't be used, if so; each fold needs enough cells as well."""
         lesson = self.lesson
         if len(lesson.cells.truth) < FEWEST_TO_TEACH:
-            return f"it takes {FEWEST_TO_TEACH} crops to learn from, or more"
+            return f"it needs at least {FEWEST_TO_TEACH} crops to learn from"
         if lesson.bundle.metadata.trust and lesson.own is None:
             return NO_OWN
         return ""

@@ -7,7 +7,7 @@
     head.npz              the last layer alone, for heat maps (see `serving.explain`)
     trust.npz             what familiar cells look like to the network (see `ml.trust`)
     references.npz        cells to compare with, and what they look like (see `serving.neighbours`)
-    signature.json        who vouches for the digest, if anybody does (see `ml.bundle.signing`)
+    signature.json        a signature of the digest, if it was signed (see `ml.bundle.signing`)
 
 Trust and references are there if the bundle was made to judge and to compare; for the network in
 8 bits see `ml.training.quantization`.
@@ -44,11 +44,11 @@ LARGEST_FILE, _LARGEST_METADATA = 512 * 2**20, 2**20
 
 
 class BundleError(MlError):
-    """The base of all that can be wrong with a bundle."""
+    """The base of all errors about bundles."""
 
 
 class BundleMissing(BundleError):
-    """There is no bundle, or a file of it is gone."""
+    """There is no bundle, or one of its files is gone."""
 
 
 class BundleFormat(BundleError):
@@ -56,16 +56,16 @@ class BundleFormat(BundleError):
 
 
 class BundleTampered(BundleError):
-    """A file is not the one that was written."""
+    """A file differs from the one that was written."""
 
 
 class BundleExists(BundleError):
-    """Something stands where a bundle was to be written."""
+    """The place for a new bundle is already taken."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What must be known to build the network that the weights belong to."""
+    """What is needed to build the network of the weights."""
 
     base: str = "MobileNetV2"
     alpha: float = 1.0
@@ -74,7 +74,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a bundle says about itself.
+    """What a bundle states about itself.
 
     `scores` are those on the validation groups the network was chosen by; `data` holds the hash
     and the counts of what it was trained on; `trust` the numbers that `ml.trust` judges by; `int8`
@@ -101,7 +101,7 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files were found to be the ones that were written."""
+    """A bundle whose files were verified."""
 
     path: Path
     metadata: Metadata
@@ -109,7 +109,7 @@ class Bundle:
 
     @property
     def title(self) -> str:
-        """Name, version and the start of the digest, as tables and reports say it."""
+        """Name, version and the start of the digest, as tables and reports show them."""
         return f"{self.metadata.name} {self.metadata.version} ({self.digest[:12]})"
 
     @property
@@ -161,10 +161,10 @@ def write_bundle(path: Path, metadata: Metadata, fill: Callable[[Path], None]) -
     """Write a bundle at `path`; `fill` puts its files, `REQUIRED` and `OPTIONAL`, into a folder.
 
     Raises:
-        BundleExists: if anything stands at `path` already.
+        BundleExists: if `path` already exists.
     """
     if path.exists():
-        raise BundleExists(f"{path} exists already; a bundle is never overwritten.")
+        raise BundleExists(f"{path} already exists. A bundle is never overwritten.")
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -194,11 +194,11 @@ def _read(path: Path) -> dict[str, Any]:
         require_plain(path / METADATA, _LARGEST_METADATA)
         document = json.loads((path / METADATA).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise BundleMissing(f"There is no bundle at {path}: it has no {METADATA}.") from None
+        raise BundleMissing(f"There is no bundle at {path}: {METADATA} is missing.") from None
     except RecursionError:
         raise BundleFormat(f"{path / METADATA} is nested too deeply to be read.") from None
     except ValueError:
-        raise BundleFormat(f"{path / METADATA} is not JSON; fetch the bundle again.") from None
+        raise BundleFormat(f"{path / METADATA} is not JSON. Fetch the bundle again.") from None
     version = document.get("format") if isinstance(document, dict) else None
     if version != FORMAT:
         message = f"{path} is a bundle of format {version}; this program reads format {FORMAT}."
@@ -215,7 +215,7 @@ def _parse(document: Mapping[str, Any], path: Path) -> Metadata:
         fields["preprocessing"] = Preprocessing.of(fields["preprocessing"])
         metadata = Metadata(**fields)
     except ValueError as error:
-        raise BundleFormat(f"{path} can't be used: {error}; train it again.") from None
+        raise BundleFormat(f"{path} can't be used: {error}. Train it again.") from None
     except (KeyError, TypeError) as error:
         raise BundleFormat(f"{path / METADATA} is incomplete: {error}.") from None
     _check_files(metadata.files, path)
@@ -223,15 +223,15 @@ def _parse(document: Mapping[str, Any], path: Path) -> Metadata:
 
 
 def _check_files(files: Mapping[str, str], path: Path) -> None:
-    """A bundle names the known files and no others: a name must not lead out of the folder."""
+    """Check that a bundle lists known files only: a name must not point outside the folder."""
     if not set(files) >= REQUIRED or set(files) - REQUIRED - OPTIONAL:
         needed, allowed = ", ".join(sorted(REQUIRED)), ", ".join(sorted(OPTIONAL))
-        message = f"{path / METADATA} must list {needed}, may list {allowed}, and no others."
+        message = f"{path / METADATA} must list {needed}, may list {allowed}, and nothing else."
         raise BundleFormat(message)
 
 
 def require_plain(path: Path, most: int = LARGEST_FILE) -> None:
-    """Accept a bundle's file only if it lies there itself: a link may lead anywhere, and change.
+    """Accept a bundle's file only if it is a plain file: a link may point anywhere, and change.
 
     Raises:
         FileNotFoundError, NotADirectoryError: it is not there.
@@ -239,7 +239,7 @@ def require_plain(path: Path, most: int = LARGEST_FILE) -> None:
     """
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
-        raise BundleFormat(f"{path} is a link or a special file; copy the file itself there.")
+        raise BundleFormat(f"{path} is a link or a special file. Copy the file itself there.")
     if found.st_size > most:
         raise BundleFormat(f"{path} has {found.st_size:,} bytes; at most {most:,} are read.")
 
@@ -248,8 +248,8 @@ def _verify(path: Path, expected: str) -> None:
     try:
         require_plain(path)
     except FileNotFoundError:
-        message = f"The bundle's file {path} is missing; fetch the bundle again."
+        message = f"The bundle's file {path} is missing. Fetch the bundle again."
         raise BundleMissing(message) from None
     if file_digest(path) != expected:
-        message = f"{path} is not the file that was written; fetch the bundle again."
+        message = f"{path} differs from the file that was written. Fetch the bundle again."
         raise BundleTampered(message)

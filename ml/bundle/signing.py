@@ -1,6 +1,6 @@
-"""Who vouches for a bundle: Ed25519 signatures (RFC 8032) over its digest.
+"""Signatures of bundles: Ed25519 (RFC 8032) over the digest, to say who vouches for them.
 
-The digest covers every file, so one signature stands for the bundle. It lies beside them as
+The digest covers every file, so one signature covers the whole bundle. It lies beside them as
 `signature.json`, and may be made, or replaced, at any time after the bundle was written.
 """
 
@@ -24,18 +24,18 @@ _LARGEST = 4096
 
 
 class KeyUnusable(MlError):
-    """A file that is no private key, or a text that is no public one."""
+    """A file is not a private key, or a text is not a public key."""
 
 
 class SignatureInvalid(BundleError):
-    """The signature is damaged or false, or nobody who is trusted here made one."""
+    """The signature is damaged or false, or was not made by anybody trusted here."""
 
 
 def make_key(path: Path) -> str:
     """Write a new private key, readable by its owner alone; return its public key, 64 hex digits.
 
     Raises:
-        KeyUnusable: something stands at ``path`` already.
+        KeyUnusable: ``path`` already exists.
     """
     key = Ed25519PrivateKey.generate()
     text = key.private_bytes(
@@ -46,7 +46,7 @@ def make_key(path: Path) -> str:
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        raise KeyUnusable(f"{path} exists already; a key is never overwritten.") from None
+        raise KeyUnusable(f"{path} already exists. A key is never overwritten.") from None
     with os.fdopen(handle, "wb") as file:
         file.write(text)
     return _public(key)
@@ -80,15 +80,15 @@ def signer(bundle: Bundle) -> str:
     except FileNotFoundError:
         return ""
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise SignatureInvalid(f"{path} can't be read; sign the bundle again.") from None
+        raise SignatureInvalid(f"{path} can't be read. Sign the bundle again.") from None
     if not (isinstance(signature, str) and _SIGNATURE.fullmatch(signature) and is_key(key)):
-        raise SignatureInvalid(f"{path} holds no signature; sign the bundle again.")
+        raise SignatureInvalid(f"{path} holds no signature. Sign the bundle again.")
     try:
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
         public.verify(bytes.fromhex(signature), _message(bundle))
     except (InvalidSignature, ValueError):
         raise SignatureInvalid(
-            f"The signature of {bundle.title} is not one of this bundle; sign it again."
+            f"The signature of {bundle.title} does not match this bundle. Sign it again."
         ) from None
     return str(key)
 
@@ -97,12 +97,12 @@ def require_trusted(bundle: Bundle, trusted: Collection[str]) -> str:
     """Return the signer as `signer` does; where some are trusted, it must be one of them.
 
     Raises:
-        SignatureInvalid: it is none of them, or the signature is false.
+        SignatureInvalid: it is not one of them, or the signature is false.
     """
     key = signer(bundle)
     if trusted and not key:
         raise SignatureInvalid(
-            f"{bundle.title} is not signed. Sign it by one of HEMATOVISION_TRUSTED_MODEL_KEYS."
+            f"{bundle.title} is not signed. Sign it with one of HEMATOVISION_TRUSTED_MODEL_KEYS."
         )
     if trusted and key not in trusted:
         raise SignatureInvalid(
@@ -128,7 +128,7 @@ def trusted_keys(text: str) -> frozenset[str]:
 
 
 def is_key(value: object) -> bool:
-    """Say whether this is written as a public key is."""
+    """Return whether this text has the form of a public key."""
     return isinstance(value, str) and _KEY.fullmatch(value) is not None
 
 
@@ -138,7 +138,7 @@ def _read_key(path: Path) -> Ed25519PrivateKey:
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyUnusable(f"{path} is no key for bundles; make one with `hematovision model key`.")
+        raise KeyUnusable(f"{path} is no key for bundles. Make one with `hematovision model key`.")
     return key
 
 

@@ -20,10 +20,10 @@ from ml.errors import MlError
 
 
 class DataError(MlError):
-    """A data folder that can't be used as asked; the message says what to do."""
+    """A data folder can't be used as requested; the message says what to do."""
 
 
-# How to learn which photograph each image is of, where nothing says so.
+# How to find out which photograph each image comes from, if nothing says so.
 HOW_TO_FIND = (
     "Find the photographs with: hematovision data FOLDER --find-groups --out OUT, "
     "then give --groups OUT/groups.csv."
@@ -39,7 +39,7 @@ class LeakingSplit(DataError):
 
 @dataclass(frozen=True)
 class Sample:
-    """One image, as a rule a labelled one.
+    """One image, usually a labelled one.
 
     `file` is its path inside the data folder, `label` its cell type (empty where nobody has said
     it), `source` that folder's name, `group` the photograph it was made from (None where unknown),
@@ -74,7 +74,7 @@ def read_folder(folder: Path, groups: Path | None = None) -> list[Sample]:
     except (KeyError, UnicodeDecodeError) as error:
         raise _bad_table(f"The table of labels in {folder}", error) from error
     if not found:
-        raise DataError(f"{folder} holds no labelled images; expected a folder for each class.")
+        raise DataError(f"{folder} holds no labelled images. It needs one folder per class.")
     _require_once(folder, found)
     labels = _labels(folder, found)
     known = _groups(groups, source, found) if groups else {}
@@ -101,7 +101,7 @@ def of_classes(samples: Iterable[Sample], classes: Sequence[str]) -> list[Sample
     chosen = [sample for sample in samples if sample.label in classes]
     missing = sorted(set(classes) - {sample.label for sample in chosen})
     if missing:
-        raise DataError(f"There are no images of {', '.join(missing)}.")
+        raise DataError(f"There are no images of {', '.join(missing)}. Add some.")
     return chosen
 
 
@@ -123,8 +123,8 @@ def grouped_split(
     for label, groups in sorted(_groups_by_label(samples).items()):
         if len(groups) < 2:
             raise DataError(
-                f"All images of {label} are of one photograph, so none can be held out to check "
-                f"by. Add images of other photographs of {label}, or leave the class out."
+                f"All images of {label} come from one photograph, so none can be held out. Add "
+                f"images of {label} from other photographs, or leave the class out."
             )
         chosen = random.Random(f"{seed}/{label}").sample(groups, max(1, round(share * len(groups))))
         held_out.update(chosen)
@@ -160,7 +160,7 @@ def random_protocol(
 
 
 def require_grouped(training: Iterable[Sample], judged: Iterable[Sample]) -> None:
-    """Make sure that no photograph stands on both sides.
+    """Make sure that no photograph is on both sides.
 
     Raises:
         LeakingSplit: if one does, or if it is unknown what photograph an image is of.
@@ -169,21 +169,21 @@ def require_grouped(training: Iterable[Sample], judged: Iterable[Sample]) -> Non
     if shared:
         example = sorted(shared)[0]
         raise LeakingSplit(
-            f"{len(shared)} photographs stand on both sides of the split, such as {example}. "
-            "Split by whole photographs, or leave their images out of one side."
+            f"{len(shared)} photographs are on both sides of the split, such as {example}. "
+            "Split by whole photographs, or remove their images from one side."
         )
 
 
 def group_of(sample: Sample) -> str:
-    """The photograph a sample is of, named apart from those of other data folders.
+    """The photograph a sample comes from, named so that it differs from other data folders'.
 
     Raises:
         LeakingSplit: if it is unknown.
     """
     if sample.group is None:
         raise LeakingSplit(
-            f"It is unknown which photograph {sample.file} is of, so copies of one photograph may "
-            "stand on both sides of the split. Give the folder a source_map.csv or a manifest.csv. "
+            f"It is not known which photograph {sample.file} comes from, so copies of it may be on "
+            "both sides of the split. Add a source_map.csv or manifest.csv to the folder. "
             f"{HOW_TO_FIND}"
         )
     return f"{sample.source}/{sample.group}"
@@ -241,7 +241,7 @@ def _labels(folder: Path, found: Iterable[Entry]) -> dict[str, str]:
         verb = "is not a cell type" if len(strange) == 1 else "are not cell types"
         known = ", ".join(sorted(cell.name for cell in CELL_TYPES))
         raise DataError(
-            f"The labels of {folder} can't be read: {', '.join(strange)} {verb}. "
+            f"The labels of {folder} can't be used: {', '.join(strange)} {verb}. "
             f"The cell types are {known}."
         )
     return names
@@ -258,7 +258,7 @@ def _groups(table: Path, source: str, found: Sequence[Entry]) -> dict[str, str]:
     missing = [entry.file for entry in found if entry.file not in groups]
     if groups and missing:
         raise DataError(
-            f"{table} says nothing of {len(missing)} of {len(found)} images of {source}, "
+            f"{table} lacks {len(missing)} of the {len(found)} images of {source}, "
             f"such as {missing[0]}. {HOW_TO_FIND}"
         )
     return groups
@@ -269,14 +269,14 @@ def _require_once(folder: Path, found: Iterable[Entry]) -> None:
     if twice:
         raise DataError(
             f"The table of labels in {folder} names {len(twice)} files twice, such as {twice[0]}. "
-            "Leave one row for each image."
+            "Keep one row per image."
         )
 
 
 def _bad_table(what: str, error: KeyError | UnicodeDecodeError) -> DataError:
     if isinstance(error, KeyError):
         return DataError(f"{what} has no column {error}.")
-    return DataError(f"{what} is not UTF-8 text; save it as UTF-8 ({error}).")
+    return DataError(f"{what} is not UTF-8 text. Save it as UTF-8 ({error}).")
 
 
 def _groups_by_label(samples: Sequence[Sample]) -> dict[str, list[str]]:

@@ -80,7 +80,7 @@ def rooted(descriptors: Pixels) -> Floats:
 
 
 def vectors(prints: Sequence[Fingerprint]) -> Floats:
-    """A unit vector a picture, float32 (N, LENGTH): the nearer two are, the likelier one scene.
+    """One unit vector per picture, float32 (N, LENGTH): near vectors mean the same scene.
 
     Each descriptor and its mirror image are told apart by their nearest of a few words; a picture
     is the sum of what its descriptors differ from their words (VLAD, Jégou 2010), shortened by

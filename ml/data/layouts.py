@@ -1,15 +1,15 @@
-"""How data folders say what their images show: tables beside the images, or a folder a class.
+"""How data folders say what their images show: tables beside the images, or one folder per class.
 
 Three layouts are read:
 
 * with `source_map.csv` (split, label, file, source_image): images in SPLIT/LABEL/file, each an
   augmented copy of its source photograph, which is its group;
 * with `manifest.csv` (file, class, and optionally split and group): without a group column each
-  file is taken as a photograph of its own, and an empty group is an unknown one;
-* neither: a folder a class; where the photographs are unknown, the groups are None.
+  file counts as its own photograph, and an empty group means that it is unknown;
+* neither: one folder per class; if the photographs are unknown, the groups are None.
 
-A table of groups (file, group, and optionally source) may stand anywhere; it replaces whatever
-the folder itself says of the photographs.
+A table of groups (file, group, and optionally source) may be anywhere; it replaces whatever the
+folder itself says about the photographs.
 """
 
 from __future__ import annotations

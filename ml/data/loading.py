@@ -13,7 +13,7 @@ from ml.data.dataset import DataError, Sample
 from ml.decoding import InputShape, Pixels, UnreadableImage
 from ml.reading import Location, Preprocessing, Reading, Sight, read
 
-# Called with the stage, the share of it that is done (0 to 1) and a note to show.
+# Called with the stage, the share of it that is done (0 to 1), and a note to show.
 Report = Callable[[str, float, str], None]
 
 
@@ -82,4 +82,4 @@ def _read(sample: Sample, shape: InputShape, steps: Preprocessing) -> Reading:
     try:
         return read(sample.path.read_bytes(), shape, steps)
     except (UnreadableImage, OSError) as error:
-        raise DataError(f"{sample.path} can't be learned from or judged by: {error}") from error
+        raise DataError(f"{sample.path} can't be used: {error}") from error

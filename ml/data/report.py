@@ -119,7 +119,7 @@ def _groups(groups: dict[str, int] | None) -> str:
         return f"groups: unknown. {HOW_TO_FIND}"
     text = (
         f"groups: {groups['groups']} scenes, {groups['photographs']} photographs, "
-        f"{groups['of_one_image']} of one image, {groups['largest']} images in the largest"
+        f"{groups['of_one_image']} with one image, {groups['largest']} images in the largest"
     )
     return f"{text}; {groups['unknown']} images of unknown group" if groups["unknown"] else text
 

@@ -1,4 +1,4 @@
-"""What is to be known of labelled images before a network learns from them."""
+"""Surveys labelled images before a network learns from them: counts, sizes, copies, colours."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _measured(pixels: Pixels, look: Look) -> Look:
 
 
 def _with_found_groups(rows: Sequence[Surveyed], report: Report) -> list[Surveyed]:
-    """Groups are sought in all data folders together; files that are gone are of none."""
+    """Find groups across all data folders together; missing files belong to no group."""
     there = [place for place, row in enumerate(rows) if row.look.sha256]
     found = find_groups([rows[place].sample.path for place in there], report)
     named = [replace(row, group=None, photograph=None) for row in rows]

@@ -1,4 +1,4 @@
-"""Bytes of a picture file → uint8 array: the only decoder, for training and for serving.
+"""Bytes of an image file → uint8 array: the only decoder, for training and for serving.
 
 A network sees the same pixels in training and in serving because both come through `decode`.
 Changing what it returns changes what every bundle predicts: raise `DECODER_VERSION` with it.
@@ -177,4 +177,5 @@ def _loaded(image: Image.Image) -> Pixels:
 
 
 def _not_an_image() -> UnreadableImage:
-    return UnreadableImage("not_an_image", f"The file is not a {FORMATS_IN_WORDS} image.")
+    message = f"This is not an image that can be read here. Send {FORMATS_IN_WORDS}."
+    return UnreadableImage("not_an_image", message)

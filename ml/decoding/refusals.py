@@ -1,4 +1,4 @@
-"""Why a file can't be used as an image, in words: what every decoder in this room refuses with."""
+"""The refusals of all decoders here: why a file can't be used as an image."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import zlib
 
 from ml.errors import MlError
 
-# What decoding libraries raise on damaged or unforeseen files. A worker's time limit, a lost lease
-# and a full memory say nothing about the image, and are none of these. Warnings are raised where
-# they are made errors.
+# What decoding libraries raise on damaged or unexpected files. A worker's time limit, a lost lease
+# and a full memory say nothing about the image, so they are not listed. Warnings are, because they
+# may be turned into errors.
 FAULTS = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError),
     *(RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error),
@@ -25,13 +25,14 @@ class UnreadableImage(MlError):
 
 
 def empty() -> UnreadableImage:
-    """The file has no bytes."""
+    """Refuse a file without any bytes."""
     return UnreadableImage("empty", "The file is empty.")
 
 
 def too_many_pixels(most: int) -> UnreadableImage:
-    """It has more pixels than are decoded."""
-    message = f"The image has more than {most / 1_000_000:g} million pixels; crop or shrink it."
+    """Refuse an image with more pixels than this."""
+    limit = f"{most / 1_000_000:g} million pixels"
+    message = f"The image has more than {limit}. Send single-cell crops."
     return UnreadableImage("too_many_pixels", message)
 
 
@@ -46,29 +47,29 @@ def require_pixels(pixels: int, *most: int) -> None:
 
 
 def several_pictures() -> UnreadableImage:
-    """It is an animation, a stack or a multi-page file."""
-    message = "The file holds several pictures; only files with one can be classified."
+    """Refuse an animation, a stack or a multi-page file."""
+    message = "The file holds several pictures. Send each one as a separate file."
     return UnreadableImage("animated", message)
 
 
 def unsupported(what: str) -> UnreadableImage:
-    """It is sound, but stored in a way whose colours can't be told for certain."""
-    return UnreadableImage("unsupported", f"{what} can't be read; save it as an 8-bit RGB PNG.")
+    """Refuse an intact file stored in a way whose colours are not certain."""
+    return UnreadableImage("unsupported", f"{what} can't be read. Save it as an 8-bit RGB PNG.")
 
 
 def truncated() -> UnreadableImage:
-    """It breaks off."""
-    message = "The file ends before the image does; copy or export it again."
+    """Refuse a file that ends too early."""
+    message = "The file ends before the image does. Copy or export it again."
     return UnreadableImage("truncated", message)
 
 
 def damaged() -> UnreadableImage:
-    """Its data make no sense to the decoder."""
-    return UnreadableImage("damaged", "The image data are damaged; export the file again.")
+    """Refuse a file whose data the decoder can't make sense of."""
+    return UnreadableImage("damaged", "The image data are damaged. Export the file again.")
 
 
 def broken(error: Exception) -> UnreadableImage:
-    """The refusal for one of `FAULTS`."""
+    """Return the refusal that fits an exception, one of `FAULTS`."""
     if isinstance(error, NotImplementedError) or "unsupported" in str(error).lower():
-        return unsupported("This way of storing an image")
+        return unsupported("This kind of image file")
     return truncated() if "truncated" in str(error).lower() else damaged()

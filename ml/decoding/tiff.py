@@ -88,7 +88,7 @@ def _the_picture(file: TiffFile) -> TiffPage:
         if len(pictures) > 1 or len(others) > _MOST_PAGES:
             raise several_pictures()
     if not pictures and others and _SUB_DIRECTORIES in others[0].tags:
-        raise unsupported("A camera's raw photograph")
+        raise unsupported("A raw camera photograph")
     # A lone page is the picture, whatever it says it is.
     page, *more = pictures or others
     if more or page.imagedepth != 1 or _planes(file) > 1:
@@ -140,7 +140,7 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
             raise truncated()
         packed = data[offset : offset + count]
         if prod(shape) * layout.dtype.itemsize + whole > _MOST_BYTES:
-            raise unsupported("A TIFF whose picture is packed in too large a piece")
+            raise unsupported("A TIFF whose picture is stored in too large a piece")
         _require_fitting(packed, page, shape)
         samples = (
             _unpacked(packed, layout, shape)

@@ -132,30 +132,30 @@ def layout_of(page: TiffPage) -> Layout:
 def _dtype(page: TiffPage) -> np.dtype[Any]:
     """The type of the samples, once it is known that they can be unpacked."""
     if page.compression not in _COMPRESSIONS:
-        raise unsupported(f"A TIFF packed in the way {int(page.compression)}")
+        raise unsupported(f"A TIFF with compression {int(page.compression)}")
     if (
         page.dtype is None
         or page.dtype.kind not in "biuf"
         or not isinstance(page.bitspersample, int)
     ):
-        raise unsupported(f"A TIFF with samples of the kind {page.bitspersample!r} bits")
+        raise unsupported(f"A TIFF with samples of {page.bitspersample!r} bits")
     if page.photometric in (_CIE_LAB, _ICC_LAB) and page.bitspersample not in (8, 16):
         raise unsupported("A TIFF with Lab colours of more than 16 bits")
     if _DNG_VERSION in page.tags:
-        raise unsupported("A camera's raw photograph")
+        raise unsupported("A raw camera photograph")
     return page.dtype
 
 
 def _photometric(page: TiffPage) -> int:
     photometric = int(page.photometric)
     if photometric not in _COLOURS:
-        raise unsupported(f"A TIFF with colours of the kind {page.photometric!s}")
+        raise unsupported(f"A TIFF with {page.photometric!s} colours")
     if page.compression == _APERIO_YCBCR:
         return _YCBCR
     if photometric == _INKS and not _are_ordinary_inks(page):
         raise unsupported("A TIFF with inks other than cyan, magenta, yellow and black")
     if photometric == _YCBCR and not (_is_given_as_rgb(page) or _is_plain_ycbcr(page)):
-        raise unsupported("A TIFF with YCbCr colours of an unusual range or sampling")
+        raise unsupported("A TIFF with YCbCr colours of unusual range or sampling")
     return photometric
 
 
@@ -196,7 +196,7 @@ def _opacity(page: TiffPage, mode: str, extra: int) -> tuple[int, int] | None:
         if kind in (_ASSOCIATED, _UNASSOCIATED):
             if mode in ("L", "RGB", "P"):
                 return place, kind
-            raise unsupported("A transparent TIFF in other colours than RGB or grey")
+            raise unsupported("A transparent TIFF in colours other than RGB or grey")
     if extra and mode in ("L", "P"):
         raise unsupported(f"A TIFF with {1 + extra} channels")
     return None

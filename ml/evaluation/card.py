@@ -1,6 +1,6 @@
-"""The model card of a bundle: what was recorded of it and of its evaluations, as Markdown.
+"""The model card of a bundle, as Markdown: what was recorded of it and of its evaluations.
 
-After Mitchell et al., "Model cards for model reporting", 2019. What was not recorded is said to be
+After Mitchell et al., "Model cards for model reporting", 2019. What was not recorded is called
 unknown; nothing is added.
 """
 
@@ -24,27 +24,27 @@ FEW_PHOTOGRAPHS = 30
 # What of a recipe stands elsewhere on the card.
 ELSEWHERE = ("attribution", "intended_use")
 NOT_FOR = (
-    "It must not be used to diagnose without review by a qualified person; to report cells that "
-    "nobody has looked at; on whole fields of view; on cells of other kinds than its classes, such "
-    "as blasts and other abnormal cells; on other stains than those of its training images; nor in "
-    "a laboratory whose own labelled crops it was not judged by."
+    "It must not be used for diagnosis without review by a qualified person; to report cells that "
+    "nobody has looked at; on whole fields of view; on cells that belong to none of its classes, "
+    "such as blasts and other abnormal cells; on stains unlike those of its training images; or in "
+    "a laboratory where it was not evaluated on the laboratory's own labelled crops."
 )
 # What the scores of a training run were measured on.
 RECORDED = {
     "validation": (
         "Scores on its validation images",
-        "The photographs that training was checked by, and maybe stopped by: they are no test.",
+        "These photographs guided training, and perhaps ended it: they are not a test.",
     ),
     "random_split_that_leaks": (
         "Scores on a split that leaks",
-        "Copies of the images that it was judged by were learned from: THESE SCORES SAY NOTHING "
+        "It learned from copies of the images that it was judged on: THESE SCORES SAY NOTHING "
         "about new photographs.",
     ),
 }
 
 
 class CardError(MlError):
-    """An evaluation that can't stand on a card."""
+    """An evaluation that does not fit the card."""
 
 
 def read_evaluation(path: Path, bundle: Bundle) -> Mapping[str, Any]:
@@ -52,7 +52,7 @@ def read_evaluation(path: Path, bundle: Bundle) -> Mapping[str, Any]:
     `adaptation.json`.
 
     Raises:
-        CardError: if the file is none, or is of another bundle.
+        CardError: if the file is not an evaluation, or is one of another bundle.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def read_evaluation(path: Path, bundle: Bundle) -> Mapping[str, Any]:
     except OSError as error:
         raise CardError(f"{path} can't be read: {error}.") from error
     except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
-        message = f"{path} is no evaluation; give an evaluation.json of `hematovision evaluate`."
+        message = f"{path} is no evaluation. Give an evaluation.json of `hematovision evaluate`."
         raise CardError(message) from error
     if digest != bundle.digest:
         message = f"{path} is an evaluation of {found['model']}, not of {bundle.title}."
@@ -101,16 +101,16 @@ def _classes(bundle: Bundle) -> Section:
     ]
     head = ("class", "training images", "validation images", "validation photographs")
     parts: list[str | Table] = [Table(head, tuple(rows))]
-    parts.append("Several images may be copies or neighbours of one photograph.")
+    parts.append("Several images may be copies or neighbours of the same photograph.")
     rare = [name for name in said.classes if 0 < photographs.get(name, 0) < FEW_PHOTOGRAPHS]
     if rare:
         parts.append(
-            f"Few validation photographs (under {FEW_PHOTOGRAPHS}): {_listed(rare)}. What is said "
-            "of them is uncertain, as the intervals show."
+            f"Few validation photographs (under {FEW_PHOTOGRAPHS}): {_listed(rare)}. Their scores "
+            "are uncertain, as the intervals show."
         )
     if few:
         names = _listed([name for name in said.classes if name in few])
-        parts.append(f"Learned from few images, and to be reviewed in any case: {names}.")
+        parts.append(f"Learned from few images, so always review: {names}.")
     return Section("Classes", tuple(parts))
 
 
@@ -128,16 +128,16 @@ def _data(bundle: Bundle) -> Section:
 
 def _split(split: Mapping[str, Any], *, leaking: bool) -> str:
     if leaking:
-        return "images at random: THIS LEAKS, the validation scores say nothing"
+        return "images at random: THIS LEAKS, so the validation scores mean nothing"
     if not split:
-        return "how is unknown"
+        return "unknown"
     return f"whole photographs, a share of {percent(split['share'], 1)}, seed {split['seed']}"
 
 
 def _adaptation(said: Mapping[str, Any]) -> Section:
     words = [
         f"Adapted from {said['parent_title']}; way: {said['how']}. The numbers of training images "
-        "above, and the recipe below, are those of the bundle that it was adapted from."
+        "above and the recipe below are those of that bundle."
     ]
     rows = [("adapted from, digest", f"`{said['parent']}`")]
     if said["learned"]:
@@ -159,8 +159,8 @@ def _adaptation(said: Mapping[str, Any]) -> Section:
         rows.append(("crops without labels, SHA-256", f"`{said['without_labels_sha256']}`"))
     if said["learned"] and not said["photographs_known"]:
         words.append(
-            "It is unknown which photograph each crop is of; each file counts as one of its own, "
-            "so the scores on the held-out crops may be too good."
+            "It is not known which photograph each crop comes from. Each file counts as its own "
+            "photograph, so the scores on the held-out crops may be too good."
         )
     return Section("Adaptation", (*words, Table(("", ""), tuple(rows))))
 
@@ -182,9 +182,11 @@ def _trust(bundle: Bundle) -> Section:
     names = [n for n, one in zip(bundle.metadata.classes, pooled, strict=False) if one]
     words = [str(said["note"])] if "note" in said else []
     if names:
-        words.append(f"The promise is for all classes together, not for each of: {_listed(names)}.")
+        words.append(
+            f"The promise is for all classes together, not for each of these: {_listed(names)}."
+        )
     words.append(
-        "An uncertain image goes to a person with its candidates; an unfamiliar one is turned away."
+        "An uncertain image goes to review with its candidates; an unfamiliar one is turned away."
     )
     table = Table(("", ""), tuple(rows))
     return Section("When it says that it does not know", (table, *words))
@@ -194,13 +196,13 @@ def _limits(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]]) -> Section
     seen = set(bundle.metadata.data.get("sources", ()))
     others = sorted({name for one in evaluations for name in one["sources"]} - seen)
     words = [
-        f"Judged on image sets that nothing was learned from: {', '.join(others)}."
+        f"Evaluated on image sets that it did not learn from: {', '.join(others)}."
         if others
-        else "No score on images of a laboratory that nothing was learned from is on this card.",
-        "Scores on one laboratory's images say little of another's: stain, microscope and camera "
-        "differ. Judge it by your own labelled crops first, with `hematovision evaluate`.",
-        "The unit of every interval is the photograph, or whatever the set gives as the group of "
-        "images that belong together; it is neither the patient nor the laboratory.",
+        else "No score on this card comes from a laboratory that the bundle did not learn from.",
+        "Scores on one laboratory's images say little about another's: stain, microscope and "
+        "camera differ. First evaluate it on your own labelled crops with `hematovision evaluate`.",
+        "The unit of every interval is the photograph, or the group of images that the set says "
+        "belong together. It is neither the patient nor the laboratory.",
     ]
     return Section("Limits", tuple(words))
 
@@ -226,7 +228,7 @@ def _eight_bits(said: Mapping[str, Any]) -> str:
     used = "yes" if said["used"] else "no, its answers differ from those in float"
     return (
         f"{used}: the same class on {percent(said['agreement'], 1)} of {said['images']:,} images; "
-        f"right in 8 bits alone on {said['only_int8']}, in float alone on {said['only_float']} "
+        f"right only in 8 bits on {said['only_int8']}, only in float on {said['only_float']} "
         f"(p {said['p']:.2f}, McNemar's exact test)"
     )
 
@@ -235,7 +237,7 @@ def _sight(steps: Preprocessing) -> str:
     if not steps.locator:
         return "the whole image, stretched"
     span = f" of {steps.span:g} red-cell diameters" if steps.span else ""
-    return f"a square{span} round the cell that is found in it"
+    return f"a square{span} round the cell found in the image"
 
 
 def _attribution(bundle: Bundle) -> str:
@@ -287,7 +289,7 @@ def _rows(table: Table) -> str:
 
 
 def recorded(scores: Mapping[str, Any]) -> list[Section]:
-    """The scores that a bundle carries, a section a set."""
+    """Return the scores that a bundle carries, one section per set."""
     found = []
     for name, said in scores.items():
         words = name.replace("_", " ")
@@ -300,16 +302,20 @@ def recorded(scores: Mapping[str, Any]) -> list[Section]:
 
 def evaluation(said: Mapping[str, Any]) -> Section:
     """An evaluation as `ml.evaluation.Evaluation.as_dict` has it."""
-    kinds = {"random": "a random split, WHICH LEAKS", "whole": "the whole set"}
+    kinds = {
+        "random": "a random split, WHICH LEAKS",
+        "whole": "the whole set",
+        "shipped": "its shipped test split",
+    }
     split = str(said["split"])
     kind = kinds.get(split, f"its part {split.replace('_', ' ')}")
     sources = ", ".join(said["sources"])
     parts: list[str | Table] = [f"{said['images']:,} images of {sources}: {kind}."]
     parts += _part(said["forced"])
     if said.get("large"):
-        parts.append(f"Large classes alone: {_averages(said['large'])}.")
+        parts.append(f"Large classes only: {_averages(said['large'])}.")
     if said.get("accepted"):
-        parts.append(f"Accepted images alone: {_averages(said['accepted'])}.")
+        parts.append(f"Accepted images only: {_averages(said['accepted'])}.")
     parts.append(f"Expected calibration error {said['confidence']['error']:.4f}.")
     parts.append(_outcomes(said["outcomes"]))
     if said.get("promised"):
@@ -325,7 +331,7 @@ def evaluation(said: Mapping[str, Any]) -> Section:
 
 
 def _part(part: Mapping[str, Any]) -> list[str | Table]:
-    """The averages, the classes, and what the intervals are over."""
+    """The averages, the classes, and the unit of the intervals."""
     intervals, by_class = part.get("intervals", {}), part.get("class_intervals", {})
     rows = []
     for entry in part["scores"].get("classes", ()):
@@ -339,7 +345,7 @@ def _part(part: Mapping[str, Any]) -> list[str | Table]:
     words = "No intervals were recorded."
     if intervals:
         units = intervals["accuracy"].get("units", 0)
-        words = f"In brackets the 95 % interval over {units:,} source groups (photographs)."
+        words = f"In brackets: the 95 % interval over {units:,} source groups (photographs)."
     table = Table(("class", "precision", "recall", "F1", "images"), tuple(rows))
     return [f"Best guess of every image: {_averages(part)}.", *([table] if rows else []), words]
 
@@ -375,7 +381,7 @@ def _outcomes(entries: Sequence[Mapping[str, Any]]) -> Table:
 
 def _promise(promised: float, entries: Sequence[Mapping[str, Any]]) -> str:
     kept = (f"{name_of(entry['label'])} {percent(entry['coverage'], 1)}" for entry in entries)
-    return f"Of the promised coverage of {percent(promised, 1)} was kept: {', '.join(kept)}."
+    return f"The promised coverage is {percent(promised, 1)}. Reached: {', '.join(kept)}."
 
 
 def _unfamiliar(entries: Sequence[Mapping[str, Any]]) -> Table:
@@ -389,5 +395,5 @@ def _unfamiliar(entries: Sequence[Mapping[str, Any]]) -> Table:
         )
         for entry in entries
     ]
-    head = ("images that are no such cells", "images", "turned away", "accepted", "AUROC")
+    head = ("images of other things", "images", "turned away", "accepted", "AUROC")
     return Table(head, tuple(rows))

@@ -1,4 +1,4 @@
-"""Which labelled images a bundle may be judged by."""
+"""Chooses the labelled images on which a bundle may be judged."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def require_known(names: Sequence[str], bundle: Bundle) -> tuple[str, ...]:
     for name in names:
         if name not in bundle.metadata.classes:
             known = ", ".join(bundle.metadata.classes)
-            raise DataError(f"{name} is no class of the bundle, which knows {known}.")
+            raise DataError(f"The bundle has no class {name}. Its classes are {known}.")
     return tuple(dict.fromkeys(names))
 
 
@@ -80,7 +80,7 @@ def require_unseen(bundle: Bundle, samples: Sequence[Sample]) -> None:
     seen = {sample.source for sample in samples} & set(bundle.metadata.data.get("sources", ()))
     if seen:
         message = f"The bundle {bundle.title} was trained on images of {', '.join(sorted(seen))}: "
-        raise LeakingSplit(message + "judging it by the whole set leaks. Use --split shipped.")
+        raise LeakingSplit(message + "judging it on the whole set leaks. Use --split shipped.")
 
 
 def _candidates(samples: Sequence[Sample], bundle: Bundle, split: str) -> Sequence[Sample]:
@@ -112,7 +112,7 @@ def _held_out(samples: Sequence[Sample], split: str) -> list[Sample]:
     if not held_out:
         raise _no_such_part(samples, source, name)
     if name in TRAINING:
-        raise LeakingSplit(f"The part {name!r} of {source} is for training; judge by another one.")
+        raise LeakingSplit(f"The part {name!r} of {source} is for training. Choose another part.")
     require_grouped([sample for sample in samples if sample.split in TRAINING], held_out)
     return held_out
 
@@ -120,11 +120,11 @@ def _held_out(samples: Sequence[Sample], split: str) -> list[Sample]:
 def _no_such_part(samples: Sequence[Sample], source: str, name: str) -> LeakingSplit:
     known = sorted({sample.split for sample in samples if sample.split} - set(TRAINING))
     if name != "test" or known:
-        parts = f"its parts are {', '.join(known)}" if known else "it has no part to judge by"
+        parts = f"its parts are {', '.join(known)}" if known else "it has no part to judge on"
         return LeakingSplit(f"The data folder {source} has no part {name!r}; {parts}.")
     return LeakingSplit(
         f"The data folder {source} does not say which images are its test split. For a set that "
-        "was never trained on, use --split whole; --split random judges by a leaking split."
+        "was never trained on, use --split whole. --split random judges on a leaking split."
     )
 
 
@@ -133,7 +133,7 @@ def _require_two(known: set[str], counted: Mapping[str, int], bundle: Bundle) ->
         return
     classes = ", ".join(bundle.metadata.classes)
     if known:
-        message = f"All images to judge by are of one class, {known.pop()}; at least two are needed"
+        message = f"All images to judge are of one class, {known.pop()}; at least two are needed"
         raise DataError(f"{message}, of: {classes}.")
-    message = f"None of the set's classes ({', '.join(sorted(counted))}) is one the bundle knows: "
-    raise DataError(f"{message}{classes}. Judge by another set or another bundle.")
+    message = f"The bundle knows no class of the set ({', '.join(sorted(counted))}). It knows "
+    raise DataError(f"{message}{classes}. Use another set or another bundle.")

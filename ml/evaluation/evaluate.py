@@ -1,4 +1,4 @@
-"""What is said of a bundle that was judged by labelled images."""
+"""The evaluation of a bundle that was judged on labelled images."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ml.trust import Trust
 from ml.trust.conformal import ClassCoverage, coverages
 
 LEAK_WARNING = (
-    "WARNING: THIS SPLIT LEAKS. Copies of the photographs that are judged may have been trained "
-    "on, so the scores say nothing about new photographs. Never publish them as accuracy."
+    "WARNING: THIS SPLIT LEAKS. The network may have been trained on copies of the photographs it "
+    "is judged on, so the scores say nothing about new photographs. Never publish them as accuracy."
 )
 
 
@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that is said of a bundle on a set.
+    """The whole evaluation of a bundle on a set of images.
 
     `few_shot` are the bundle's classes with few training images, `apart` others that are to be
     told apart. `forced` scores the best guess of every image, `accepted` those of the accepted
@@ -87,7 +87,7 @@ class Evaluation:
 def evaluate(
     bundle: Bundle, choice: Choice, judged: Judged, apart: Sequence[str] = ()
 ) -> Evaluation:
-    """Score what the bundle said of the chosen samples, those classes apart."""
+    """Score the bundle's answers on the chosen samples; `apart` classes are also shown apart."""
     metadata = bundle.metadata
     few_shot = tuple(name for name in metadata.classes if name in _few_shot(metadata.data))
     accepted = judged.with_outcome(Outcome.ACCEPTED)

@@ -1,4 +1,4 @@
-"""Labelled images → what a bundle says of each of them, read and classified as in serving."""
+"""Labelled images → a bundle's answer for each, read and classified as in serving."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Judged:
-    """Samples with their predictions, both in the same order; `classes` are the bundle's."""
+    """Samples and their predictions, in the same order; `classes` are the bundle's."""
 
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
@@ -95,7 +95,7 @@ class Judged:
 
 
 def judge(classifier: Classifier, samples: Sequence[Sample], report: Report) -> Judged:
-    """What the bundle says of every sample; few images are in memory at a time.
+    """The bundle's answer for every sample; few images are in memory at a time.
 
     Raises:
         DataError: if an image can't be read; it names the file.
@@ -104,14 +104,14 @@ def judge(classifier: Classifier, samples: Sequence[Sample], report: Report) -> 
     rows = _classified(classifier, [sample.path for sample in samples], report)
     for sample, row in zip(samples, rows, strict=True):
         if row.verdict is None:
-            message = f"{sample.path} can't be judged by: {row.reason} Mend it or take it away."
+            message = f"{sample.path} can't be used: {row.reason} Repair or remove it."
             raise DataError(message)
         predictions.append(row.verdict)
     return Judged(classifier.bundle.metadata.classes, tuple(samples), tuple(predictions))
 
 
 def look(classifier: Classifier, paths: Sequence[Path], report: Report) -> list[Row]:
-    """What the bundle says of images that have no label, one row a file."""
+    """The bundle's answers for images without labels, one row per file."""
     return list(_classified(classifier, paths, report))
 
 

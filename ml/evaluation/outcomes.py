@@ -1,4 +1,4 @@
-"""How often a bundle commits itself, how often it is right when it does, and what it turns away."""
+"""How often a bundle accepts images, how often it is then right, and what it turns away."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ml.trust import NOT_ONE_CELL
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of the images of one class, of one source, or of all.
+    """The outcomes of the images of one class, of one source, or of all.
 
     Counts, and: `wrong` of the accepted ones that are wrong; `reasons` why others were not
     accepted; `coverage`, the share whose candidates hold the label; `size`, how many candidates
@@ -39,7 +39,7 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class TurnedAway:
-    """What became of a folder of images that are no cells of any known class.
+    """The outcomes of a folder of images that show no cell of a known class.
 
     Counts; `auroc` is how often a judged cell is more familiar than one of these, where an image
     in which not one cell is seen counts as the least familiar; None where the bundle does not say
@@ -57,7 +57,7 @@ class TurnedAway:
 
 
 def outcomes(judged: Judged, name: str) -> Outcomes:
-    """What became of these images, at least one."""
+    """The outcomes of these images, at least one."""
     counted = Counter(found.outcome for found in judged.predictions)
     candidates = [found.candidates or (found.label,) for found in judged.predictions]
     pairs = zip(judged.samples, candidates, strict=True)
@@ -76,7 +76,7 @@ def outcomes(judged: Judged, name: str) -> Outcomes:
 
 
 def turned_away(name: str, rows: Sequence[Row], judged: Judged) -> TurnedAway:
-    """What became of a folder of unfamiliar images, beside the judged cells."""
+    """The outcomes of a folder of unfamiliar images, compared with the judged cells."""
     found = [row.verdict for row in rows if row.verdict is not None]
     counted = Counter(prediction.outcome for prediction in found)
     return TurnedAway(
@@ -101,6 +101,6 @@ def _separation(known: Sequence[Verdict], strange: Sequence[Verdict]) -> float |
 
 
 def _ranks(predictions: Sequence[Verdict]) -> NDArray[np.float64]:
-    """How familiar each image is of which that is said; below all others without one cell."""
+    """How familiar each image is, if known; images without exactly one cell rank lowest."""
     said = [found for found in predictions if found.familiarity is not None]
     return np.array([-1 if f.reason in NOT_ONE_CELL else f.familiarity for f in said], np.float64)

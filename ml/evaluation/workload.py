@@ -1,4 +1,4 @@
-"""How much is left to people against how much goes wrong: what a threshold is chosen from.
+"""Weighs work for people against errors, to help choose a threshold.
 
 An image goes to a person unless it is accepted. The stricter the rule for that, the more work and
 the fewer errors among what nobody looks at (Chow 1970; El-Yaniv and Wiener, JMLR 2010).

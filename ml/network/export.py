@@ -63,7 +63,7 @@ class _Graph:
         )
 
     def _outputs(self) -> list[onnx.ValueInfoProto]:
-        """What may be asked for: what was not asked for is not copied out."""
+        """The outputs that may be requested; others are not copied out."""
         height, width, channels = self.network.get_layer(FEATURES).output.shape[1:]
         shapes = {
             "logits": ["batch", self.network.output_shape[-1]],

@@ -30,7 +30,7 @@ _KEPT = 0.2
 
 
 class WeightsUnavailable(MlError):
-    """The ImageNet weights are neither at hand nor to be had."""
+    """The ImageNet weights are not here and can't be downloaded."""
 
 
 class StyleMixing(keras.layers.Layer):  # type: ignore[misc]
@@ -183,8 +183,8 @@ def _imagenet_base(shape: tuple[int, int, int], weights: Path | None, alpha: flo
         base.load_weights(weights)
     except Exception as error:
         place = weights or "the internet"
-        message = f"The ImageNet weights can't be had from {place} ({error}). "
-        raise WeightsUnavailable(message + "Name a file of them with --weights.") from error
+        message = f"The ImageNet weights can't be loaded from {place} ({error}). "
+        raise WeightsUnavailable(message + "Give a file with --weights.") from error
     return base
 
 

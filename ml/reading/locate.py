@@ -1,4 +1,4 @@
-"""An image → the cell in it: where it is, or that there is none, or that there are several.
+"""Finds the cell in an image: its place, or that there are no cells or several.
 
 Optical density tells a nucleus from all else on a stained smear: it takes in red and green light
 and lets blue through, where a red cell takes in green and blue. The density is measured against

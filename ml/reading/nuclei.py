@@ -59,7 +59,7 @@ class Nucleus:
 
 
 def patches(mask: NDArray[np.uint8], density: NDArray[np.float32]) -> list[Nucleus]:
-    """The connected patches of `mask`, (height, width), that are no dirt; most prominent first."""
+    """The connected patches of `mask`, (height, width), that are not dirt; most prominent first."""
     # In 16 bits OpenCV numbers patches three times as fast; a slide has fewer pixels than those.
     _, numbers, boxes, middles = cv2.connectedComponentsWithStats(
         mask, connectivity=8, ltype=cv2.CV_16U

@@ -1,7 +1,8 @@
-"""How large the red cells of an image are: the ruler that lies on every blood smear.
+"""Measures the red cells of an image: they are the ruler on every blood smear.
 
-Leucocytes differ by size, and what a crop shows of it hangs on microscope and camera. Red cells
-measure about 7.5 µm in every laboratory, so that lengths in red-cell diameters can be compared.
+White blood cells differ in size, but how large they appear in a crop depends on microscope and
+camera. Red cells measure about 7.5 µm in every laboratory, so lengths in red-cell diameters can be
+compared.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def diameter(slide: Slide, cell: Box) -> float | None:
         return None
     cells = cv2.bitwise_and(stained, free)
     depth = np.asarray(cv2.distanceTransform(cells, cv2.DIST_L2, 5), np.float32)
-    # A cell that is cut by the hole of the leucocyte has lost its middle.
+    # A red cell cut by the hole of the white cell has lost its middle.
     beside = cv2.distanceTransform(free, cv2.DIST_L2, 5) > depth + 1
     radii = _radii(depth, beside)
     return 2 * _typical(radii) / max(slide.lit.shape) if radii else None

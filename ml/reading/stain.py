@@ -59,7 +59,7 @@ class Slide:
 
     @property
     def foreign(self) -> bool:
-        """Whether its colours are not those of a stained blood smear."""
+        """Whether its colours are unlike those of a stained blood smear."""
         yellow = self._taken_in(2) > self.green + _EXCESS
         found = cv2.countNonZero(cv2.bitwise_and(yellow.view(np.uint8), self.lit))
         return found > _MOST_FOREIGN * max(1, cv2.countNonZero(self.lit))

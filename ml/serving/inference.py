@@ -16,7 +16,7 @@ from ml.serving.classifier import Classifier
 
 
 class NoGpu(MlError):
-    """A GPU was insisted on and there is none."""
+    """A GPU was demanded, but there is none."""
 
 
 def load_classifier(
@@ -45,7 +45,7 @@ def load_classifier(
         return TensorFlowClassifier(bundle, device="gpu")
     if device == "gpu":
         raise NoGpu(
-            "TensorFlow sees no GPU on this machine. Run it on the CPU, or install the extra 'gpu'."
+            "TensorFlow finds no GPU on this machine. Run it on a CPU or install the extra 'gpu'."
         )
     from ml.serving.onnxruntime_backend import OnnxClassifier
 

@@ -1,4 +1,4 @@
-"""Images → what is said of them, with a second look at those whose class is in doubt.
+"""Classifies images, with a second look at those whose class is in doubt.
 
 A cell has no upright side, so what a network makes of it upside down is as good as what it made of
 it at first; the mean is better than either. Networks that had not seen a laboratory gained two
@@ -25,7 +25,7 @@ _TURNED = (np.s_[:, :, ::-1], np.s_[:, ::-1], np.s_[:, ::-1, ::-1])
 
 
 def predictions(classifier: Classifier, readings: Sequence[Reading]) -> list[Verdict]:
-    """What is said of each of some images, in their order."""
+    """Return the prediction of each image, in order."""
     if not readings:
         return []
     outputs = outputs_of(classifier, np.stack([reading.pixels for reading in readings]))
@@ -33,13 +33,13 @@ def predictions(classifier: Classifier, readings: Sequence[Reading]) -> list[Ver
 
 
 def outputs_of(classifier: Classifier, batch: Pixels) -> Outputs:
-    """uint8 (N, height, width, 3) → what the network gives, looking as its bundle says."""
+    """uint8 (N, height, width, 3) → the network's outputs, with second looks as its bundle says."""
     doubt = classifier.bundle.metadata.preprocessing.doubt
     return look(classifier.classify, batch, doubt)
 
 
 def look(classify: Callable[[Pixels], Outputs], images: Pixels, doubt: float) -> Outputs:
-    """What a network gives of images, those in doubt averaged over four views.
+    """Return a network's outputs for images; those in doubt are averaged over four views.
 
     Args:
         classify: uint8 (n, height, width, 3) → what the network gives.

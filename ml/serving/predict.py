@@ -40,7 +40,7 @@ class Row:
 
 
 def find_images(paths: Iterable[Path]) -> list[ImageFile]:
-    """The files named and those in the folders named, however deep, sorted by name.
+    """The given files, and those in the given folders at any depth, sorted by name.
 
     A file in a folder is named by its path inside that folder, with forward slashes; there, only
     files with an image's suffix count, and none that an upload of the folder would skip.
@@ -60,7 +60,7 @@ def find_images(paths: Iterable[Path]) -> list[ImageFile]:
 def classify_files(
     classifier: Classifier, files: Sequence[ImageFile], batch: int = 32
 ) -> Iterator[Row]:
-    """One row a file, in their order; an unreadable file has a reason instead of a prediction.
+    """One row per file, in order; an unreadable file has a reason instead of a prediction.
 
     The next batch is read and decoded while one is classified.
     """
@@ -104,7 +104,7 @@ def _submit(
 
 
 def _read(path: Path, metadata: Metadata) -> Reading | UnreadableImage:
-    """What the network sees, or what is wrong: one bad file must not end the others."""
+    """What the network sees, or the error: one bad file must not stop the others."""
     try:
         return read(path.read_bytes(), metadata.shape, metadata.preprocessing)
     except UnreadableImage as error:

@@ -1,8 +1,8 @@
-"""Does a bundle work, and is it what it says it is? Asked before anybody may choose it.
+"""Checks that a bundle works and is what it claims to be, before anybody may choose it.
 
 A digest says that a bundle's files are those that were written, not who wrote them or what they do.
 `check_metadata` reads what it says of itself, `try_out` runs its networks on drawn images, and
-`try_apart` does so in a process of its own: a network that was made to do harm may take any memory
+`try_apart` does so in a process of its own: a malicious network may use any amount of memory
 and time.
 """
 
@@ -44,7 +44,7 @@ _LARGEST_LOGIT, _TOLERANCE = 1e4, 1e-2
 
 
 class BundleUnfit(BundleError):
-    """The bundle does not work, or says of itself what can't be."""
+    """The bundle does not work, or states something impossible."""
 
 
 def check_metadata(said: Metadata) -> None:
@@ -73,7 +73,7 @@ def check_metadata(said: Metadata) -> None:
 def _require_finite(said: Metadata) -> None:
     for part in (said.scores, said.trust, said.int8, said.preprocessing.__dict__):
         if not all(map(math.isfinite, _numbers(part))):
-            raise BundleUnfit("The bundle's metadata hold a number that is not finite.")
+            raise BundleUnfit("The bundle's metadata contain a number that is not finite.")
 
 
 def _numbers(value: Any) -> Iterator[float]:
@@ -93,7 +93,7 @@ def try_out(bundle: Bundle) -> None:
         BundleUnfit: a network can't be loaded, or does not give what is asked of it; or a file
             can't be read. The sentence says what.
     """
-    # Whoever only starts processes must not load it, and imports this module too.
+    # Processes that only start others also import this module, and must not load it.
     from ml.serving.onnxruntime_backend import OnnxClassifier
 
     check_metadata(bundle.metadata)
@@ -129,13 +129,13 @@ def try_apart(folder: Path) -> None:
         answered = heard.poll(_SECONDS)
         problem = heard.recv_bytes().decode() if answered else "Running it takes too long."
     except EOFError:
-        problem = "Running it ends the process."
+        problem = "Running it crashes the process."
     finally:
         process.kill()
         process.join()
         heard.close()
     if problem:
-        raise BundleUnfit(f"The bundle was tried and is not added. {problem}")
+        raise BundleUnfit(f"The bundle failed its trial and was not added. {problem}")
 
 
 def _try_here(folder: Path, answer: Connection) -> None:
@@ -160,7 +160,7 @@ def check_answers(network: Classifier) -> None:
     _require(outputs.logits, (count, classes), "logits")
     _require(outputs.features, (count, outputs.features.shape[-1]), "features")
     if not np.abs(outputs.logits).max() < _LARGEST_LOGIT:
-        raise BundleUnfit("The network's logits are beyond all measure.")
+        raise BundleUnfit("The network's logits are far too large.")
     network.trust.judge(outputs, [Location(Sight.ONE, None)] * count)
 
 
@@ -181,11 +181,11 @@ def _check_head(network: OnnxClassifier) -> None:
     images = _drawn(network.bundle.metadata)
     maps, outputs = network.activations(images), network.classify(images)
     if maps.ndim != 4 or maps.shape[:2] != (len(images), outputs.features.shape[1]):
-        raise BundleUnfit("The network's last feature map is of another shape than its features.")
+        raise BundleUnfit("The network's last feature map does not match its features in shape.")
     logits = _by_head(Head.load(network.bundle), maps)
     _require(logits, outputs.logits.shape, "head")
     if not np.allclose(logits, outputs.logits, atol=_TOLERANCE, rtol=_TOLERANCE):
-        raise BundleUnfit("The bundle's head.npz is not that of its network.")
+        raise BundleUnfit("The bundle's head.npz does not belong to its network.")
 
 
 def _by_head(head: Head, maps: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -200,13 +200,13 @@ def _check_references(bundle: Bundle) -> None:
     if references is None:
         return
     if not np.isfinite(references.features).all():
-        raise BundleUnfit("The bundle's reference cells hold a number that is not finite.")
+        raise BundleUnfit("The bundle's reference cells contain a number that is not finite.")
     if not set(references.labels) <= set(bundle.metadata.classes):
-        raise BundleUnfit("The bundle's reference cells are of classes that it does not know.")
+        raise BundleUnfit("The bundle's reference cells have classes that it does not know.")
 
 
 def _require(found: NDArray[np.float32], shape: Sequence[int], what: str) -> None:
     if found.shape != tuple(shape):
         raise BundleUnfit(f"The network's {what} have the shape {found.shape}, not {tuple(shape)}.")
     if not np.isfinite(found).all():
-        raise BundleUnfit(f"The network's {what} hold a number that is not finite.")
+        raise BundleUnfit(f"The network's {what} contain a number that is not finite.")

@@ -97,7 +97,7 @@ def ahead(
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            # Whoever stops in the middle must not wait for batches that nobody takes.
+            # A caller that stops early must not wait for batches that nobody takes.
             for future in waiting:
                 future.cancel()
 

@@ -40,7 +40,7 @@ CHUNK = 64
 
 
 class TrainingFailed(MlError):
-    """Training could not start, or came to nothing; the message says what to do."""
+    """Training could not start, or failed; the message says what to do."""
 
 
 class Interrupted(TrainingFailed):
@@ -49,7 +49,7 @@ class Interrupted(TrainingFailed):
 
 @dataclass(frozen=True)
 class Run:
-    """What one training run is made of and where it goes; `log` is the log of all runs."""
+    """The inputs and the folder of one training run; `log` is the log of all runs."""
 
     recipe: Recipe
     samples: Sequence[Sample]
@@ -76,7 +76,7 @@ class ClassRecall:
 
 @dataclass(frozen=True)
 class ValidationScore:
-    """How a network stands on validation photographs.
+    """The scores of a network on validation photographs.
 
     `recall` is the mean of the recalls, `nll` that of the mean negative log-likelihoods (natural
     logarithm), of every class from every data folder, each counting alike; `sources` holds the
@@ -292,7 +292,7 @@ def _pass(run: Run, teacher: Teacher, batches: Iterable[Batch], clock: _Clock) -
         if not np.isfinite(losses[-1]):
             rate = "rate" if clock.stage == "everything" else "head_rate"
             raise TrainingFailed(
-                f"The loss is not a number any more (stage {clock.stage}, pass {clock.number}, "
+                f"The loss is no longer a number (stage {clock.stage}, pass {clock.number}, "
                 f"step {len(losses)}). Lower the recipe's {rate} and start a new run."
             )
         clock.tick(len(losses))

@@ -1,7 +1,7 @@
-"""How labelled images are split into those to learn from and those to check by.
+"""How labelled images are split into those to learn from and those to validate on.
 
 `grouped` holds out whole photographs. `random` holds out images whatever photograph they are of,
-so that copies of one stand on both sides: it leaks, and exists only to repeat published figures.
+so that copies of one are on both sides: it leaks, and exists only to repeat published figures.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Sides = tuple[list[Sample], list[Sample]]
 
 
 def split(recipe: Recipe, samples: Sequence[Sample], seed: int) -> Sides:
-    """The samples to learn from and those to check by; samples marked as test are left out.
+    """The samples to learn from and those to validate on; samples marked as test are left out.
 
     Raises:
         DataError: if a class is missing on a side, or the data folders are not the recipe's.
-        LeakingSplit: if a photograph stands on both sides or is unknown.
+        LeakingSplit: if a photograph is on both sides or is unknown.
     """
     _require_sources(recipe, samples)
     if recipe.protocol == "random":
@@ -47,7 +47,7 @@ def _grouped(recipe: Recipe, samples: Sequence[Sample], seed: int) -> Sides:
         validation += spread(held, recipe.per_class or len(held), seed)
     require_grouped(training, validation)
     _require_classes(recipe, training, "to learn from; add some")
-    _require_classes(recipe, validation, "to check by; add some, or mark photographs as val")
+    _require_classes(recipe, validation, "to validate on; add some, or mark photographs as val")
     return training, validation
 
 
@@ -69,7 +69,7 @@ def _require_sources(recipe: Recipe, samples: Sequence[Sample]) -> None:
     if wanted and wanted != given:
         raise DataError(
             f"The recipe {recipe.name} learns from {_listed(wanted)}, "
-            f"but was given {_listed(given)}. Name the folders with --data."
+            f"but was given {_listed(given)}. Give the right folders with --data."
         )
 
 

@@ -1,4 +1,4 @@
-"""The ONNX network in 8 bits: what a CPU with VNNI computes in less than half the time of 32.
+"""The ONNX network in 8 bits, which a CPU with VNNI runs in less than half the time of 32 bits.
 
 Activations are kept in 8 bits, and so are weights, by channel. The first convolutions stay as they
 are: their coarse steps would do nearly all the damage that is done, and they cost next to nothing.
@@ -52,7 +52,7 @@ LEAST_P = 0.05
 
 @dataclass(frozen=True)
 class Fitness:
-    """How the answers of the 8-bit network stand beside those of the float one, on labelled images.
+    """How the answers of the 8-bit network compare with those of the float one, on labelled images.
 
     `only_int8` and `only_float` count the images that just one of them got right; `p` is that of
     McNemar's exact test, which takes every image as independent.

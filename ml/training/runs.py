@@ -1,7 +1,7 @@
-"""The log of training runs, one JSON line each, and the ablation table that it gives.
+"""The log of training runs, one JSON line each, and the ablation table made from it.
 
-Every run that began is logged when it ends, however it ends: finished, interrupted or failed.
-A run that was resumed has a line for each time; its last one counts.
+Every run is logged when it ends, whether finished, interrupted or failed. A resumed run has one
+line per attempt; the last one counts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read_log(path: Path) -> list[Entry]:
     """The last line of each run, in the order in which the runs began.
 
     Raises:
-        NoRuns: if there is no log, or a line of it is no run.
+        NoRuns: if there is no log, or one of its lines is not a run.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -61,7 +61,7 @@ def read_log(path: Path) -> list[Entry]:
         last = {entry["run"]: entry for entry in entries}
     except FileNotFoundError:
         raise NoRuns(
-            f"There is no log of runs at {path}; name it: hematovision runs LOG."
+            f"There is no log of runs at {path}. Give its path: hematovision runs LOG"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise NoRuns(f"{path} is not a log of training runs ({error}).") from None
@@ -82,13 +82,13 @@ def table(entries: Sequence[Entry], by: Sequence[str] = ()) -> str:
             the mean of their scores and, of several, the standard deviation.
 
     Raises:
-        NoRuns: if a field of `by` is none of the recipes'.
+        NoRuns: if the recipes have no such field.
     """
     rows = [_flat(entry) for entry in entries]
     unknown = [field for field in by if not any(field in row for row in rows)]
     if unknown:
         known = ", ".join(sorted({field for row in rows for field in row}))
-        raise NoRuns(f"No run has a field {unknown[0]!r}; the fields are {known}.")
+        raise NoRuns(f"No run has a field {unknown[0]!r}. The fields are {known}.")
     if by:
         return _aligned(_grouped_rows(entries, rows, by))
     fields = [field for field in _fields(rows) if len({_text(row.get(field)) for row in rows}) > 1]

@@ -32,7 +32,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class CheckpointUnreadable(MlError):
-    """A checkpoint that is missing, damaged, or of another network."""
+    """A checkpoint that is missing or damaged, or belongs to another network."""
 
 
 class Teacher:
@@ -102,7 +102,8 @@ class Teacher:
         if {name: v.shape for name, v in variables.items()} != {
             name: tuple(array.shape) for name, array in state.items()
         }:
-            raise CheckpointUnreadable("The checkpoint is that of another network; start anew.")
+            message = "The checkpoint belongs to another network. Start a new run."
+            raise CheckpointUnreadable(message)
         for name, variable in variables.items():
             variable.assign(state[name])
 
@@ -127,7 +128,7 @@ class Teacher:
 
 
 def answering(network: keras.Model) -> Answer:
-    """What `network` makes of a batch when nothing is learned, compiled once for all sizes."""
+    """Return the network's answer function without learning, compiled once for all sizes."""
     compute = tf.function(
         lambda batch: network(batch, training=False), input_signature=[_given(network)]
     )
@@ -167,7 +168,7 @@ def restore_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, A
             arrays = {name: file[name] for name in file.files}
         return arrays, json.loads(str(arrays.pop(FACTS)))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        message = f"The checkpoint {path} can't be read ({error}); start the run in a new folder."
+        message = f"The checkpoint {path} can't be read ({error}). Start the run in a new folder."
         raise CheckpointUnreadable(message) from error
 
 

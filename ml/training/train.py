@@ -2,8 +2,8 @@
 
     OUT/bundle/        the result (see `ml.bundle`)
     OUT/run.json       what the run is made of; a resumed run must be made of the same
-    OUT/log.jsonl      one line a pass: stage, loss, validation scores, seconds
-    OUT/checkpoints/   what a broken run needs to go on
+    OUT/log.jsonl      one line per pass: stage, loss, validation scores, seconds
+    OUT/checkpoints/   what an interrupted run needs to continue
 
 Needs TensorFlow; a CPU worker never imports this module.
 """
@@ -60,11 +60,11 @@ LIBRARIES = (
     "tensorflow",
 )
 RECORD = "run.json"
-# By what name the scores of the random protocol go: nobody is to take them for validation scores.
+# The name of the scores of the random protocol, so that nobody takes them for validation scores.
 LEAKING_SCORES = "random_split_that_leaks"
 NOT_A_PRODUCT = (
-    "None: it was trained and checked by a split that leaks, to repeat published figures. "
-    "Its scores say nothing about new photographs."
+    "None: it was trained with a split that leaks, to repeat published figures. Its scores say "
+    "nothing about new photographs."
 )
 
 
@@ -97,12 +97,12 @@ def _require_place(run: Run) -> None:
     """A new run needs a new folder, a resumed one the folder of a run that has not ended."""
     begun, ended = (run.out / RECORD).exists(), (run.out / "bundle").exists()
     if run.resume and ended:
-        raise TrainingFailed(f"The run in {run.out} is finished: its bundle is there already.")
+        raise TrainingFailed(f"The run in {run.out} is finished: its bundle is already there.")
     if run.resume and not begun:
-        raise TrainingFailed(f"There is no run to resume in {run.out}; leave out --resume.")
+        raise TrainingFailed(f"There is no run to resume in {run.out}. Leave out --resume.")
     if run.out.exists() and not run.resume:
-        hint = ", or go on with it by --resume" if begun and not ended else ""
-        message = f"{run.out} exists already; choose another folder for this run{hint}."
+        hint = ", or continue it with --resume" if begun and not ended else ""
+        message = f"{run.out} already exists. Choose another folder for this run{hint}."
         raise TrainingFailed(message)
 
 
@@ -111,8 +111,10 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        message = "Interrupted. The passes that were done are kept; go on with the same command "
-        raise Interrupted(message + "and --resume.") from None
+        message = (
+            "Interrupted. The finished passes are kept. To continue, add --resume to the same "
+        )
+        raise Interrupted(message + "command.") from None
 
 
 def _network(run: Run) -> keras.Model:
@@ -158,8 +160,8 @@ def _recorded(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
     record = json.loads(path.read_text(encoding="utf-8"))
     other = [name for name in ("recipe", "data", "seed") if record[name] != facts[name]]
     if other:
-        message = f"The run in {run.out} was begun with another {' and another '.join(other)}; "
-        raise TrainingFailed(message + "resume it with the same, or choose another folder.")
+        message = f"The run in {run.out} was started with another {' and another '.join(other)}. "
+        raise TrainingFailed(message + "Resume it with the same, or choose another folder.")
     return {**facts, "run": record["run"]}
 
 
@@ -181,7 +183,7 @@ def _teach(run: Run, network: keras.Model, learn: Labelled, check: Labelled) -> 
 def _write(
     run: Run, network: keras.Model, learn: Labelled, check: Labelled
 ) -> tuple[Bundle, ValidationScore]:
-    """Write the bundle, and say how the network in it stands on the validation photographs."""
+    """Write the bundle, and return the network's scores on the validation photographs."""
     recipe = run.recipe
     folded = build_folded(recipe.architecture, recipe.shape, len(recipe.classes))
     fold(network, folded)

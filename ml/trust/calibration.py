@@ -1,4 +1,4 @@
-"""Logits → probabilities that may be believed: of images said to be 0.9 sure, nine in ten right.
+"""Logits → calibrated probabilities: of images stated at 0.9, nine in ten are right.
 
 One number is fitted, the temperature T: probabilities are softmax(logits / T), so the best guess
 stays what it was (Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks,
@@ -26,7 +26,7 @@ Division = Literal["width", "mass"]
 
 
 class TooFewCells(MlError):
-    """There are not enough labelled cells to say when the network may be trusted."""
+    """There are too few labelled cells to measure when the network may be trusted."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def fit_temperature(logits: NDArray[Any], truth: Classes, weights: Floats | None
         TooFewCells: if there is no image.
     """
     if not len(truth):
-        raise TooFewCells("Without labelled validation cells nothing can be calibrated; add some.")
+        raise TooFewCells("Calibration needs labelled validation cells. Add some.")
     low, high = np.log(COLDEST), np.log(HOTTEST)
     for _ in range(60):
         middle = (low + high) / 2

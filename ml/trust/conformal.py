@@ -39,7 +39,7 @@ class Quantiles:
 
 @dataclass(frozen=True)
 class ClassCoverage:
-    """Of one class's images: how many, the share whose set holds it, and the sets' mean size."""
+    """One class's images: their number, the share whose set includes it, and the mean set size."""
 
     label: str
     images: int
@@ -93,7 +93,7 @@ def fit_quantiles(
     together = conformal_quantile(scores, coverage, weights)
     if math.isinf(together):
         message = f"{round(weights.sum())} validation cells are too few to promise "
-        raise TooFewCells(message + f"{coverage:.1%}; add more, or promise less.")
+        raise TooFewCells(message + f"{coverage:.1%}. Add more, or promise less.")
     limits, pooled = [], []
     for label in range(np.shape(probabilities)[1]):
         own = truth == label

@@ -143,4 +143,4 @@ def _require_every_class(
     missing = [name for name in needed if name not in there]
     if missing:
         message = f"There are no validation cells of {', '.join(missing)}, so nothing can be "
-        raise TooFewCells(message + "promised of them; hold some out.")
+        raise TooFewCells(message + "promised for them. Hold some out.")

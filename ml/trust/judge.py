@@ -1,7 +1,7 @@
-"""What may be said of an image: a class, a choice between classes, or that it is no known cell.
+"""Decides what to report for an image: a class, several possible classes, or no known cell.
 
 `ml.trust.fitting` measures it once on validation cells, a bundle carries it, and `Trust.judge`
-applies it to every image. A bundle without it is believed in all that it says. NumPy only.
+applies it to every image. All answers of a bundle without it are accepted. NumPy only.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Familiar:
 
 @dataclass(frozen=True)
 class Trust:
-    """When to believe what a network says of these `classes`.
+    """When to believe a network with these `classes`.
 
     `levels` are the sets' limits by promised coverage, of which `coverage` is in force; without
     levels every best guess stands, without `familiar` no image is a stranger.
@@ -106,8 +106,8 @@ class Trust:
                 familiar=_familiar(said, arrays),
             )
         except (KeyError, TypeError, ValueError) as error:
-            message = f"What the bundle says about trust can't be used ({error}); "
-            raise TrustMismatch(message + "fetch the bundle again.") from None
+            message = f"The bundle's trust data can't be used ({error}). "
+            raise TrustMismatch(message + "Fetch the bundle again.") from None
         return found.at(found.coverage)
 
     def at(self, coverage: float) -> Trust:
@@ -123,7 +123,7 @@ class Trust:
         return replace(self, coverage=coverage)
 
     def judge(self, outputs: Outputs, locations: Sequence[Location]) -> list[Verdict]:
-        """What is said of each image.
+        """Return the prediction for each image.
 
         Args:
             outputs: what the network gave, N rows.
@@ -133,8 +133,8 @@ class Trust:
             TrustMismatch: if the outputs are of another network.
         """
         if outputs.logits.shape[1:] != (len(self.classes),):
-            message = f"The network tells {outputs.logits.shape[1]} classes apart, "
-            raise TrustMismatch(message + f"not {len(self.classes)}; fetch the bundle again.")
+            message = f"The network has {outputs.logits.shape[1]} classes, "
+            raise TrustMismatch(message + f"not {len(self.classes)}. Fetch the bundle again.")
         probabilities = softmax(outputs.logits, self.temperature)
         members, strange, shares = self._sets(probabilities), *self._strangeness(outputs)
         rows = zip(probabilities, members, strange, shares, locations, strict=True)
@@ -208,7 +208,7 @@ def read_trust(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        message = f"{path} can't be read ({error}); fetch the bundle again."
+        message = f"{path} can't be read ({error}). Fetch the bundle again."
         raise TrustMismatch(message) from None
 
 

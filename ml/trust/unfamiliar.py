@@ -30,11 +30,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class TrustMismatch(BundleError):
-    """What a bundle says about trust does not fit its network; it can't be judged by."""
+    """A bundle's trust data does not fit its network and can't be used."""
 
 
 class Gate(Protocol):
-    """What measures how strange an image is."""
+    """A measure of how strange an image is."""
 
     kind: ClassVar[str]
 
@@ -46,7 +46,7 @@ class Gate(Protocol):
         """
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What has to be kept to make this gate again."""
+        """Return the arrays needed to make this gate again."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Nearest:
         return np.asarray(np.square(self.references).sum(axis=1), dtype=np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Its fields by name, as `of` takes them: what a bundle keeps."""
+        """Return the arrays that a bundle stores, keyed by field name."""
         return {
             "centre": self.centre,
             "axes": self.axes.astype(np.float16),
@@ -140,7 +140,7 @@ def gate_of(kind: str, arrays: Arrays) -> Nearest:
         TrustMismatch: if there is no such kind, or the arrays are not those of one.
     """
     if kind != Nearest.kind:
-        raise TrustMismatch(f"There is no gate {kind!r}; this program knows {Nearest.kind}.")
+        raise TrustMismatch(f"There is no gate {kind!r}. This program knows {Nearest.kind}.")
     return Nearest.of(arrays)
 
 
@@ -187,13 +187,13 @@ def _evenly(truth: Classes, most: int) -> Classes:
 def _require_width(outputs: Outputs, width: int) -> None:
     found = outputs.features.shape[1]
     if found != width:
-        message = f"The gate was made for {width} features and the network gives {found}; "
-        raise TrustMismatch(message + "fetch the bundle again.")
+        message = f"The gate was made for {width} features and the network gives {found}. "
+        raise TrustMismatch(message + "Fetch the bundle again.")
 
 
 def _require(fits: bool, kind: str) -> None:
     if not fits:
-        message = f"The arrays of the gate {kind!r} don't fit together; fetch the bundle again."
+        message = f"The arrays of the gate {kind!r} don't fit together. Fetch the bundle again."
         raise TrustMismatch(message)
 
 
@@ -202,7 +202,7 @@ def _floats(arrays: Arrays, names: Sequence[str]) -> list[Floats]:
     for name in names:
         array = arrays.get(name)
         if array is None or array.dtype.kind != "f" or not np.isfinite(array).all():
-            message = f"The bundle's array {name!r} is missing or damaged; fetch the bundle again."
+            message = f"The bundle's array {name!r} is missing or damaged. Fetch the bundle again."
             raise TrustMismatch(message)
     return [arrays[name].astype(np.float32) for name in names]
 
@@ -210,5 +210,5 @@ def _floats(arrays: Arrays, names: Sequence[str]) -> list[Floats]:
 def _number(arrays: Arrays, name: str) -> float:
     array = arrays.get(name)
     if array is None or array.shape != () or array.dtype.kind not in "iuf":
-        raise TrustMismatch(f"The bundle's number {name!r} is missing; fetch the bundle again.")
+        raise TrustMismatch(f"The bundle's number {name!r} is missing. Fetch the bundle again.")
     return float(array)

@@ -14,7 +14,7 @@ from core import jobs
 from core.db import Database
 from core.errors import QueueUnavailable, Refused
 from core.intake import Accepted
-from core.jobs import Claim, Counts, Entry, Failure, Progress
+from core.jobs import Counts, Entry, Failure, Progress, ShardClaim
 from core.queue import CLASSIFY, MemoryQueue, Message
 from core.settings import Settings
 from core.states import ImageState, JobState
@@ -178,18 +178,18 @@ class Life:
         """Return the shards that were rung for since the last dispatch or sweep."""
         return [id_ for task, id_, _ in self.queue.rung if task == CLASSIFY]
 
-    def claim(self, shard_id: int, worker: str = "worker-1") -> Claim | None:
+    def claim(self, shard_id: int, worker: str = "worker-1") -> ShardClaim | None:
         """Take a shard."""
         with self.database.writing() as session:
             return jobs.claim(session, shard_id, worker, self.settings.lease_seconds)
 
-    def claimed(self, shard_id: int, worker: str = "worker-1") -> Claim:
+    def claimed(self, shard_id: int, worker: str = "worker-1") -> ShardClaim:
         """Take a shard that is free."""
         claim = self.claim(shard_id, worker)
         assert claim is not None
         return claim
 
-    def record(self, claim: Claim, failing: Collection[int] = ()) -> None:
+    def record(self, claim: ShardClaim, failing: Collection[int] = ()) -> None:
         """Record a verdict for each image of the claim, but a failure for those ``failing``."""
         results: dict[int, Verdict | Failure] = {
             work.image_id: FAILURE if work.image_id in failing else self._verdict(work.image_id)

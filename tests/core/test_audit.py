@@ -154,7 +154,7 @@ def test_a_digest_kept_elsewhere_tells_a_trail_that_was_written_anew(database: D
         session.execute(AuditHead.__table__.delete())  # type: ignore[attr-defined]
     _note(database, "job 1", "job 2", "job 3")
     assert _fault(database) == ""
-    assert _fault(database, kept).startswith("No entry has the digest")
+    assert _fault(database, kept).startswith("No entry has the expected digest")
 
 
 def test_entries_are_found_by_object_and_by_person(database: Database) -> None:

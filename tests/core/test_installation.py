@@ -56,7 +56,7 @@ def test_a_store_that_is_not_mounted_is_never_marked_anew(
     known = _known(database)
     root.rename(tmp_path / "elsewhere")
     root.mkdir()
-    with pytest.raises(ConfigurationError, match="is not there"):
+    with pytest.raises(ConfigurationError, match="is missing"):
         adopt_store(database, root)
     assert (_known(database), list(root.iterdir())) == (known, [])
 

@@ -100,7 +100,7 @@ def test_a_broker_that_does_not_answer_is_given_up_within_seconds(frozen: str, a
 
     def seconds(ask: Callable[[], None]) -> float:
         began = time.monotonic()
-        with pytest.raises(QueueUnavailable, match="the work is kept"):
+        with pytest.raises(QueueUnavailable, match="The work is kept"):
             ask()
         return time.monotonic() - began
 

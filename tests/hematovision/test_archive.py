@@ -88,7 +88,7 @@ def test_refused_files_are_named_and_the_others_counted(submit: Submit) -> None:
 def test_a_refused_archive_says_why_and_how_to_go_on(submit: Submit) -> None:
     result = submit((400, {"error": {"code": "bad_archive", "message": "It is damaged."}}))
     assert result.exit_code == 1
-    assert "It is damaged. Go on with --job 4." in result.output
+    assert "It is damaged. To continue, add --job 4." in result.output
 
 
 def test_only_one_archive_of_a_kind_that_is_read_is_sent(tmp_path: Path, slides: Path) -> None:

@@ -44,8 +44,8 @@ def test_a_whole_trail_is_said_to_be_whole_and_its_newest_digest_is_printed(
         newest, first = audit.newest(session, 2)
     status, said = _run("verify", "--expect", first.digest)
     assert (status, said.splitlines()[-1]) == (0, newest.digest)
-    assert "whole: 2 entries" in said
-    assert "that of entry 1." in said
+    assert "intact: 2 entries" in said
+    assert "belongs to entry 1." in said
 
 
 def test_a_changed_entry_is_named_and_ends_with_an_error(database: Database) -> None:
@@ -53,7 +53,7 @@ def test_a_changed_entry_is_named_and_ends_with_an_error(database: Database) -> 
         session.execute(text("UPDATE audit SET subject = 'job 3' WHERE number = 2"))
     status, said = _run("verify")
     assert status == 1
-    assert "Entry 2 was changed. Sound up to there: 1 entries." in said
+    assert "Entry 2 was changed. Entries before that are sound: 1." in said
 
 
 def test_entries_are_listed_for_people_and_for_programs(database: Database) -> None:
@@ -71,4 +71,4 @@ def test_listing_what_an_unknown_person_did_says_that_nobody_has_this_address(
 ) -> None:
     status, said = _run("list", "--person", "nobody@example.org")
     assert status == 1
-    assert "Nobody with the address nobody@example.org" in said
+    assert "no person with the address nobody@example.org" in said

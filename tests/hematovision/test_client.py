@@ -76,7 +76,7 @@ def test_a_token_that_is_not_accepted_is_named(
     serve: Callable[[Answer], str], connect: Connect
 ) -> None:
     client = connect(serve(lambda _: (401, b"")), "hv_x")
-    with pytest.raises(http.ServerError, match="token is not accepted"):
+    with pytest.raises(http.ServerError, match="does not accept this token"):
         client.call("GET", "/jobs")
 
 
@@ -93,7 +93,7 @@ def test_a_server_that_never_answers_is_given_up_with_advice(
 ) -> None:
     monkeypatch.setattr(http, "_PATIENCE_SECONDS", 0.3)
     client = connect("http://127.0.0.1:9", "hv_x")
-    with pytest.raises(http.ServerError, match="Is it running"):
+    with pytest.raises(http.ServerError, match="Is the server up"):
         client.call("GET", "/jobs")
 
 

@@ -54,7 +54,7 @@ def test_a_file_named_by_the_user_is_sent_whatever_it_is_called(tmp_path: Path) 
 
 
 def test_where_nothing_is_to_send_the_skipped_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no image"):
+    with pytest.raises(ConfigurationError, match="No images were found"):
         collect([tmp_path])
     fill(tmp_path, *(f"{i}.txt" for i in range(7)))
     with pytest.raises(ConfigurationError, match=r"Skipped: 0\.txt, .*, 4\.txt and 2 more\."):

@@ -64,7 +64,7 @@ def test_jobs_are_deleted_only_after_a_yes(asked: list[str]) -> None:
     assert asked == []
     result = run("delete", "4", "5", answers="y\n")
     assert asked == ["DELETE /jobs/4", "DELETE /jobs/5"]
-    assert "Job 4 is deleted, restorable until 2026-03-08 12:00 UTC." in result.output
+    assert "Job 4 is deleted. It can be restored until 2026-03-08 12:00 UTC." in result.output
 
 
 def test_pictures_alone_and_for_good(asked: list[str]) -> None:
@@ -76,7 +76,7 @@ def test_pictures_alone_and_for_good(asked: list[str]) -> None:
 
 
 def test_what_was_deleted_is_listed_and_restored(asked: list[str]) -> None:
-    assert run("restore").output == "4\tSlide 7\trestorable until 2026-03-08 12:00 UTC\n"
+    assert run("restore").output == "4\tSlide 7\tcan be restored until 2026-03-08 12:00 UTC\n"
     assert run("restore", "4").output == "Job 4 is restored.\n"
     assert run("restore", "4", "--pictures").output == "Job 4: its pictures are kept.\n"
     assert asked[1:] == ["POST /jobs/4/restore", "POST /jobs/4/keep-pictures"]
@@ -85,7 +85,7 @@ def test_what_was_deleted_is_listed_and_restored(asked: list[str]) -> None:
 def test_usage_is_shown_for_people_and_programs(asked: list[str]) -> None:
     assert run("usage").output.splitlines() == [
         "You: 2.0 kB of 4.0 kB, 1 of 5 open jobs",
-        "All together: 3.0 GB, 1,200 open jobs",
+        "Everyone: 3.0 GB, 1,200 open jobs",
     ]
     assert json.loads(run("usage", "--json").output) == USAGE
 
@@ -121,11 +121,11 @@ def test_a_person_is_deleted_and_restored(database: Database) -> None:
     assert run("user", "delete", "anna@example.org", "--yes").exit_code == 2
     heir = ("--jobs-to", "chief@example.org")
     result = run("user", "delete", "anna@example.org", *heir, "--yes")
-    assert "can no longer sign in and is erased on" in result.output
+    assert "can no longer sign in and will be erased on" in result.output
     with database.reading() as session:
         assert not accounts.find_person(session, "anna@example.org").active
     result = run("user", "restore", "anna@example.org")
-    assert result.output == "anna@example.org may sign in again.\n"
+    assert result.output == "anna@example.org can sign in again.\n"
     last = run("user", "delete", "chief@example.org", "--delete-jobs", "--yes")
     assert (last.exit_code, "last administrator" in last.output) == (1, True)
 
@@ -143,8 +143,8 @@ def test_strays_are_removed_after_a_yes_and_what_is_needed_stays(database: Datab
         [(image, _)] = jobs.announce(session, job, [jobs.Entry("a.png", 5, "a" * 64)], 10)
         jobs.receive(session, job, image, Accepted("a" * 64, 5, "PNG", 64, 64))
     said = run("db", "clean", answers="n\n").output
-    assert "needs all but 1 of 2 stored files" in said
+    assert "1 of 2 stored files are not needed" in said
     assert blobs.exists(stray)
-    assert "They are deleted." in run("db", "clean", "--yes").output
+    assert "Deleted." in run("db", "clean", "--yes").output
     assert (blobs.exists(needed), blobs.exists(stray)) == (True, False)
-    assert "needs all but 0 of 1 stored files" in run("db", "clean").output
+    assert "0 of 1 stored files are not needed" in run("db", "clean").output

@@ -71,7 +71,7 @@ def test_an_empty_list_says_what_to_do(model: Shell) -> None:
 def test_a_bundle_is_added_activated_and_rolled_back_from(model: Shell, tmp_path: Path) -> None:
     first, second = (bundle(tmp_path, version) for version in ("one", "two"))
     said = model.fine("add", str(first.path))
-    assert "its state is candidate" in said
+    assert "Its state is candidate" in said
     assert f"hematovision model activate {first.digest[:12]}" in said
     model.fine("add", str(second.path))
     assert (model.data / "blobs" / "models" / f"{second.digest}.zip").is_file()
@@ -140,7 +140,7 @@ def test_what_is_no_bundle_is_said_and_nothing_is_added(model: Shell, tmp_path: 
     tampered = bundle(tmp_path, "one").path
     with (tampered / ONNX).open("ab") as file:
         file.write(b"?")
-    assert "is not the file that was written" in model.refused("add", str(tampered))
+    assert "differs from the file that was written" in model.refused("add", str(tampered))
     assert model.listed() == {}
     assert not (model.data / "blobs" / "models").exists()
 
@@ -166,7 +166,7 @@ def test_adding_a_model_again_mends_a_stored_copy_that_is_damaged(
 
 def test_an_unknown_or_unclear_digest_is_said(model: Shell, tmp_path: Path) -> None:
     for command in ("activate", "shadow", "retire", "candidate", "card"):
-        assert "There is no model of this digest" in model.refused(command, "abc")
+        assert "There is no model with this digest" in model.refused(command, "abc")
 
 
 def test_a_model_of_an_earlier_version_waits_for_its_bundle(model: Shell, tmp_path: Path) -> None:

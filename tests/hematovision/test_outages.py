@@ -57,7 +57,7 @@ def test_a_database_on_a_disk_that_may_only_be_read(
     monkeypatch.setenv("HEMATOVISION_DATABASE_URL", f"sqlite:///{file}")
     small_disk.protect()
     said = sentence(runner, *words)
-    assert "can't be" in said or "can only be read" in said
+    assert "can't be" in said or "is read-only" in said
     small_disk.protect(on=False)
 
 

@@ -138,7 +138,7 @@ def test_a_deactivated_person_gets_neither_link_nor_token(database: Database, co
 def test_an_unknown_person_is_named(database: Database, words: tuple[str, ...]) -> None:
     result = run(*words, "nobody@example.org")
     assert result.exit_code == 1
-    assert "Nobody with the address nobody@example.org is known" in result.output
+    assert "no person with the address nobody@example.org" in result.output
 
 
 def test_people_are_managed_and_batches_planned_where_flask_is_not_installed(

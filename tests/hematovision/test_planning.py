@@ -85,7 +85,7 @@ def test_the_command_answers_from_what_workers_measured(database: Database) -> N
         add_worker(database, speed, f"host:{number}")
     add_job(database)
     said = asked("--images", "30000", "--by", "2m").output
-    assert "30,000 images, after 6,000 that wait already, by" in said
+    assert "30,000 images, after 6,000 already waiting, by" in said
     assert "300.0 images/s" in said
     assert "A worker process does 50.0 images/s, as measured here: 7 needed, 4 running." in said
     assert "done in 3 min 20 s" in said
@@ -98,20 +98,20 @@ def test_enough_workers_are_enough(database: Database) -> None:
     said = asked("--images", "100", "--by", "8h").output
     assert "1 needed, 1 running" in said
     assert "Add" not in said
-    assert "the size of the files is not known" in said
+    assert "The size of the files is not known" in said
 
 
 def test_a_speed_may_be_given_where_none_was_measured(database: Database) -> None:
     said = asked("--images", "1000", "--by", "1h", "--speed", "20")
     assert "20.0 images/s, as given: 1 needed, 0 running" in said.output
-    assert "No worker runs" in said.output
+    assert "No workers are running" in said.output
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (("--images", "10", "--by", "1h"), "No worker has measured its speed yet"),
-        (("--images", "10", "--by", "later"), "'later' is no time"),
+        (("--images", "10", "--by", "later"), "'later' is not a time"),
     ],
 )
 def test_what_can_t_be_answered_says_what_to_do(

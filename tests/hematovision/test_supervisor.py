@@ -78,7 +78,7 @@ def test_a_program_that_is_killed_is_started_again(
     _until(lambda: len(_pids(pids)) == 1)
     os.kill(_pids(pids)[0], signal.SIGKILL)
     _until(lambda: len(_pids(pids)) == 2)
-    assert said == ["worker ended (by signal SIGKILL) and is started again."]
+    assert said == ["worker ended (by signal SIGKILL) and is being restarted."]
 
 
 def test_a_program_that_fails_at_once_is_not_started_in_a_tight_loop(

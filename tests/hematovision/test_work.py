@@ -67,12 +67,12 @@ def test_the_terminal_counts_accepted_cells_and_names_what_waits(say: Say) -> No
         "Unfamiliar \N{MULTIPLICATION SIGN} 1",
     ):
         assert line in said, said
-    assert any(line.startswith("3 of 6 classified cells wait for a person") for line in said)
+    assert any(line.startswith("3 of 6 classified cells need review") for line in said)
 
 
 def test_a_job_in_which_nothing_waits_asks_nobody(say: Say) -> None:
     done = {"to_check": 0, "outcomes": {"accepted": 6, "uncertain": 0, "unfamiliar": 0}}
-    assert "wait for a person" not in say(JOB | done, "status", "4")
+    assert "need review" not in say(JOB | done, "status", "4")
 
 
 def test_the_terminal_passes_on_what_the_server_advises(say: Say) -> None:

@@ -160,7 +160,7 @@ def test_an_administrator_adds_and_deactivates_people(sign_in: SignIn, database:
     page = admin.submit("/people", form).text
     assert "new@lab.test signs in with this first password" in page
     assert first_password(page) not in admin.get("/people").text
-    assert "known already" in admin.submit("/people", form).text
+    assert "already a person" in admin.submit("/people", form).text
     assert "not an e-mail address" in admin.submit("/people", form | {"email": "x"}).text
     assert "This field is required" in admin.submit("/people", {}).text
     new = person_of(database, "new@lab.test").id

@@ -83,7 +83,7 @@ def test_a_body_in_chunks_that_is_refused_is_read_to_its_end(serving: tuple[int,
             sender.sendall(chunk * 20 + b"0\r\n\r\n")
             answer = http.client.HTTPResponse(sender)
             answer.begin()
-            assert (answer.status, b"no archive" in answer.read()) == (400, True)
+            assert (answer.status, b"not an archive" in answer.read()) == (400, True)
 
 
 def test_the_sender_of_a_large_refused_archive_hears_why(
@@ -95,7 +95,7 @@ def test_the_sender_of_a_large_refused_archive_hears_why(
         file.write(b"Rar!\x1a\x07\x01\x00")
         file.truncate(60_000_000)
     client = Client(f"http://127.0.0.1:{port}", token)
-    for job_id, sentence in ((job, "no archive that can be read"), (job + 1, "no such job")):
+    for job_id, sentence in ((job, "not an archive that can be read"), (job + 1, "no such job")):
         with large.open("rb") as file, pytest.raises(ServerError, match=f"(?i){sentence}"):
             client.send_archive(job_id, file)
     client.close()

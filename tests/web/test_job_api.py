@@ -208,7 +208,7 @@ def test_an_action_that_is_impossible_is_a_sentence_on_a_page(
     job = submitted(pictures(png, 1))
     answer = laboratory.submit(f"/jobs/{job}/retry")
     assert answer.status_code == 409
-    assert "Only a job that has finished can be retried" in answer.text
+    assert "Only a finished job can be retried" in answer.text
 
 
 def open_jobs(database: Database, count: int) -> list[int]:

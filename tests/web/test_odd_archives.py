@@ -105,7 +105,7 @@ def test_a_connection_that_breaks_off_keeps_what_has_come(api: Api, png: Png, pa
 @pytest.mark.parametrize(
     ("archive", "sentence"),
     [
-        (b"", "no archive that can be read here"),
+        (b"", "not an archive that can be read here"),
         (b"Rar!\x1a\x07\x01\x00" + bytes(2000), "Pack the images as .zip, .tar or .tar.gz"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(2000), "Pack the images as .zip, .tar or .tar.gz"),
         (b"\x1f\x8b" + bytes(100), "damaged"),

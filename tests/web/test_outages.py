@@ -109,12 +109,12 @@ def test_results_are_shown_while_the_store_is_away(
     for path in (f"/jobs/{job}", f"/jobs/{job}/gallery", f"/images/{line['id']}"):
         answer = laboratory.get(path)
         assert (answer.status_code, "a.png" in answer.text) == (200, True)
-        assert "The image store is not there" in answer.text
+        assert "The image store is missing" in answer.text
     assert api("GET", f"/images/{line['id']}", A).status_code == 200
     # A browser draws this whatever the status, and asks again.
     answer = laboratory.get(f"/images/{line['id']}/thumbnail/192")
     assert (answer.status_code, answer.mimetype) == (503, "image/svg+xml")
-    assert "The image store is not there" in answer.text
+    assert "The image store is missing" in answer.text
     assert answer.headers["Retry-After"] == "15"
 
 

@@ -161,7 +161,7 @@ def test_without_its_database_the_server_says_so_and_stands(
         connection.commit()
     answer = laboratory.get("/jobs")
     assert answer.status_code == 503
-    assert "tables are not those of this version" in answer.text
+    assert "tables do not match this version" in answer.text
     assert client.get("/healthz").status_code == 200
 
 

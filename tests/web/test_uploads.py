@@ -262,7 +262,7 @@ def test_what_is_missing_is_told_as_it_arrives(laboratory: Browser, api: Api, pn
 def test_an_empty_job_can_not_be_submitted(api: Api) -> None:
     answer = api("POST", f"/jobs/{open_job(api)}/submit", json={})
     assert answer.status_code == 409
-    assert "holds no file yet" in content(answer)["error"]["message"]
+    assert "has no files yet" in content(answer)["error"]["message"]
 
 
 def test_a_queue_that_is_down_while_submitting_loses_nothing(

@@ -318,4 +318,4 @@ def test_one_that_kills_its_worker_each_time_is_given_up(
             assert making.take_back(session, Explanation, process.settings.max_attempts) == 1
     failed = read(process, explanation_id)
     assert failed.state is MakingState.FAILED
-    assert failed.message and "stopped the worker" in failed.message
+    assert failed.message and "crashed the worker" in failed.message

@@ -510,7 +510,9 @@ def test_a_run_under_a_model_that_is_gone_leaves_the_results_as_they_were(
     assert digests_of(process, job_id) == {process.models.shipped.digest}
     with process.database.reading() as session:
         [message] = set(session.scalars(select(Image.message).where(Image.job_id == job_id)))
-    assert message and "Not judged anew" in message and "hematovision model add" in message
+    assert (
+        message and "Could not be judged again" in message and "hematovision model add" in message
+    )
 
 
 def test_a_worker_that_lacks_the_model_gives_the_shard_to_one_that_has_it(

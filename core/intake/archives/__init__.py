@@ -1,8 +1,8 @@
-"""Archives of images: read a file at a time, and taken in as if each had been sent alone.
+"""Archives of images: read one file at a time, each treated as if it had been sent alone.
 
-`reading` opens a .zip, .tar or .tar.gz that nobody vouches for, within the caps of `member`, by
-`zip`, `tar` and `gunzip`; `names` decodes what its files are called; `taking` has its images
-hashed, looked at and kept, and hands them on in batches. No database and no pages here.
+`reading` opens an untrusted .zip, .tar or .tar.gz within the limits of `member`, using `zip`, `tar`
+and `gunzip`; `names` decodes file names; `taking` hashes, checks and stores the images, and hands
+them on in batches. No database and no pages here.
 """
 
 from core.intake.archives.member import Caps, Member

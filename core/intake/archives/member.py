@@ -1,4 +1,4 @@
-"""What the readers of archives share: a file in one, and what one may hold."""
+"""Shared by the archive readers: a file in an archive, and the limits of an archive."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from core.errors import BadArchive, Refused
 from lexicon.formats import PACK_ANEW
 from lexicon.names import clean_name
 
-# Photographs hardly shrink; what unpacks to so many times its size, and to so much, is a trap.
-# Up to there it costs a second or two of one core, which a large log beside images may.
+# Photographs hardly shrink, so anything that unpacks to this ratio and this size is a trap. Below
+# that it costs a second or two of one core, which is fine for a large log beside images.
 MOST_RATIO = 100
 RATIO_COUNTS_FROM = 2**30
 CHUNK = 256 * 1024
 # A name in the file systems that archives are made from has at most 4,096 bytes.
 LONGEST_PATH = 16 * 1024
 
-NOT_READ = f"This is no archive that can be read here. {PACK_ANEW}."
+NOT_READ = f"This is not an archive that can be read here. {PACK_ANEW}."
 DAMAGED = "The archive is damaged or ends too early. Pack it again and send it again."
 _DAMAGED_AT = "The archive is damaged or ends too early, at {0}. Pack it again and send it again."
 _MANY = "The archive holds more than {0:,} files. Split it into several archives."
-_LARGE = "The archive has more than {0:g} GB, or unpacks to more. Split it into several archives."
-_TRAP = "The archive unpacks to more than {0} times its size. Send the images themselves."
+_LARGE = "The archive is larger than {0:g} GB, packed or unpacked. Split it into several archives."
+_TRAP = "The archive unpacks to more than {0} times its size. Send the images without packing."
 
 
 class Source(Protocol):
@@ -36,7 +36,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What an archive may hold: files of any kind, and bytes, as it is sent and unpacked."""
+    """The limits of an archive: its number of files, and its bytes, both packed and unpacked."""
 
     entries: int
     max_bytes: int
@@ -60,10 +60,10 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in an archive: its path there, its size as the archive says, how its bytes are had.
+    """A file in an archive: its path there, its size as stated there, and how to read it.
 
-    What is not UTF-8 in ``name`` stands there as surrogates, for `names` to decode.
-    ``size`` is within what a database can hold. ``refused`` is why its bytes are not asked for.
+    Bytes of ``name`` that are not UTF-8 are kept as surrogates; `names` decodes them.
+    ``size`` fits a database column. ``refused`` is the reason why the file is not read, if any.
     ``open`` is called before the next member is drawn.
     """
 
@@ -74,5 +74,5 @@ class Member:
 
 
 def damaged_at(name: str) -> BadArchive:
-    """Return the error for an archive that can't be read beyond this file, which is not taken."""
+    """Return the error for an archive that can't be read from this file on."""
     return BadArchive(_DAMAGED_AT.format(clean_name(name)) if name else DAMAGED)

@@ -62,7 +62,7 @@ def decode_names(names: Sequence[str]) -> list[str]:
 
 
 def is_undecoded(name: str) -> bool:
-    """Say whether bytes stand in a name as surrogates, as Python keeps what is not UTF-8."""
+    """Return whether a name holds surrogates, as which Python keeps bytes that are not UTF-8."""
     return not name.isascii() and any("\udc80" <= character <= "\udcff" for character in name)
 
 

@@ -1,7 +1,7 @@
 """What is in an archive, a file at a time, whatever kind of archive it is.
 
 A .zip is kept in the blob store's staging place while it is read, since its table of contents
-stands at its end; a .tar or .tar.gz is read as it arrives. Nothing an archive says of itself is
+is at its end; a .tar or .tar.gz is read as it arrives. Nothing an archive states about itself is
 relied on: names are never paths here, sizes are counted, and what would be kept in memory is
 capped before it is read.
 """
@@ -27,7 +27,7 @@ def members(stream: Source, blobs: BlobStore, caps: Caps) -> Generator[Member, N
     Memory does not grow with the archive. What comes before some damage is yielded.
 
     Raises:
-        BadArchive: it is none, or damaged, or exceeds its caps.
+        BadArchive: it is not an archive, is damaged, or exceeds a limit.
     """
     body = _Ahead(_Counted(stream, caps))
     if body.first.startswith(gunzip.MAGIC):

@@ -42,9 +42,9 @@ Write = Callable[[Sequence[Arrival], Sequence[Skip]], None]
 
 @dataclass(slots=True)
 class Taken:
-    """What became of an archive's files: each is accepted, refused or skipped.
+    """The counts of an archive's files: each is accepted, refused or skipped.
 
-    ``refusals`` and ``skips`` are the first of them.
+    ``refusals`` and ``skips`` list the first few of them.
     """
 
     accepted: int = 0
@@ -142,7 +142,7 @@ def _under_way(
 
 
 def _in_order(futures: Iterator[Future[Outcome]]) -> Iterator[Outcome]:
-    """Yield what became of each member, some steps behind those that are begun."""
+    """Yield the result of each member, some steps behind those that are begun."""
     under_way: deque[Future[Outcome]] = deque()
     for future in futures:
         under_way.append(future)
@@ -169,7 +169,7 @@ def _begin(member: Member, pool: ThreadPoolExecutor, take: Take, limits: Limits)
 
 
 def _outcome_by_header(member: Member, limits: Limits) -> Outcome | None:
-    """Return what becomes of a file that need not be read to say so."""
+    """Return the result for a file that can be decided without reading it."""
     if leads_outside(member.name):
         return Arrival(member.name, member.size, refusal("outside"))
     if reason := skipped_for(member.name):

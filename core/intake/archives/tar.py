@@ -93,7 +93,7 @@ class _Header:
 
 @dataclass(slots=True)
 class _Description:
-    """What stands before a file's header and describes it: PAX records, or a long name of GNU's."""
+    """The records before a file's header that describe it: PAX records, or a GNU long name."""
 
     records: Records = field(default_factory=dict)
     parts: int = 0

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation as SVG that takes its colours from the page it stands in."""
+"""The charts of an evaluation as SVG that takes its colours from the surrounding page."""
 
 from __future__ import annotations
 

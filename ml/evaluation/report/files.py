@@ -25,9 +25,9 @@ def write_report(found: Evaluation, out: Path, colours: Mapping[str, str]) -> No
     """Write the text, the JSON and the page into the folder `out`.
 
     Args:
-        found: what is told.
+        found: the evaluation to write.
         out: made if it is not there.
-        colours: the colour of each class, as CSS writes it; of other classes there is none.
+        colours: the colour of each class, as CSS writes it; other classes have none.
     """
     from ml.evaluation.report.page import as_page
 
@@ -43,7 +43,7 @@ def as_json(found: Evaluation) -> str:
 
 
 def as_text(found: Evaluation) -> str:
-    """The whole evaluation but its pictures, for a terminal."""
+    """The whole evaluation without its pictures, for a terminal."""
     parts = [f"{title(found)}: {found.images:,} images"]
     parts += [section_text(section) for section in sections(found)]
     if found.leaking:
@@ -52,7 +52,7 @@ def as_text(found: Evaluation) -> str:
 
 
 def section_text(section: Section) -> str:
-    """A section but its pictures."""
+    """A section without its pictures."""
     blocks = [section.title.upper()]
     for part in section.parts:
         if isinstance(part, str):
@@ -93,7 +93,7 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def write_predictions(judged: Judged, out: Path) -> None:
-    """Write one row an image: where it is from, its label, and what was said of it."""
+    """Write one row per image: its source, its label, and the answer."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / TABLE).open("w", newline="", encoding="utf-8") as file:
         table = results.Table(file)

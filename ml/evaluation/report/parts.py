@@ -1,4 +1,4 @@
-"""What a report is put together from, and how its numbers are written."""
+"""The parts of a report, and how its numbers are written."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def name_of(label: str) -> str:
 
 
 def code_of(label: str) -> str:
-    """The code that stands beside a class's colour."""
+    """The code shown beside a class's colour."""
     return cell_type(label).code
 
 
@@ -82,5 +82,5 @@ def share(value: float, interval: Interval | None) -> str:
 
 
 def chance(p: float) -> str:
-    """A p value; very small ones are only called so."""
+    """A p value; very small ones are shown as < 0.0001."""
     return f"{p:.4f}" if p >= 0.0001 else "< 0.0001"

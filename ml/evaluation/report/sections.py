@@ -1,4 +1,4 @@
-"""An evaluation → sections of words, tables and pictures, for terminal and page alike."""
+"""An evaluation → sections of words, tables and pictures, for the terminal and the page alike."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from ml.metrics import ClassScore
 from ml.trust.conformal import ClassCoverage
 
 FEW = 20
-NO_INTERVAL = f"No intervals: it is unknown of which photographs these images are. {HOW_TO_FIND}"
+NO_INTERVAL = f"No intervals: the photographs of these images are not known. {HOW_TO_FIND}"
 RELIABILITY = Chart(
     "reliability",
-    "Reliability. A dot on the dashed line states what comes true; below it the bundle is too "
-    "sure. Its area is the number of images.",
+    "Reliability. On the dashed line, confidence equals the share right; below it the bundle is "
+    "overconfident. The area of a dot is the number of images.",
 )
 RISK_COVERAGE = Chart(
     "risk_coverage",
-    "Risk and coverage. The share of wrong images if only the most confident ones are taken.",
+    "Risk and coverage. The share wrong if only the most confident images are accepted.",
 )
 
 
 def sections(found: Evaluation) -> list[Section]:
-    """All that an evaluation says, the most important first."""
+    """Return all sections of an evaluation, the most important first."""
     made = [_averages(found), _classes(found), _confusion(found)]
     made += [outcome_section(found), workload_section(found), confidence_section(found)]
     made += _sources(found)
@@ -49,15 +49,15 @@ def sections(found: Evaluation) -> list[Section]:
 
 
 def title(found: Evaluation) -> str:
-    """Which bundle was judged by what, in one line."""
+    """Return which bundle was judged on which images, in one line."""
     special = {"random": "random split, LEAKING", "whole": "the whole set"}
     kind = special.get(found.split, f"{found.split} split")
     return f"{found.model} on {', '.join(found.sources)}, {kind}"
 
 
 def _averages(found: Evaluation) -> Section:
-    shown: list[tuple[str, Part | None]] = [("every image", found.forced)]
-    shown += [("accepted alone", found.accepted)] if found.accepted else []
+    shown: list[tuple[str, Part | None]] = [("all images", found.forced)]
+    shown += [("accepted only", found.accepted)] if found.accepted else []
     shown += [(_without(found), found.large)] if found.large else []
     rows = [(label, f"{part.images:,}", *_three(part)) for label, part in shown if part]
     table = Table(("best guess of", "images", *AVERAGES.values()), tuple(rows))
@@ -67,8 +67,8 @@ def _averages(found: Evaluation) -> Section:
     elif found.forced.intervals:
         units = found.forced.intervals["accuracy"].units
         words = (
-            f"In brackets the 95 % interval, by resampling {units:,} photographs. A score without "
-            "brackets is the same on every resample: too few errors to say how far it may be off."
+            f"In brackets: the 95 % interval, by resampling {units:,} photographs. A score without "
+            "brackets had too few errors for an interval: it is the same on every resample."
         )
     return Section("Scores", (table, words))
 
@@ -77,19 +77,19 @@ def _classes(found: Evaluation) -> Section:
     scores = [entry for entry in found.forced.scores.classes if entry.support]
     kinds = {entry.label: _kind(entry.label, found) for entry in scores}
     parts: list[str | Table] = []
-    for kind in ("Large classes", "Told apart", "Classes with few training images"):
+    for kind in ("Large classes", "Reported separately", "Classes with few training images"):
         entries = [entry for entry in scores if kinds[entry.label] == kind]
         caption = kind if len(set(kinds.values())) > 1 else ""
         parts += [_class_table(entries, found.forced, caption)] if entries else []
     if any(entry.support < FEW for entry in scores):
-        parts.append(f"* judged on fewer than {FEW} images: the scores say little.")
+        parts.append(f"* judged on fewer than {FEW} images: the scores mean little.")
     return Section("Classes", tuple(parts))
 
 
 def _kind(label: str, found: Evaluation) -> str:
     if label in found.few_shot:
         return "Classes with few training images"
-    return "Told apart" if label in found.apart else "Large classes"
+    return "Reported separately" if label in found.apart else "Large classes"
 
 
 def _without(found: Evaluation) -> str:
@@ -129,10 +129,10 @@ def _limits(found: Evaluation) -> Section:
     parts = []
     if found.left_out:
         counted = ", ".join(f"{name_of(name)} {count:,}" for name, count in found.left_out.items())
-        parts.append(f"Left out, as the bundle does not know these classes: {counted}.")
+        parts.append(f"Left out, because the bundle does not know these classes: {counted}.")
     if found.lacking:
         names = ", ".join(name_of(name) for name in found.lacking)
-        parts.append(f"Known to the bundle but not in the set, so unjudged: {names}.")
+        parts.append(f"Not judged, because the set has no images of these classes: {names}.")
     facts = (
         ("images judged", f"{found.images:,}"),
         ("data folders", ", ".join(found.sources)),
@@ -147,11 +147,12 @@ def _three(part: Part) -> tuple[str, ...]:
 
 
 def outcome_section(found: Evaluation) -> Section:
-    """How many images were accepted, and why the others were not."""
+    """Return how many images were accepted, and why the others were not."""
     words = (
-        "Accepted images are reported as a class; uncertain ones go to a person with the classes "
-        "that can't be ruled out, their candidates; unfamiliar ones are turned away. Coverage is "
-        "the share of images whose candidates hold the true class, size the number of candidates."
+        "Accepted images are reported as a class. Uncertain ones go to review with their "
+        "candidates, the classes that can't be ruled out. Unfamiliar ones are turned away. "
+        "Coverage is the share of images whose candidates include the true class, size the number "
+        "of candidates."
     )
     parts: list[str | Table] = [words, outcome_table(found.outcomes)]
     reasons = found.outcomes[0].reasons
@@ -159,15 +160,16 @@ def outcome_section(found: Evaluation) -> Section:
         parts.append(f"Not accepted: {_reasons(reasons)}.")
     if found.promised is not None:
         parts += [
-            f"The bundle promises sets that hold the true class of {percent(found.promised, 1)} of "
-            "each class's images. They may be empty; the candidates above then make up for it.",
+            f"The bundle promises sets that include the true class for "
+            f"{percent(found.promised, 1)} of each class's images. A set may be empty; the "
+            "candidates above then fill in.",
             _promise_table(found.promise),
         ]
     return Section("Outcomes", tuple(parts))
 
 
 def outcome_table(entries: Sequence[Outcomes]) -> Table:
-    """What became of the images of each class or source."""
+    """Return the outcomes of the images of each class or source."""
     head = ("class", "images", "accepted", "uncertain", "unfamiliar", "wrong of accepted")
     rows = [
         (
@@ -186,7 +188,7 @@ def outcome_table(entries: Sequence[Outcomes]) -> Table:
 
 
 def _promise_table(entries: Sequence[ClassCoverage]) -> Table:
-    """How often the sets that a promise rests on hold the true class."""
+    """Return how often the promised sets include the true class."""
     rows = [
         (name_of(one.label), f"{one.images:,}", percent(one.coverage, 1), f"{one.size:.2f}")
         for one in entries
@@ -195,7 +197,7 @@ def _promise_table(entries: Sequence[ClassCoverage]) -> Table:
 
 
 def workload_section(found: Evaluation) -> Section:
-    """The bundle's own rule, then that rule with a least confidence beside it."""
+    """Return the bundle's own rule, then the same rule with a minimum confidence."""
     rules = [one for one in found.workload if one.rule != "confidence" and one.threshold != 0]
     rows = [
         (
@@ -207,15 +209,15 @@ def workload_section(found: Evaluation) -> Section:
         for one in rules
     ]
     words = (
-        "How many images a person has to see, and how many of the accepted ones are wrong, if a "
-        "confidence is asked for on top of what the bundle decides."
+        "How many images need review, and how many of the accepted ones are wrong, if a minimum "
+        "confidence is required in addition to the bundle's own decision."
     )
-    head = ("rule", "to a person", "accepted", "wrong of accepted")
+    head = ("rule", "to review", "accepted", "wrong of accepted")
     return Section("Workload against error", (words, Table(head, tuple(rows))))
 
 
 def confidence_section(found: Evaluation) -> Section:
-    """Whether stated confidences come true."""
+    """Return how well stated confidences match the share that is right."""
     stated = found.confidence
     words = (
         f"Expected calibration error {stated.error:.4f} over {len(stated.bins)} bins of equal "
@@ -237,7 +239,7 @@ def confidence_section(found: Evaluation) -> Section:
 
 
 def unfamiliar_section(entries: Sequence[TurnedAway]) -> Section:
-    """How many images were turned away that should be."""
+    """Return how many of the images that should be turned away were."""
     head = ("folder", "images", "turned away", "uncertain", "accepted", "unreadable", "AUROC")
     rows = [
         (
@@ -253,15 +255,15 @@ def unfamiliar_section(entries: Sequence[TurnedAway]) -> Section:
     ]
     reasons = [f"{entry.name}: {_reasons(entry.reasons)}." for entry in entries if entry.reasons]
     words = (
-        "Images that are no cell of a known class should be turned away. AUROC is how often a "
-        "judged cell is more familiar than one of these; an image in which not one cell is seen "
-        "counts as the least familiar."
+        "Images that show no cell of a known class should be turned away. AUROC is how often a "
+        "judged cell is more familiar than one of these; an image without exactly one cell "
+        "counts as least familiar."
     )
     return Section("Unfamiliar images", (words, Table(head, tuple(rows)), *reasons))
 
 
 def comparison_section(found: Comparison) -> Section:
-    """This bundle beside another one on the same images."""
+    """Return this bundle compared with another one on the same images."""
     rows = [
         ("accuracy of this bundle", f"{found.accuracy:.3f}"),
         ("accuracy of the other", f"{found.other_accuracy:.3f}"),
@@ -274,14 +276,14 @@ def comparison_section(found: Comparison) -> Section:
     words = [f"The other bundle is {found.other}, on the same {found.images:,} images."]
     if found.left_out:
         known = ", ".join(name_of(name) for name in found.left_out)
-        words.append(f"Known to one bundle alone, and not among these images: {known}.")
+        words.append(f"Left out, because only one bundle knows these classes: {known}.")
     if found.p_photographs is None:
-        words.append("The test takes every image as independent; their photographs are unknown.")
+        words.append("The test treats every image as independent; their photographs are not known.")
     else:
         rows.append(("p, photographs as units", chance(found.p_photographs)))
         words.append(
-            "McNemar's test takes every image as independent, but copies of one photograph are "
-            "not: where photographs have several images, believe the last line and the interval."
+            "McNemar's test treats every image as independent, but copies of one photograph are "
+            "not. If photographs have several images, rely on the last line and the interval."
         )
     return Section("Against another bundle", (words[0], Table(("", ""), tuple(rows)), *words[1:]))
 

@@ -1,4 +1,4 @@
-"""The training recipes: one small frozen object a file, found by its file's name."""
+"""The training recipes: one small frozen object per file, found by the file's name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class UnknownRecipe(MlError):
-    """A name that is no recipe's."""
+    """There is no recipe of this name."""
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -166,7 +166,7 @@ class Recipe:
 
 
 class BadChange(MlError):
-    """A change to a recipe that names no field, or a value that the field can't have."""
+    """A change to a recipe names no field of it, or a value that the field can't take."""
 
 
 def variant(recipe: Recipe, changes: Sequence[str]) -> Recipe:
@@ -201,7 +201,7 @@ def _set(values: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     *parents, field = path.strip().split(".")
     if not equals or not field:
-        raise BadChange(f"{change!r} is no change of a recipe; write FIELD=VALUE.")
+        raise BadChange(f"{change!r} is not a change to a recipe. Write FIELD=VALUE.")
     target: Any = values
     for parent in parents:
         target = target.get(parent) if isinstance(target, dict) else None
@@ -214,7 +214,7 @@ def _set(values: dict[str, Any], change: str) -> None:
 
 
 def _value(text: str, now: Any) -> Any:
-    """What a text on the command line stands for; `now` is the field's present value."""
+    """Return the value that a command-line text means; `now` is the field's present value."""
     if text.lower() == "none":
         return None
     if text.startswith(("[", "{")):
@@ -232,4 +232,4 @@ def _sentence(error: ValidationError) -> str:
     field = ".".join(str(part) for part in first["loc"])
     told = first["msg"].removeprefix("Value error, ")
     where = f"{field}={first['input']} is refused: " if field else ""
-    return f"The recipe can't be changed so: {where}{told}."
+    return f"The recipe can't be changed like this: {where}{told}."

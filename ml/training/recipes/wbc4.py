@@ -1,6 +1,6 @@
-"""The four common leucocytes, from two laboratories.
+"""The four common white blood cells, from two laboratories.
 
-As `wbc8`, for those who want no other class: it has fewer to take a cell for.
+Like `wbc8`, but for four classes only, so that there are fewer to confuse.
 
     hematovision train --recipe wbc4 --data bccd4 --data pbc8 --out runs/wbc4
 
@@ -24,7 +24,7 @@ RECIPE = replace(
     few_shot=(),
     few_shot_repeat=1,
     intended_use=(
-        "Sorting crops of single stained leucocytes, for review by a qualified person: "
-        "eosinophil, lymphocyte, monocyte or neutrophil. It knows no other cell."
+        "Sorting crops of single stained white blood cells, for review by a qualified person: "
+        "eosinophil, lymphocyte, monocyte or neutrophil. It knows no other cells."
     ),
 )

@@ -253,7 +253,7 @@ def test_a_store_that_is_not_mounted_takes_nothing_and_calls_nothing_missing(
 def test_another_store_in_its_place_is_noticed(marked: LocalBlobs, tmp_path: Path) -> None:
     (tmp_path / "mount").rename(tmp_path / "elsewhere")
     write_id(tmp_path / "mount", "another")
-    with pytest.raises(StoreAway, match="not the one of this database"):
+    with pytest.raises(StoreAway, match="does not belong to this database"):
         marked.put("a", b"x")
     assert [path.name for path in (tmp_path / "mount").iterdir()] == [MARK]
 
@@ -288,7 +288,7 @@ def test_a_full_disk_is_said_so_and_nothing_is_half_kept(small_disk: SmallDisk) 
     blobs = LocalBlobs(small_disk.root / "blobs")
     blobs.put("a", b"before")
     small_disk.fill()
-    with pytest.raises(NoSpace, match="no room left"):
+    with pytest.raises(NoSpace, match="disk is full"):
         blobs.put("b", bytes(300_000))
     assert not blobs.exists("b")
     assert blobs.get("a") == b"before"

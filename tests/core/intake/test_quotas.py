@@ -160,7 +160,7 @@ def test_what_exceeds_the_limit_is_refused_whole_and_says_what_to_do(life: Life)
         job = session.get_one(Job, job_id)
         with quotas.bounded(session, job, settings):
             jobs.announce(session, job, entries, 1000)
-    assert "no room for these 300 bytes: 100 bytes of the 350 bytes" in str(caught.value)
+    assert "300 bytes more: one person may keep 350 bytes, and 100 bytes are" in str(caught.value)
     assert "Delete jobs" in str(caught.value)
     assert life.images(job_id) == []
     with life.database.writing() as session:
@@ -179,7 +179,7 @@ def test_all_together_have_a_limit_too(life: Life, person: MakePerson) -> None:
     job_id = life.open()
     settings = limited(life, quota_laboratory_bytes=150)
     with (
-        pytest.raises(QuotaExceeded, match="all people together"),
+        pytest.raises(QuotaExceeded, match="everyone together"),
         life.database.writing() as session,
     ):
         job = session.get_one(Job, job_id)
@@ -211,7 +211,7 @@ def test_one_job_more_than_allowed_is_refused_until_one_has_ended(life: Life) ->
             return job_id
 
     first, _ = open_one(), open_one()
-    with pytest.raises(TooManyJobs, match="2 jobs are open already"):
+    with pytest.raises(TooManyJobs, match="2 open jobs for one person"):
         open_one()
     with life.database.writing() as session:
         jobs.delete(session, session.get_one(Job, first), life.settings, BY)

@@ -200,7 +200,7 @@ def test_pictures_alone_are_deleted_and_results_stay(life: Life, blobs: MemoryBl
     assert life.job(job_id).bytes == 0
     with pytest.raises(Conflict, match="pictures of this job were deleted"):
         life.run_again(job_id)
-    with pytest.raises(Conflict, match="deleted already"), life.database.writing() as session:
+    with pytest.raises(Conflict, match="already deleted"), life.database.writing() as session:
         jobs.keep_pictures(session, session.get_one(Job, job_id), BY)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, select
 
 from core import jobs
 from core.errors import Conflict, LeaseLost
-from core.jobs import Claim, Counts, Entry, Standing
+from core.jobs import Counts, Entry, ShardClaim, Standing
 from core.states import ImageState, JobState, ShardState
 from core.tables import Image, Job, Prediction, Shard
 from lexicon.outcomes import Outcome
@@ -63,7 +63,7 @@ class OneJob(RuleBasedStateMachine):
                 session.execute(delete(table))
         self.life.queue.rung.clear()
         self.job_id = self.life.open()
-        self.claims: list[Claim] = []
+        self.claims: list[ShardClaim] = []
         self.now = self._look()
         self.begun_anew = False
 

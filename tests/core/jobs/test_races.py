@@ -54,7 +54,7 @@ def test_two_that_finish_the_last_shards_at_once_end_the_job_exactly_once(life: 
         job_id = life.submitted(8)
         first, second = (life.claimed(shard_id) for shard_id in life.dispatch())
 
-        def finish(claim: jobs.Claim) -> bool:
+        def finish(claim: jobs.ShardClaim) -> bool:
             life.record(claim)
             return life.settle(claim.job_id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core import jobs
+from core import jobs, leases
 from core.jobs.recovery import KILLER
 from core.states import ImageState, JobState, ShardState
 from tests.core.conftest import Life
@@ -34,7 +34,7 @@ def test_a_lease_that_ran_out_is_taken_back_and_rung_for(life: Life) -> None:
     [shard] = life.shards(job_id)
     assert (shard.state, shard.attempt, shard.lease_until) == (ShardState.PUBLISHED, 1, None)
     with life.database.writing() as session:
-        assert not jobs.renew(session, zombie, 60.0)
+        assert not leases.renew(session, zombie, 60.0)
 
 
 def test_a_lease_that_runs_is_left_alone(life: Life) -> None:
@@ -107,7 +107,7 @@ def test_an_outage_is_not_held_against_the_images(life: Life) -> None:
     for _ in range(life.settings.max_attempts + 1):
         claim = life.claimed(shard_id)
         with life.database.writing() as session:
-            jobs.forgive(session, claim)
+            leases.excuse(session, claim)
         life.let_lease_run_out(shard_id)
         life.sweep()
     (shard,) = life.shards(job_id)
@@ -121,5 +121,5 @@ def test_a_late_outage_forgives_nothing_of_another_workers_lease(life: Life) -> 
     life.let_lease_run_out(shard_id)
     life.claimed(shard_id, "worker-2")
     with life.database.writing() as session:
-        jobs.forgive(session, stale)
+        leases.excuse(session, stale)
     assert life.shards(job_id)[0].attempt == 2

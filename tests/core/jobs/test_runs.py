@@ -163,7 +163,7 @@ def test_what_a_run_cannot_judge_keeps_its_verdict_and_says_why(life: Life, othe
         if image.id in lost:
             was = before[image.id]
             assert (image.label, image.outcome) == (was.label, was.outcome)
-            assert image.message == f"Not judged anew. {FAILURE.message}"
+            assert image.message == f"Could not be judged again. {FAILURE.message}"
         else:
             assert (image.model_digest, image.message) == (other, None)
 
@@ -262,7 +262,7 @@ def test_an_image_that_kills_the_workers_of_a_later_run_keeps_its_verdict(life: 
     assert life.state(job_id) is JobState.FINISHED
     assert verdicts(life, job_id) == before
     assert life.progress(job_id).kept == 1
-    assert "stopped the worker" in (life.images(job_id)[2].message or "")
+    assert "crashed the worker" in (life.images(job_id)[2].message or "")
 
 
 def test_a_cancel_beside_the_work_of_a_later_run_leaves_every_verdict(

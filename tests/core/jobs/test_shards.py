@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from core import jobs
+from core import jobs, leases
 from core.db import utcnow
 from core.errors import LeaseLost
 from core.jobs import Failure
@@ -55,8 +55,8 @@ def test_a_lease_is_renewed_by_its_holder_alone(life: Life) -> None:
     life.let_lease_run_out(shard_id)
     holder = life.claimed(shard_id, "worker-2")
     with life.database.writing() as session:
-        assert jobs.renew(session, holder, 1_000.0)
-        assert not jobs.renew(session, zombie, 9_000.0)
+        assert leases.renew(session, holder, 1_000.0)
+        assert not leases.renew(session, zombie, 9_000.0)
     [before] = life.shards(job_id)
     life.sweep()
     [after] = life.shards(job_id)
@@ -84,7 +84,7 @@ def test_a_worker_records_nothing_of_a_cancelled_job(life: Life) -> None:
     claim = life.claimed(life.dispatch()[0])
     life.cancel(job_id)
     with life.database.writing() as session:
-        assert not jobs.renew(session, claim, 60.0)
+        assert not leases.renew(session, claim, 60.0)
     with pytest.raises(LeaseLost):
         life.record(claim)
     assert life.predictions() == 0

@@ -16,7 +16,7 @@ def _sizes(life: Life, job_id: int) -> list[int]:
 
 def test_an_empty_job_cannot_be_submitted(life: Life) -> None:
     job_id = life.open()
-    with pytest.raises(Conflict, match="holds no file"):
+    with pytest.raises(Conflict, match="has no files yet"):
         life.submit(job_id)
     assert life.state(job_id) is JobState.RECEIVING
 
@@ -36,7 +36,7 @@ def test_missing_files_are_named_by_number_unless_done_without(life: Life) -> No
 
 def test_a_job_is_submitted_once(life: Life) -> None:
     job_id = life.submitted(5)
-    with pytest.raises(Conflict, match="submitted before"):
+    with pytest.raises(Conflict, match="already submitted"):
         life.submit(job_id)
     assert _sizes(life, job_id) == [4, 1]
 
@@ -162,7 +162,7 @@ def test_a_retry_that_fails_again_ends_the_job_all_the_same(life: Life) -> None:
 
 def test_only_failures_of_a_finished_job_can_be_retried(life: Life) -> None:
     job_id = life.submitted(2)
-    with pytest.raises(Conflict, match="has finished"):
+    with pytest.raises(Conflict, match="a finished job"):
         life.retry_failed(job_id)
     life.work_off()
     with pytest.raises(Conflict, match="nothing to retry"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
+from core import leases
 from core.errors import Conflict, LeaseLost
 from core.made import making, reports
 from core.made.reports import ReportClaim
@@ -107,8 +108,8 @@ def test_one_who_lost_the_lease_neither_renews_nor_finishes_nor_fails(
     _let_lease_run_out(life, report)
     holder = _claimed(life, report)
     with life.database.writing() as session:
-        assert not making.renew(session, zombie, 60.0)
-        assert making.renew(session, holder, 60.0)
+        assert not leases.renew(session, zombie, 60.0)
+        assert leases.renew(session, holder, 60.0)
         making.fail(session, zombie, "No.")
     with pytest.raises(LeaseLost):
         _finish(life, zombie)

@@ -165,5 +165,5 @@ def test_the_first_administrator_is_made_once(database: Database) -> None:
             for written in ("admin@example.org", " Admin@Example.ORG"):
                 assert accounts.find_person(session, written).id == made.id
                 assert accounts.first_administrator(session, written).id == made.id
-    with database.reading() as session, pytest.raises(NotFound, match="Nobody with the address"):
+    with database.reading() as session, pytest.raises(NotFound, match="no person with the address"):
         accounts.find_person(session, "nobody@example.org")

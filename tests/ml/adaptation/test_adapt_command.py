@@ -117,8 +117,8 @@ def test_a_bundle_is_adapted_by_the_best_way_that_can_be_gone(
     assert result.exit_code == 0, (result.output, result.exception)
     for words in ("BEFORE AND AFTER", "balanced accuracy", "recall of monocyte", "as it is"):
         assert words in result.stdout
-    assert "it takes 40 crops to learn from, or more" in result.stdout
-    assert "It is unknown which photograph each crop is of" in result.stdout
+    assert "it needs at least 40 crops to learn from" in result.stdout
+    assert "It is not known which photograph each crop comes from" in result.stdout
     assert {path.name for path in out.iterdir()} == {"bundle", "held_out.csv", "adaptation.json"}
     assert {path.name: path.read_bytes() for path in tiny.path.iterdir()} == before
     bundle = Bundle.load(out / "bundle")
@@ -197,7 +197,7 @@ def test_a_network_is_taught_on_with_its_own_cells(
     out = tmp_path / "out"
     result = run("--data", lab, "--bundle", judging.path, "--out", out, "--how", "network")
     assert result.exit_code == 0, (result.output, result.exception)
-    assert "own cells, which it rehearsed, right before" in result.stdout
+    assert "own rehearsed cells," in result.stdout
     bundle = Bundle.load(out / "bundle")
     assert "own cells rehearsed" in bundle.metadata.data["adapted"]["note"]
     assert bundle.metadata.trust["note"] == "Measured on cells of lab."
@@ -231,7 +231,7 @@ def test_a_bundle_without_reference_cells_rehearses_what_it_was_trained_on(
     assert bundle.metadata.trust["note"] == "Measured on cells of lab."
     assert not (bundle.path / "references.npz").exists()
     kept = run("--data", lab, "--bundle", judging.path, "--out", out, "--rehearse", small_set)
-    assert "reference cells that it carries" in sentence(kept)
+    assert "carries its own cells to rehearse" in sentence(kept)
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_crops_without_labels_alone_are_learned_from_and_nothing_is_claimed(
     out = tmp_path / "out"
     result = run("--unlabelled", night, "--bundle", judging.path, "--out", out)
     assert result.exit_code == 0, (result.output, result.exception)
-    for words in ("WITHOUT LABELS", "60 crops without labels", "judge both bundles by them"):
+    for words in ("WITHOUT LABELS", "60 crops without labels", "judge both bundles on them"):
         assert words in result.stdout
     for words in ("BEFORE AND AFTER", "WAYS"):
         assert words not in result.stdout
@@ -280,13 +280,13 @@ def test_crops_without_labels_come_along_with_labelled_ones(
 ) -> None:
     out = tmp_path / "out"
     order = ("--data", lab, "--unlabelled", night, "--bundle", judging.path, "--out", out)
-    assert "by --how network or auto alone" in sentence(run(*order, "--how", "head"))
+    assert "Only --how network or auto can" in sentence(run(*order, "--how", "head"))
     result = run(*order, "--how", "network")
     assert result.exit_code == 0, (result.output, result.exception)
     for words in ("BEFORE AND AFTER", "WITHOUT LABELS", "Measured on cells of lab."):
         assert words in result.stdout
     said = Bundle.load(out / "bundle").metadata.data
-    assert "taken for what the network was sure of" in said["adapted"]["note"]
+    assert "learned as what the network was sure of" in said["adapted"]["note"]
     assert {"lab", "night"} < set(said["sources"])
     held = json.loads((out / "adaptation.json").read_text())["after"]["images"]
     assert held == 64 - sum(said["adapted"]["learned"].values())
@@ -300,7 +300,7 @@ def test_a_way_that_can_not_learn_without_labels_does_not_say_it_did(
     order = ("--data", lab, "--unlabelled", night, "--bundle", tiny.path, "--out", out)
     result = run(*order, "--most", "32")
     assert result.exit_code == 0, (result.output, result.exception)
-    assert "Nothing was learned from them: only" in " ".join(result.stdout.split())
+    assert "They were not learned from: only" in " ".join(result.stdout.split())
     said = Bundle.load(out / "bundle").metadata.data
     assert (said["adapted"]["without_labels"], "night" in said["sources"]) == (0, False)
 
@@ -311,10 +311,10 @@ def test_without_any_crop_there_is_nothing_to_adapt_to(
     out = ("--bundle", judging.path, "--out", tmp_path / "out")
     assert "--data, --unlabelled, or both" in run(*out).stderr
     stray = sentence(run(*out, "--unlabelled", night, "--leave-out", "monocyte"))
-    assert "--leave-out is about labelled crops; name them with --data" in stray
+    assert "--leave-out needs labelled crops. Give them with --data" in stray
     bare = without_references(judging, tmp_path / "bare")
     refused = run("--unlabelled", night, "--bundle", bare.path, "--out", tmp_path / "out")
-    assert "can't be adapted without labelled crops: the bundle carries no reference cells" in (
+    assert "can't be adapted without labelled crops: the bundle has no reference cells" in (
         sentence(refused)
     )
     assert not (tmp_path / "out").exists()
@@ -335,7 +335,7 @@ def test_few_crops_leave_trust_as_it_was(judging: Bundle, lab: Path, tmp_path: P
         "--data", lab, "--bundle", judging.path, "--out", tmp_path / "n", "--how", "network",
         "--most", "16",
     )  # fmt: skip
-    assert "can't be adapted by --how network: it takes 40 crops" in sentence(too_few)
+    assert "can't be adapted with --how network: it needs at least 40" in sentence(too_few)
 
 
 def test_own_cells_come_in_the_size_that_images_are_kept_in(judging: Bundle) -> None:
@@ -356,7 +356,7 @@ def test_own_cells_come_in_the_size_that_images_are_kept_in(judging: Bundle) -> 
 
 def test_nothing_is_written_over(tiny: Bundle, lab: Path, tmp_path: Path) -> None:
     result = run("--data", lab, "--bundle", tiny.path, "--out", tmp_path)
-    assert "exists already; choose another folder" in sentence(result)
+    assert "already exists. Choose another folder" in sentence(result)
 
 
 def test_what_can_not_be_learned_from_is_said_and_nothing_is_written(

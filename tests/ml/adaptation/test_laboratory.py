@@ -129,7 +129,7 @@ def test_too_little_is_refused(lab: Path, shipped: Bundle, terms: Terms, words: 
 def test_a_class_with_one_image_is_refused(lab: Path, shipped: Bundle) -> None:
     for path in sorted((lab / "monocyte").iterdir())[1:]:
         path.unlink()
-    with pytest.raises(DataError, match="All images of monocyte are of one photograph"):
+    with pytest.raises(DataError, match="All images of monocyte come from one photograph"):
         share_out(read_folder(lab), shipped, Terms())
 
 
@@ -178,7 +178,7 @@ def test_crops_without_labels_are_those_that_nobody_has_labelled(
     # Nobody's labels: what else is in the folder counts, whatever it is.
     assert len(without_labels(night, shipped, None)) == FEWEST_WITHOUT_LABELS + 1
     (night / "run 1" / "00.png").unlink()
-    with pytest.raises(DataError, match=r"There are 49 crops in .* takes 50"):
+    with pytest.raises(DataError, match=r"There are 49 crops in .* needs 50"):
         without_labels(night, shipped, crops)
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         without_labels(tmp_path / "nowhere", shipped, None)

@@ -82,9 +82,9 @@ def test_crops_that_nothing_can_be_learned_from_are_refused(
     count = 4 * FEWEST_SURE
     labels = np.arange(count) % 4
     answering(said(labels, np.zeros(count, bool)), monkeypatch)
-    with pytest.raises(DataError, match="Give more of them, or leave them out"):
+    with pytest.raises(DataError, match="Give more, or leave them out"):
         pupil(tiny, np.ones(count, bool), (0, 1, 2, 3)).sure(network_of(tiny))
-    with pytest.raises(DataError, match="In none of the unlabelled crops was just one cell"):
+    with pytest.raises(DataError, match="None of the unlabelled crops shows exactly one cell"):
         pupil(tiny, np.zeros(count, bool), (0, 1, 2, 3)).sure(network_of(tiny))
 
 
@@ -94,6 +94,6 @@ def test_without_labels_enough_is_needed_of_every_class(
     labels = np.repeat([0, 1, 2], [FEWEST_ALONE, FEWEST_ALONE - 1, FEWEST_ALONE])
     answering(said(labels, np.ones(len(labels), bool)), monkeypatch)
     everything, one = (0, 1, 2, 3), np.ones(len(labels), bool)
-    with pytest.raises(DataError, match="too few: lymphocyte 19; it takes 20 of each class"):
+    with pytest.raises(DataError, match=r"too few: lymphocyte 19\. It needs 20 of each class"):
         pupil(tiny, one, everything, (0, 1, 2)).sure(network_of(tiny))
     assert len(pupil(tiny, one, everything, (0, 2)).sure(network_of(tiny)).truth) == len(labels)

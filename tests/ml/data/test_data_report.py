@@ -61,13 +61,13 @@ def test_without_groups_the_report_says_how_to_find_them(folder: Path) -> None:
 def test_finding_groups_needs_a_place_for_the_table(folder: Path) -> None:
     done = CliRunner().invoke(main, ["data", str(folder), "--find-groups"])
     assert done.exit_code == 2
-    assert "say where with --out" in done.output
+    assert "Say where to put it with --out" in done.output
 
 
 def test_a_table_of_groups_must_name_every_image(folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "groups.csv"
     table.write_text("file,group\na.png,g1\n")
-    with pytest.raises(DataError, match="says nothing of 4 of 5 images of set"):
+    with pytest.raises(DataError, match="lacks 4 of the 5 images of set"):
         read_folder(folder, table)
 
 

@@ -141,14 +141,14 @@ def test_one_photograph_alone_can_not_be_split() -> None:
 
 
 def test_unknown_photographs_can_not_be_split() -> None:
-    with pytest.raises(LeakingSplit, match=r"unknown which photograph .*source_map\.csv"):
+    with pytest.raises(LeakingSplit, match=r"not known which photograph .*source_map\.csv"):
         grouped_split([sample(1, group=None)], 0.5, 0)
 
 
 def test_a_random_split_cuts_photographs_and_is_found_out() -> None:
     kept, held = random_split(samples({"a": 20, "b": 20}), 0.3, 0)
     assert len(held) == 12
-    with pytest.raises(LeakingSplit, match="2 photographs stand on both sides"):
+    with pytest.raises(LeakingSplit, match="2 photographs are on both sides"):
         require_grouped(kept, held)
 
 

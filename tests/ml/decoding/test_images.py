@@ -454,5 +454,6 @@ def test_a_fourth_byte_that_nobody_uses_does_not_hide_a_bmp() -> None:
 
 def test_a_refusal_says_which_formats_are_read() -> None:
     assert str(refused(b"GIF89a")) == (
-        "The file is not a JPEG, PNG, BMP, TIFF, WebP, HEIC, AVIF or JPEG2000 image."
+        "This is not an image that can be read here. "
+        "Send JPEG, PNG, BMP, TIFF, WebP, HEIC, AVIF or JPEG2000."
     )

@@ -320,7 +320,7 @@ REFUSED: dict[str, dict[int, tuple[str, Any]]] = {
 def test_what_is_not_known_is_refused_by_name_and_not_guessed(name: str) -> None:
     error = refused(by_hand(REFUSED[name], [bytes(20 * 24 * 16)], (24, 20)))
     assert error.code == "unsupported"
-    assert "save it as an 8-bit RGB PNG" in str(error)
+    assert "Save it as an 8-bit RGB PNG" in str(error)
 
 
 def test_more_channels_than_there_are_colours_are_not_dropped() -> None:

@@ -96,13 +96,13 @@ def test_a_card_states_what_it_must_in_any_case(bundle: Bundle, written: Path) -
     text = card(bundle, [read_evaluation(written, bundle)])
     assert "# Model card: wbc8" in text
     assert "Not for diagnostic use without review by a qualified person" in text
-    assert "It must not be used to diagnose without review" in text
+    assert "It must not be used for diagnosis without review" in text
     assert "BCCD (MIT licence)." in text
-    assert "Learned from few images, and to be reviewed in any case: monocyte." in text
+    assert "Learned from few images, so always review: monocyte." in text
     assert "Few validation photographs (under 30): monocyte." in text
     assert "The unit of every interval is the photograph" in text
     assert "e" * 64 in text
-    assert "The promise is for all classes together, not for each of: erythroblast" in text
+    assert "The promise is for all classes together, not for each of these: erythroblast" in text
     assert "whole photographs, a share of 12.0 %, seed 0" in text
 
 
@@ -112,14 +112,14 @@ def test_an_evaluation_stands_with_intervals_and_units(bundle: Bundle, written: 
     assert re.search(r"accuracy 0\.900 \[0\.\d+.0\.\d+\]", text)
     assert "over 10 source groups (photographs)" in text
     assert "Left out: basophil 3." in text
-    assert re.search(r"Of the promised coverage of 95\.0 % was kept: eosinophil \d", text)
-    assert "Judged on image sets that nothing was learned from: lab." in text
-    assert "No score on images of a laboratory" not in text
+    assert re.search(r"The promised coverage is 95\.0 %. Reached: eosinophil \d", text)
+    assert "Evaluated on image sets that it did not learn from: lab." in text
+    assert "No score on this card" not in text
 
 
 def test_a_card_without_evaluations_says_so(bundle: Bundle) -> None:
     text = card(bundle)
-    assert "No score on images of a laboratory that nothing was learned from" in text
+    assert "No score on this card comes from a laboratory" in text
     assert "Scores on its validation images" in text
 
 
@@ -162,7 +162,7 @@ def test_an_evaluation_of_another_bundle_is_refused(bundle: Bundle, written: Pat
 def test_what_is_no_evaluation_is_refused(bundle: Bundle, tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(text)
-    with pytest.raises(CardError, match="is no evaluation; give an"):
+    with pytest.raises(CardError, match=r"is no evaluation\. Give an"):
         read_evaluation(path, bundle)
 
 
@@ -193,7 +193,7 @@ def test_an_adapted_bundle_says_what_it_was_adapted_by(bundle: Bundle, written: 
     assert "Adapted from wbc4 1.0.0 (aaaaaaaaaaaa); way: head." in text
     assert "It learned from 9 labelled crops of lab (monocyte 9); 30 were held out." in text
     assert "crops without labels" not in text
-    assert "It is unknown which photograph each crop is of" in text
+    assert "It is not known which photograph each crop comes from" in text
     assert "## Scores on lab held out" in text
     assert asdict(bundle.metadata)["name"] in text
     alone = {
@@ -214,7 +214,7 @@ def test_an_adapted_bundle_says_what_it_was_adapted_by(bundle: Bundle, written: 
     ("steps", "words"),
     [
         (Preprocessing(), "the whole image, stretched, "),
-        (Preprocessing.located(1.3), "a square round the cell that is found in it, "),
+        (Preprocessing.located(1.3), "a square round the cell found in the image, "),
         (Preprocessing.located(1.3, span=3.2), "a square of 3.2 red-cell diameters round the cell"),
     ],
 )

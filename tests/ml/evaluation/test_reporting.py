@@ -102,13 +102,13 @@ def test_few_shot_classes_stand_apart_and_few_images_are_marked(told: Told) -> N
     assert "neutrophil " in large
     assert "basophil*" in few.split("*", 1)[0] + "*"
     assert "fewer than 20 images" in few
-    assert "large classes       28" in text
+    assert "large classes      28" in text
 
 
 def test_what_was_not_judged_is_said(told: Told) -> None:
     text = as_text(told())
     assert "does not know these classes: platelet 7." in text
-    assert "not in the set, so unjudged: monocyte." in text
+    assert "the set has no images of these classes: monocyte." in text
 
 
 def test_a_leaking_split_is_shouted_at_both_ends(told: Told) -> None:
@@ -142,7 +142,7 @@ def test_outcomes_are_told_by_class(told: Told) -> None:
 def test_a_promise_of_coverage_is_told_beside_what_was_kept_of_it(told: Told) -> None:
     kept = (ClassCoverage("neutrophil", 24, 0.9375, 1.05),)
     text = as_text(told(promised=0.95, promise=kept))
-    assert "sets that hold the true class of 95.0 %" in " ".join(text.split())
+    assert "sets that include the true class for 95.0 %" in " ".join(text.split())
     assert "neutrophil      24         93.8 %             1.05" in text
     assert "promises" not in as_text(told())
 

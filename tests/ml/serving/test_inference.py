@@ -107,7 +107,7 @@ def test_who_asks_for_the_cpu_gets_it_and_no_gpu_is_looked_for(shipped: Bundle) 
 
 
 def test_who_insists_on_a_gpu_is_told_that_there_is_none(shipped: Bundle) -> None:
-    with pytest.raises(NoGpu, match="sees no GPU"):
+    with pytest.raises(NoGpu, match="finds no GPU"):
         load_classifier(shipped, device="gpu", gpus=lambda: ())
 
 

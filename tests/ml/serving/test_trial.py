@@ -167,5 +167,5 @@ def test_metadata_beyond_all_measure_are_refused(make: Make) -> None:
 
 
 def test_what_is_wrong_is_said_from_the_process_apart(make: Make) -> None:
-    with pytest.raises(BundleUnfit, match=r"was tried and is not added\. .*can't be run"):
+    with pytest.raises(BundleUnfit, match=r"failed its trial and was not added\. .*can't be run"):
         try_apart(make({ONNX: b"nothing"}))

@@ -70,7 +70,7 @@ def test_predict_fails_if_nothing_could_be_classified(tmp_path: Path) -> None:
 
 
 def test_predict_says_that_a_folder_holds_no_image(tmp_path: Path) -> None:
-    assert "no image in these folders" in sentence(run(predict, tmp_path, "--csv", tmp_path / "o"))
+    assert "no images in these folders" in sentence(run(predict, tmp_path, "--csv", tmp_path / "o"))
 
 
 def test_predict_says_that_a_path_is_not_there(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_predict_refuses_a_tampered_bundle(
     shutil.copytree(shipped.path, bundle)
     (bundle / "model.onnx").write_bytes(b"other")
     result = run(predict, small_set, "--csv", table, "--bundle", bundle)
-    assert "model.onnx is not the file that was written" in sentence(result)
+    assert "model.onnx differs from the file that was written" in sentence(result)
     assert not table.exists()
 
 
@@ -170,7 +170,7 @@ def test_runs_says_that_there_is_no_log(tmp_path: Path) -> None:
 
 def test_train_refuses_a_folder_that_exists(small_set: Path, tmp_path: Path) -> None:
     result = run(train, "--recipe", "baseline", "--data", small_set, "--out", tmp_path)
-    assert "exists already; choose another folder" in sentence(result)
+    assert "already exists. Choose another folder" in sentence(result)
 
 
 def test_train_knows_its_recipes(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_good_checkpoi
     short: Recipe, data: Labelled, tmp_path: Path
 ) -> None:
     run = Run(short, [], tmp_path, None, 0, silent)
-    with pytest.raises(TrainingFailed, match=r"not a number any more \(stage everything, pass 1"):
+    with pytest.raises(TrainingFailed, match=r"no longer a number \(stage everything, pass 1"):
         taught(run, data, net=network(scale=np.inf))
     assert Course.load(run.checkpoints).done == 0
     assert [path.name for path in run.checkpoints.iterdir()] == [LAST]

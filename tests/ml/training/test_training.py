@@ -118,7 +118,7 @@ def test_an_interrupted_run_is_resumed_to_the_same_bundle(
 ) -> None:
     report, small = interrupting(stage, 0.5), replace(recipe, int8=True)
     run = Run(small, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
-    with pytest.raises(Interrupted, match="the same command and --resume"):
+    with pytest.raises(Interrupted, match="add --resume to the same command"):
         train(run)
     assert not (run.out / "bundle").exists()
     assert done == 0 or Course.load(run.checkpoints).done == done
@@ -145,7 +145,7 @@ def test_a_run_is_not_resumed_with_another_recipe_or_seed(
     run = Run(recipe, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
     with pytest.raises(Interrupted):
         train(run)
-    with pytest.raises(TrainingFailed, match=r"exists already; .* or go on with it by --resume"):
+    with pytest.raises(TrainingFailed, match=r"already exists. .* or continue it with --resume"):
         train(run)
     other = replace(run, resume=True, recipe=replace(recipe, rate=0.1), seed=1)
     with pytest.raises(TrainingFailed, match="another recipe and another seed"):
@@ -193,7 +193,7 @@ def test_a_missing_class_is_named_before_anything_is_written(
 
 
 def test_a_run_never_overwrites_another(small_set: Path, recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(TrainingFailed, match="exists already"):
+    with pytest.raises(TrainingFailed, match="already exists"):
         train(Run(recipe, read_folder(small_set), tmp_path, None, 0, silent))
 
 
@@ -203,5 +203,5 @@ def test_an_unreadable_training_image_is_named(
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"")
     sample = replace(read_folder(small_set)[0], path=bad)
-    with pytest.raises(DataError, match=r"bad\.jpg can't be learned from .* The file is empty"):
+    with pytest.raises(DataError, match=r"bad\.jpg can't be used: The file is empty"):
         load([sample], recipe.classes, recipe.shape, preprocessing(recipe), silent)

@@ -37,7 +37,7 @@ def test_a_change_sets_one_field_with_its_type(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("rate", "write FIELD=VALUE"),
+        ("rate", "Write FIELD=VALUE"),
         ("droput=0.1", "'droput' can't be set: the fields of a recipe are architecture, attr"),
         (
             "jitter.smell=0.1",

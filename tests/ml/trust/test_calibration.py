@@ -68,7 +68,7 @@ def test_weights_choose_which_images_are_fitted() -> None:
 
 
 def test_nothing_is_calibrated_by_no_cells() -> None:
-    with pytest.raises(TooFewCells, match="add some"):
+    with pytest.raises(TooFewCells, match="Add some"):
         fit_temperature(np.empty((0, 3)), np.empty(0, np.int64))
 
 

@@ -103,7 +103,7 @@ def test_a_class_needs_more_cells_for_a_greater_promise() -> None:
 
 
 def test_too_few_cells_in_all_are_refused_with_what_to_do() -> None:
-    with pytest.raises(TooFewCells, match=r"12 .* too few to promise 95.0%; add more"):
+    with pytest.raises(TooFewCells, match=r"12 .* too few to promise 95.0%. Add more"):
         fit_quantiles(*drawn(12, 0), 0.95)
 
 

@@ -285,7 +285,7 @@ def test_a_bundle_whose_arrays_are_gone_is_not_believed(
 ) -> None:
     metadata = SimpleNamespace(classes=CLASSES, trust=fitted[0])
     bundle: Any = SimpleNamespace(path=tmp_path, metadata=metadata)
-    with pytest.raises(TrustMismatch, match="fetch the bundle again"):
+    with pytest.raises(TrustMismatch, match="Fetch the bundle again"):
         Trust.load(bundle)
 
 
@@ -363,7 +363,7 @@ def test_distances_of_another_kind_are_refused(
 def test_a_network_of_other_classes_is_refused(fitted: tuple[Said, Arrays], trust: Trust) -> None:
     with pytest.raises(TrustMismatch, match="3 limits for 2 classes"):
         Trust.of(CLASSES[:2], *fitted)
-    with pytest.raises(TrustMismatch, match="2 classes apart, not 3"):
+    with pytest.raises(TrustMismatch, match="2 classes, not 3"):
         trust.judge(outputs(np.zeros((1, 2)), np.zeros((1, WIDTH))), [ONE])
 
 
