@@ -19,7 +19,7 @@ from ml.bundle import Metadata
 from ml.decoding import UnreadableImage, decode
 from ml.decoding.refusals import FAULTS
 from ml.reading import Reading, see
-from worker.deriving import keep_copies
+from worker.copies import keep_copies
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
 # take some 20 MB while they are decoded.
@@ -59,7 +59,9 @@ class Decoder:
 
     def fetch(self, work: Work) -> bytes | Failure | None:
         """Return the stored bytes of an image; None for a large one, which is fetched later."""
-        return None if _may_be_large(work) else self._get(work)
+        # An image of unknown size may be large.
+        may_be_large = not work.pixels or work.pixels > LARGE_PIXELS
+        return None if may_be_large else self._get(work)
 
     def decode(self, work: Work, data: bytes | Failure | None) -> Reading | Failure:
         """Return what the network sees of the image whose bytes `fetch` returned."""
@@ -112,11 +114,6 @@ def _tried(work: Work, step: Callable[[], Result]) -> Result | Failure:
         # the end of the time limit are not the image's fault and are passed on.
         log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
         return _DAMAGED
-
-
-def _may_be_large(work: Work) -> bool:
-    """Say whether an image may be large; one of unknown size may be."""
-    return not work.pixels or work.pixels > LARGE_PIXELS
 
 
 def readings(

@@ -24,12 +24,12 @@ from lexicon.verdicts import Verdict
 from ml.reading import Reading
 from ml.serving import predictions
 from worker.decoding import Decoder, readings
+from worker.deriving import complete_copies
 from worker.lease import Lease, holding
 from worker.limits import OutOfTime
 from worker.models import LoadedModel
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
-from worker.showing import complete_copies
 
 # A batch of this size stays within a core's cache; larger batches are slower on a CPU
 # (`benchmarks.layouts`). A GPU needs larger ones; the best size has not been measured yet.

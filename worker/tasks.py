@@ -20,7 +20,7 @@ from celery.signals import (
 from core import jobs
 from core.queue import CLASSIFY, DERIVE, EXPLAIN, REPORT
 from core.tables import Derivative, Explanation, Made, Report, Shard
-from worker import app, explaining, pipeline, report, showing
+from worker import app, deriving, explaining, pipeline, report
 from worker.limits import time_limited
 from worker.logs import quieten
 from worker.parent import watch_broker
@@ -36,7 +36,7 @@ _REQUEST = "worker.parent:LeasedRequest"
 _DOES: dict[type[Shard] | type[Made], Callable[[WorkerProcess, int], bool]] = {
     Shard: pipeline.classify_shard,
     Explanation: explaining.explain_image,
-    Derivative: showing.derive_image,
+    Derivative: deriving.derive_image,
     Report: report.make_report,
 }
 current = CurrentProcess()
@@ -107,4 +107,4 @@ def explain_image(explanation_id: int) -> None:
 def derive_image(derivative_id: int) -> None:
     """Make one image's missing copies, unless they are done or taken by another worker."""
     with time_limited("a picture"):
-        showing.derive_image(current.get(), derivative_id)
+        deriving.derive_image(current.get(), derivative_id)

@@ -96,7 +96,7 @@ def classifier(bundle: Bundle) -> Colours:
 @pytest.fixture
 def models(settings: Settings, blobs: MemoryBlobs, bundle: Bundle) -> ModelStore:
     return ModelStore(
-        blobs, settings.unpacked_models, bundle, lambda one: LoadedModel(Colours(one))
+        blobs, settings.unpacked_models, bundle, lambda wanted: LoadedModel(Colours(wanted))
     )
 
 
@@ -168,20 +168,20 @@ def test_its_neighbours_are_those_with_like_features(process: WorkerProcess, ima
     explanation_id = ask(process, image_id)
     explain_image(process, explanation_id)
     made = read(process, explanation_id)
-    found = Findings.read(made.findings or {})
-    assert (found.label, found.other, found.attribution) == (
+    findings = Findings.read(made.findings or {})
+    assert (findings.label, findings.other, findings.attribution) == (
         "neutrophil",
         "eosinophil",
         "By somebody.",
     )
-    assert [one.label for one in found.nearest[:3]] == ["neutrophil"] * 3
-    assert len(found.nearest) == 6
-    each = [one.label for one in found.of_each_class]
-    assert each == ["neutrophil", "lymphocyte", "eosinophil"]
-    for one in (*found.nearest, *found.of_each_class):
-        data = process.blobs.get(reference_key(made.model_digest, one.index))
+    assert [neighbour.label for neighbour in findings.nearest[:3]] == ["neutrophil"] * 3
+    assert len(findings.nearest) == 6
+    labels = [neighbour.label for neighbour in findings.of_each_class]
+    assert labels == ["neutrophil", "lymphocyte", "eosinophil"]
+    for neighbour in (*findings.nearest, *findings.of_each_class):
+        data = process.blobs.get(reference_key(made.model_digest, neighbour.index))
         shade = np.asarray(Picture.open(io.BytesIO(data))).mean()
-        assert abs(shade - 20 * one.index) < 3
+        assert abs(shade - 20 * neighbour.index) < 3
 
 
 def test_a_map_in_which_no_place_speaks_for_the_class_is_said_to_be_empty(
@@ -193,9 +193,9 @@ def test_a_map_in_which_no_place_speaks_for_the_class_is_said_to_be_empty(
     explanation_id = ask(process, image_id)
     explain_image(process, explanation_id)
     made = read(process, explanation_id)
-    found = Findings.read(made.findings or {})
-    assert (found.label, found.other) == ("monocyte", "neutrophil")
-    assert found.empty == (HEAT, CONTRAST)
+    findings = Findings.read(made.findings or {})
+    assert (findings.label, findings.other) == ("monocyte", "neutrophil")
+    assert findings.empty == (HEAT, CONTRAST)
     assert not picture(process, made, HEAT)[..., 3].any()
 
 
@@ -268,7 +268,7 @@ def test_a_model_that_is_gone_is_said_in_words(
     explanation_id = ask(process, image_id)
     other = replace(bundle, digest="e" * 64)
     models = ModelStore(
-        MemoryBlobs(), settings.unpacked_models, other, lambda b: LoadedModel(Colours(b))
+        MemoryBlobs(), settings.unpacked_models, other, lambda wanted: LoadedModel(Colours(wanted))
     )
     explain_image(replace(process, models=models), explanation_id)
     failed = read(process, explanation_id)

@@ -67,8 +67,8 @@ def test_all_that_a_process_held_is_free_whatever_its_message_was_about(
     killed = process_name(77)
     with process.database.writing() as session:
         shards = session.scalars(select(Shard).order_by(Shard.id)).all()
-        assert {one.lane for one in shards} == {Lane.BATCH, Lane.INTERACTIVE}
-        held = sum(jobs.claim(session, one.id, killed, 60) is not None for one in shards)
+        assert {shard.lane for shard in shards} == {Lane.BATCH, Lane.INTERACTIVE}
+        held = sum(jobs.claim(session, shard.id, killed, 60) is not None for shard in shards)
         report = Report(job_id=first, paper="A4")
         session.add(report)
         session.flush()

@@ -145,7 +145,7 @@ def test_a_network_that_no_library_can_read_is_said_to_be_so(
 
 def rows(database: Database) -> dict[str, ModelState]:
     with database.reading() as session:
-        return {one.digest: one.state for one in session.scalars(select(Model))}
+        return {model.digest: model.state for model in session.scalars(select(Model))}
 
 
 def test_a_worker_enters_its_bundle_and_leaves_the_choice_to_the_list(
@@ -164,16 +164,20 @@ def test_a_worker_enters_its_bundle_and_leaves_the_choice_to_the_list(
 
 
 def test_the_list_knows_what_pages_show_of_a_bundle(classifier: Classifier) -> None:
-    said = classifier.bundle.metadata
+    metadata = classifier.bundle.metadata
     bundle = dataclasses.replace(
         classifier.bundle,
-        metadata=dataclasses.replace(said, data={"sources": ["a"], "few_shot": ["platelet"]}),
+        metadata=dataclasses.replace(metadata, data={"sources": ["a"], "few_shot": ["platelet"]}),
     )
-    found = facts_of(bundle)
-    assert (found.digest, found.name, found.classes) == (bundle.digest, said.name, said.classes)
-    assert found.scores == said.scores
-    assert found.shown["shape"] == [said.shape.height, said.shape.width]
-    assert (found.shown["sources"], found.shown["few_shot"]) == (["a"], ["platelet"])
+    facts = facts_of(bundle)
+    assert (facts.digest, facts.name, facts.classes) == (
+        bundle.digest,
+        metadata.name,
+        metadata.classes,
+    )
+    assert facts.scores == metadata.scores
+    assert facts.shown["shape"] == [metadata.shape.height, metadata.shape.width]
+    assert (facts.shown["sources"], facts.shown["few_shot"]) == (["a"], ["platelet"])
 
 
 def test_a_process_begins_with_the_active_model(

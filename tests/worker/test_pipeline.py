@@ -87,8 +87,8 @@ def test_the_network_sees_what_a_direct_call_gives_it(
     job_id = submit(files(3))
     work_through(process)
     model = process.models.get(process.models.shipped.digest)
-    said = model.bundle.metadata
-    readings = [read(png(seed), said.shape, said.preprocessing) for seed in range(3)]
+    metadata = model.bundle.metadata
+    readings = [read(png(seed), metadata.shape, metadata.preprocessing) for seed in range(3)]
     direct = predictions(model.classifier, readings)
     with process.database.reading() as session:
         rows = list(jobs.export_rows(session, job_id))
@@ -185,7 +185,7 @@ def test_a_gpu_is_given_larger_batches(
     submit(files(24))
     with process.database.writing() as session:
         claims = [jobs.claim(session, shard_id, process.name, 5) for shard_id in shards(process)]
-    work = tuple(one for claim in claims if claim for one in claim.work)
+    work = tuple(image for claim in claims if claim for image in claim.work)
     assert claims[0]
     watched.device = device
     before: list[int] = []
@@ -198,9 +198,9 @@ def test_a_gpu_is_given_larger_batches(
 def test_an_unreadable_image_fails_by_name_and_the_others_are_classified(
     process: WorkerProcess, submit: Submit
 ) -> None:
-    given = files(5)
-    given["cut-off.png"] = png(77)[:400]
-    job_id = submit(given)
+    images = files(5)
+    images["cut-off.png"] = png(77)[:400]
+    job_id = submit(images)
     work_through(process)
     counts = counts_of(process, job_id)
     assert (counts.classified, counts.failed, counts.waiting) == (5, 1, 0)
@@ -227,9 +227,9 @@ def test_an_image_whose_bytes_are_gone_fails_and_the_others_are_classified(
 def test_an_image_whose_stored_bytes_are_damaged_gets_no_verdict_and_heals(
     process: WorkerProcess, submit: Submit
 ) -> None:
-    given = files(3)
-    job_id = submit(given)
-    sound = given["cell-1.png"]
+    images = files(3)
+    job_id = submit(images)
+    sound = images["cell-1.png"]
     key = image_key(hashlib.sha256(sound).hexdigest())
     process.blobs.put(key, sound[:-1] + bytes([sound[-1] ^ 1]))
     work_through(process)
@@ -255,10 +255,10 @@ def test_a_store_that_is_not_mounted_fails_no_image_and_work_goes_on_when_it_is_
     adopt_store(process.database, root)
     settings = process.settings.model_copy(update={"blob_root": str(root)})
     stored = dataclasses.replace(process, blobs=open_store(settings, process.database))
-    given = files(3)
-    for data in given.values():
+    images = files(3)
+    for data in images.values():
         stored.blobs.put(image_key(hashlib.sha256(data).hexdigest()), data)
-    job_id = submit(given)
+    job_id = submit(images)
     (shard_id,) = shards(process)
     root.rename(tmp_path / "elsewhere")
     root.mkdir()
@@ -353,16 +353,16 @@ def test_slow_work_keeps_its_lease(
     slow = dataclasses.replace(process, settings=settings)
     job_id = submit(files(2))
     (shard_id,) = shards(process)
-    taken: list[object] = []
+    claims: list[object] = []
 
     def dawdle() -> None:
         time.sleep(1.8)
         with process.database.writing() as session:
-            taken.append(jobs.claim(session, shard_id, "host:2", 5))
+            claims.append(jobs.claim(session, shard_id, "host:2", 5))
 
     watched.meanwhile = dawdle
     classify_shard(slow, shard_id)
-    assert taken == [None]
+    assert claims == [None]
     assert counts_of(process, job_id).classified == 2
 
 
@@ -447,9 +447,9 @@ def test_a_shadow_judges_the_same_images_and_no_result_is_its(
     work_through(process)
     assert digests_of(process, job_id) == {process.models.shipped.digest, None}
     with process.database.reading() as session:
-        found = {one.model.digest: one for one in registry.listing(session)}
-    assert found[shadow].jobs == 0
-    agreement = found[shadow].agreement
+        models = {listed.model.digest: listed for listed in registry.listing(session)}
+    assert models[shadow].jobs == 0
+    agreement = models[shadow].agreement
     assert agreement and (agreement.images, agreement.equal) == (5, 0)
 
 
@@ -461,8 +461,8 @@ def test_a_shadow_follows_no_job_that_was_given_to_another_model(
     shadow, other = make_shadow(process, another("shadow")), known_model(process, another("other"))
     run_again(process, job_id, other)
     with process.database.reading() as session:
-        said = set(session.scalars(select(Prediction.model_digest)))
-    assert said == {process.models.shipped.digest, other} and shadow not in said
+        digests = set(session.scalars(select(Prediction.model_digest)))
+    assert digests == {process.models.shipped.digest, other} and shadow not in digests
 
 
 def test_a_shadow_that_fails_harms_no_job(
@@ -526,13 +526,13 @@ def test_a_worker_that_lacks_the_model_gives_the_shard_to_one_that_has_it(
     new = dataclasses.replace(
         process,
         name="host:2",
-        models=ModelStore(process.blobs, cache, bundle, lambda one: open_model(one, 1)),
+        models=ModelStore(process.blobs, cache, bundle, lambda worker: open_model(worker, 1)),
         lacking=Lacking(),
     )
-    for one in (process, new):
+    for worker in (process, new):
         with process.database.writing() as session:
-            badge = Badge(one.name, "cpu", "onnxruntime")
-            beat(session, badge, one.throughput, [])
+            badge = Badge(worker.name, "cpu", "onnxruntime")
+            beat(session, badge, worker.throughput, [])
     job_id = submit(files(12), model=other)
     for _ in range(3):
         for shard_id in shards(process, ShardState.WAITING, ShardState.PUBLISHED):

@@ -30,7 +30,7 @@ from ml.decoding import decode
 from tests.conftest import SmallDisk
 from tests.worker.conftest import Submit, Watched, counts_of, png
 from tests.worker.test_pipeline import files, work_through
-from worker.deriving import copies
+from worker.copies import copies
 from worker.process import WorkerProcess
 from worker.report import make_report
 from worker.report.contents import THUMBNAILS_A_CLASS
@@ -66,15 +66,15 @@ def squeezed(text: str) -> str:
 
 
 def test_a_report_says_what_was_found(process: WorkerProcess, submit: Submit) -> None:
-    given = files(20) | {"broken.png": png(99)[:300], "twin.png": png(3)}
-    job_id = submit(given, name="Ward 3", reference="S-2026/17")
+    images = files(20) | {"broken.png": png(99)[:300], "twin.png": png(3)}
+    job_id = submit(images, name="Ward 3", reference="S-2026/17")
     work_through(process)
     text = text_of(make(process, job_id))
     with process.database.reading() as session:
-        found = jobs.differential(session, job_id)
-    for one in found.classes:
-        cell = cell_type(one.name)
-        line = f"{cell.code} {cell.label} {one.count} {one.share * 100:.1f} %"
+        differential = jobs.differential(session, job_id)
+    for class_count in differential.classes:
+        cell = cell_type(class_count.name)
+        line = f"{cell.code} {cell.label} {class_count.count} {class_count.share * 100:.1f} %"
         assert squeezed(line) in squeezed(text)
     for part in ("St Mary's", "Ward 3", "S-2026/17", "broken.png", "twin.png", "no. 4"):
         assert part in text

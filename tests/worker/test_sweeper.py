@@ -136,10 +136,10 @@ def test_a_signal_ends_it_within_a_second(tmp_path: Path, number: signal.Signals
     sweeper.stderr.readline()
     told = time.monotonic()
     sweeper.send_signal(number)
-    _, said = sweeper.communicate(timeout=5)
+    _, log = sweeper.communicate(timeout=5)
     assert time.monotonic() - told < 1.5
     assert sweeper.returncode == 0
-    assert "Traceback" not in said
+    assert "Traceback" not in log
 
 
 @pytest.fixture

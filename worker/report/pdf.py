@@ -14,14 +14,14 @@ from core.jobs import Work
 from core.made import derivatives, making, reports
 from core.made.reports import ReportClaim
 from core.tables import Job
-from worker.deriving import smaller
+from worker.copies import smaller
+from worker.deriving import make_copies
 from worker.lease import Lease, making_ordered
 from worker.process import WorkerProcess
 from worker.report import contents, page, typeface
 from worker.report.contents import ReportedJob
 from worker.report.flowables import Unroll
 from worker.report.story import story
-from worker.showing import make_copies
 
 THUMBNAIL_SIDE = 96
 
