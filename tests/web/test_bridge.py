@@ -51,7 +51,7 @@ class Connection:
 
     @property
     def body(self) -> bytes:
-        return b"".join(one.get("body", b"") for one in self.sent)
+        return b"".join(message.get("body", b"") for message in self.sent)
 
 
 def serve(
@@ -163,5 +163,5 @@ def test_an_answer_to_an_unread_body_is_out_before_its_sender_is_heard_out() -> 
         return [b"no"]
 
     answered = serve(refuse, lambda: Connection(*[b"x"] * 9, **{"content-length": "99999"}))
-    assert [one.get("more_body") for one in answered.sent] == [None, True, False]
+    assert [message.get("more_body") for message in answered.sent] == [None, True, False]
     assert answered.sent[1]["body"] == b"no"
