@@ -29,20 +29,20 @@ from benchmarks.rows import (
 )
 from benchmarks.verdicts import CLASSES, draw
 from core.db import Database
-from core.intake import REASONS
 from core.jobs.tallies import Result, tally
 from core.made.explanations import Findings
 from core.people import accounts
 from core.people.accounts import RoleName
 from core.states import ImageState, JobState, ModelState, ShardState
 from core.tables import Base, Explanation, Image, Job, Model, Prediction, Report, Shard, roles_users
+from lexicon.refusals import SENTENCES
 from lexicon.verdicts import Verdict
 
 ADMINISTRATOR, CLINICIAN = "administrator@example.org", "clinician@example.org"
 # Half of all jobs are this person's: of all who see their own jobs alone, the one who sees most.
 BUSIEST = "laboratory-0@example.org"
 _SHARD = 32
-_FAILED = ("truncated", REASONS["truncated"])
+_FAILED = ("truncated", SENTENCES["truncated"])
 _ARRIVED = {ImageState.RECEIVED: 965, ImageState.DUPLICATE: 25, ImageState.REFUSED: 10}
 _ARRIVING = {ImageState.RECEIVED: 60, ImageState.EXPECTED: 39, ImageState.REFUSED: 1}
 _FAILURES = 0.004

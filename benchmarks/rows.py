@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from random import Random
 
 from benchmarks.loading import Row
-from core.intake import REASONS
 from core.jobs.tallies import tally
 from core.states import ImageState, JobState, Lane, MakingState, ShardState
+from lexicon.refusals import SENTENCES
 
 BEGAN = dt.datetime(2025, 1, 1, 8, tzinfo=dt.UTC)
 DIGESTS = ("a" * 64, "b" * 64)
 LABORATORY = 36
 _INTERACTIVE = 16
-_REFUSED = ("not_an_image", REASONS["not_an_image"])
+_REFUSED = ("not_an_image", SENTENCES["not_an_image"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Conflict(HematoVisionError):
 class Refused(HematoVisionError):
     """An uploaded file that is not accepted.
 
-    ``code`` is one of the stable words listed in `core.intake.REASONS`.
+    ``code`` is one of the stable words listed in `lexicon.refusals`.
     """
 
     def __init__(self, code: str, message: str) -> None:

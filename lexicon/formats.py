@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WebP", "HEIC", "AVIF", "JPEG2000")
-FORMATS_IN_WORDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"),
-    *(".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """An image format that is accepted: its name and its file extensions.
+
+    ``pillow`` says that Pillow decodes it, under this name; the others have decoders of their own.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    pillow: bool = False
+
+
+FORMATS = (
+    Format("JPEG", (".jpg", ".jpeg"), pillow=True),
+    Format("PNG", (".png",), pillow=True),
+    Format("BMP", (".bmp",), pillow=True),
+    Format("TIFF", (".tif", ".tiff")),
+    Format("WebP", (".webp",), pillow=True),
+    Format("HEIC", (".heic", ".heif", ".hif")),
+    Format("AVIF", (".avif",), pillow=True),
+    Format("JPEG2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")),
 )
+_NAMES = [known.name for known in FORMATS]
+FORMATS_IN_WORDS = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
+SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 PACK_ANEW = "Pack the images as .zip, .tar or .tar.gz"
 # Archives that can't be read. They are recognised, so that people are told how to repack them.

@@ -15,6 +15,7 @@ from core.blobs import BlobStore, sound_image
 from core.errors import BlobDamaged, BlobMissing
 from core.jobs import Failure, Work
 from core.memory import give_back, limited
+from lexicon import refusals
 from ml.bundle import Metadata
 from ml.decoding import UnreadableImage, decode
 from ml.decoding.refusals import FAULTS
@@ -29,13 +30,6 @@ _one_large = threading.Lock()
 # A backstop, so that no unforeseen kind of file ends the process. WebP's decoder asks for 550 MB
 # and uses less than half of it.
 _MOST_MEMORY = 640 * 2**20
-_TOO_MUCH = Failure(
-    "too_much_memory",
-    "Decoding this image takes too much memory. Send the crop, or save the image as an 8-bit RGB "
-    "PNG.",
-)
-_MISSING = Failure("missing", "The stored image is gone. Send the file again in a new job.")
-_DAMAGED = Failure("damaged", "The image data can't be read. Export the file again.")
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -78,7 +72,7 @@ class Decoder:
             except MemoryError:
                 if not large:
                     raise
-                return _TOO_MUCH
+                return _failure("too_much_memory")
             finally:
                 give_back()
 
@@ -86,7 +80,7 @@ class Decoder:
         try:
             return sound_image(self._blobs, work.sha256)
         except BlobMissing:
-            return _MISSING
+            return _failure("missing")
         except BlobDamaged as error:
             log.error("Image %d: its stored copy is damaged, and was set aside.", work.image_id)
             return Failure("corrupt_store", str(error))
@@ -103,6 +97,10 @@ class Decoder:
         return _tried(work, lambda: see(image, metadata.shape, metadata.preprocessing))
 
 
+def _failure(code: str) -> Failure:
+    return Failure(code, refusals.sentence(code))
+
+
 def _tried(work: Work, step: Callable[[], Result]) -> Result | Failure:
     """Return the result of a step of reading an image, or how the image failed in it."""
     try:
@@ -113,7 +111,7 @@ def _tried(work: Work, step: Callable[[], Result]) -> Result | Failure:
         # No image, whatever it does to a decoder, may fail its whole shard. A lack of memory and
         # the end of the time limit are not the image's fault and are passed on.
         log.warning("Image %d: the decoder raised %s.", work.image_id, type(error).__name__)
-        return _DAMAGED
+        return _failure("damaged")
 
 
 def readings(

@@ -4,7 +4,6 @@
 """
 
 from core.intake.door import (
-    REASONS,
     SMALLEST_SIDE,
     Accepted,
     Arrival,
@@ -16,7 +15,6 @@ from core.intake.door import (
 from core.intake.quotas import Usage
 
 __all__ = [
-    "REASONS",
     "SMALLEST_SIDE",
     "Accepted",
     "Arrival",

@@ -16,32 +16,13 @@ from typing import BinaryIO
 from core.blobs import BlobStore, image_key
 from core.errors import Refused
 from core.intake.headers import header_of
-from lexicon.formats import FORMATS_IN_WORDS, is_archive_name
+from lexicon.formats import is_archive_name
+from lexicon.refusals import sentence
 
 SMALLEST_SIDE = 16
 _CHUNK = 256 * 1024
 # Files up to this size, nearly all crops, are written to disk only once they are accepted.
 _IN_MEMORY = 256 * 1024
-
-REASONS = {
-    "empty": "The file is empty.",
-    "too_large": "The file is larger than {limit} MB. Send the crop, not the whole scan.",
-    "not_an_image": f"This is not an image that can be read here. Send {FORMATS_IN_WORDS}.",
-    "too_many_pixels": "The image has more than {limit} million pixels. Send single-cell crops.",
-    "too_small": "The image is smaller than {limit} pixels on a side. Send it at full resolution.",
-    "truncated": "The file ends before the image does. Copy or export it again.",
-    "animated": "The file holds several pictures. Send each one as a separate file.",
-    "changed": "The file changed on its way here. Send it again.",
-    "let_go": "The same image was deleted while this file arrived. Send the file again.",
-    "not_received": "The file never arrived. Send it in a new job.",
-    "outside": "Its path points outside the archive. Pack the folder itself.",
-    "special": "This is a link or a special file. Put the file itself into the archive.",
-    "encrypted": "The file is protected by a password. Pack the archive without one.",
-    "packed": "The file is compressed in a way that can't be read here. Pack an ordinary .zip.",
-    "corrupt": "The archive is damaged at this file. Pack it again and send it to the same job.",
-    "bomb": "The file unpacks to more than {limit} times its size. Send it on its own.",
-    "nested": "This is an archive. Send it on its own.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +58,7 @@ class Arrival:
 
 def refusal(code: str, limit: float = 0) -> Refused:
     """Return the refusal with this code and its sentence."""
-    return Refused(code, REASONS[code].format(limit=f"{limit:g}"))
+    return Refused(code, sentence(code, limit=limit))
 
 
 def refused_by_name(name: str) -> Refused | None:

@@ -12,11 +12,9 @@ from core.jobs.shards import Failure, Work, work_of, write_failures
 from core.jobs.tallies import count_again, tally
 from core.states import ShardState
 from core.tables import Image, Job, Shard
+from lexicon import refusals
 
 KILLER = "stopped_worker"
-_KILLER_MESSAGE = (
-    "Reading this image crashed the worker every time. Check the file, then try again."
-)
 # A shard that lost so many workers is halved, so that the image that stops them is found.
 _SPLIT_AFTER = 2
 
@@ -98,6 +96,8 @@ def _break_up(session: Session, shard: Shard) -> None:
 
 def _fail_alone(session: Session, shard: Shard, work: Sequence[Work]) -> None:
     shard.state = ShardState.DONE
-    write_failures(session, {one.image_id: Failure(KILLER, _KILLER_MESSAGE) for one in work})
+    write_failures(
+        session, {one.image_id: Failure(KILLER, refusals.sentence(KILLER)) for one in work}
+    )
     session.flush()
     count_again(session, [shard.id])

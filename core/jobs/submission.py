@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from core import registry
 from core.db import after_commit, utcnow
 from core.errors import Conflict
-from core.intake import REASONS
 from core.jobs import holdings
 from core.jobs.lock import lock, require_pictures, require_receiving
 from core.jobs.queries import image_states, live_workers
@@ -20,6 +19,7 @@ from core.queue import Draw
 from core.settings import Settings
 from core.states import ENDED, LIVE_SHARDS, ImageState, JobState, Lane, ShardState
 from core.tables import Image, Job, Shard
+from lexicon import refusals
 
 # A worker takes up to so many more pieces of a job as it ends, none smaller than this.
 _TURNS, _SMALLEST_PIECE = 3, 16
@@ -63,7 +63,9 @@ def _settle_missing(session: Session, job: Job, without_missing: bool) -> None:
             )
     session.execute(
         missing.values(
-            state=ImageState.REFUSED, reason="not_received", message=REASONS["not_received"]
+            state=ImageState.REFUSED,
+            reason="not_received",
+            message=refusals.sentence("not_received"),
         )
     )
 

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from pi_heif import HeifFile, open_heif
 
-from ml.decoding.refusals import damaged, require_pixels, several_pictures, unsupported
+from ml.decoding.refusals import refused, require_pixels
 from ml.decoding.samples import shrunk_samples
 from ml.decoding.shrinking import Pixels
 
@@ -36,12 +36,12 @@ def decode_heif(data: bytes, max_pixels: int) -> Pixels:
     _require_readable_words(data)
     file: HeifFile = open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
     if len(file) > 1:
-        raise several_pictures()
+        raise refused("animated")
     width, height = file.size
     most = max_pixels if file.info.get("bit_depth", 8) <= 8 else _MOST_DEEP_PIXELS
     require_pixels(width * height, max_pixels, most)
     if (file.info.get("nclx_profile") or {}).get("transfer_characteristics") in _BEYOND_WHITE:
-        raise unsupported("A picture of high dynamic range")
+        raise refused("unsupported", what="A picture of high dynamic range")
     samples, profile = np.asarray(file), file.info.get("icc_profile")
     if samples.dtype == np.uint16:
         # Grey of more than 8 bits is brought to 16 by the library, and not to 8 as colours are.
@@ -61,5 +61,5 @@ def _require_readable_words(data: bytes) -> None:
         size, version = int.from_bytes(listed[place - 4 : place]), listed[place + 4]
         words = listed[place + (14 if version > 2 else 12) : place - 4 + size]
         if not words[:4].isascii() or "\ufffd" in words.decode(errors="replace"):
-            raise damaged()
+            raise refused("damaged")
         place = listed.find(b"infe", place + 4)

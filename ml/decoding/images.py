@@ -15,7 +15,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from lexicon.formats import FORMATS_IN_WORDS, MOST_PIXELS
+from lexicon.formats import FORMATS, MOST_PIXELS
 from ml.decoding import refusals
 from ml.decoding.colour import to_rgb
 from ml.decoding.heif import decode_heif, is_heif
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 DECODER_VERSION = 2
-_PILLOW_S = ("JPEG", "PNG", "BMP", "WEBP", "AVIF")
+_PILLOW_S = tuple(known.name.upper() for known in FORMATS if known.pillow)
 # What decoders hold of a whole picture grows with its channels, or is several times the picture: of
 # a JPEG in several scans all coefficients, two bytes each, beside the pixels.
 _MOST_SAMPLES, _MOST_DEEP_SAMPLES, _MOST_AVIF_PIXELS = 150_000_000, 120_000_000, 25_000_000
@@ -70,7 +70,7 @@ def decode(data: bytes, max_pixels: int = MOST_PIXELS) -> Pixels:
             damaged or unsupported.
     """
     if not data:
-        raise refusals.empty()
+        raise refusals.refused("empty")
     try:
         if is_tiff(data):
             return decode_tiff(data, max_pixels)
@@ -129,13 +129,13 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_PILLOW_S)
     except UnidentifiedImageError:
-        raise _not_an_image() from None
+        raise refusals.refused("not_an_image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise refusals.too_many_pixels(max_pixels) from None
     refusals.require_pixels(image.width * image.height, max_pixels)
     # A phone's MPO only adds a preview to its JPEG.
     if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise refusals.several_pictures()
+        raise refusals.refused("animated")
     return image
 
 
@@ -174,8 +174,3 @@ def _loaded(image: Image.Image) -> Pixels:
         return to_rgb(ImageChops.invert(part) if negative else part, profile)
 
     return shrunk(image.size, strip, _orientation(image))
-
-
-def _not_an_image() -> UnreadableImage:
-    message = f"This is not an image that can be read here. Send {FORMATS_IN_WORDS}."
-    return UnreadableImage("not_an_image", message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import imagecodecs
 
-from ml.decoding.refusals import damaged, require_pixels, unsupported
+from ml.decoding.refusals import refused, require_pixels
 from ml.decoding.samples import shrunk_samples
 from ml.decoding.shrinking import Pixels
 
@@ -35,10 +35,10 @@ def decode_jpeg_2000(data: bytes, max_pixels: int) -> Pixels:
     sides = [int.from_bytes(data[start + at : start + at + 4]) for at in (8, 12, 16, 20)]
     bits = data[start + 42 : start + 43]
     if start < 0 or not bits:
-        raise damaged()
+        raise refused("damaged")
     require_pixels((sides[0] - sides[2]) * (sides[1] - sides[3]), max_pixels, _MOST_PIXELS)
     if bits[0] > _FULL:
-        raise unsupported("A JPEG 2000 with negative numbers or more than 16 bits")
+        raise refused("unsupported", what="A JPEG 2000 with negative numbers or more than 16 bits")
     samples = imagecodecs.jpeg2k_decode(data)
     profile, mode = _colours(data[:start], 1 if samples.ndim == 2 else samples.shape[2])
     white = 2 ** (bits[0] + 1) - 1 if bits[0] < _FULL else None
@@ -53,7 +53,7 @@ def _colours(head: bytes, channels: int) -> tuple[bytes | None, str | None]:
     """
     body = _box(head, b"colr")
     if not _is_in_order(_box(head, b"cdef")):
-        raise unsupported("A JPEG 2000 with channels in an unusual order")
+        raise refused("unsupported", what="A JPEG 2000 with channels in an unusual order")
     if not body and channels in (1, 3):
         return None, None
     if body[:1] == _BY_PROFILE and channels in (1, 2, 3, 4):
@@ -63,7 +63,7 @@ def _colours(head: bytes, channels: int) -> tuple[bytes | None, str | None]:
         return None, "YCbCr"
     if body[:1] == _BY_NUMBER and channels in _CHANNELS.get(number, ()):
         return None, None
-    raise unsupported(f"A JPEG 2000 with {channels} channels of unknown colours")
+    raise refused("unsupported", what=f"A JPEG 2000 with {channels} channels of unknown colours")
 
 
 def _is_in_order(definitions: bytes) -> bool:

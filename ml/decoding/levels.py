@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.decoding.refusals import unsupported
+from ml.decoding.refusals import refused
 
 Samples = NDArray[Any]
 ToEight = Callable[[Samples], NDArray[np.uint8]]
@@ -53,7 +53,7 @@ def white_of(parts: Iterable[Samples], stated: int = 0) -> float:
         low, high = np.minimum(low, part.min()), np.maximum(high, part.max())
         dtype = part.dtype
     if not (low >= 0 and np.isfinite(high)):
-        raise unsupported("An image with negative or infinite numbers")
+        raise refused("unsupported", what="An image with negative or infinite numbers")
     if dtype.kind == "f":
         return _white_of_fractions(float(high))
     return _white_of_integers(int(high), stated, dtype)
@@ -65,14 +65,14 @@ def _white_of_integers(high: int, stated: int, dtype: np.dtype[Any]) -> int:
     for bits in (*(bits for bits in _USUAL_BITS if bits < most), most):
         if highest < 2**bits:
             return int(2**bits - 1)
-    raise unsupported(f"An image with numbers of more than {_MOST_BITS} bits")
+    raise refused("unsupported", what=f"An image with numbers of more than {_MOST_BITS} bits")
 
 
 def _white_of_fractions(high: float) -> float:
     for beyond, white in _FLOAT_RANGES:
         if beyond <= high <= white:
             return white
-    raise unsupported(f"An image with fractional numbers up to {high:.4g}")
+    raise refused("unsupported", what=f"An image with fractional numbers up to {high:.4g}")
 
 
 def _rounded(samples: Samples) -> NDArray[np.uint8]:

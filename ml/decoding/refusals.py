@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
+from lexicon.refusals import sentence
 from ml.errors import MlError
 
 # What decoding libraries raise on damaged or unexpected files. A worker's time limit, a lost lease
@@ -24,16 +25,16 @@ class UnreadableImage(MlError):
         self.code = code
 
 
-def empty() -> UnreadableImage:
-    """Refuse a file without any bytes."""
-    return UnreadableImage("empty", "The file is empty.")
+def refused(
+    code: str, *, limit: float = 0, what: str = "This kind of image file"
+) -> UnreadableImage:
+    """Return the refusal with this code of `lexicon.refusals` and its sentence."""
+    return UnreadableImage(code, sentence(code, limit=limit, what=what))
 
 
 def too_many_pixels(most: int) -> UnreadableImage:
     """Refuse an image with more pixels than this."""
-    limit = f"{most / 1_000_000:g} million pixels"
-    message = f"The image has more than {limit}. Send single-cell crops."
-    return UnreadableImage("too_many_pixels", message)
+    return refused("too_many_pixels", limit=most / 1_000_000)
 
 
 def require_pixels(pixels: int, *most: int) -> None:
@@ -46,30 +47,8 @@ def require_pixels(pixels: int, *most: int) -> None:
         raise too_many_pixels(min(most))
 
 
-def several_pictures() -> UnreadableImage:
-    """Refuse an animation, a stack or a multi-page file."""
-    message = "The file holds several pictures. Send each one as a separate file."
-    return UnreadableImage("animated", message)
-
-
-def unsupported(what: str) -> UnreadableImage:
-    """Refuse an intact file stored in a way whose colours are not certain."""
-    return UnreadableImage("unsupported", f"{what} can't be read. Save it as an 8-bit RGB PNG.")
-
-
-def truncated() -> UnreadableImage:
-    """Refuse a file that ends too early."""
-    message = "The file ends before the image does. Copy or export it again."
-    return UnreadableImage("truncated", message)
-
-
-def damaged() -> UnreadableImage:
-    """Refuse a file whose data the decoder can't make sense of."""
-    return UnreadableImage("damaged", "The image data are damaged. Export the file again.")
-
-
 def broken(error: Exception) -> UnreadableImage:
     """Return the refusal that fits an exception, one of `FAULTS`."""
     if isinstance(error, NotImplementedError) or "unsupported" in str(error).lower():
-        return unsupported("This kind of image file")
-    return truncated() if "truncated" in str(error).lower() else damaged()
+        return refused("unsupported")
+    return refused("truncated" if "truncated" in str(error).lower() else "damaged")

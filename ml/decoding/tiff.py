@@ -20,7 +20,7 @@ from tifffile import TiffFile, TiffPage
 from ml.decoding.colour import to_rgb
 from ml.decoding.jpeg import frame_of
 from ml.decoding.levels import Samples, white_of
-from ml.decoding.refusals import damaged, require_pixels, several_pictures, truncated, unsupported
+from ml.decoding.refusals import refused, require_pixels
 from ml.decoding.shrinking import Pixels, shrunk
 from ml.decoding.tiff_layout import SEPARATE_PLANES, Layout, layout_of
 
@@ -86,13 +86,13 @@ def _the_picture(file: TiffFile) -> TiffPage:
         seen.add(page.offset)
         (others if page.subfiletype & _NOT_THE_PICTURE else pictures).append(page)
         if len(pictures) > 1 or len(others) > _MOST_PAGES:
-            raise several_pictures()
+            raise refused("animated")
     if not pictures and others and _SUB_DIRECTORIES in others[0].tags:
-        raise unsupported("A raw camera photograph")
+        raise refused("unsupported", what="A raw camera photograph")
     # A lone page is the picture, whatever it says it is.
     page, *more = pictures or others
     if more or page.imagedepth != 1 or _planes(file) > 1:
-        raise several_pictures()
+        raise refused("animated")
     return page
 
 
@@ -137,10 +137,10 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
             needed = shape[1] * -(-shape[2] * shape[3] * int(page.bitspersample) // 8)
             count = needed if count > needed else count
         if offset + count > len(data):
-            raise truncated()
+            raise refused("truncated")
         packed = data[offset : offset + count]
         if prod(shape) * layout.dtype.itemsize + whole > _MOST_BYTES:
-            raise unsupported("A TIFF whose picture is stored in too large a piece")
+            raise refused("unsupported", what="A TIFF whose picture is stored in too large a piece")
         _require_fitting(packed, page, shape)
         samples = (
             _unpacked(packed, layout, shape)
@@ -168,10 +168,10 @@ def _places(page: TiffPage) -> Iterator[tuple[int, int]]:
     """
     wanted = prod(page.chunked)
     if min(len(page.dataoffsets), len(page.databytecounts)) < wanted:
-        raise truncated()
+        raise refused("truncated")
     for offset, count in zip(page.dataoffsets[:wanted], page.databytecounts[:wanted], strict=True):
         if not offset or not count:
-            raise truncated()
+            raise refused("truncated")
         yield offset, count
 
 
@@ -188,4 +188,4 @@ def _require_fitting(packed: bytes, page: TiffPage, shape: tuple[int, ...]) -> N
     """Refuse a JPEG that says it is larger than the strip or tile that it is in."""
     frame = frame_of(packed) if page.compression in _JPEG else None
     if frame and (frame.height > shape[1] or frame.width > shape[2]):
-        raise damaged()
+        raise refused("damaged")

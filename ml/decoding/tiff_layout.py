@@ -12,7 +12,7 @@ from PIL import ImageMode
 from tifffile import TiffPage
 
 from ml.decoding.levels import Samples, to_eight
-from ml.decoding.refusals import damaged, unsupported
+from ml.decoding.refusals import refused
 
 # PhotometricInterpretation → Pillow's word for such colours, and how many samples they take.
 _WHITE_IS_ZERO, _RGB, _PALETTE, _INKS, _YCBCR, _CIE_LAB, _ICC_LAB = 0, 2, 3, 5, 6, 8, 9
@@ -123,7 +123,7 @@ def layout_of(page: TiffPage) -> Layout:
         mode, photometric = "RGB", _RGB
     extra = page.samplesperpixel - colours
     if extra < 0:
-        raise damaged()
+        raise refused("damaged")
     opacity = _opacity(page, mode, extra)
     samples = (*range(colours), *((colours + opacity[0],) if opacity else ()))
     return Layout(page, dtype, photometric, _shown(mode, opacity), samples, colours)
@@ -132,30 +132,32 @@ def layout_of(page: TiffPage) -> Layout:
 def _dtype(page: TiffPage) -> np.dtype[Any]:
     """The type of the samples, once it is known that they can be unpacked."""
     if page.compression not in _COMPRESSIONS:
-        raise unsupported(f"A TIFF with compression {int(page.compression)}")
+        raise refused("unsupported", what=f"A TIFF with compression {int(page.compression)}")
     if (
         page.dtype is None
         or page.dtype.kind not in "biuf"
         or not isinstance(page.bitspersample, int)
     ):
-        raise unsupported(f"A TIFF with samples of {page.bitspersample!r} bits")
+        raise refused("unsupported", what=f"A TIFF with samples of {page.bitspersample!r} bits")
     if page.photometric in (_CIE_LAB, _ICC_LAB) and page.bitspersample not in (8, 16):
-        raise unsupported("A TIFF with Lab colours of more than 16 bits")
+        raise refused("unsupported", what="A TIFF with Lab colours of more than 16 bits")
     if _DNG_VERSION in page.tags:
-        raise unsupported("A raw camera photograph")
+        raise refused("unsupported", what="A raw camera photograph")
     return page.dtype
 
 
 def _photometric(page: TiffPage) -> int:
     photometric = int(page.photometric)
     if photometric not in _COLOURS:
-        raise unsupported(f"A TIFF with {page.photometric!s} colours")
+        raise refused("unsupported", what=f"A TIFF with {page.photometric!s} colours")
     if page.compression == _APERIO_YCBCR:
         return _YCBCR
     if photometric == _INKS and not _are_ordinary_inks(page):
-        raise unsupported("A TIFF with inks other than cyan, magenta, yellow and black")
+        raise refused(
+            "unsupported", what="A TIFF with inks other than cyan, magenta, yellow and black"
+        )
     if photometric == _YCBCR and not (_is_given_as_rgb(page) or _is_plain_ycbcr(page)):
-        raise unsupported("A TIFF with YCbCr colours of unusual range or sampling")
+        raise refused("unsupported", what="A TIFF with YCbCr colours of unusual range or sampling")
     return photometric
 
 
@@ -196,9 +198,11 @@ def _opacity(page: TiffPage, mode: str, extra: int) -> tuple[int, int] | None:
         if kind in (_ASSOCIATED, _UNASSOCIATED):
             if mode in ("L", "RGB", "P"):
                 return place, kind
-            raise unsupported("A transparent TIFF in colours other than RGB or grey")
+            raise refused(
+                "unsupported", what="A transparent TIFF in colours other than RGB or grey"
+            )
     if extra and mode in ("L", "P"):
-        raise unsupported(f"A TIFF with {1 + extra} channels")
+        raise refused("unsupported", what=f"A TIFF with {1 + extra} channels")
     return None
 
 
@@ -214,7 +218,7 @@ def _colour_map(page: TiffPage) -> NDArray[np.uint8]:
     """The palette as (colours, 3); some programs write it in 8 bits and not in 16."""
     table = page.tags.valueof(_COLOUR_MAP)
     if table is None:
-        raise damaged()
+        raise refused("damaged")
     colours = np.asarray(table, np.uint16).reshape(3, -1).T
     # The upper half, for 8 bits are made 16 by some with a factor of 256 and by others of 257.
     return (colours if colours.max() < 256 else colours >> 8).astype(np.uint8)

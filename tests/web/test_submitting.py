@@ -68,7 +68,7 @@ def test_a_folder_and_an_archive_of_it_hold_the_same_files(
         (tmp_path / "slide" / name).write_bytes(data)
     result = submit(tmp_path / "slide")
     assert result.exit_code == 0, result.output
-    assert "Skipped, not an image, by its name: notes.txt." in result.output
+    assert "Skipped, not an image file (by its extension): notes.txt." in result.output
     assert "Refused: x/inner.zip: This is an archive. Send it on its own." in result.output
     job = open_job(api)
     put(api, job, pack(files))

@@ -14,7 +14,8 @@ from PIL import Image
 
 from core.blobs import BlobStore, LocalBlobs, MemoryBlobs, image_key
 from core.errors import Refused
-from core.intake import REASONS, Accepted, Limits, accept
+from core.intake import Accepted, Limits, accept
+from lexicon.refusals import SENTENCES
 
 LIMITS = Limits(max_bytes=1_000_000, max_pixels=1_000_000)
 
@@ -65,7 +66,7 @@ def refused(data: bytes, **more: str) -> str:
     blobs = MemoryBlobs()
     with pytest.raises(Refused) as error:
         accept(io.BytesIO(data), blobs, LIMITS, announced=more.get("announced"))
-    assert error.value.code in REASONS
+    assert error.value.code in SENTENCES
     assert "{" not in str(error.value)
     assert not blobs.exists(image_key(hashlib.sha256(data).hexdigest()))
     return error.value.code
