@@ -27,9 +27,10 @@ from ml.bundle import Bundle
 from ml.decoding import Pixels
 from ml.trust import Trust
 from worker import main as worker_main
-from worker import pipeline, process
+from worker import pipeline
+from worker import process as process_module
 from worker.lease import Lease
-from worker.models import Model
+from worker.models import LoadedModel
 from worker.pipeline import Results
 from worker.process import WorkerProcess
 
@@ -58,9 +59,9 @@ class NullClassifier:
         raise NotImplementedError
 
 
-def blind(bundle: Bundle, threads: int, device: str = "auto") -> Model:
+def blind(bundle: Bundle, threads: int, device: str = "auto") -> LoadedModel:
     """Take the place of `worker.models.open_model`."""
-    return Model(NullClassifier(bundle))
+    return LoadedModel(NullClassifier(bundle))
 
 
 def verdicts() -> list[Verdict]:
@@ -76,8 +77,8 @@ def main(milliseconds: float) -> None:
     given = verdicts()
 
     def pretend(
-        here: WorkerProcess,
-        model: Model,
+        process: WorkerProcess,
+        model: LoadedModel,
         claim: ShardClaim,
         lease: Lease,
         between: Callable[[], None] = lambda: None,
@@ -91,8 +92,8 @@ def main(milliseconds: float) -> None:
 
     pipeline.classify = pretend
     # Copies are made in the pass that is left out here, and not afterwards in its place.
-    pipeline.complete_copies = lambda here, works: None  # type: ignore[attr-defined]
-    process.open_model = blind  # type: ignore[attr-defined]
+    pipeline.complete_copies = lambda process, works: None  # type: ignore[attr-defined]
+    process_module.open_model = blind  # type: ignore[attr-defined]
     settings = Settings.from_env()
     worker_main.serve(settings, processes=settings.workers, threads=1)
 

@@ -50,8 +50,8 @@ _BY_LABEL = {
 
 def cell_type(name: str) -> CellType:
     """Return how ``name`` is shown; an unknown class is shown in grey under its own name."""
-    known = _BY_NAME.get(name)
-    return known or CellType(name, name.replace("_", " ").capitalize(), name[:2].upper(), "#999999")
+    cell = _BY_NAME.get(name)
+    return cell or CellType(name, name.replace("_", " ").capitalize(), name[:2].upper(), "#999999")
 
 
 def known_cell_type(label: str) -> CellType | None:
@@ -60,6 +60,6 @@ def known_cell_type(label: str) -> CellType | None:
 
 
 def display_order(name: str) -> int:
-    """Return the place of a class in every list of classes; unknown ones come last."""
-    known = _BY_NAME.get(name)
-    return CELL_TYPES.index(known) if known else len(CELL_TYPES)
+    """Return the position of a class in every list of classes; unknown ones come last."""
+    cell = _BY_NAME.get(name)
+    return CELL_TYPES.index(cell) if cell else len(CELL_TYPES)

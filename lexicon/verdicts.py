@@ -43,18 +43,18 @@ class Verdict:
 
     def columns(self) -> dict[str, Any]:
         """Return the fields as a table keeps them; without candidates the label is the only one."""
-        kept = {name: _plain(getattr(self, name)) for name in FIELDS}
-        return kept | {"candidates": kept["candidates"] or [self.label]}
+        values = {name: _plain(getattr(self, name)) for name in FIELDS}
+        return values | {"candidates": values["candidates"] or [self.label]}
 
     @classmethod
     def of(cls, *columns: Any) -> Verdict:
         """Return the verdict from the columns of a table, in the order of `FIELDS`."""
-        kept = dict(zip(FIELDS, columns, strict=True))
-        kept["outcome"] = Outcome(kept["outcome"])
-        kept["probabilities"] = tuple(kept["probabilities"])
-        kept["candidates"] = tuple(kept["candidates"])
-        kept["box"] = kept["box"] and Box(*kept["box"])
-        return cls(**kept)
+        values = dict(zip(FIELDS, columns, strict=True))
+        values["outcome"] = Outcome(values["outcome"])
+        values["probabilities"] = tuple(values["probabilities"])
+        values["candidates"] = tuple(values["candidates"])
+        values["box"] = values["box"] and Box(*values["box"])
+        return cls(**values)
 
 
 FIELDS = tuple(field.name for field in fields(Verdict))

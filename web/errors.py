@@ -135,7 +135,7 @@ def _for_script() -> bool:
 def _ours(error: HematoVisionError) -> AnyResponse:
     if isinstance(error, NotSignedIn) and not for_api() and not _for_script():
         return _to_sign_in(str(error))
-    status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
     answer = _answer(status, code_of(error), str(error))
     if isinstance(error, TooManyAttempts | TooManyRequests):
         answer.headers["Retry-After"] = str(error.seconds)

@@ -33,9 +33,9 @@ class _Part:
     html: str = ""
     tag: str = ""
     version: object = None
-    made: float = float("-inf")
-    found: float = float("-inf")
-    making: threading.Lock = field(default_factory=threading.Lock)
+    made_at: float = float("-inf")
+    checked_at: float = float("-inf")
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Parts:
@@ -56,12 +56,12 @@ class Parts:
         at once, one makes the part and the others wait.
         """
         part = self._find(key)
-        with part.making:
+        with part.lock:
             now = self._clock()
-            if now - part.found >= _SHARED_SECONDS * (len(self._viewers) - 1):
-                found, part.found = version(), now
-                if found != part.version or now - part.made >= _KEPT_SECONDS:
-                    part.html, part.version, part.made = make(), found, now
+            if now - part.checked_at >= _SHARED_SECONDS * (len(self._viewers) - 1):
+                current, part.checked_at = version(), now
+                if current != part.version or now - part.made_at >= _KEPT_SECONDS:
+                    part.html, part.version, part.made_at = make(), current, now
                     part.tag = hashlib.sha256(part.html.encode()).hexdigest()[:32]
             return part.html, part.tag
 

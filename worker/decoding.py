@@ -20,7 +20,7 @@ from ml.bundle import Metadata
 from ml.decoding import UnreadableImage, decode
 from ml.decoding.refusals import FAULTS
 from ml.reading import Reading, see
-from worker.deriving import keep_copies
+from worker.copies import keep_copies
 
 # Images beyond this many pixels are decoded one at a time, so that memory stays bounded: 2 million
 # take some 20 MB while they are decoded.
@@ -53,7 +53,9 @@ class Decoder:
 
     def fetch(self, work: Work) -> bytes | Failure | None:
         """Return the stored bytes of an image; None for a large one, which is fetched later."""
-        return None if _may_be_large(work) else self._get(work)
+        # An image of unknown size may be large.
+        may_be_large = not work.pixels or work.pixels > LARGE_PIXELS
+        return None if may_be_large else self._get(work)
 
     def decode(self, work: Work, data: bytes | Failure | None) -> Reading | Failure:
         """Return what the network sees of the image whose bytes `fetch` returned."""
@@ -112,11 +114,6 @@ def _tried(work: Work, step: Callable[[], Result]) -> Result | Failure:
         return _failure("damaged")
 
 
-def _may_be_large(work: Work) -> bool:
-    """Say whether an image may be large; one of unknown size may be."""
-    return not work.pixels or work.pixels > LARGE_PIXELS
-
-
 def readings(
     decoder: Decoder, work: Sequence[Work], size: int, cores: int
 ) -> Iterator[list[tuple[Work, Reading | Failure]]]:
@@ -132,7 +129,7 @@ def readings(
             yield from ahead(pool, decoder, work, size)
             return
         for batch in ahead(pool, decoder.fetch, work, size, together=size):
-            yield [(one, decoder.decode(one, data)) for one, data in batch]
+            yield [(image, decoder.decode(image, data)) for image, data in batch]
     finally:
         # If the work is broken off, reads that have not begun are cancelled.
         pool.shutdown(cancel_futures=True)
@@ -151,14 +148,14 @@ def ahead(
     """
 
     def read_all(part: Sequence[Work]) -> list[tuple[Work, Result]]:
-        return [(one, read(one)) for one in part]
+        return [(image, read(image)) for image in part]
 
     running: list[Future[list[tuple[Work, Result]]]] = []
     for batch in (*_parts(work, size), ()):
-        done = [pair for future in running for pair in future.result()]
+        results = [pair for future in running for pair in future.result()]
         running = [pool.submit(read_all, part) for part in _parts(batch, together)]
-        if done:
-            yield done
+        if results:
+            yield results
 
 
 def _parts(work: Sequence[Work], size: int) -> list[Sequence[Work]]:

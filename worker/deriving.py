@@ -1,69 +1,62 @@
-"""Makes the copies that people look at from the decoder's pixels."""
+"""Makes the copies of an image that a page found missing, from the claim to the store."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterable
+from contextlib import suppress
 
-import cv2
-import numpy as np
-import simplejpeg
-
-from core.blobs import BlobStore
+from core.errors import BlobMissing, Conflict
+from core.jobs import Failure, Work
 from core.made import derivatives
-from core.made.derivatives import TILE_SIDE, Derivatives
-from ml.decoding import Pixels
-
-_QUALITY = 88
-# A crop no longer than this is used as its own tile: a page of the gallery is twice as heavy, but
-# the worker does a third less work.
-_OWN_TILE_SIDE = 2 * TILE_SIDE
-
-log = logging.getLogger(__name__)
+from worker.decoding import Decoder
+from worker.lease import making_ordered
+from worker.process import WorkerProcess
 
 
-def keep_copies(blobs: BlobStore, sha256: str, image: Pixels) -> None:
-    """Put the copies of an image into the store, unless they are there.
+def derive_image(process: WorkerProcess, derivative_id: int) -> bool:
+    """Make and store one image's copies; False if they are done or taken by another worker."""
+    with process.database.writing() as session:
+        claim = derivatives.claim(
+            session, derivative_id, process.name, process.settings.lease_seconds
+        )
+    if claim is None:
+        return False
+    with making_ordered(process, claim):
+        if not _readable(process, claim.sha256):
+            process.blobs.delete(derivatives.key(claim.sha256))
+            make_copies(process, Work(claim.image_id, claim.sha256))
+        with process.database.writing() as session:
+            derivatives.finish(session, claim)
+    return True
 
-    If the store takes nothing, that is no error: a page that misses the copies asks for them again.
-    """
-    if derivatives.exist(blobs, sha256):
-        return
+
+def _readable(process: WorkerProcess, sha256: str) -> bool:
     try:
-        derivatives.keep(blobs, sha256, copies(image))
-    except OSError as error:
-        log.warning("The copies of an image could not be kept: %s.", type(error).__name__)
+        derivatives.read(process.blobs, sha256)
+    except BlobMissing:
+        return False
+    return True
 
 
-def copies(image: Pixels) -> Derivatives:
-    """Return the copies of an image, uint8 (height, width, 3), as JPEG files without metadata."""
-    large = _jpeg(image)
-    if max(image.shape) <= _OWN_TILE_SIDE:
-        return Derivatives(large, large)
-    return Derivatives(_jpeg(shrink(image, TILE_SIDE)), large)
+def make_copies(process: WorkerProcess, work: Work) -> None:
+    """Decode an image; this puts its copies into the store.
 
-
-def smaller(copy: bytes, side: int) -> bytes:
-    """Return a copy whose longer side is at most ``side`` pixels."""
-    image = np.asarray(simplejpeg.decode_jpeg(copy), np.uint8)
-    return _jpeg(shrink(image, side)) if max(image.shape) > side else copy
-
-
-def shrink(image: Pixels, side: int) -> Pixels:
-    """Bring the longer side of a larger image down to ``side`` pixels."""
-    height, width = image.shape[:2]
-    longer = max(height, width)
-    whole = longer // side
-    if whole > 1:
-        # Shrink by a whole number first: linear interpolation uses at most two pixels per side.
-        size = (max(1, width // whole), max(1, height // whole))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    size = (max(1, round(width * side / longer)), max(1, round(height * side / longer)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def _jpeg(image: Pixels) -> bytes:
-    pixels = np.ascontiguousarray(image)
-    made: bytes = simplejpeg.encode_jpeg(
-        pixels, quality=_QUALITY, colorsubsampling="420", fastdct=True
+    Raises:
+        Conflict: it can't be decoded.
+        OSError: the store took no copies.
+    """
+    read = Decoder(process.blobs, process.models.shipped.metadata, process.settings.max_pixels)(
+        work
     )
-    return made
+    if isinstance(read, Failure):
+        raise Conflict(read.message)
+    if not derivatives.exist(process.blobs, work.sha256):
+        raise OSError("The store took no copies of an image.")
+
+
+def complete_copies(process: WorkerProcess, works: Iterable[Work]) -> None:
+    """Make missing copies; if one can't be made now, a page will ask for it again."""
+    for work in works:
+        if not derivatives.exist(process.blobs, work.sha256):
+            with suppress(Conflict, OSError):
+                make_copies(process, work)

@@ -18,7 +18,7 @@ from ml.serving import Classifier, neighbours
 from ml.serving.explain import Head, Look, Map, heat_map, look
 from ml.serving.neighbours import References
 from worker.decoding import Decoder
-from worker.making import under
+from worker.lease import making_ordered
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
 
@@ -27,63 +27,65 @@ ENLARGED = 3
 NEAREST = 6
 
 
-def explain_image(here: WorkerProcess, explanation_id: int) -> bool:
+def explain_image(process: WorkerProcess, explanation_id: int) -> bool:
     """Make one explanation and store it; False if it is done or taken by another worker."""
-    with here.database.writing() as session:
-        claim = explanations.claim(session, explanation_id, here.name, here.settings.lease_seconds)
+    with process.database.writing() as session:
+        claim = explanations.claim(
+            session, explanation_id, process.name, process.settings.lease_seconds
+        )
     if claim is None:
         return False
-    with under(here, claim):
-        key, findings = _make(here, claim)
-        with here.database.writing() as session:
+    with making_ordered(process, claim):
+        key, findings = _make(process, claim)
+        with process.database.writing() as session:
             explanations.finish(session, claim, key, findings)
     return True
 
 
-def _make(here: WorkerProcess, claim: ExplanationClaim) -> tuple[str, Findings]:
+def _make(process: WorkerProcess, claim: ExplanationClaim) -> tuple[str, Findings]:
     """Return the key of the pictures, which is new for each attempt, and the findings."""
-    classifier = _classifier(here, claim.model_digest)
-    crop = _crop(here, claim, classifier)
+    classifier = _classifier(process, claim.model_digest)
+    crop = _crop(process, claim, classifier)
     names = [claim.label] if claim.other is None else [claim.label, claim.other]
     indices = [classifier.bundle.metadata.classes.index(name) for name in names]
-    seen = look(classifier, Head.load(classifier.bundle), crop, indices)
-    key, maps = f"explanations/{claim.id}-{claim.fence}", _maps(seen)
-    _keep(here, key, crop, maps)
+    looked = look(classifier, Head.load(classifier.bundle), crop, indices)
+    key, maps = f"explanations/{claim.id}-{claim.fence}", _maps(looked)
+    _keep(process, key, crop, maps)
     empty = tuple(name for name, contributed in maps.items() if contributed.max() <= 0)
-    return key, replace(_findings(here, claim, classifier, seen), empty=empty)
+    return key, replace(_findings(process, claim, classifier, looked), empty=empty)
 
 
-def _classifier(here: WorkerProcess, digest: str) -> Classifier:
+def _classifier(process: WorkerProcess, digest: str) -> Classifier:
     try:
-        return here.models.get(digest).classifier
+        return process.models.get(digest).classifier
     except ModelUnusable as error:
         raise Conflict(str(error)) from error
 
 
-def _crop(here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier) -> Pixels:
+def _crop(process: WorkerProcess, claim: ExplanationClaim, classifier: Classifier) -> Pixels:
     """Return what the network sees of the image."""
-    decoder = Decoder(here.blobs, classifier.bundle.metadata, here.settings.max_pixels)
+    decoder = Decoder(process.blobs, classifier.bundle.metadata, process.settings.max_pixels)
     reading = decoder(Work(claim.image_id, claim.sha256))
     if isinstance(reading, Failure):
         raise Conflict(reading.message)
     return reading.pixels
 
 
-def _maps(seen: Look) -> dict[str, Map]:
+def _maps(looked: Look) -> dict[str, Map]:
     """Return what supports the class, and what supports it rather than the next class."""
-    maps = {HEAT: seen.maps[0]}
-    if len(seen.maps) > 1:
-        maps[CONTRAST] = seen.maps[0] - seen.maps[1]
+    maps = {HEAT: looked.maps[0]}
+    if len(looked.maps) > 1:
+        maps[CONTRAST] = looked.maps[0] - looked.maps[1]
     return maps
 
 
-def _keep(here: WorkerProcess, key: str, crop: Pixels, maps: Mapping[str, Map]) -> None:
+def _keep(process: WorkerProcess, key: str, crop: Pixels, maps: Mapping[str, Map]) -> None:
     """Put the pictures into the store."""
     shape = InputShape(*crop.shape[:2])
-    here.blobs.put(explanations.picture_key(key, CROP), _png(crop))
+    process.blobs.put(explanations.picture_key(key, CROP), _png(crop))
     for name, contributed in maps.items():
         drawn = heat_map(contributed, shape, ENLARGED)
-        here.blobs.put(explanations.picture_key(key, name), _png(drawn))
+        process.blobs.put(explanations.picture_key(key, name), _png(drawn))
 
 
 def _png(picture: Pixels) -> bytes:
@@ -93,25 +95,28 @@ def _png(picture: Pixels) -> bytes:
 
 
 def _findings(
-    here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier, seen: Look
+    process: WorkerProcess, claim: ExplanationClaim, classifier: Classifier, looked: Look
 ) -> Findings:
     references = References.load(classifier.bundle)
     if references is None:
         return Findings(claim.label, claim.other)
-    nearest = neighbours.nearest(seen.features, references, NEAREST)
-    of_each_class = neighbours.nearest_of_each_class(seen.features, references)
-    for index in {one.index for one in (*nearest, *of_each_class)}:
+    nearest = neighbours.nearest(looked.features, references, NEAREST)
+    of_each_class = neighbours.nearest_of_each_class(looked.features, references)
+    for index in {neighbour.index for neighbour in (*nearest, *of_each_class)}:
         key = explanations.reference_key(claim.model_digest, index)
-        if not here.blobs.exists(key):
-            here.blobs.put(key, references.pictures[index])
+        if not process.blobs.exists(key):
+            process.blobs.put(key, references.pictures[index])
     return Findings(
         claim.label,
         claim.other,
-        nearest=_kept(nearest),
-        of_each_class=_kept(of_each_class),
+        nearest=_recorded(nearest),
+        of_each_class=_recorded(of_each_class),
         attribution=references.attribution,
     )
 
 
-def _kept(found: Sequence[neighbours.Neighbour]) -> tuple[Neighbour, ...]:
-    return tuple(Neighbour(one.index, one.label, one.source, one.similarity) for one in found)
+def _recorded(nearest: Sequence[neighbours.Neighbour]) -> tuple[Neighbour, ...]:
+    """Return the neighbours that the network found, as the database keeps them."""
+    return tuple(
+        Neighbour(cell.index, cell.label, cell.source, cell.similarity) for cell in nearest
+    )

@@ -32,7 +32,7 @@ class Badge:
     backend: str
 
 
-class Tally:
+class Throughput:
     """What one process has done: its images in total, and its speed over the last shards."""
 
     def __init__(self) -> None:
@@ -59,24 +59,24 @@ class Tally:
         return images / seconds if seconds else None
 
 
-def beat(session: Session, badge: Badge, tally: Tally, models: Sequence[str]) -> None:
+def beat(session: Session, badge: Badge, throughput: Throughput, models: Sequence[str]) -> None:
     """Record that this process is alive, its speed, and its models, the last used first.
 
     Processes that have been silent for long are removed.
     """
     values: dict[str, object] = {
-        "images": tally.images,
-        "images_per_second": tally.images_per_second,
+        "images": throughput.images,
+        "images_per_second": throughput.images_per_second,
         "model_digest": models[0] if models else "",
         "models": list(models),
     }
-    known = session.scalar(
+    name = session.scalar(
         update(Worker)
         .where(Worker.name == badge.name)
         .values(seen_at=clock(), **values)
         .returning(Worker.name)
     )
-    if known is None:
+    if name is None:
         session.add(
             Worker(
                 name=badge.name,
@@ -101,10 +101,11 @@ class Heartbeat:
         self,
         database: Database,
         badge: Badge,
-        tally: Tally,
+        throughput: Throughput,
         models: Callable[[], Sequence[str]],
     ) -> None:
-        self._database, self._badge, self._tally, self._models = database, badge, tally, models
+        self._database, self._models = database, models
+        self._badge, self._throughput = badge, throughput
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -126,7 +127,7 @@ class Heartbeat:
         while True:
             try:
                 with self._database.writing() as session:
-                    beat(session, self._badge, self._tally, self._models())
+                    beat(session, self._badge, self._throughput, self._models())
             except SQLAlchemyError:
                 log.warning("The database does not answer; the heartbeat goes on trying.")
             if self._stop.wait(BEAT_SECONDS):

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class LoadedModel:
     """A bundle that is loaded and ready to classify images."""
 
     classifier: Classifier
@@ -51,7 +51,7 @@ class Model:
         return self.bundle.digest
 
 
-def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
+def open_model(bundle: Bundle, threads: int, device: str = "auto") -> LoadedModel:
     """Load a bundle's network, ready to run on a device as `ml.serving.inference` names it.
 
     Raises:
@@ -60,7 +60,7 @@ def open_model(bundle: Bundle, threads: int, device: str = "auto") -> Model:
     check_metadata(bundle.metadata)
     classifier = load_classifier(bundle, threads=threads, device=device)
     check_answers(classifier)
-    return Model(classifier)
+    return LoadedModel(classifier)
 
 
 class ModelStore:
@@ -75,14 +75,14 @@ class ModelStore:
         blobs: BlobStore,
         cache: Path,
         shipped: Bundle,
-        load: Callable[[Bundle], Model],
+        load: Callable[[Bundle], LoadedModel],
         trusted: Collection[str] = (),
     ) -> None:
         self.shipped = shipped
         self._trusted = trusted
         self._blobs, self._cache, self._load = blobs, cache, load
         # The most recently used one is last.
-        self._loaded: dict[str, Model] = {}
+        self._loaded: dict[str, LoadedModel] = {}
         self._lock = threading.Lock()
 
     @property
@@ -90,7 +90,7 @@ class ModelStore:
         """The digests of the loaded models, the most recently used first."""
         return tuple(self._loaded)[::-1]
 
-    def get(self, digest: str) -> Model:
+    def get(self, digest: str) -> LoadedModel:
         """Return a model, ready to classify images.
 
         Raises:
@@ -130,21 +130,21 @@ class ModelStore:
     def _unpack(self, digest: str) -> Bundle:
         """Unpack elsewhere, then rename; if several processes do so at once, one wins."""
         self._cache.mkdir(parents=True, exist_ok=True)
-        place = self._cache / digest
+        folder = self._cache / digest
         _remove_left_over(self._cache)
-        with tempfile.TemporaryDirectory(dir=self._cache, prefix=_UNPACKING) as folder:
-            aside = fetch(self._blobs, digest, Path(folder) / "bundle")
+        with tempfile.TemporaryDirectory(dir=self._cache, prefix=_UNPACKING) as temporary:
+            aside = fetch(self._blobs, digest, Path(temporary) / "bundle")
             # What is there was just found to be damaged, unless another process was quicker.
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
             try:
-                aside.path.rename(place)
+                aside.path.rename(folder)
             except OSError:
-                if not place.is_dir():
+                if not folder.is_dir():
                     raise
         log.info("Model %s is unpacked.", digest[:12])
-        return replace(aside, path=place)
+        return replace(aside, path=folder)
 
-    def _open(self, bundle: Bundle) -> Model:
+    def _open(self, bundle: Bundle) -> LoadedModel:
         try:
             return self._load(bundle)
         except (OSError, MemoryError):
@@ -193,21 +193,21 @@ def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:
 
 def facts_of(bundle: Bundle) -> Facts:
     """Return what the list of models says about a bundle. Raises `SignatureInvalid`."""
-    said = bundle.metadata
+    metadata = bundle.metadata
     shown: dict[str, Any] = {
-        "shape": [said.shape.height, said.shape.width],
-        "recipe": said.recipe.get("name", ""),
-        "sources": list(said.data.get("sources", ())),
-        "few_shot": list(said.data.get("few_shot", ())),
-        "trust": dict(said.trust),
-        "intended_use": said.intended_use,
+        "shape": [metadata.shape.height, metadata.shape.width],
+        "recipe": metadata.recipe.get("name", ""),
+        "sources": list(metadata.data.get("sources", ())),
+        "few_shot": list(metadata.data.get("few_shot", ())),
+        "trust": dict(metadata.trust),
+        "intended_use": metadata.intended_use,
     }
     return Facts(
         digest=bundle.digest,
-        name=said.name,
-        version=said.version,
-        classes=said.classes,
-        scores=dict(said.scores),
+        name=metadata.name,
+        version=metadata.version,
+        classes=metadata.classes,
+        scores=dict(metadata.scores),
         shown=shown,
         signed_by=signer(bundle),
     )

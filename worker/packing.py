@@ -84,8 +84,8 @@ def fetch(blobs: BlobStore, digest: str, folder: Path) -> Bundle:
         raise _unusable(digest, "has a format that this version can't read") from error
     except (BundleError, zipfile.BadZipFile) as error:
         raise _unusable(digest, "is damaged") from error
-    found = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    if bundle.digest != digest or found != _names(bundle):
+    names = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    if bundle.digest != digest or names != _names(bundle):
         raise _unusable(digest, "is not the one that was added")
     return bundle
 

@@ -24,12 +24,12 @@ from lexicon.verdicts import Verdict
 from ml.reading import Reading
 from ml.serving import predictions
 from worker.decoding import Decoder, readings
-from worker.lease import Lease, kept
-from worker.limit import OutOfTime
-from worker.models import Model
+from worker.deriving import complete_copies
+from worker.lease import Lease, holding
+from worker.limits import OutOfTime
+from worker.models import LoadedModel
 from worker.packing import ModelUnusable
 from worker.process import WorkerProcess
-from worker.showing import complete_copies
 
 # A batch of this size stays within a core's cache; larger batches are slower on a CPU
 # (`benchmarks.layouts`). A GPU needs larger ones; the best size has not been measured yet.
@@ -42,57 +42,60 @@ log = logging.getLogger(__name__)
 Results = dict[int, Verdict | Failure]
 
 
-def classify_shard(here: WorkerProcess, shard_id: int) -> bool:
+def classify_shard(process: WorkerProcess, shard_id: int) -> bool:
     """Classify and record a shard: this one, or for big jobs the one whose turn it is.
 
     False if all shards that were rung for are done or taken by other workers.
     """
-    claim = _claim(here, shard_id)
+    claim = _claim(process, shard_id)
     if claim is None:
         return False
-    _classify(here, claim)
+    _classify(process, claim)
     return True
 
 
-def _claim(here: WorkerProcess, shard_id: int) -> ShardClaim | None:
-    """ShardClaim the shard whose turn it is; None if all that were rung for are done or taken."""
+def _claim(process: WorkerProcess, shard_id: int) -> ShardClaim | None:
+    """Claim the shard whose turn it is; None if all that were rung for are done or taken."""
     passed: list[int] = []
     while True:
-        with here.database.writing() as session:
+        with process.database.writing() as session:
             turn = jobs.in_turn(session, shard_id, passed)
-            seconds, lacking = here.settings.lease_seconds, here.lacking.now()
-            claim = jobs.claim(session, turn, here.name, seconds, lacking)
+            seconds, lacking = process.settings.lease_seconds, process.lacking.now()
+            claim = jobs.claim(session, turn, process.name, seconds, lacking)
         if claim or turn in passed:
             return claim
         # Another worker was quicker; the shard of its own message must not be forgotten.
         passed.append(turn)
 
 
-def _classify(here: WorkerProcess, claim: ShardClaim) -> None:
-    seconds = here.settings.lease_seconds
+def _classify(process: WorkerProcess, claim: ShardClaim) -> None:
     started = time.monotonic()
     try:
-        with kept(lambda: _renew(here, claim), seconds) as lease:
-            digest, results = _results(here, claim, lease)
-        shadows = _record(here, claim, digest, results)
+        with holding(process, claim) as lease:
+            digest, results = _results(process, claim, lease)
+        with process.database.writing() as session:
+            jobs.record(session, claim, digest, results)
+            shadows = registry.shadows_of(session, claim.model_digest)
     except LeaseLost as error:
         log.warning("Shard %d is dropped here. %s", claim.id, error)
         return
     except (OSError, SQLAlchemyError) as error:
         reason = trouble_of(error) or type(error).__name__
         log.warning("Shard %d is tried again later: %s", claim.id, reason)
-        _forgive(here, claim)
+        _forgive(process, claim)
         return
     except OutOfTime:
-        _give_back(here, claim)
+        _give_back(process, claim)
         raise
-    _note(here, claim, results, time.monotonic() - started)
-    _go_on(here, claim)
-    complete_copies(here, [w for w in claim.work if isinstance(results[w.image_id], Verdict)])
-    _follow(here, claim, results, shadows)
+    _note(process, claim, results, time.monotonic() - started)
+    if jobs.go_on(process.database, process.settings, claim.job_id):
+        log.info("Job %d has ended.", claim.job_id)
+    judged = tuple(work for work in claim.work if isinstance(results[work.image_id], Verdict))
+    complete_copies(process, judged)
+    _run_shadows(process, replace(claim, work=judged), shadows)
 
 
-def _results(here: WorkerProcess, claim: ShardClaim, lease: Lease) -> tuple[str, Results]:
+def _results(process: WorkerProcess, claim: ShardClaim, lease: Lease) -> tuple[str, Results]:
     """Return the digest of the job's model and the result of each image.
 
     If no worker can have the model, the images fail with a message that says what to do.
@@ -102,62 +105,59 @@ def _results(here: WorkerProcess, claim: ShardClaim, lease: Lease) -> tuple[str,
     """
     digest = claim.model_digest
     try:
-        model = here.models.get(digest)
+        model = process.models.get(digest)
     except ModelUnusable as error:
         log.error("Shard %d: %s", claim.id, error)
-        with here.database.writing() as session:
+        with process.database.writing() as session:
             passed_on = jobs.pass_on(session, claim)
         if passed_on:
-            here.lacking.note(digest)
+            process.lacking.note(digest)
             raise LeaseLost("Another worker may have its model.") from error
         failure = Failure("model", str(error)[:400])
         return digest, {work.image_id: failure for work in claim.work}
-    return digest, classify(here, model, claim, lease, _between_batches(here, claim))
-
-
-def _between_batches(here: WorkerProcess, claim: ShardClaim) -> Callable[[], None]:
-    return _nothing if claim.lane is Lane.INTERACTIVE else _Door(here).hold_open
+    between = _nothing if claim.lane is Lane.INTERACTIVE else _SmallJobs(process).let_pass
+    return digest, classify(process, model, claim, lease, between)
 
 
 def _nothing() -> None:
     """Do nothing between batches: a small job is not interrupted."""
 
 
-class _Door:
+class _SmallJobs:
     """Does waiting shards of small jobs between two batches of a big job."""
 
-    def __init__(self, here: WorkerProcess) -> None:
-        self._here = here
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
         self._looked = time.monotonic()
 
-    def hold_open(self) -> None:
+    def let_pass(self) -> None:
         """Do the waiting shards of small jobs, if it is time to look for them."""
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return
         # If the database does not answer, the big job just goes on.
         with suppress(SQLAlchemyError):
-            with self._here.database.reading() as session:
+            with self._process.database.reading() as session:
                 waiting = jobs.waiting_interactive(session, _MOST_ASIDE)
             for shard_id in waiting:
-                classify_shard(self._here, shard_id)
+                classify_shard(self._process, shard_id)
         self._looked = time.monotonic()
 
 
-def _forgive(here: WorkerProcess, claim: ShardClaim) -> None:
+def _forgive(process: WorkerProcess, claim: ShardClaim) -> None:
     """Take the attempt back after an outage; it stays counted if the database is away."""
-    with suppress(SQLAlchemyError), here.database.writing() as session:
+    with suppress(SQLAlchemyError), process.database.writing() as session:
         leases.excuse(session, claim)
 
 
-def _give_back(here: WorkerProcess, claim: ShardClaim) -> None:
+def _give_back(process: WorkerProcess, claim: ShardClaim) -> None:
     """End the lease now, with the attempt counted, as if the worker had died over the shard."""
-    with suppress(SQLAlchemyError), here.database.writing() as session:
-        jobs.release(session, claim.id, here.name, here.settings.max_attempts)
+    with suppress(SQLAlchemyError), process.database.writing() as session:
+        jobs.release(session, claim.id, process.name, process.settings.max_attempts)
 
 
 def classify(
-    here: WorkerProcess,
-    model: Model,
+    process: WorkerProcess,
+    model: LoadedModel,
     claim: ShardClaim,
     lease: Lease,
     between: Callable[[], None] = _nothing,
@@ -169,52 +169,41 @@ def classify(
     Raises:
         LeaseLost: another worker has the shard, so the rest need not be done.
     """
-    results, fresh = _known(here, model, claim)
-    decoder = Decoder(here.blobs, model.bundle.metadata, here.settings.max_pixels)
+    with process.database.reading() as session:
+        # What this model has judged before, of the same bytes, is taken over.
+        known_verdicts = jobs.known_verdicts(session, claim, model.digest)
+    results: Results = {}
+    new_work: list[Work] = []
+    for work in claim.work:
+        if work.sha256 in known_verdicts:
+            results[work.image_id] = known_verdicts[work.sha256]
+        else:
+            new_work.append(work)
+    decoder = Decoder(process.blobs, model.bundle.metadata, process.settings.max_pixels)
     size = _GPU_BATCH if model.classifier.device == "gpu" else BATCH
-    for batch in readings(decoder, fresh, size, here.decoders):
+    for batch in readings(decoder, new_work, size, process.decoders):
         lease.check()
         results |= _judge(model, batch)
         between()
     return results
 
 
-def _known(here: WorkerProcess, model: Model, claim: ShardClaim) -> tuple[Results, list[Work]]:
-    """Separate the images whose bytes this model has already judged from the new ones."""
-    with here.database.reading() as session:
-        known = jobs.known_verdicts(session, claim, model.digest)
-    results: Results = {w.image_id: known[w.sha256] for w in claim.work if w.sha256 in known}
-    return results, [work for work in claim.work if work.sha256 not in known]
-
-
-def _judge(model: Model, batch: Sequence[tuple[Work, Reading | Failure]]) -> Results:
+def _judge(model: LoadedModel, batch: Sequence[tuple[Work, Reading | Failure]]) -> Results:
     results: Results = {}
     readable: list[tuple[Work, Reading]] = []
-    for work, read in batch:
-        if isinstance(read, Failure):
-            results[work.image_id] = read
+    for work, reading in batch:
+        if isinstance(reading, Failure):
+            results[work.image_id] = reading
         else:
-            readable.append((work, read))
-    said = predictions(model.classifier, [reading for _, reading in readable])
-    for (work, _), one in zip(readable, said, strict=True):
-        results[work.image_id] = one
+            readable.append((work, reading))
+    verdicts = predictions(model.classifier, [reading for _, reading in readable])
+    for (work, _), verdict in zip(readable, verdicts, strict=True):
+        results[work.image_id] = verdict
     return results
 
 
-def _renew(here: WorkerProcess, claim: ShardClaim) -> bool:
-    with here.database.writing() as session:
-        return leases.renew(session, claim, here.settings.lease_seconds)
-
-
-def _record(here: WorkerProcess, claim: ShardClaim, digest: str, results: Results) -> Sequence[str]:
-    """Record the results; return the digests of the shadow models to run on the same images."""
-    with here.database.writing() as session:
-        jobs.record(session, claim, digest, results)
-        return registry.shadows_of(session, claim.model_digest)
-
-
-def _note(here: WorkerProcess, claim: ShardClaim, results: Results, seconds: float) -> None:
-    here.tally.add(len(results), seconds)
+def _note(process: WorkerProcess, claim: ShardClaim, results: Results, seconds: float) -> None:
+    process.throughput.add(len(results), seconds)
     failed = sum(isinstance(result, Failure) for result in results.values())
     log.info(
         "Job %d, shard %d: %d images in %.2f s, %d failed.",
@@ -226,22 +215,13 @@ def _note(here: WorkerProcess, claim: ShardClaim, results: Results, seconds: flo
     )
 
 
-def _go_on(here: WorkerProcess, claim: ShardClaim) -> None:
-    """End the job if this was its last shard, and ring for the next ones."""
-    if jobs.go_on(here.database, here.settings, claim.job_id):
-        log.info("Job %d has ended.", claim.job_id)
-
-
-def _follow(
-    here: WorkerProcess, claim: ShardClaim, results: Results, shadows: Sequence[str]
-) -> None:
-    """Run the shadow models on the images just classified; failures are only logged."""
-    judged = tuple(w for w in claim.work if isinstance(results[w.image_id], Verdict))
+def _run_shadows(process: WorkerProcess, claim: ShardClaim, shadows: Sequence[str]) -> None:
+    """Run the shadow models on the claim's images; failures are only logged."""
     try:
-        for digest in shadows if judged else ():
-            said = classify(here, here.models.get(digest), replace(claim, work=judged), Lease())
-            verdicts = {i: one for i, one in said.items() if isinstance(one, Verdict)}
-            with here.database.writing() as session:
+        for digest in shadows if claim.work else ():
+            results = classify(process, process.models.get(digest), claim, Lease())
+            verdicts = {id_: r for id_, r in results.items() if isinstance(r, Verdict)}
+            with process.database.writing() as session:
                 jobs.record_shadow(session, digest, verdicts)
     except Exception as error:
         # What goes wrong with a new model concerns that model, not the job.

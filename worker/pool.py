@@ -15,7 +15,7 @@ from billiard.pool import EX_RECYCLE
 from celery.concurrency import asynpool, prefork
 
 from worker import tasks
-from worker.watchdog import guarded
+from worker.limits import guarded
 
 # How often a process without a message looks for work; after a failure it waits longer.
 LOOK_SECONDS, _REST_SECONDS = 1.0, 5.0
@@ -50,15 +50,15 @@ class SeekingWorker(asynpool.Worker):  # type: ignore[misc]  # Celery is not typ
         """Do one waiting task; return how many seconds to listen before looking again."""
         try:
             with guarded(tasks.LONGEST_SECONDS):
-                found = tasks.seek()
+                worked = tasks.do_waiting(tasks.current.get())
         except Exception as error:
             # As with a message: whatever went wrong, the lease runs out and counts.
             log.warning("What was found in the database failed: %s.", type(error).__name__)
             return _REST_SECONDS
-        if found and self.max_memory_per_child and mem_rss() > self.max_memory_per_child:
+        if worked and self.max_memory_per_child and mem_rss() > self.max_memory_per_child:
             log.info("This process has grown and is replaced.")
             sys.exit(EX_RECYCLE)
-        return 0 if found else LOOK_SECONDS
+        return 0 if worked else LOOK_SECONDS
 
 
 class SeekingPool(asynpool.AsynPool):  # type: ignore[misc]

@@ -20,9 +20,9 @@ from core.memory import share_heaps
 from core.settings import Settings
 from ml.bundle import Bundle, default_bundle_path
 from ml.bundle.signing import trusted_keys
-from worker.fleet import Badge, Heartbeat, Tally
+from worker.fleet import Badge, Heartbeat, Throughput
 from worker.freeing import free_the_dead, process_name
-from worker.models import Lacking, Model, ModelStore, introduce, open_model
+from worker.models import Lacking, LoadedModel, ModelStore, introduce, open_model
 from worker.packing import ModelUnusable
 
 _RETRY_SECONDS = 2.0
@@ -45,7 +45,7 @@ class WorkerProcess(Installation):
     name: str
     models: ModelStore
     decoders: int = 1
-    tally: Tally = field(default_factory=Tally)
+    throughput: Throughput = field(default_factory=Throughput)
     lacking: Lacking = field(default_factory=Lacking)
 
 
@@ -78,60 +78,62 @@ def open_process(settings: Settings, threads: int, device: str = "auto") -> Work
     )
 
 
-def first_model(here: WorkerProcess) -> Model:
+def first_model(process: WorkerProcess) -> LoadedModel:
     """Add the shipped model to the list, and load the active one.
 
     If that is unavailable, the shipped one is loaded: jobs may use it, and the images of jobs with
     the other model fail with a message that says what is wrong.
     """
-    digest = _introduce(here)
+    digest = _introduce(process)
     try:
-        return here.models.get(digest)
+        return process.models.get(digest)
     except (ModelUnusable, OSError) as error:
         log.error("%s", error)
-        return here.models.get(here.models.shipped.digest)
+        return process.models.get(process.models.shipped.digest)
 
 
-def _introduce(here: WorkerProcess) -> str:
+def _introduce(process: WorkerProcess) -> str:
     """Return the active model's digest; wait as long as database and store take to answer."""
     while True:
         try:
-            with here.database.writing() as session:
-                return introduce(session, here.blobs, here.models.shipped)
+            with process.database.writing() as session:
+                return introduce(session, process.blobs, process.models.shipped)
         except (SQLAlchemyError, OSError) as error:
             name = type(error).__name__
             log.warning("The database or the store does not answer (%s); trying again.", name)
             time.sleep(_RETRY_SECONDS)
 
 
-class Held:
-    """What this process holds between its start and its stop."""
+class CurrentProcess:
+    """The process that Celery's tasks run in: opened at its start, closed at its stop."""
 
     def __init__(self) -> None:
-        self._here: WorkerProcess | None = None
+        self._process: WorkerProcess | None = None
         self._heartbeat: Heartbeat | None = None
 
     def start(self, settings: Settings, threads: int, device: str) -> None:
         """Open everything and start the heartbeat."""
-        here = self._here = open_process(settings, threads, device)
+        process = self._process = open_process(settings, threads, device)
         # Before the network is loaded: this process may take the place of one that died at work.
-        free_the_dead(here.database, settings.max_attempts)
-        network = first_model(here).classifier
-        badge = Badge(here.name, network.device, network.backend)
-        self._heartbeat = Heartbeat(here.database, badge, here.tally, lambda: here.models.loaded)
+        free_the_dead(process.database, settings.max_attempts)
+        network = first_model(process).classifier
+        badge = Badge(process.name, network.device, network.backend)
+        self._heartbeat = Heartbeat(
+            process.database, badge, process.throughput, lambda: process.models.loaded
+        )
         self._heartbeat.start()
-        log.info("Worker %s is ready on %s.", here.name, network.device)
+        log.info("Worker %s is ready on %s.", process.name, network.device)
 
     def get(self) -> WorkerProcess:
         """Return what `start` opened. Raises `RuntimeError` before `start`."""
-        if self._here is None:
+        if self._process is None:
             raise RuntimeError("This process holds no network; it is not a worker process.")
-        return self._here
+        return self._process
 
     def stop(self) -> None:
         """Leave the fleet and close the database."""
         if self._heartbeat:
             self._heartbeat.stop()
-        if self._here:
-            self._here.database.dispose()
-        self._here = self._heartbeat = None
+        if self._process:
+            self._process.database.dispose()
+        self._process = self._heartbeat = None

@@ -15,13 +15,8 @@ from lexicon.outcomes import (
     familiarity,
     reason,
 )
-from lexicon.outcomes import Outcome as Judged
 
 PAIR = ("eosinophil", "neutrophil")
-
-
-def test_pages_and_network_know_the_same_outcomes() -> None:
-    assert [*Outcome] == [str(one) for one in Judged]
 
 
 def test_what_needs_a_person_comes_last_in_the_alphabet_and_has_a_mark() -> None:

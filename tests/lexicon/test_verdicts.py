@@ -28,10 +28,10 @@ BARE = Verdict("neutrophil", 1.0, Outcome.ACCEPTED, (0.0, 1.0))
 
 @pytest.mark.parametrize("verdict", [DOUBT, replace(BARE, candidates=("neutrophil",))])
 def test_a_table_gives_back_what_it_was_given(verdict: Verdict) -> None:
-    kept = verdict.columns()
-    assert list(kept) == [field.name for field in fields(Verdict)]
-    assert {type(value) for value in kept.values()} <= {str, float, list, type(None)}
-    assert Verdict.of(*(kept[name] for name in FIELDS)) == verdict
+    columns = verdict.columns()
+    assert list(columns) == [field.name for field in fields(Verdict)]
+    assert {type(value) for value in columns.values()} <= {str, float, list, type(None)}
+    assert Verdict.of(*(columns[name] for name in FIELDS)) == verdict
 
 
 def test_without_candidates_the_label_is_the_only_one() -> None:

@@ -33,7 +33,7 @@ from ml.decoding import decode
 from tests.system.browser import chromium, open_page, sign_in
 from tests.system.stack import free_port
 from web import create_app
-from worker.deriving import keep_copies
+from worker.copies import keep_copies
 
 CLASSES = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")
 DIGEST = "d" * 64

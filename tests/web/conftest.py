@@ -86,15 +86,15 @@ def settings(tmp_path: Path, empty_database: Path) -> Settings:
 @pytest.fixture
 def database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
     """The database the application uses: SQLite, or also PostgreSQL for a test `on_both`."""
-    found = Database(settings.database)
+    sqlite = Database(settings.database)
     if getattr(request, "param", "sqlite") == "postgresql":
         server: Database = request.getfixturevalue("postgresql_database")
-        _take_people(found, server)
+        _take_people(sqlite, server)
         yield server
         wipe(server)
     else:
-        yield found
-    found.dispose()
+        yield sqlite
+    sqlite.dispose()
 
 
 on_both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -106,10 +106,10 @@ def _take_people(source: Database, target: Database) -> None:
         people = session.scalars(select(User).order_by(User.id)).all()
     with target.writing() as session:
         accounts.ensure_roles(session)
-        for one in people:
-            names = [role.name for role in one.roles]
+        for user in people:
+            names = [role.name for role in user.roles]
             roles = list(session.scalars(select(Role).where(Role.name.in_(names))))
-            copy = User(email=one.email, password=one.password)
+            copy = User(email=user.email, password=user.password)
             copy.roles = roles
             session.add(copy)
             session.flush()
@@ -183,9 +183,9 @@ def open_link(client: FlaskClient, link: str) -> TestResponse:
 
 def csrf_of(page: str) -> str:
     """Return the CSRF token in a page's head."""
-    found = re.search(r'name="csrf-token" content="([^"]+)"', page)
-    assert found, page
-    return found[1]
+    token = re.search(r'name="csrf-token" content="([^"]+)"', page)
+    assert token, page
+    return token[1]
 
 
 SignIn = Callable[[str], Browser]
@@ -247,8 +247,8 @@ def api(app: Flask, database: Database) -> Api:
 
 def content(answer: TestResponse) -> dict[str, Any]:
     """Return the JSON of an answer."""
-    found: dict[str, Any] = json.loads(answer.text)
-    return found
+    document: dict[str, Any] = json.loads(answer.text)
+    return document
 
 
 def open_job(api: Api, email: str = "a@laboratory.test", name: str = "Slide 7") -> int:

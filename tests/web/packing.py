@@ -57,17 +57,17 @@ def put(api: Api, job: int, archive: bytes, email: str = A, **options: Any) -> T
 
 def states(api: Api, job: int) -> dict[str, str]:
     """Return what became of each file of a job, by name."""
-    found: dict[str, str] = {}
+    states_by_name: dict[str, str] = {}
     for state in ("received", "refused", "expected"):
         page = content(api("GET", f"/jobs/{job}/images?state={state}&size=100"))
-        found |= {one["name"]: one["reason"] or state for one in page["images"]}
-    return found
+        states_by_name |= {image["name"]: image["reason"] or state for image in page["images"]}
+    return states_by_name
 
 
 def skipped(api: Api, job: int) -> dict[str, str]:
     """Return why each file was skipped that stood among a job's images, by name."""
     page = content(api("GET", f"/jobs/{job}/skipped?size=100"))
-    return {one["name"]: one["reason"] for one in page["files"]}
+    return {file["name"]: file["reason"] for file in page["files"]}
 
 
 def problem(answer: TestResponse) -> str:

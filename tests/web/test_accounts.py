@@ -16,7 +16,7 @@ from core.people import membership
 from core.states import TokenKind
 from core.tables import Token, User, Worker
 from tests.web.conftest import PASSWORD, Browser, SignIn, csrf_of
-from tests.web.test_sign_in import person_of, said, try_password
+from tests.web.test_sign_in import person_of, trail_of, try_password
 
 A = "a@laboratory.test"
 DOCTOR = "doctor@clinic.test"
@@ -26,8 +26,8 @@ NEW = "another long password"
 
 def first_password(page: str) -> str:
     """Return the first password that a page shows."""
-    [found] = re.findall(r'id="secret">([a-z0-9-]{19})<', page)
-    return str(found)
+    [password] = re.findall(r'id="secret">([a-z0-9-]{19})<', page)
+    return str(password)
 
 
 def test_passwords_that_look_alike_are_alike(sign_in: SignIn, database: Database) -> None:
@@ -51,37 +51,37 @@ def test_a_hash_of_another_cost_is_renewed_at_sign_in(
 def test_one_sees_where_one_is_signed_in_and_ends_one_or_all_others(
     sign_in: SignIn, database: Database
 ) -> None:
-    here, elsewhere, stranger = sign_in(A), sign_in(A), sign_in("b@laboratory.test")
-    page = here.get("/account").text
+    current, elsewhere, stranger = sign_in(A), sign_in(A), sign_in("b@laboratory.test")
+    page = current.get("/account").text
     assert page.count('/end"') == 1
     assert "this session" in page
     assert "Werkzeug" in page and "127.0.0.1" in page
     [path] = re.findall(r"/account/sign-ins/\d+/end\b", page)
     assert stranger.submit(path).status_code == 404
     assert elsewhere.get("/jobs").status_code == 200
-    assert here.submit(path).status_code == 302
+    assert current.submit(path).status_code == 302
     assert elsewhere.get("/jobs").status_code == 302
-    assert here.submit(path).status_code == 404
+    assert current.submit(path).status_code == 404
     more = [sign_in(A) for _ in range(2)]
-    assert here.submit("/account/sign-ins/end-others").status_code == 302
+    assert current.submit("/account/sign-ins/end-others").status_code == 302
     assert [browser.get("/jobs").status_code for browser in more] == [302, 302]
-    assert here.get("/jobs").status_code == 200
+    assert current.get("/jobs").status_code == 200
     assert stranger.get("/jobs").status_code == 200
-    assert [action for action, _ in said(database)].count("session_ended") == 2
+    assert [action for action, _ in trail_of(database)].count("session_ended") == 2
 
 
 def test_a_token_is_shown_once_and_then_by_its_hint(
     laboratory: Browser, client: FlaskClient
 ) -> None:
     page = laboratory.submit("/account/tokens", {"name": "Scanner", "days": "30"}).text
-    found = re.search(r"hv_[\w-]{20,}", page)
-    assert found
-    header = {"Authorization": f"Bearer {found[0]}"}
+    token = re.search(r"hv_[\w-]{20,}", page)
+    assert token
+    header = {"Authorization": f"Bearer {token[0]}"}
     assert client.get("/api/v1/jobs", headers=header).status_code == 200
     page = laboratory.get("/account").text
-    assert found[0] not in page
+    assert token[0] not in page
     assert "Scanner" in page
-    assert found[0][:8] in page
+    assert token[0][:8] in page
 
 
 def test_a_revoked_token_opens_nothing(laboratory: Browser, client: FlaskClient) -> None:
@@ -124,7 +124,7 @@ def test_the_password_changes_only_with_the_present_one(
     assert laboratory.submit("/account/password", form).location == "/account"
     assert laboratory.get("/account").status_code == 200
     assert elsewhere.get("/account").status_code == 302
-    assert ("password_changed", "person 1") in said(database)
+    assert ("password_changed", "person 1") in trail_of(database)
 
 
 def test_a_first_password_opens_nothing_but_the_choice_of_another(
@@ -170,7 +170,7 @@ def test_an_administrator_adds_and_deactivates_people(sign_in: SignIn, database:
     with database.reading() as session:
         entries = audit.newest(session, 3)
     actions = ["person_reactivated", "person_deactivated", "person_added"]
-    assert [(one.action, one.actor, one.subject) for one in entries] == [
+    assert [(entry.action, entry.actor, entry.subject) for entry in entries] == [
         (action, ADMIN, f"person {new}") for action in actions
     ]
 
@@ -184,7 +184,7 @@ def test_an_administrator_resets_a_password_and_hands_a_first_one_over(
     assert lost.get("/jobs").status_code == 302
     assert try_password(client, DOCTOR, PASSWORD) == 200
     assert try_password(client, DOCTOR, first) == 302
-    assert ("password_reset", f"person {doctor}") in said(database)
+    assert ("password_reset", f"person {doctor}") in trail_of(database)
 
 
 def test_a_role_changes_from_the_next_click_on(sign_in: SignIn, database: Database) -> None:
@@ -195,7 +195,8 @@ def test_a_role_changes_from_the_next_click_on(sign_in: SignIn, database: Databa
     assert doctor.get("/people").status_code == 200
     assert admin.submit(f"/people/{id_}/role", {"role": "king"}).status_code == 400
     with database.reading() as session:
-        [entry] = [one for one in audit.newest(session, 9) if one.action == "role_changed"]
+        entries = audit.newest(session, 9)
+        [entry] = [entry for entry in entries if entry.action == "role_changed"]
     assert entry.detail == {"from": "clinician", "to": "administrator"}
 
 
@@ -212,9 +213,9 @@ def test_workers_are_shown_by_their_heartbeat(sign_in: SignIn, database: Databas
     with database.writing() as session:
         for name, age in (("near", 1), ("silent", 300), ("left", 10**6)):
             backend = "onnxruntime int8" if name == "near" else "another"
-            one = Worker(name=name, device="cpu", backend=backend, model_digest="0" * 64)
-            one.seen_at = 0
-            session.add(one)
+            worker = Worker(name=name, device="cpu", backend=backend, model_digest="0" * 64)
+            worker.seen_at = 0
+            session.add(worker)
             session.flush()
             late = update(Worker).where(Worker.name == name).values(seen_at=clock() - age)
             session.execute(late)

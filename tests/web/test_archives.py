@@ -31,9 +31,9 @@ def test_an_archive_is_taken_in_as_its_files_would_be(api: Api, png: Png, pack: 
     assert (answer["accepted"], answer["refused"], answer["skipped"]) == (7, 1, 0)
     (refusal,) = answer["refusals"]
     assert (refusal["name"], refusal["reason"]) == ("slide 7/note.jpg", "not_an_image")
-    found = states(api, job)
-    assert set(found) == {*files, "slide 7/again.png"}
-    assert found["slide 7/note.jpg"] == "not_an_image"
+    state_of = states(api, job)
+    assert set(state_of) == {*files, "slide 7/again.png"}
+    assert state_of["slide 7/note.jpg"] == "not_an_image"
     counts = content(api("POST", f"/jobs/{job}/submit", json={}))["counts"]
     assert (counts["received"], counts["duplicates"], counts["refused"]) == (8, 1, 1)
 
@@ -85,7 +85,7 @@ def test_what_a_folders_upload_skips_is_skipped_and_named(api: Api, png: Png, pa
     for _ in range(2):
         answer = content(put(api, job, archive))
         assert (answer["accepted"], answer["refused"], answer["skipped"]) == (1, 0, len(skips))
-        assert {one["name"]: one["reason"] for one in answer["skips"]} == skips
+        assert {skip["name"]: skip["reason"] for skip in answer["skips"]} == skips
     assert states(api, job) == {"a.png": "received"}
     assert skipped(api, job) == skips
 
@@ -95,8 +95,8 @@ def test_the_skipped_files_of_a_job_come_page_by_page(api: Api, png: Png) -> Non
     put(api, job, zipped({"a.png": png(1)} | {f"{i:02}.txt": b"x" for i in range(25)}))
     page = content(api("GET", f"/jobs/{job}/skipped?size=20"))
     rest = content(api("GET", f"/jobs/{job}/skipped?size=20&before={page['next']}"))
-    found = [one["name"] for one in (*page["files"], *rest["files"])]
-    assert found == [f"{i:02}.txt" for i in range(25)]
+    names = [file["name"] for file in (*page["files"], *rest["files"])]
+    assert names == [f"{i:02}.txt" for i in range(25)]
     assert rest["next"] is None
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_comes_twice_in_an_archive_is_counted_once(api: Api, png: Pn
         archive = twice_zipped({"a.png": png(1), "b.png": png(2)})
     answer = content(put(api, job, archive))
     assert (answer["accepted"], answer["refused"], answer["skipped"]) == (2, 0, 2)
-    assert {one["reason"] for one in answer["skips"]} == {"repeated"}
+    assert {skip["reason"] for skip in answer["skips"]} == {"repeated"}
     assert states(api, job) == {"a.png": "received", "b.png": "received"}
 
 
@@ -118,10 +118,10 @@ def test_different_files_whose_names_look_alike_are_told_apart(
     archive = pack({"a.png": png(1), "a\u200b.png": png(2), "e\u0301.png": png(3), "é.png": png(4)})
     for _ in range(2):
         assert content(put(api, job, archive))["accepted"] == 4
-    found = sorted(states(api, job))
-    assert len(found) == 4
-    assert found[0].startswith("a (")
-    assert (found[1], found[3]) == ("a.png", "é.png")
+    names = sorted(states(api, job))
+    assert len(names) == 4
+    assert names[0].startswith("a (")
+    assert (names[1], names[3]) == ("a.png", "é.png")
 
 
 @every_kind
@@ -132,7 +132,7 @@ def test_names_that_lead_outside_and_archives_within_are_refused(
     names = ("../../etc/a.png", "/b.png", "C:/c.png", "d/../../e.png", "..\\f.png")
     answer = content(put(api, job, pack(dict.fromkeys(names, png(1)) | {"slides.tar": b"x"})))
     assert (answer["accepted"], answer["refused"]) == (0, 6)
-    reasons = [one["reason"] for one in answer["refusals"]]
+    reasons = [refusal["reason"] for refusal in answer["refusals"]]
     assert reasons == ["outside"] * 5 + ["nested"]
     assert all(not name.startswith(("/", "..")) for name in states(api, job))
 
@@ -153,7 +153,7 @@ def test_links_and_devices_in_a_tar_are_refused(api: Api, png: Png) -> None:
         archive.addfile(good, io.BytesIO(png(1)))
     job = open_job(api)
     answer = content(put(api, job, out.getvalue()))
-    assert [one["reason"] for one in answer["refusals"]] == ["special"] * 4
+    assert [refusal["reason"] for refusal in answer["refusals"]] == ["special"] * 4
     assert states(api, job)["good.png"] == "received"
 
 
@@ -172,10 +172,10 @@ def test_locked_and_oddly_packed_files_are_refused_one_by_one(api: Api, png: Png
     for mark, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
         locked[locked.index(mark) + offset] |= 1
     answer = content(put(api, open_job(api), bytes(locked)))
-    assert [one["reason"] for one in answer["refusals"]] == ["encrypted"]
+    assert [refusal["reason"] for refusal in answer["refusals"]] == ["encrypted"]
     packed = zipped({"a.png": png(1)}, zipfile.ZIP_LZMA)
     answer = content(put(api, open_job(api), packed))
-    assert [one["reason"] for one in answer["refusals"]] == ["packed"]
+    assert [refusal["reason"] for refusal in answer["refusals"]] == ["packed"]
 
 
 def test_an_archive_for_another_persons_job_is_not_taken(api: Api, png: Png) -> None:

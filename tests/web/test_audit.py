@@ -14,7 +14,7 @@ from core.states import MakingState
 from core.tables import Report
 from tests.web.conftest import Api, Classify, Png, SignIn, Submitted
 from tests.web.test_pages import addresses
-from tests.web.test_sign_in import said
+from tests.web.test_sign_in import trail_of
 
 A = "a@laboratory.test"
 DOCTOR = "doctor@clinic.test"
@@ -43,8 +43,8 @@ def _read(database: Database) -> list[tuple[str, str]]:
     """Return what was handed over, and to whom."""
     with database.reading() as session:
         kinds = {"result_read", "exported", "report_downloaded"}
-        entries = [one for one in audit.newest(session, 100) if one.action in kinds]
-    return [(one.action, one.actor) for one in reversed(entries)]
+        entries = [entry for entry in audit.newest(session, 100) if entry.action in kinds]
+    return [(entry.action, entry.actor) for entry in reversed(entries)]
 
 
 def test_every_way_to_a_result_is_written_down(
@@ -95,8 +95,8 @@ def test_every_export_and_download_is_an_entry_of_its_own(
 def test_what_is_done_to_a_job_is_written_down(job: int, api: Api, database: Database) -> None:
     for action in ("run-again", "cancel"):
         assert api("POST", f"/jobs/{job}/{action}", json={}).status_code == 200
-    of_job = [action for action, subject in said(database) if subject == f"job {job}"]
-    assert [one for one in of_job if one != "result_read"] == [
+    of_job = [action for action, subject in trail_of(database) if subject == f"job {job}"]
+    assert [action for action in of_job if action != "result_read"] == [
         "job_submitted",
         "job_retried",
         "job_cancelled",

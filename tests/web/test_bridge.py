@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from web.serving.arriving import Message, Patience
+from web.serving.arriving import AsgiMessage, Patience
 from web.serving.bridge import GATHERED, Bridge, Wsgi
 
 PIECE = 100_000
@@ -19,12 +19,12 @@ class Connection:
     def __init__(self, *pieces: bytes, **headers: str) -> None:
         self._coming = [*pieces]
         self._headers = [(b"host", b"x"), *((k.encode(), v.encode()) for k, v in headers.items())]
-        self.sent: list[Message] = []
+        self.sent: list[AsgiMessage] = []
         self.gone = asyncio.Event()
         self.when_sent: Callable[[], None] = lambda: None
 
     @property
-    def scope(self) -> Message:
+    def scope(self) -> AsgiMessage:
         return {
             "type": "http",
             "method": "PUT",
@@ -38,20 +38,20 @@ class Connection:
             "state": {},
         }
 
-    async def receive(self) -> Message:
+    async def receive(self) -> AsgiMessage:
         if not self._coming:
             await self.gone.wait()
             return {"type": "http.disconnect"}
         piece = self._coming.pop(0)
         return {"type": "http.request", "body": piece, "more_body": bool(self._coming)}
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: AsgiMessage) -> None:
         self.sent.append(message)
         self.when_sent()
 
     @property
     def body(self) -> bytes:
-        return b"".join(one.get("body", b"") for one in self.sent)
+        return b"".join(message.get("body", b"") for message in self.sent)
 
 
 def serve(
@@ -94,7 +94,7 @@ def test_a_small_body_is_gathered_and_a_large_one_streamed() -> None:
 
 def test_a_body_that_ends_too_early_is_never_taken_for_whole() -> None:
     class Cut(Connection):
-        async def receive(self) -> Message:
+        async def receive(self) -> AsgiMessage:
             message = await super().receive()
             return {**message, "more_body": True}
 
@@ -108,7 +108,7 @@ def test_a_body_that_ends_too_early_is_never_taken_for_whole() -> None:
 
 def test_a_sender_below_the_least_rate_is_given_up() -> None:
     class Stalled(Connection):
-        async def receive(self) -> Message:
+        async def receive(self) -> AsgiMessage:
             await asyncio.sleep(0.2)
             return {"type": "http.request", "body": b"a", "more_body": True}
 
@@ -163,5 +163,5 @@ def test_an_answer_to_an_unread_body_is_out_before_its_sender_is_heard_out() -> 
         return [b"no"]
 
     answered = serve(refuse, lambda: Connection(*[b"x"] * 9, **{"content-length": "99999"}))
-    assert [one.get("more_body") for one in answered.sent] == [None, True, False]
+    assert [message.get("more_body") for message in answered.sent] == [None, True, False]
     assert answered.sent[1]["body"] == b"no"

@@ -41,7 +41,7 @@ def test_a_job_is_deleted_restored_and_deleted_for_good(
     for path in (f"/jobs/{job}", "/images/1", f"/jobs/{job}/results.csv"):
         assert api("GET", path).status_code == 404, path
     assert content(api("GET", "/jobs"))["jobs"] == []
-    assert [one["id"] for one in content(api("GET", "/jobs/deleted"))["jobs"]] == [job]
+    assert [line["id"] for line in content(api("GET", "/jobs/deleted"))["jobs"]] == [job]
     assert content(api("DELETE", f"/jobs/{job}")) == gone
     assert api("POST", f"/jobs/{job}/restore").status_code == 200
     assert content(api("GET", f"/jobs/{job}"))["counts"]["classified"] == 2
@@ -86,8 +86,8 @@ def test_pictures_go_and_results_stay(
     assert api("DELETE", f"/jobs/{job}/pictures?at_once=1").status_code == 200
     purge(database, blobs, settings)
     after = content(api("GET", f"/jobs/{job}"))
-    for kept in ("counts", "classes", "outcomes", "share_done"):
-        assert after[kept] == before[kept]
+    for key in ("counts", "classes", "outcomes", "share_done"):
+        assert after[key] == before[key]
     assert after["pictures"]["gone_at"]
     assert after["bytes"] == 0
     page = laboratory.get(f"/jobs/{job}").text
@@ -161,8 +161,8 @@ def test_a_rule_says_when_a_job_will_be_deleted(
     assert "will be deleted on" not in laboratory.get(f"/jobs/{job}").text
     object.__setattr__(settings, "retention_days", 90)
     object.__setattr__(settings, "picture_retention_days", 30)
-    found = content(api("GET", f"/jobs/{job}"))
-    assert found["deleted_on"] > found["pictures"]["deleted_on"] > found["finished_at"]
+    shown = content(api("GET", f"/jobs/{job}"))
+    assert shown["deleted_on"] > shown["pictures"]["deleted_on"] > shown["finished_at"]
     page = laboratory.get(f"/jobs/{job}").text
     assert "This job will be deleted on" in page
     assert "Its pictures will be deleted on" in page

@@ -83,9 +83,9 @@ def test_what_is_not_accepted_has_its_best_guess_and_the_whole_story(
         "",
     )
     assert (plain["candidates"], plain["reason"], plain["familiarity"]) == ("neutrophil", "", "")
-    found = json.loads(api("GET", f"/jobs/{job}/results.json").text)
-    assert found["job"]["outcomes"] == {"accepted": 1, "uncertain": 1, "unfamiliar": 1}
-    first, second, third, _ = found["files"]
+    export = json.loads(api("GET", f"/jobs/{job}/results.json").text)
+    assert export["job"]["outcomes"] == {"accepted": 1, "uncertain": 1, "unfamiliar": 1}
+    first, second, third, _ = export["files"]
     assert (first["candidates"], first["reason"]) == (
         ["eosinophil", "neutrophil"],
         "between_classes",
@@ -93,7 +93,7 @@ def test_what_is_not_accepted_has_its_best_guess_and_the_whole_story(
     assert (first["familiarity"], first["box"]) == (0.62, [0.25, 0.2, 0.75, 0.625])
     assert (second["class"], second["outcome"], second["box"]) == ("monocyte", "unfamiliar", None)
     assert (third["familiarity"], third["box"], third["reason"]) == (None, None, "")
-    assert (found["models"][0]["few_shot"], found["models"][0]["calibrated"]) == (
+    assert (export["models"][0]["few_shot"], export["models"][0]["calibrated"]) == (
         ["monocyte"],
         True,
     )
@@ -116,16 +116,16 @@ def test_the_json_holds_job_models_and_every_file(
     job = submitted({"a.png": png(1), "ü.png": b"text", "b.png": png(1)})
     classify()
     answer = api("GET", f"/jobs/{job}/results.json")
-    found = json.loads(answer.text)
-    assert "Not for diagnostic use" in found["notice"]
-    assert found["job"] == content(api("GET", f"/jobs/{job}"))
-    assert found["models"][0]["digest"] == DIGEST
-    assert [one["file"] for one in found["files"]] == ["a.png", "ü.png", "b.png"]
-    assert found["files"][0]["probabilities"]["lymphocyte"] == 0.98
-    assert found["files"][1]["probabilities"] == {}
-    assert [one["model_digest"] for one in found["files"]] == [DIGEST, None, DIGEST]
-    assert found["files"][2]["message"] == "Identical to a.png."
-    assert found["files"][2]["class"] == found["files"][0]["class"] == "lymphocyte"
+    export = json.loads(answer.text)
+    assert "Not for diagnostic use" in export["notice"]
+    assert export["job"] == content(api("GET", f"/jobs/{job}"))
+    assert export["models"][0]["digest"] == DIGEST
+    assert [file["file"] for file in export["files"]] == ["a.png", "ü.png", "b.png"]
+    assert export["files"][0]["probabilities"]["lymphocyte"] == 0.98
+    assert export["files"][1]["probabilities"] == {}
+    assert [file["model_digest"] for file in export["files"]] == [DIGEST, None, DIGEST]
+    assert export["files"][2]["message"] == "Identical to a.png."
+    assert export["files"][2]["class"] == export["files"][0]["class"] == "lymphocyte"
 
 
 @on_both
@@ -136,9 +136,9 @@ def test_an_export_shows_one_moment_whatever_happens_meanwhile(
     pieces = json_lines(database, {"id": job})
     head = next(pieces)
     classify()
-    found = json.loads(head + "".join(pieces))
-    assert found["models"] == []
-    assert [one["state"] for one in found["files"]] == ["received"]
+    export = json.loads(head + "".join(pieces))
+    assert export["models"] == []
+    assert [file["state"] for file in export["files"]] == ["received"]
     assert table("".join(csv_lines(database, job)))[0]["outcome"] == "accepted"
 
 

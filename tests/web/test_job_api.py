@@ -66,7 +66,7 @@ def test_a_job_says_all_that_the_contract_names(
         "failed": 0,
         "waiting": 0,
     }
-    assert [one["code"] for one in answer["classes"]] == ["NE", "LY", "MO", "EO"]
+    assert [line["code"] for line in answer["classes"]] == ["NE", "LY", "MO", "EO"]
     assert set(answer["classes"][0]) == {
         "class",
         "label",
@@ -133,8 +133,8 @@ def a_worker(database: Database, silent_for: float) -> Iterator[None]:
     """Put a worker on the list that was last seen so many seconds ago."""
     with database.writing() as session:
         seen = clock() - silent_for
-        one = Worker(name="w:1", device="cpu", backend="x", model_digest="", seen_at=seen)
-        session.add(one)
+        worker = Worker(name="w:1", device="cpu", backend="x", model_digest="", seen_at=seen)
+        session.add(worker)
     yield
     with database.writing() as session:
         session.execute(delete(Worker))
@@ -152,8 +152,8 @@ def test_a_page_says_how_many_results_are_of_which_model(
     classify()
     other = "e" * 64
     with database.writing() as session:
-        known = session.get_one(Model, DIGEST)
-        named = {"name": known.name, "version": known.version, "classes": known.classes}
+        model = session.get_one(Model, DIGEST)
+        named = {"name": model.name, "version": model.version, "classes": model.classes}
         session.add(Model(digest=other, added_at=utcnow(), **named))
     assert "Results so far" not in laboratory.get(f"/jobs/{job}").text
     answer = content(
@@ -162,10 +162,10 @@ def test_a_page_says_how_many_results_are_of_which_model(
     assert (answer["counts"]["classified"], answer["left"], answer["share_done"]) == (8, 8, 0.0)
     classify(shards=1)
     answer = content(api("POST", f"/jobs/{job}/cancel"))
-    judges = {one["digest"]: one["count"] for one in answer["judged_by"]}
+    judges = {judge["digest"]: judge["count"] for judge in answer["judged_by"]}
     assert sorted(judges.values()) == [4, 4] and judges.keys() == {DIGEST, other}
     page = laboratory.get(f"/jobs/{job}").text
-    assert f"4 by {known.name} {known.version}" in page
+    assert f"4 by {model.name} {model.version}" in page
     assert DIGEST[:12] in page and other[:12] in page
     assert "4 images show their earlier results" in page
 
@@ -220,17 +220,17 @@ def open_jobs(database: Database, count: int) -> list[int]:
 
 def test_jobs_are_paged_without_gap_or_double(api: Api, database: Database) -> None:
     made = open_jobs(database, 120)
-    found: list[int] = []
+    ids: list[int] = []
     cursor = None
     while True:
         page = content(api("GET", "/jobs", query_string={"before": cursor} if cursor else None))
-        found += [job["id"] for job in page["jobs"]]
-        if len(found) == 50:
+        ids += [job["id"] for job in page["jobs"]]
+        if len(ids) == 50:
             open_job(api, name="comes in between")
         cursor = page["next"]
         if cursor is None:
             break
-    assert found == made[::-1]
+    assert ids == made[::-1]
 
 
 def test_the_pages_of_the_job_list_lead_on(laboratory: Browser, database: Database) -> None:
@@ -260,17 +260,17 @@ def test_the_gallery_is_paged_in_order_without_gap_or_double(
 ) -> None:
     job = submitted(pictures(png, 40))
     classify()
-    found: list[tuple[float, int]] = []
+    tiles: list[tuple[float, int]] = []
     query = {"order": order, "class": label, "size": "7", "before": ""}
     while True:
         page = content(api("GET", f"/jobs/{job}/images", query_string=query))
         assert len(page["images"]) <= 7
-        found += [(one["confidence"], one["id"]) for one in page["images"]]
+        tiles += [(image["confidence"], image["id"]) for image in page["images"]]
         if page["next"] is None:
             break
         query["before"] = page["next"]
-    assert found == sorted(found, reverse=order != "low")
-    assert len(set(found)) == (10 if label else 40)
+    assert tiles == sorted(tiles, reverse=order != "low")
+    assert len(set(tiles)) == (10 if label else 40)
 
 
 def test_what_has_no_confidence_is_paged_as_announced(
@@ -281,7 +281,7 @@ def test_what_has_no_confidence_is_paged_as_announced(
     names: list[str] = []
     while True:
         page = content(api("GET", f"/jobs/{job}/images", query_string=query))
-        names += [one["name"] for one in page["images"]]
+        names += [image["name"] for image in page["images"]]
         if page["next"] is None:
             break
         query["before"] = page["next"]
@@ -340,7 +340,7 @@ def test_neighbours_follow_the_bin_and_its_order(
     classify()
     for query in ("", "?order=low", "?class=lymphocyte", "?class=lymphocyte&order=low"):
         page = laboratory.get(f"/jobs/1/gallery{query}").text
-        shown = [int(one) for one in re.findall(r'<li><a href="/images/(\d+)', page)]
+        shown = [int(id_) for id_ in re.findall(r'<li><a href="/images/(\d+)', page)]
         walked = [shown[0]]
         while True:
             page = laboratory.get(f"/images/{walked[-1]}{query}").text
@@ -382,7 +382,7 @@ def test_an_image_says_what_the_model_said(
     assert image["classes"][0]["label"] == image["label"] == "Lymphocyte"
     (tile,) = content(api("GET", "/jobs/1/images"))["images"]
     assert (tile["class"], tile["label"]) == ("lymphocyte", "Lymphocyte")
-    assert sum(one["probability"] for one in image["classes"]) == pytest.approx(1, abs=1e-5)
+    assert sum(line["probability"] for line in image["classes"]) == pytest.approx(1, abs=1e-5)
 
 
 def test_one_failed_image_is_spoken_of_as_one(
@@ -473,7 +473,7 @@ def test_the_live_part_of_a_page_asks_for_no_gallery(
     for part, wanted in (("summary", 0), ("gallery", 2)):
         asked.clear()
         assert laboratory.get(f"/jobs/{job}/{part}").status_code == 200
-        gallery = [one for one in asked if "FROM image" in one or "FROM prediction" in one]
+        gallery = [sql for sql in asked if "FROM image" in sql or "FROM prediction" in sql]
         assert len(gallery) == wanted, gallery
     event.remove(database.engine, "before_cursor_execute", note)
 

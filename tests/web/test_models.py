@@ -100,11 +100,11 @@ def test_the_page_shows_states_scores_and_classes(
 
 def test_who_has_a_model_loaded_is_shown(admin: Browser, database: Database, models: None) -> None:
     with database.writing() as session:
-        one = Worker(name="w:1", device="cpu", backend="x", model_digest=DIGEST, seen_at=0)
-        one.models = [DIGEST, OTHER]
-        session.add(one)
+        worker = Worker(name="w:1", device="cpu", backend="x", model_digest=DIGEST, seen_at=0)
+        worker.models = [DIGEST, OTHER]
+        session.add(worker)
         session.flush()
-        one.seen_at = clock()
+        worker.seen_at = clock()
     assert admin.get("/models").text.count("loaded by 1 worker") == 2
     page = admin.get("/people").text
     assert f"wbc4 1.0 ({DIGEST[:12]}), wbc4 2.0 ({OTHER[:12]})" in page
@@ -125,12 +125,12 @@ def test_activating_rolling_back_and_retiring(
     admin.submit(f"/models/{OTHER}/candidate")
     admin.submit(f"/models/{OTHER}/shadow")
     assert state(database, OTHER) is ModelState.SHADOW
-    said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("Models:")]
+    lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("Models:")]
     verbs = ["activate", "roll back", "retire", "candidate", "shadow"]
-    assert [line.split(" eeeeeeeeeeee")[0] for line in said if "roll" not in line] == [
+    assert [line.split(" eeeeeeeeeeee")[0] for line in lines if "roll" not in line] == [
         f"Models: {verb}" for verb in verbs if verb != "roll back"
     ]
-    assert "Models: roll back dddddddddddd, by person" in said[1]
+    assert "Models: roll back dddddddddddd, by person" in lines[1]
     assert ADMIN not in caplog.text
 
 
@@ -166,11 +166,11 @@ def test_the_agreement_of_a_shadow_is_shown_and_its_results_are_not(
     job = submitted({f"{i}.png": png(i) for i in range(4)})
     classify()
     before = content(api("GET", f"/jobs/{job}"))
-    said = Verdict("lymphocyte", 0.9, Outcome.ACCEPTED, (0.0, 1.0, 0.0, 0.0))
+    verdict = Verdict("lymphocyte", 0.9, Outcome.ACCEPTED, (0.0, 1.0, 0.0, 0.0))
     change(database, lambda session: registry.shadow(session, OTHER))
     change(
         database,
-        lambda session: jobs.record_shadow(session, OTHER, dict.fromkeys(range(1, 5), said)),
+        lambda session: jobs.record_shadow(session, OTHER, dict.fromkeys(range(1, 5), verdict)),
     )
     page = admin.get("/models").text
     assert "25.0 %</span> of 4 images" in page
@@ -246,8 +246,8 @@ def test_the_choice_is_shown_only_where_there_is_one(
     page = admin.get("/").text
     assert '<option value="">wbc4 1.0' in page and f'<option value="{OTHER}">wbc4 2.0' in page
     listed = content(api("GET", "/models", ADMIN))["models"]
-    assert [one["digest"] for one in listed] == [DIGEST, OTHER]
-    assert [one["class"] for one in listed[0]["classes"]] == CLASSES
+    assert [model["digest"] for model in listed] == [DIGEST, OTHER]
+    assert [line["class"] for line in listed[0]["classes"]] == CLASSES
 
 
 def test_the_plain_form_sends_the_choice(
@@ -277,7 +277,7 @@ def test_a_model_that_is_not_active_is_for_administrators_alone(
     assert browser.submit("/predict", form).status_code == 403
     assert 'name="model"' not in browser.get("/").text + browser.get(f"/jobs/{job}").text
     listed = content(api("GET", "/models", email))["models"]
-    assert [one["digest"] for one in listed] == [DIGEST]
+    assert [model["digest"] for model in listed] == [DIGEST]
 
 
 def test_every_move_of_a_model_is_noted(admin: Browser, database: Database, models: None) -> None:
@@ -285,8 +285,10 @@ def test_every_move_of_a_model_is_noted(admin: Browser, database: Database, mode
         admin.submit(f"/models/{OTHER}/{action}", {"other_classes": "yes"})
     admin.submit("/models/roll-back")
     with database.reading() as session:
-        noted = [one for one in audit.newest(session, 50) if one.action.startswith("model_")]
-    assert [one.action for one in reversed(noted)] == [
+        entries = [
+            entry for entry in audit.newest(session, 50) if entry.action.startswith("model_")
+        ]
+    assert [entry.action for entry in reversed(entries)] == [
         "model_state_changed",
         "model_state_changed",
         "model_retired",
@@ -294,8 +296,8 @@ def test_every_move_of_a_model_is_noted(admin: Browser, database: Database, mode
         "model_activated",
         "model_rolled_back",
     ]
-    assert {one.actor for one in noted} == {ADMIN}
-    assert noted[0].subject == f"model {DIGEST}"
+    assert {entry.actor for entry in entries} == {ADMIN}
+    assert entries[0].subject == f"model {DIGEST}"
 
 
 def test_the_page_says_who_vouches_for_a_model(admin: Browser, database: Database) -> None:

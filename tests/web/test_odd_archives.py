@@ -40,7 +40,7 @@ def test_a_damaged_file_in_a_zip_is_named_and_mended_by_another_sending(api: Api
     broken[whole.index(png(1)) + 40] ^= 255
     job = open_job(api)
     answer = content(put(api, job, bytes(broken)))
-    assert [(one["name"], one["reason"]) for one in answer["refusals"]] == [("a.png", "corrupt")]
+    assert [(file["name"], file["reason"]) for file in answer["refusals"]] == [("a.png", "corrupt")]
     assert states(api, job) == {"a.png": "corrupt", "b.png": "received"}
     put(api, job, whole)
     assert states(api, job) == {"a.png": "received", "b.png": "received"}
@@ -63,9 +63,9 @@ def test_a_truncated_tar_keeps_what_came_before(
     # The end of a tar is padding, of which some may be missing unnoticed by anybody.
     sentence = problem(put(api, job, whole[: int(len(whole) * share)]))
     assert "damaged or ends too early" in sentence
-    kept = len(states(api, job))
-    assert 0 < kept < 20
-    assert f"The {kept} files before this point" in sentence or "The 1 file" in sentence
+    count = len(states(api, job))
+    assert 0 < count < 20
+    assert f"The {count} files before this point" in sentence or "The 1 file" in sentence
     assert content(put(api, job, whole))["accepted"] == 20
     assert len(states(api, job)) == 20
 

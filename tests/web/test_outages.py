@@ -56,7 +56,7 @@ def health(client: FlaskClient) -> TestResponse:
     return client.get("/healthz")
 
 
-def said(answer: TestResponse) -> tuple[int, str]:
+def status_and_code(answer: TestResponse) -> tuple[int, str]:
     """Return status and code of an error of the API."""
     assert answer.json is not None, answer.text
     message: str = answer.json["error"]["message"]
@@ -80,13 +80,13 @@ def test_a_store_that_is_not_mounted_stops_intake_until_it_is_back(
     away = store.with_name("elsewhere")
     store.rename(away)
     store.mkdir()
-    assert said(put(api, job, lines[0], png(2))) == (503, "store_away")
+    assert status_and_code(put(api, job, lines[0], png(2))) == (503, "store_away")
     archive = api("PUT", f"/jobs/{job}/archive", A, data=tarred({"c.png": png(3)}))
-    assert said(archive) == (503, "store_away")
+    assert status_and_code(archive) == (503, "store_away")
     digest = hashlib.sha256(png(1)).hexdigest()
     files = [{"name": "a.png", "size": len(png(1)), "sha256": digest}]
     again = api("POST", f"/jobs/{open_job(api)}/manifest", A, json={"files": files})
-    assert said(again) == (503, "store_away")
+    assert status_and_code(again) == (503, "store_away")
     assert list(store.iterdir()) == []
     answer = health(client)
     assert (answer.status_code, answer.json and answer.json["problems"]) == (503, ["store_away"])
@@ -132,7 +132,7 @@ def test_below_the_reserve_intake_waits_and_all_else_goes_on(
         api("POST", f"/jobs/{job}/manifest", A, json=files),
         api("PUT", f"/jobs/{job}/archive", A, data=tarred({"c.png": png(3)})),
     ):
-        assert said(answer) == (507, "no_space")
+        assert status_and_code(answer) == (507, "no_space")
         assert answer.headers["Retry-After"] == "30"
         assert "safe" in answer.text
     answer = health(client)
@@ -154,9 +154,12 @@ def test_a_full_disk_under_the_store_keeps_what_was_answered_and_says_so(
     lines = announce(api, job, {"a.png": png(1), "b.png": png(2)}, A)
     assert put(api, job, lines[0], png(1)).status_code == 200
     small_disk.fill()
-    assert said(put(api, job, lines[1], png(2))) == (507, "no_space")
+    assert status_and_code(put(api, job, lines[1], png(2))) == (507, "no_space")
     packed = {f"{seed}.png": png(seed) for seed in range(3, 9)}
-    assert said(api("PUT", f"/jobs/{job}/archive", A, data=tarred(packed))) == (507, "no_space")
+    assert status_and_code(api("PUT", f"/jobs/{job}/archive", A, data=tarred(packed))) == (
+        507,
+        "no_space",
+    )
     small_disk.free()
     assert put(api, job, lines[1], png(2)).status_code == 200
     assert api("PUT", f"/jobs/{job}/archive", A, data=tarred(packed)).status_code == 200
@@ -204,7 +207,7 @@ def test_a_full_disk_under_the_database_is_said_so_and_all_before_is_kept(
     small_disk.fill()
     files = [{"name": f"{n}.png", "size": 5, "sha256": None} for n in range(1000)]
     answer = api("POST", f"/jobs/{job}/manifest", A, json={"files": files})
-    assert said(answer) == (507, "no_space"), answer.text
+    assert status_and_code(answer) == (507, "no_space"), answer.text
     small_disk.free()
     assert api("POST", f"/jobs/{job}/manifest", A, json={"files": files}).status_code == 200
     assert content(api("GET", f"/jobs/{job}", A))["counts"]["received"] == 1000

@@ -36,15 +36,15 @@ def job(submitted: Submitted, classify: Classify, png: Png) -> int:
 
 def ids(page: str) -> list[int]:
     """Return the tiles of a gallery in their order."""
-    return [int(one) for one in re.findall(r'<li><a href="/images/(\d+)', page)]
+    return [int(id_) for id_ in re.findall(r'<li><a href="/images/(\d+)', page)]
 
 
 def test_the_classes_count_accepted_cells_and_the_outcomes_count_all(api: Api, job: int) -> None:
     answer = content(api("GET", f"/jobs/{job}"))
     assert answer["outcomes"] == {"accepted": 6, "uncertain": 3, "unfamiliar": 3}
     assert sum(answer["outcomes"].values()) == answer["counts"]["classified"] == 12
-    assert sum(one["count"] for one in answer["classes"]) == 6
-    assert sum(one["share"] for one in answer["classes"]) == pytest.approx(1)
+    assert sum(line["count"] for line in answer["classes"]) == 6
+    assert sum(line["share"] for line in answer["classes"]) == pytest.approx(1)
     assert (answer["to_check"], content(api("GET", "/jobs"))["jobs"][0]["to_check"]) == (6, 6)
 
 
@@ -103,21 +103,21 @@ def test_the_bins_have_no_image_in_common_and_hold_all(
     page = laboratory.get(f"/jobs/{job}/gallery").text
     links = re.findall(r'<a class="(review|class|other|problem)" href="/jobs/\d+\?([^"#]+)', page)
     assert [kind for kind, _ in links[:2]] == ["review", "review"]
-    found: list[int] = []
+    image_ids: list[int] = []
     for _, query in links:
-        found += ids(laboratory.get(f"/jobs/{job}/gallery?{query.replace('&amp;', '&')}").text)
-    assert sorted(found) == list(range(1, 13))
+        image_ids += ids(laboratory.get(f"/jobs/{job}/gallery?{query.replace('&amp;', '&')}").text)
+    assert sorted(image_ids) == list(range(1, 13))
 
 
 def test_a_class_with_an_outcome_holds_the_best_guesses(api: Api, job: int) -> None:
-    def found(**query: str) -> list[str]:
+    def outcomes(**query: str) -> list[str]:
         images = content(api("GET", f"/jobs/{job}/images", query_string=query))["images"]
-        return [one["outcome"] for one in images]
+        return [image["outcome"] for image in images]
 
-    assert found(**{"class": "eosinophil"}) == ["accepted"] * 3
-    assert found(**{"class": "eosinophil"}, outcome="uncertain") == ["uncertain"] * 3
-    assert found(**{"class": "monocyte"}) == []
-    assert found(outcome="unfamiliar") == ["unfamiliar"] * 3
+    assert outcomes(**{"class": "eosinophil"}) == ["accepted"] * 3
+    assert outcomes(**{"class": "eosinophil"}, outcome="uncertain") == ["uncertain"] * 3
+    assert outcomes(**{"class": "monocyte"}) == []
+    assert outcomes(outcome="unfamiliar") == ["unfamiliar"] * 3
 
 
 @on_both
@@ -125,12 +125,12 @@ def test_what_is_to_be_checked_comes_first_if_asked_for(
     api: Api, laboratory: Browser, job: int
 ) -> None:
     query = {"order": "check", "size": "5", "before": ""}
-    found: list[str] = []
+    outcomes: list[str] = []
     for _ in range(3):
         page = content(api("GET", f"/jobs/{job}/images", query_string=query))
-        found += [one["outcome"] for one in page["images"]]
+        outcomes += [image["outcome"] for image in page["images"]]
         query["before"] = page["next"]
-    assert found == ["unfamiliar"] * 3 + ["uncertain"] * 3 + ["accepted"] * 6
+    assert outcomes == ["unfamiliar"] * 3 + ["uncertain"] * 3 + ["accepted"] * 6
     assert query["before"] is None
     shown = ids(laboratory.get(f"/jobs/{job}/gallery?order=check").text)
     page = laboratory.get(f"/images/{shown[2]}?order=check").text
@@ -225,8 +225,8 @@ def test_classes_of_few_training_images_are_marked_wherever_they_appear(
     assert page.count("few training images</span>") == 2  # In the table and in the list of bins.
     assert ">few</span>" in page
     assert laboratory.get("/images/1").text.count("few training images</span>") == 2
-    (one,) = content(api("GET", f"/jobs/{job}"))["classes"]
-    assert (one["class"], one["few_shot"]) == ("monocyte", True)
+    (line,) = content(api("GET", f"/jobs/{job}"))["classes"]
+    assert (line["class"], line["few_shot"]) == ("monocyte", True)
     image = content(api("GET", "/images/1"))
     assert image["few_shot"] and [c["few_shot"] for c in image["classes"]].count(True) == 1
 
@@ -239,10 +239,10 @@ def test_the_prediction_that_counts_decides_not_a_shadows(
     with database.writing() as session:
         session.add(Model(digest="e" * 64, name="shadow", version="1", classes=["monocyte"]))
         session.flush()
-        said = Verdict("monocyte", 1.0, Outcome.UNFAMILIAR, (1.0,), ("monocyte",), "no_cell")
-        jobs.record_shadow(session, "e" * 64, {1: said, 2: said})
+        verdict = Verdict("monocyte", 1.0, Outcome.UNFAMILIAR, (1.0,), ("monocyte",), "no_cell")
+        jobs.record_shadow(session, "e" * 64, {1: verdict, 2: verdict})
     tiles = content(api("GET", f"/jobs/{job}/images?order=check"))["images"]
-    assert [(one["outcome"], one["codes"]) for one in tiles] == [
+    assert [(tile["outcome"], tile["codes"]) for tile in tiles] == [
         ("uncertain", "EO / NE"),
         ("accepted", "MO"),
     ]

@@ -16,16 +16,16 @@ PEOPLE = ["a@laboratory.test", "b@laboratory.test", "doctor@clinic.test", "admin
 
 def addresses(app: Flask) -> list[str]:
     """Return an address for every GET route, ids filled in with 1."""
-    found = []
+    paths = []
     for rule in app.url_map.iter_rules():
         values = {"side": 192, "secret": "no-such", "filename": "app.css", "name": "heat"}
         values |= dict.fromkeys((*IDS, "index"), 1)
         if "GET" in (rule.methods or ()):
             with app.test_request_context():
                 _, path = rule.build({k: values[k] for k in rule.arguments}) or ("", "")
-            found.append(path)
-    assert len(found) > 20
-    return found
+            paths.append(path)
+    assert len(paths) > 20
+    return paths
 
 
 @pytest.mark.parametrize("email", PEOPLE)

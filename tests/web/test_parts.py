@@ -21,10 +21,10 @@ def test_a_look_that_finds_nothing_new_is_answered_by_a_few_bytes(
     job = submitted({f"{n}.png": png(n) for n in range(9)})
     first = laboratory.get(f"/jobs/{job}/summary", headers=LOOK)
     seen = LOOK | {"If-None-Match": first.headers["ETag"]}
-    with statements_of(database) as said:
+    with statements_of(database) as statements:
         again = laboratory.get(f"/jobs/{job}/summary", headers=seen)
     assert (again.status_code, again.data) == (304, b"")
-    assert len([one for one in said if "SELECT" in one]) <= 4, said
+    assert len([sql for sql in statements if "SELECT" in sql]) <= 4, statements
     assert float(again.headers[PAUSE_HEADER]) >= 1
     classify(shards=1)
     changed = laboratory.get(f"/jobs/{job}/summary", headers=seen)
@@ -76,9 +76,9 @@ def test_many_who_ask_at_once_wait_for_one_that_makes() -> None:
         return f"<p>{len(made)}</p>"
 
     def ask() -> None:
-        found.append(parts.get("key", lambda: 1, make))
+        parts_read.append(parts.get("key", lambda: 1, make))
 
-    found: list[tuple[str, str]] = []
+    parts_read: list[tuple[str, str]] = []
     asking = [threading.Thread(target=ask) for _ in range(5)]
     for thread in asking:
         thread.start()
@@ -87,7 +87,7 @@ def test_many_who_ask_at_once_wait_for_one_that_makes() -> None:
     for thread in asking:
         thread.join(10)
     assert len(made) == 1
-    assert len(set(found)) == 1
+    assert len(set(parts_read)) == 1
 
 
 def test_a_part_is_made_anew_when_its_version_or_the_time_has_come() -> None:

@@ -131,7 +131,7 @@ def test_a_queue_that_is_away_is_no_error(
 ) -> None:
     queue.broken = True
     assert laboratory.get(TILE).status_code == 202
-    assert [one.state for one in wishes(database)] == [MakingState.WAITING]
+    assert [wish.state for wish in wishes(database)] == [MakingState.WAITING]
 
 
 def test_the_image_s_bytes_are_not_even_read(
@@ -211,5 +211,5 @@ def test_a_program_is_told_whether_a_picture_is_there(
 ) -> None:
     assert job and api("GET", "/images/1").get_json()["pictured"] is False
     derivatives.keep(blobs, sha256, COPIES)
-    found = api("GET", "/images/1").get_json()
-    assert (found["pictured"], found["thumbnail"], found["picture"]) == (True, TILE, LARGE)
+    image = api("GET", "/images/1").get_json()
+    assert (image["pictured"], image["thumbnail"], image["picture"]) == (True, TILE, LARGE)

@@ -31,8 +31,8 @@ def test_importing_web_loads_no_network_and_no_pdf_maker() -> None:
         "import sys, web, web.serving.server, web.pages, web.api; web.pages.blueprints();"
         f"web.api.blueprints(); print([n for n in {HEAVY!r} if n in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
 
 
 def test_every_form_is_refused_without_its_token(app: Flask, laboratory: Browser) -> None:
@@ -107,10 +107,13 @@ def test_forwarded_addresses_count_only_behind_trusted_proxies(
     header = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.test"}
     trusting = settings.model_copy(update={"trusted_proxies": 1, "allowed_hosts": "evil.test"})
     app = create_app(Installation(trusting, database, MemoryBlobs(), MemoryQueue()))
-    for one, expected in ((client.application, "http://localhost/"), (app, "https://evil.test/")):
+    for application, expected in (
+        (client.application, "http://localhost/"),
+        (app, "https://evil.test/"),
+    ):
         seen: list[str] = []
-        one.before_request(lambda seen=seen: seen.append(request.host_url))
-        one.test_client().get("/sign-in", headers=header)
+        application.before_request(lambda seen=seen: seen.append(request.host_url))
+        application.test_client().get("/sign-in", headers=header)
         assert seen == [expected]
 
 

@@ -63,15 +63,15 @@ def visits(history: Database) -> dict[str, list[Visit]]:
 @contextmanager
 def asked(database: Database) -> Iterator[list[Statement]]:
     """Yield a list that grows by every SELECT and its parameters."""
-    found: list[Statement] = []
+    statements: list[Statement] = []
 
     def note(*arguments: Any) -> None:
         statement, parameters = arguments[2:4]
         if statement.startswith("SELECT"):
-            found.append((statement, parameters))
+            statements.append((statement, parameters))
 
     event.listen(database.engine, "before_cursor_execute", note)
-    yield found
+    yield statements
     event.remove(database.engine, "before_cursor_execute", note)
 
 
@@ -118,8 +118,10 @@ def _plan(database: Database, statement: Statement, before: str = "") -> dict[st
     with database.engine.connect() as connection:
         if before:
             connection.exec_driver_sql(before)
-        found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters).scalar_one()
-    plan: dict[str, Any] = found[0]["Plan"]
+        document = connection.exec_driver_sql(
+            f"EXPLAIN (FORMAT JSON) {sql}", parameters
+        ).scalar_one()
+    plan: dict[str, Any] = document[0]["Plan"]
     return plan
 
 
@@ -142,15 +144,17 @@ def test_the_history_adds_up(history: Database) -> None:
     with history.reading() as session:
         rows = session.execute(select(Image.job_id, Image.state, Image.outcome, Image.label))
         images: dict[int, list[tuple[Any, ...]]] = {}
-        for job_id, *said in rows:
-            images.setdefault(job_id, []).append(tuple(said))
+        for job_id, *result in rows:
+            images.setdefault(job_id, []).append(tuple(result))
         for job in session.scalars(select(Job)):
-            found, of_job = jobs.standing(session, job), images[job.id]
+            standing, of_job = jobs.standing(session, job), images[job.id]
             states = [state for state, *_ in of_job]
-            assert found.counts.by_state == {s: states.count(s) for s in ImageState}
-            for one in found.differential.classes:
-                assert one.count == of_job.count((ImageState.CLASSIFIED, "accepted", one.name))
-            assert found.differential.classified == found.counts.classified
+            assert standing.counts.by_state == {s: states.count(s) for s in ImageState}
+            for class_count in standing.differential.classes:
+                assert class_count.count == of_job.count(
+                    (ImageState.CLASSIFIED, "accepted", class_count.name)
+                )
+            assert standing.differential.classified == standing.counts.classified
     assert sum(map(len, images.values())) == 8_000
 
 

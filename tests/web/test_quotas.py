@@ -130,7 +130,7 @@ def slow_app(settings: Settings, database: Database) -> Flask:
 @pytest.mark.parametrize("app", ["slow"], indirect=True)
 def test_requests_are_limited_for_each_person_and_for_all_together(api: Api) -> None:
     answers = [api("GET", "/jobs") for _ in range(6)]
-    assert [one.status_code for one in answers] == [200] * 5 + [429]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 61
     assert content(answers[-1])["error"]["code"] == "too_many_requests"
     others = [api("GET", "/jobs", B).status_code for _ in range(4)]
@@ -140,10 +140,10 @@ def test_requests_are_limited_for_each_person_and_for_all_together(api: Api) -> 
 @pytest.fixture
 def app(request: pytest.FixtureRequest) -> Flask:
     """The usual application, or the one with few requests."""
-    found: Flask = request.getfixturevalue(
+    chosen: Flask = request.getfixturevalue(
         "slow_app" if getattr(request, "param", "") == "slow" else "usual_app"
     )
-    return found
+    return chosen
 
 
 @pytest.fixture
@@ -158,11 +158,11 @@ def test_what_is_kept_is_shown_to_its_owner_and_to_administrators(
     api: Api, png: Png, laboratory: Browser, sign_in: SignIn
 ) -> None:
     send(api, open_job(api), {"a.png": png(1)})
-    found = content(api("GET", "/usage"))
-    assert found["person"]["bytes"] == len(png(1))
-    assert found["person"]["open_jobs"] == 1
-    assert found["person"]["bytes_allowed"] == 100 * 1024**3
-    assert found["laboratory"] == {
+    usage = content(api("GET", "/usage"))
+    assert usage["person"]["bytes"] == len(png(1))
+    assert usage["person"]["open_jobs"] == 1
+    assert usage["person"]["bytes_allowed"] == 100 * 1024**3
+    assert usage["laboratory"] == {
         "bytes": len(png(1)),
         "bytes_allowed": None,
         "open_jobs": 1,

@@ -68,12 +68,12 @@ def test_a_repeated_run_runs_once(
 
 
 def test_a_form_sent_twice_makes_one_job(laboratory: Browser, png: Png, database: Database) -> None:
-    found = re.search(r'name="once" value="([^"]+)"', laboratory.get("/").text)
-    assert found
+    key = re.search(r'name="once" value="([^"]+)"', laboratory.get("/").text)
+    assert key
 
     def send(shade: int) -> str:
         image = (io.BytesIO(png(shade)), "cell.png")
-        return laboratory.submit("/predict", {"once": found[1], "image": image}).location
+        return laboratory.submit("/predict", {"once": key[1], "image": image}).location
 
     assert send(1) == send(1)
     assert jobs_of(database) == 1

@@ -105,9 +105,9 @@ def stage(database: Database, *, deleted: bool) -> None:
     """Undo what was asked for before, and have job and person deleted where that can be undone."""
     now = utcnow()
     until = now + dt.timedelta(days=1) if deleted else None
-    kept = {"deleted_at": now if deleted else None, "purge_at": until, "pictures_until": None}
+    deletion = {"deleted_at": now if deleted else None, "purge_at": until, "pictures_until": None}
     with database.writing() as session:
-        session.execute(update(Job).values(**kept, pictures_gone_at=None))
+        session.execute(update(Job).values(**deletion, pictures_gone_at=None))
         gone = update(User).where(User.id == ANOTHER)
         session.execute(gone.values(erase_at=until, active=not deleted, heir_id=None))
 

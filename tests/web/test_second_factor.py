@@ -23,7 +23,7 @@ from core.states import TokenKind
 from core.tables import RecoveryCode, User
 from tests.web.conftest import PASSWORD, Browser, SignIn, csrf_of, on_both, open_link
 from tests.web.test_guessing import pass_time
-from tests.web.test_sign_in import person_of, said, token_for, try_password
+from tests.web.test_sign_in import person_of, token_for, trail_of, try_password
 from web import create_app
 from web.security import second_factor
 
@@ -64,7 +64,7 @@ def test_with_a_second_factor_the_password_alone_opens_nothing(
     assert enter(client, code_of(secret)) == 302
     assert client.get("/jobs").status_code == 200
     assert "password and code" in client.get("/account").text
-    actions = [action for action, _ in said(database)]
+    actions = [action for action, _ in trail_of(database)]
     assert actions[-3:] == ["totp_enabled", "sign_in_failed", "sign_in"]
 
 
@@ -96,7 +96,7 @@ def test_a_recovery_code_is_good_once(laboratory: Browser, app: Flask, database:
         try_password(client, A, PASSWORD)
         assert enter(client, f" {codes[3].upper()} ") == status
     assert "9 recovery codes left" in laboratory.get(PAGE).text
-    assert ("totp_recovered", "person 1") in said(database)
+    assert ("totp_recovered", "person 1") in trail_of(database)
 
 
 def test_codes_can_not_be_guessed(laboratory: Browser, app: Flask, database: Database) -> None:
@@ -144,7 +144,7 @@ def test_going_without_it_again_takes_the_password(
     assert try_password(app.test_client(), A, PASSWORD) == 302
     with database.reading() as session:
         assert session.scalars(select(RecoveryCode)).all() == []
-    assert said(database)[-2:] == [("totp_disabled", "person 1"), ("sign_in", "person 1")]
+    assert trail_of(database)[-2:] == [("totp_disabled", "person 1"), ("sign_in", "person 1")]
 
 
 def test_new_recovery_codes_take_the_place_of_the_old(laboratory: Browser, app: Flask) -> None:
@@ -171,8 +171,8 @@ def test_an_administrator_lets_in_who_lost_the_telephone(
 
 def test_the_secret_is_kept_encrypted(laboratory: Browser, database: Database) -> None:
     secret, codes = set_up(laboratory)
-    kept = person_of(database, A).totp_secret
-    assert kept is not None and secret not in kept
+    encrypted = person_of(database, A).totp_secret
+    assert encrypted is not None and secret not in encrypted
     with database.reading() as session:
         digests = session.scalars(select(RecoveryCode.digest)).all()
     assert not set(codes) & set(digests)

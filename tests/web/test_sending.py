@@ -56,10 +56,10 @@ def page(server: str, database: Database) -> Iterator[Page]:
 @pytest.fixture
 def files(tmp_path: Path, png: Png) -> list[Path]:
     """Three images on the disk."""
-    found = [tmp_path / f"{i}.png" for i in range(3)]
-    for shade, file in enumerate(found):
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for shade, file in enumerate(paths):
         file.write_bytes(png(shade))
-    return found
+    return paths
 
 
 def half_sent(api: Api, files: list[Path]) -> int:
@@ -128,11 +128,11 @@ def test_a_folder_is_sent_but_for_what_is_skipped_and_named(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(files[len(name) % 3].read_bytes())
     page.locator("#folder").set_input_files(folder)
-    said = page.locator("[data-skipped]")
-    expect(said).to_contain_text(
+    skips = page.locator("[data-skipped]")
+    expect(skips).to_contain_text(
         "Skipped, not an image file (by its extension): slide 9/notes.txt."
     )
-    expect(said).to_contain_text("slide 9/.trash/c.png")
+    expect(skips).to_contain_text("slide 9/.trash/c.png")
     page.locator("[data-go]").click()
     page.wait_for_url(re.compile(r"/jobs/\d+"))
     expect(page.locator(".skipped summary")).to_contain_text("Skipped:")
@@ -185,11 +185,11 @@ def test_an_archive_is_dropped_on_a_job_that_receives(
 
 def test_what_can_not_be_sent_as_an_archive_says_what_to_do(page: Page, files: list[Path]) -> None:
     archive = packed(files, "a.zip")
-    for given, sentence in (
+    for chosen, sentence in (
         ([archive, files[0]], "one archive at a time"),
         ([packed(files, "b.7z")], "Pack the images as .zip"),
     ):
-        page.locator("#files").set_input_files(given)
+        page.locator("#files").set_input_files(chosen)
         expect(page.locator("[data-problem]")).to_contain_text(sentence)
         expect(page.locator("[data-chosen]")).to_be_hidden()
 

@@ -73,9 +73,9 @@ def connections(port: int, count: int, sent: bytes = b"") -> Iterator[list[socke
     with ExitStack() as stack:
         opened = []
         for _ in range(count):
-            one = socket.create_connection(("127.0.0.1", port), timeout=20)
-            opened.append(stack.enter_context(closing(one)))
-            one.sendall(sent)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+            opened.append(stack.enter_context(closing(connection)))
+            connection.sendall(sent)
         yield opened
 
 
@@ -311,8 +311,8 @@ def test_a_job_whose_answer_was_lost_is_not_opened_again(settings: Settings, tok
     asked = f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n{head}Content-Length: 2\r\n\r\n{{}}"
 
     def opened() -> list[int]:
-        found = json.loads(ask(port, "GET", "/api/v1/jobs", headers=call).text)["jobs"]
-        return [job["id"] for job in found]
+        jobs = json.loads(ask(port, "GET", "/api/v1/jobs", headers=call).text)["jobs"]
+        return [job["id"] for job in jobs]
 
     with running(settings, port=port):
         with connections(port, 1, asked.encode()):
@@ -374,8 +374,8 @@ def test_it_ends_in_time_whatever_is_under_way(settings: Settings, token: str) -
 
 
 def test_a_taken_port_is_named(settings: Settings) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(ConfigurationError, match=rf"Port {port} on 127\.0\.0\.1 can't be used"):
             serve(settings.model_copy(update={"port": port}))
 

@@ -53,10 +53,10 @@ def token_for(
         return accounts.issue_token(session, user, kind, "test", lifetime)
 
 
-def said(database: Database) -> list[tuple[str, str]]:
+def trail_of(database: Database) -> list[tuple[str, str]]:
     """Return action and subject of the audit trail's entries, the oldest first."""
     with database.reading() as session:
-        return [(one.action, one.subject) for one in reversed(audit.newest(session, 100))]
+        return [(entry.action, entry.subject) for entry in reversed(audit.newest(session, 100))]
 
 
 @on_both
@@ -83,7 +83,7 @@ def test_an_unknown_address_and_a_wrong_password_read_alike(
     assert answer.status_code == 200
     assert "The address and the password do not match" in answer.text
     assert client.get("/jobs").status_code == 302
-    [(action, subject)] = [one for one in said(database) if one[0] != "person_added"]
+    [(action, subject)] = [entry for entry in trail_of(database) if entry[0] != "person_added"]
     assert (action, subject) == ("sign_in_failed", "person 1" if email == A else "")
 
 
@@ -189,7 +189,7 @@ def test_a_cookie_copied_before_signing_out_opens_nothing_after_it(
     thief = app.test_client()
     thief.set_cookie("hematovision", cookie.value)
     assert thief.get("/jobs").status_code == 302
-    assert said(database)[-1] == ("sign_out", "person 1")
+    assert trail_of(database)[-1] == ("sign_out", "person 1")
 
 
 def _change(database: Database, user_id: int) -> None:

@@ -74,7 +74,7 @@ def test_a_file_sent_twice_is_answered_alike(api: Api, png: Png) -> None:
     job = open_job(api)
     (line,) = announce(api, job, {"a.png": png(1)}, A)
     answers = [api("PUT", f"/jobs/{job}/images/{line['id']}", data=png(1)) for _ in range(2)]
-    assert [content(one)["state"] for one in answers] == ["received", "received"]
+    assert [content(answer)["state"] for answer in answers] == ["received", "received"]
 
 
 def test_bytes_that_changed_on_the_way_may_be_sent_again(api: Api, png: Png) -> None:
@@ -113,7 +113,7 @@ def test_size_alone_refuses_what_need_not_be_sent(api: Api) -> None:
 
 @on_both
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("sent", "shown"),
     [
         ("../../etc/passwd.png", "etc/passwd.png"),
         ("Zelle \N{MICROSCOPE} für Übung.png", "Zelle \N{MICROSCOPE} für Übung.png"),
@@ -123,9 +123,9 @@ def test_size_alone_refuses_what_need_not_be_sent(api: Api) -> None:
         ("", "unnamed"),
     ],
 )
-def test_odd_names_are_shown_safely(api: Api, png: Png, given: str, shown: str) -> None:
+def test_odd_names_are_shown_safely(api: Api, png: Png, sent: str, shown: str) -> None:
     job = open_job(api)
-    (line,) = send(api, job, {given: png(1)})
+    (line,) = send(api, job, {sent: png(1)})
     assert content(api("GET", f"/images/{line['id']}"))["name"] == shown
 
 
@@ -208,8 +208,8 @@ def test_a_manifest_names_what_is_skipped_and_archives_are_not_asked_for(api: Ap
     answer = api("POST", f"/jobs/{job}/manifest", json={"files": files, "skipped": skips})
     (line,) = content(answer)["files"]
     assert (line["needed"], line["state"], line["reason"]) == (False, "refused", "nested")
-    found = content(api("GET", f"/jobs/{job}/skipped"))["files"]
-    assert [(one["name"], one["reason"]) for one in found] == [
+    listed = content(api("GET", f"/jobs/{job}/skipped"))["files"]
+    assert [(file["name"], file["reason"]) for file in listed] == [
         ("notes.txt", "not_image"),
         ("x", "unreadable"),
     ]

@@ -94,15 +94,22 @@ def test_the_answer_names_classes_pictures_and_neighbours(
 ) -> None:
     api("POST", PATH)
     work(database, blobs)
-    said = content(api("GET", PATH))
-    assert (said["state"], said["class"], said["code"]) == ("ready", "lymphocyte", "LY")
-    assert said["rather_than"]["class"] == "monocyte"
-    assert said["attribution"] == "Cells by somebody, CC BY 4.0."
-    [near] = said["nearest"]
+    explanation = content(api("GET", PATH))
+    assert (explanation["state"], explanation["class"], explanation["code"]) == (
+        "ready",
+        "lymphocyte",
+        "LY",
+    )
+    assert explanation["rather_than"]["class"] == "monocyte"
+    assert explanation["attribution"] == "Cells by somebody, CC BY 4.0."
+    [near] = explanation["nearest"]
     assert (near["class"], near["code"], near["similarity"]) == ("lymphocyte", "LY", 0.9137)
-    assert [one["class"] for one in said["nearest_of_each_class"]] == ["lymphocyte", "monocyte"]
+    assert [neighbour["class"] for neighbour in explanation["nearest_of_each_class"]] == [
+        "lymphocyte",
+        "monocyte",
+    ]
     for name in PICTURES:
-        answer = api("GET", said[name].removeprefix("/api/v1"))
+        answer = api("GET", explanation[name].removeprefix("/api/v1"))
         assert (answer.mimetype, answer.data) == ("image/png", name.encode())
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     answer = api("GET", near["picture"].removeprefix("/api/v1"))

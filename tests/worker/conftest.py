@@ -26,7 +26,7 @@ from ml.bundle import Bundle, default_bundle_path
 from ml.bundle.folder import METADATA
 from ml.decoding import Pixels
 from ml.serving import Classifier, load_classifier
-from worker.models import Model, ModelStore, introduce, open_model
+from worker.models import LoadedModel, ModelStore, introduce, open_model
 from worker.process import WorkerProcess
 
 Submit = Callable[..., int]
@@ -124,14 +124,14 @@ def watched(classifier: Classifier) -> Watched:
 def models(settings: Settings, blobs: MemoryBlobs, watched: Watched) -> ModelStore:
     """The shipped model, watched, and whatever else lies in the store."""
 
-    def load(bundle: Bundle) -> Model:
-        return Model(watched) if bundle is watched.bundle else open_model(bundle, 1)
+    def load(bundle: Bundle) -> LoadedModel:
+        return LoadedModel(watched) if bundle is watched.bundle else open_model(bundle, 1)
 
     return ModelStore(blobs, settings.unpacked_models, watched.bundle, load)
 
 
 @pytest.fixture
-def here(
+def process(
     settings: Settings,
     database: Database,
     blobs: MemoryBlobs,
@@ -142,27 +142,27 @@ def here(
 
 
 @pytest.fixture
-def submit(here: WorkerProcess) -> Submit:
+def submit(process: WorkerProcess) -> Submit:
     """Submit files by name and return the job's id, its shards published."""
 
     def _submit(
         files: Mapping[str, bytes], name: str = "Ward 3", reference: str = "", model: str = ""
     ) -> int:
-        limits = Limits(here.settings.max_file_bytes, here.settings.max_pixels)
-        with here.database.writing() as session:
+        limits = Limits(process.settings.max_file_bytes, process.settings.max_pixels)
+        with process.database.writing() as session:
             person = accounts.find_person(session, "lab@example.org")
             job = jobs.create(session, person.id, name, reference)
             entries = [jobs.Entry(file, len(data)) for file, data in files.items()]
             announced = jobs.announce(session, job, entries, 1000)
             for (image, _), data in zip(announced, files.values(), strict=True):
-                jobs.receive(session, job, image, accept(io.BytesIO(data), here.blobs, limits))
-            jobs.submit(session, job, here.settings, without_missing=False, model=model)
+                jobs.receive(session, job, image, accept(io.BytesIO(data), process.blobs, limits))
+            jobs.submit(session, job, process.settings, without_missing=False, model=model)
             return job.id
 
     return _submit
 
 
-def counts_of(here: WorkerProcess, job_id: int) -> jobs.Counts:
+def counts_of(process: WorkerProcess, job_id: int) -> jobs.Counts:
     """The job's counts as they stand now."""
-    with here.database.reading() as session:
+    with process.database.reading() as session:
         return jobs.counts(session, [session.get_one(Job, job_id)])[job_id]

@@ -93,7 +93,7 @@ def test_a_missing_model_is_said_before_anything_starts(tmp_path: Path) -> None:
 
 def test_the_parent_loads_neither_tensorflow_nor_onnx_runtime() -> None:
     code = (
-        "import sys, worker.main, worker.tasks, worker.request\n"
+        "import sys, worker.main, worker.tasks, worker.parent\n"
         "worker.main.shape(0, 0)\n"
         "print([m for m in ('tensorflow', 'onnxruntime', 'flask') if m in sys.modules])"
     )

@@ -25,7 +25,7 @@ from ml.decoding import InputShape
 from ml.reading import Reading
 from tests.worker.conftest import png
 from worker.decoding import LARGE_PIXELS, Decoder, ahead, readings
-from worker.limit import OutOfTime, time_limited
+from worker.limits import OutOfTime, time_limited
 from worker.logs import quieten
 
 NETWORK = Metadata("tiny", "1", ("a", "b"), InputShape(height=32, width=48), Architecture())
@@ -49,7 +49,7 @@ class Busy(MemoryBlobs):
         return super().get(key)
 
 
-def kept(blobs: MemoryBlobs, data: bytes) -> str:
+def keep_image(blobs: MemoryBlobs, data: bytes) -> str:
     """Keep an image; return its hash."""
     sha256 = hashlib.sha256(data).hexdigest()
     blobs.put(image_key(sha256), data)
@@ -58,7 +58,7 @@ def kept(blobs: MemoryBlobs, data: bytes) -> str:
 
 def read_four(pixels: int) -> Busy:
     blobs = Busy()
-    sha256 = kept(blobs, png(1))
+    sha256 = keep_image(blobs, png(1))
     read = Decoder(blobs, NETWORK, 10**9)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read, [Work(n, sha256, pixels) for n in range(4)]))
@@ -75,7 +75,7 @@ def test_large_images_are_read_one_at_a_time() -> None:
 
 def test_an_image_is_decoded_to_the_network_s_shape() -> None:
     blobs = MemoryBlobs()
-    reading = Decoder(blobs, NETWORK, 10**6)(Work(1, kept(blobs, png(1))))
+    reading = Decoder(blobs, NETWORK, 10**6)(Work(1, keep_image(blobs, png(1))))
     assert not isinstance(reading, Failure)
     assert reading.pixels.shape == (32, 48, 3)
 
@@ -83,14 +83,14 @@ def test_an_image_is_decoded_to_the_network_s_shape() -> None:
 @pytest.mark.parametrize("data", [b"", b"no image", png(1)[:200]])
 def test_what_cannot_be_read_is_a_failure_with_a_sentence(data: bytes) -> None:
     blobs = MemoryBlobs()
-    failure = Decoder(blobs, NETWORK, 10**6)(Work(1, kept(blobs, data)))
+    failure = Decoder(blobs, NETWORK, 10**6)(Work(1, keep_image(blobs, data)))
     assert isinstance(failure, Failure)
     assert failure.code and failure.message.endswith(".")
 
 
 def test_an_image_whose_stored_bytes_are_damaged_says_how_to_heal_it() -> None:
     blobs, data = MemoryBlobs(), png(1)
-    sha256 = kept(blobs, data)
+    sha256 = keep_image(blobs, data)
     blobs.put(image_key(sha256), data[:-1] + bytes([data[-1] ^ 1]))
     failure = Decoder(blobs, NETWORK, 10**6)(Work(1, sha256))
     assert isinstance(failure, Failure)
@@ -129,7 +129,7 @@ def test_an_image_that_takes_too_much_memory_is_a_failure_with_a_name() -> None:
 
 def test_an_image_over_the_limit_is_a_failure() -> None:
     blobs = MemoryBlobs()
-    failure = Decoder(blobs, NETWORK, 100)(Work(1, kept(blobs, png(1))))
+    failure = Decoder(blobs, NETWORK, 100)(Work(1, keep_image(blobs, png(1))))
     assert isinstance(failure, Failure)
     assert failure.code == "too_many_pixels"
 
@@ -167,13 +167,13 @@ def test_nothing_to_read_yields_nothing() -> None:
 @pytest.mark.parametrize("cores", [1, 3])
 def test_with_one_core_or_several_the_same_is_read(cores: int) -> None:
     blobs = MemoryBlobs()
-    a, b, c = (kept(blobs, png(seed)) for seed in range(3))
+    a, b, c = (keep_image(blobs, png(seed)) for seed in range(3))
     large = Work(4, a, LARGE_PIXELS + 1)
     work = [Work(1, a), Work(2, b), Work(3, "missing"), large, Work(5, c)]
     decoder = Decoder(blobs, NETWORK, 10**6)
     batches = list(readings(decoder, work, 2, cores))
-    assert [[one.image_id for one, _ in batch] for batch in batches] == [[1, 2], [3, 4], [5]]
-    read = {one.image_id: found for batch in batches for one, found in batch}
+    assert [[image.image_id for image, _ in batch] for batch in batches] == [[1, 2], [3, 4], [5]]
+    read = {image.image_id: reading for batch in batches for image, reading in batch}
     assert isinstance(read[3], Failure)
     assert isinstance(read[1], Reading) and isinstance(read[4], Reading)
     np.testing.assert_array_equal(read[1].pixels, read[4].pixels)
@@ -194,7 +194,7 @@ def slow() -> tuple[Alarmed, Work]:
     out = io.BytesIO()
     Image.new("L", (7000, 7000), 200).save(out, "PNG", compress_level=1)
     blobs = Alarmed()
-    return blobs, Work(1, kept(blobs, out.getvalue()))
+    return blobs, Work(1, keep_image(blobs, out.getvalue()))
 
 
 def test_an_image_is_not_called_damaged_because_the_time_is_over(
@@ -230,7 +230,7 @@ def test_what_is_no_image_s_doing_is_no_image_s_failure(
 
     monkeypatch.setattr("PIL.Image.Image.crop", fail)
     blobs = MemoryBlobs()
-    work = Work(1, kept(blobs, png(1)), 40 * 40)
+    work = Work(1, keep_image(blobs, png(1)), 40 * 40)
     with pytest.raises(error):
         list(readings(Decoder(blobs, NETWORK, 10**6), [work], 2, cores))
 
@@ -243,10 +243,10 @@ def test_what_is_written_in_a_file_does_not_reach_the_log(
     Image.new("RGB", (40, 40)).save(out, "TIFF", tiffinfo={270: "Jane Doe", 305: "Jane Doe"})
     data = bytearray(out.getvalue())
     blobs = MemoryBlobs()
-    for place in range(8, len(data), 3):
-        data[place] ^= 0x55
-        Decoder(blobs, NETWORK, 10**6)(Work(1, kept(blobs, bytes(data))))
-        data[place] ^= 0x55
+    for offset in range(8, len(data), 3):
+        data[offset] ^= 0x55
+        Decoder(blobs, NETWORK, 10**6)(Work(1, keep_image(blobs, bytes(data))))
+        data[offset] ^= 0x55
     assert "Jane" not in caplog.text
     assert "tifffile" not in caplog.text
 
@@ -260,6 +260,6 @@ class Unmounted(MemoryBlobs):
 
 def test_a_store_that_goes_away_while_an_image_is_read_says_nothing_of_the_image() -> None:
     blobs = Unmounted()
-    work = Work(1, kept(blobs, png(1)))
+    work = Work(1, keep_image(blobs, png(1)))
     with pytest.raises(StoreAway):
         Decoder(blobs, NETWORK, 10**6)(work)

@@ -34,7 +34,7 @@ from ml.serving.neighbours import write_references
 from ml.trust import Trust
 from tests.worker.conftest import Submit, png
 from worker.explaining import ENLARGED, explain_image
-from worker.models import Model, ModelStore
+from worker.models import LoadedModel, ModelStore
 from worker.process import WorkerProcess
 
 CLASSES = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")
@@ -95,7 +95,9 @@ def classifier(bundle: Bundle) -> Colours:
 
 @pytest.fixture
 def models(settings: Settings, blobs: MemoryBlobs, bundle: Bundle) -> ModelStore:
-    return ModelStore(blobs, settings.unpacked_models, bundle, lambda one: Model(Colours(one)))
+    return ModelStore(
+        blobs, settings.unpacked_models, bundle, lambda wanted: LoadedModel(Colours(wanted))
+    )
 
 
 def blue_left() -> bytes:
@@ -109,159 +111,167 @@ def blue_left() -> bytes:
 
 
 @pytest.fixture
-def image_id(here: WorkerProcess, submit: Submit, bundle: Bundle) -> int:
+def image_id(process: WorkerProcess, submit: Submit, bundle: Bundle) -> int:
     """An image that was judged a neutrophil, or else an eosinophil."""
     submit({"cell.png": blue_left()})
-    [shard_id] = [id_ for task, id_, _ in _rung(here) if task == CLASSIFY]
-    with here.database.writing() as session:
-        claim = jobs.claim(session, shard_id, here.name, 60)
+    [shard_id] = [id_ for task, id_, _ in _rung(process) if task == CLASSIFY]
+    with process.database.writing() as session:
+        claim = jobs.claim(session, shard_id, process.name, 60)
         assert claim is not None
         verdict = Verdict("neutrophil", 0.6, Outcome.ACCEPTED, PROBABILITIES, ("neutrophil",))
         results: dict[int, Any] = {work.image_id: verdict for work in claim.work}
         jobs.record(session, claim, bundle.digest, results)
-    with here.database.writing() as session:
+    with process.database.writing() as session:
         jobs.settle(session, claim.job_id)
         return session.scalars(select(Image.id)).one()
 
 
-def _rung(here: WorkerProcess) -> list[tuple[str, int, Lane]]:
-    rung: list[tuple[str, int, Lane]] = here.queue.rung  # type: ignore[attr-defined]
+def _rung(process: WorkerProcess) -> list[tuple[str, int, Lane]]:
+    rung: list[tuple[str, int, Lane]] = process.queue.rung  # type: ignore[attr-defined]
     return rung
 
 
-def ask(here: WorkerProcess, image_id: int) -> int:
-    with here.database.writing() as session:
+def ask(process: WorkerProcess, image_id: int) -> int:
+    with process.database.writing() as session:
         return explanations.order(session, session.get_one(Image, image_id)).id
 
 
-def read(here: WorkerProcess, explanation_id: int) -> Explanation:
-    with here.database.reading() as session:
+def read(process: WorkerProcess, explanation_id: int) -> Explanation:
+    with process.database.reading() as session:
         return session.get_one(Explanation, explanation_id)
 
 
-def picture(here: WorkerProcess, made: Explanation, name: str) -> NDArray[np.uint8]:
-    data = here.blobs.get(picture_key(made.blob_key or "", name))
+def picture(process: WorkerProcess, made: Explanation, name: str) -> NDArray[np.uint8]:
+    data = process.blobs.get(picture_key(made.blob_key or "", name))
     return np.asarray(Picture.open(io.BytesIO(data)))
 
 
-def test_an_explanation_shows_where_the_class_came_from(here: WorkerProcess, image_id: int) -> None:
-    explanation_id = ask(here, image_id)
-    explain_image(here, explanation_id)
-    made = read(here, explanation_id)
+def test_an_explanation_shows_where_the_class_came_from(
+    process: WorkerProcess, image_id: int
+) -> None:
+    explanation_id = ask(process, image_id)
+    explain_image(process, explanation_id)
+    made = read(process, explanation_id)
     assert made.state is MakingState.READY, made.message
-    crop = picture(here, made, CROP)
+    crop = picture(process, made, CROP)
     assert crop.shape == (SIDE, SIDE, 3)
     assert crop[0, 0].tolist() == [0, 0, 200]
     for name in (HEAT, CONTRAST):
-        heat = picture(here, made, name)
+        heat = picture(process, made, name)
         assert heat.shape == (SIDE * ENLARGED, SIDE * ENLARGED, 4)
         left, *_, right = np.split(heat[..., 3].astype(int), 4, axis=1)
         assert left.mean() > 200
         assert right.mean() < 80
 
 
-def test_its_neighbours_are_those_with_like_features(here: WorkerProcess, image_id: int) -> None:
-    explanation_id = ask(here, image_id)
-    explain_image(here, explanation_id)
-    made = read(here, explanation_id)
-    found = Findings.read(made.findings or {})
-    assert (found.label, found.other, found.attribution) == (
+def test_its_neighbours_are_those_with_like_features(process: WorkerProcess, image_id: int) -> None:
+    explanation_id = ask(process, image_id)
+    explain_image(process, explanation_id)
+    made = read(process, explanation_id)
+    findings = Findings.read(made.findings or {})
+    assert (findings.label, findings.other, findings.attribution) == (
         "neutrophil",
         "eosinophil",
         "By somebody.",
     )
-    assert [one.label for one in found.nearest[:3]] == ["neutrophil"] * 3
-    assert len(found.nearest) == 6
-    each = [one.label for one in found.of_each_class]
-    assert each == ["neutrophil", "lymphocyte", "eosinophil"]
-    for one in (*found.nearest, *found.of_each_class):
-        data = here.blobs.get(reference_key(made.model_digest, one.index))
+    assert [neighbour.label for neighbour in findings.nearest[:3]] == ["neutrophil"] * 3
+    assert len(findings.nearest) == 6
+    labels = [neighbour.label for neighbour in findings.of_each_class]
+    assert labels == ["neutrophil", "lymphocyte", "eosinophil"]
+    for neighbour in (*findings.nearest, *findings.of_each_class):
+        data = process.blobs.get(reference_key(made.model_digest, neighbour.index))
         shade = np.asarray(Picture.open(io.BytesIO(data))).mean()
-        assert abs(shade - 20 * one.index) < 3
+        assert abs(shade - 20 * neighbour.index) < 3
 
 
 def test_a_map_in_which_no_place_speaks_for_the_class_is_said_to_be_empty(
-    here: WorkerProcess, image_id: int
+    process: WorkerProcess, image_id: int
 ) -> None:
     """Judged a monocyte by what no place can show, since the head has no weights for it."""
-    with here.database.writing() as session:
+    with process.database.writing() as session:
         session.execute(update(Prediction).values(label="monocyte"))
-    explanation_id = ask(here, image_id)
-    explain_image(here, explanation_id)
-    made = read(here, explanation_id)
-    found = Findings.read(made.findings or {})
-    assert (found.label, found.other) == ("monocyte", "neutrophil")
-    assert found.empty == (HEAT, CONTRAST)
-    assert not picture(here, made, HEAT)[..., 3].any()
+    explanation_id = ask(process, image_id)
+    explain_image(process, explanation_id)
+    made = read(process, explanation_id)
+    findings = Findings.read(made.findings or {})
+    assert (findings.label, findings.other) == ("monocyte", "neutrophil")
+    assert findings.empty == (HEAT, CONTRAST)
+    assert not picture(process, made, HEAT)[..., 3].any()
 
 
-def test_a_duplicate_has_the_explanation_of_the_first(here: WorkerProcess, image_id: int) -> None:
-    with here.database.writing() as session:
+def test_a_duplicate_has_the_explanation_of_the_first(
+    process: WorkerProcess, image_id: int
+) -> None:
+    with process.database.writing() as session:
         first = session.get_one(Image, image_id)
         twin = Image(job_id=first.job_id, position=9, name="twin.png", size=1)
         twin.duplicate_of_id = first.id
         session.add(twin)
         session.flush()
         twin_id = twin.id
-    assert ask(here, twin_id) == ask(here, image_id)
+    assert ask(process, twin_id) == ask(process, image_id)
 
 
-def test_what_is_made_already_is_not_made_again(here: WorkerProcess, image_id: int) -> None:
-    explanation_id = ask(here, image_id)
-    explain_image(here, explanation_id)
-    explain_image(here, explanation_id)
-    assert ask(here, image_id) == explanation_id
-    made = read(here, explanation_id)
+def test_what_is_made_already_is_not_made_again(process: WorkerProcess, image_id: int) -> None:
+    explanation_id = ask(process, image_id)
+    explain_image(process, explanation_id)
+    explain_image(process, explanation_id)
+    assert ask(process, image_id) == explanation_id
+    made = read(process, explanation_id)
     assert (made.state, made.attempt) == (MakingState.READY, 1)
 
 
-def test_a_lost_message_is_rung_again(here: WorkerProcess, image_id: int) -> None:
-    explanation_id = ask(here, image_id)
-    _rung(here).clear()
-    jobs.sweep(here.database, here.settings)
-    assert _rung(here) == [(EXPLAIN, explanation_id, Lane.INTERACTIVE)]
+def test_a_lost_message_is_rung_again(process: WorkerProcess, image_id: int) -> None:
+    explanation_id = ask(process, image_id)
+    _rung(process).clear()
+    jobs.sweep(process.database, process.settings)
+    assert _rung(process) == [(EXPLAIN, explanation_id, Lane.INTERACTIVE)]
 
 
 def test_bytes_that_are_gone_are_said_in_words_and_can_be_asked_for_again(
-    here: WorkerProcess, image_id: int
+    process: WorkerProcess, image_id: int
 ) -> None:
-    with here.database.reading() as session:
+    with process.database.reading() as session:
         key = image_key(session.get_one(Image, image_id).sha256 or "")
-    data = here.blobs.get(key)
-    here.blobs.delete(key)
-    explanation_id = ask(here, image_id)
-    explain_image(here, explanation_id)
-    failed = read(here, explanation_id)
+    data = process.blobs.get(key)
+    process.blobs.delete(key)
+    explanation_id = ask(process, image_id)
+    explain_image(process, explanation_id)
+    failed = read(process, explanation_id)
     assert failed.state is MakingState.FAILED
     assert failed.message and "gone" in failed.message
-    here.blobs.put(key, data)
-    assert ask(here, image_id) == explanation_id
-    assert read(here, explanation_id).message is None
-    explain_image(here, explanation_id)
-    assert read(here, explanation_id).state is MakingState.READY
+    process.blobs.put(key, data)
+    assert ask(process, image_id) == explanation_id
+    assert read(process, explanation_id).message is None
+    explain_image(process, explanation_id)
+    assert read(process, explanation_id).state is MakingState.READY
 
 
-def test_bytes_that_can_not_be_read_are_said_in_words(here: WorkerProcess, image_id: int) -> None:
-    with here.database.writing() as session:
+def test_bytes_that_can_not_be_read_are_said_in_words(
+    process: WorkerProcess, image_id: int
+) -> None:
+    with process.database.writing() as session:
         sha256 = "0" * 64
         session.get_one(Image, image_id).sha256 = sha256
-    here.blobs.put(image_key(sha256), png(1)[:200])
-    explanation_id = ask(here, image_id)
-    explain_image(here, explanation_id)
-    failed = read(here, explanation_id)
+    process.blobs.put(image_key(sha256), png(1)[:200])
+    explanation_id = ask(process, image_id)
+    explain_image(process, explanation_id)
+    failed = read(process, explanation_id)
     assert failed.state is MakingState.FAILED
     assert failed.message
 
 
 def test_a_model_that_is_gone_is_said_in_words(
-    here: WorkerProcess, image_id: int, bundle: Bundle, settings: Settings
+    process: WorkerProcess, image_id: int, bundle: Bundle, settings: Settings
 ) -> None:
     """Another worker ships with another model, and the store has lost the one that judged."""
-    explanation_id = ask(here, image_id)
+    explanation_id = ask(process, image_id)
     other = replace(bundle, digest="e" * 64)
-    models = ModelStore(MemoryBlobs(), settings.unpacked_models, other, lambda b: Model(Colours(b)))
-    explain_image(replace(here, models=models), explanation_id)
-    failed = read(here, explanation_id)
+    models = ModelStore(
+        MemoryBlobs(), settings.unpacked_models, other, lambda wanted: LoadedModel(Colours(wanted))
+    )
+    explain_image(replace(process, models=models), explanation_id)
+    failed = read(process, explanation_id)
     assert failed.state is MakingState.FAILED
     assert failed.message and bundle.digest[:12] in failed.message
 
@@ -281,31 +291,31 @@ class Interrupting(MemoryBlobs):
 
 
 def test_a_worker_that_lost_its_lease_does_not_hand_its_explanation_over(
-    here: WorkerProcess, blobs: MemoryBlobs, image_id: int
+    process: WorkerProcess, blobs: MemoryBlobs, image_id: int
 ) -> None:
-    explanation_id = ask(here, image_id)
+    explanation_id = ask(process, image_id)
 
     def steal() -> None:
-        with here.database.writing() as session:
+        with process.database.writing() as session:
             session.execute(update(Explanation).values(lease_until=clock() - 1))
-        explain_image(replace(here, name="host:2"), explanation_id)
+        explain_image(replace(process, name="host:2"), explanation_id)
 
-    explain_image(replace(here, blobs=Interrupting(blobs, steal)), explanation_id)
-    made = read(here, explanation_id)
+    explain_image(replace(process, blobs=Interrupting(blobs, steal)), explanation_id)
+    made = read(process, explanation_id)
     assert (made.state, made.fence) == (MakingState.READY, 2)
     assert made.blob_key == f"explanations/{explanation_id}-2"
-    assert picture(here, made, CROP).size
+    assert picture(process, made, CROP).size
 
 
 def test_one_that_kills_its_worker_each_time_is_given_up(
-    here: WorkerProcess, image_id: int
+    process: WorkerProcess, image_id: int
 ) -> None:
-    explanation_id = ask(here, image_id)
-    for _ in range(here.settings.max_attempts):
-        with here.database.writing() as session:
+    explanation_id = ask(process, image_id)
+    for _ in range(process.settings.max_attempts):
+        with process.database.writing() as session:
             assert explanations.claim(session, explanation_id, "w:1", -1)
-        with here.database.writing() as session:
-            assert making.take_back(session, Explanation, here.settings.max_attempts) == 1
-    failed = read(here, explanation_id)
+        with process.database.writing() as session:
+            assert making.take_back(session, Explanation, process.settings.max_attempts) == 1
+    failed = read(process, explanation_id)
     assert failed.state is MakingState.FAILED
     assert failed.message and "crashed the worker" in failed.message

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from core.errors import LeaseLost
-from worker.lease import kept
+from worker.lease import renewing
 
 
 class Renewed:
@@ -24,14 +24,14 @@ class Renewed:
 
 def test_a_lease_is_renewed_three_times_in_its_length() -> None:
     renewed = Renewed()
-    with kept(renewed, 0.6):
+    with renewing(renewed, 0.6):
         time.sleep(1.1)
     assert 3 <= renewed.times <= 5
 
 
 def test_renewing_ends_with_the_work() -> None:
     renewed = Renewed()
-    with kept(renewed, 0.1):
+    with renewing(renewed, 0.1):
         time.sleep(0.1)
     done = renewed.times
     time.sleep(0.15)
@@ -40,7 +40,7 @@ def test_renewing_ends_with_the_work() -> None:
 
 
 def test_work_whose_lease_was_lost_is_told_so() -> None:
-    with kept(lambda: False, 0.1) as lease:
+    with renewing(lambda: False, 0.1) as lease:
         lease.check()
         time.sleep(0.2)
         with pytest.raises(LeaseLost):
@@ -51,11 +51,11 @@ def test_a_database_that_is_away_does_not_stop_the_work() -> None:
     def away() -> bool:
         raise OperationalError("renew", {}, OSError("no route"))
 
-    with kept(away, 0.1) as lease:
+    with renewing(away, 0.1) as lease:
         time.sleep(0.2)
         lease.check()
 
 
 def test_what_the_work_raises_comes_through() -> None:
-    with pytest.raises(KeyError), kept(lambda: True, 1):
+    with pytest.raises(KeyError), renewing(lambda: True, 1):
         raise KeyError

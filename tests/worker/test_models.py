@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+import worker.process
 from core import registry
 from core.blobs import LocalBlobs, MemoryBlobs
 from core.db import Database
@@ -17,15 +18,14 @@ from core.errors import ConfigurationError
 from core.registry import bundle_key
 from core.settings import Settings
 from core.states import ModelState
-from core.tables import Model as Row
+from core.tables import Model
 from ml.bundle import Bundle, default_bundle_path
 from ml.bundle.folder import ONNX
 from ml.bundle.signing import make_key, sign
 from ml.serving import Classifier
 from tests.worker.conftest import MakeBundle, Watched
-from worker import process
 from worker.main import serve
-from worker.models import Model, ModelStore, facts_of, introduce
+from worker.models import LoadedModel, ModelStore, facts_of, introduce
 from worker.packing import ModelUnusable, keep
 from worker.process import WorkerProcess, first_model
 
@@ -37,11 +37,11 @@ class Loads:
         self.digests: list[str] = []
         self._classifier = classifier
 
-    def __call__(self, bundle: Bundle) -> Model:
+    def __call__(self, bundle: Bundle) -> LoadedModel:
         self.digests.append(bundle.digest)
         watched = Watched(self._classifier)
         watched.bundle = bundle
-        return Model(watched)
+        return LoadedModel(watched)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_network_that_no_library_can_read_is_said_to_be_so(
     class Unreadable(Exception):
         """As a library's own."""
 
-    def load(bundle: Bundle) -> Model:
+    def load(bundle: Bundle) -> LoadedModel:
         raise Unreadable("no such operator")
 
     store = ModelStore(blobs, tmp_path / "cache", classifier.bundle, load)
@@ -145,7 +145,7 @@ def test_a_network_that_no_library_can_read_is_said_to_be_so(
 
 def rows(database: Database) -> dict[str, ModelState]:
     with database.reading() as session:
-        return {one.digest: one.state for one in session.scalars(select(Row))}
+        return {model.digest: model.state for model in session.scalars(select(Model))}
 
 
 def test_a_worker_enters_its_bundle_and_leaves_the_choice_to_the_list(
@@ -164,44 +164,48 @@ def test_a_worker_enters_its_bundle_and_leaves_the_choice_to_the_list(
 
 
 def test_the_list_knows_what_pages_show_of_a_bundle(classifier: Classifier) -> None:
-    said = classifier.bundle.metadata
+    metadata = classifier.bundle.metadata
     bundle = dataclasses.replace(
         classifier.bundle,
-        metadata=dataclasses.replace(said, data={"sources": ["a"], "few_shot": ["platelet"]}),
+        metadata=dataclasses.replace(metadata, data={"sources": ["a"], "few_shot": ["platelet"]}),
     )
-    found = facts_of(bundle)
-    assert (found.digest, found.name, found.classes) == (bundle.digest, said.name, said.classes)
-    assert found.scores == said.scores
-    assert found.shown["shape"] == [said.shape.height, said.shape.width]
-    assert (found.shown["sources"], found.shown["few_shot"]) == (["a"], ["platelet"])
+    facts = facts_of(bundle)
+    assert (facts.digest, facts.name, facts.classes) == (
+        bundle.digest,
+        metadata.name,
+        metadata.classes,
+    )
+    assert facts.scores == metadata.scores
+    assert facts.shown["shape"] == [metadata.shape.height, metadata.shape.width]
+    assert (facts.shown["sources"], facts.shown["few_shot"]) == (["a"], ["platelet"])
 
 
 def test_a_process_begins_with_the_active_model(
-    here: WorkerProcess, blobs: MemoryBlobs, another: MakeBundle
+    process: WorkerProcess, blobs: MemoryBlobs, another: MakeBundle
 ) -> None:
     bundle = another()
     keep(blobs, bundle)
-    with here.database.writing() as session:
+    with process.database.writing() as session:
         registry.add(session, facts_of(bundle))
         registry.activate(session, bundle.digest)
-    assert first_model(here).digest == bundle.digest
-    assert here.models.loaded == (bundle.digest,)
+    assert first_model(process).digest == bundle.digest
+    assert process.models.loaded == (bundle.digest,)
 
 
 def test_a_process_whose_active_model_is_gone_begins_with_the_shipped_one(
-    here: WorkerProcess, another: MakeBundle, caplog: pytest.LogCaptureFixture
+    process: WorkerProcess, another: MakeBundle, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with here.database.writing() as session:
+    with process.database.writing() as session:
         added = registry.add(session, facts_of(another()))
         registry.activate(session, added.digest)
-    assert first_model(here).digest == here.models.shipped.digest
+    assert first_model(process).digest == process.models.shipped.digest
     assert "hematovision model add FOLDER" in caplog.text
 
 
 def test_a_process_unpacks_models_where_the_settings_say(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    opened = process.open_process(settings.model_copy(update={"redis_url": "memory://"}), 1)
+    opened = worker.process.open_process(settings.model_copy(update={"redis_url": "memory://"}), 1)
     assert settings.unpacked_models == tmp_path / "models"
     assert opened.models.loaded == ()
     opened.database.dispose()

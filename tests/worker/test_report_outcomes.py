@@ -18,7 +18,7 @@ from tests.worker.conftest import Submit
 from tests.worker.test_pipeline import files, shards
 from tests.worker.test_report import make, squeezed, text_of
 from worker.process import WorkerProcess
-from worker.report import findings
+from worker.report import contents
 
 SURE = Verdict("neutrophil", 0.97, Outcome.ACCEPTED, (0.01, 0.01, 0.01, 0.97))
 DOUBT = Verdict(
@@ -37,33 +37,33 @@ STRANGE = Verdict(
 )
 
 
-def judged(here: WorkerProcess, job_id: int, verdicts: Sequence[Verdict]) -> None:
+def judged(process: WorkerProcess, job_id: int, verdicts: Sequence[Verdict]) -> None:
     """Do the network's part: give the images of a job these verdicts, in their order."""
-    left, digest = iter(verdicts), here.models.shipped.digest
-    while rung := shards(here, ShardState.PUBLISHED):
+    left, digest = iter(verdicts), process.models.shipped.digest
+    while rung := shards(process, ShardState.PUBLISHED):
         for shard_id in rung:
-            with here.database.writing() as session:
+            with process.database.writing() as session:
                 claim = jobs.claim(session, shard_id, "host:1", 60)
                 assert claim is not None
                 results: dict[int, Verdict | Failure] = {w.image_id: next(left) for w in claim.work}
                 jobs.record(session, claim, digest, results)
-            with here.database.writing() as session:
+            with process.database.writing() as session:
                 jobs.settle(session, job_id)
-        jobs.dispatch(here.database, here.settings)
+        jobs.dispatch(process.database, process.settings)
 
 
 @pytest.fixture
-def mixed(here: WorkerProcess, submit: Submit) -> int:
+def mixed(process: WorkerProcess, submit: Submit) -> int:
     """A job of eight cells, of which three are accepted."""
     job_id = submit(files(8))
-    judged(here, job_id, [SURE, DOUBT, SURE, STRANGE, TURNED, CROWD, SURE, DOUBT])
+    judged(process, job_id, [SURE, DOUBT, SURE, STRANGE, TURNED, CROWD, SURE, DOUBT])
     return job_id
 
 
 def test_the_differential_counts_accepted_cells_and_balances(
-    here: WorkerProcess, mixed: int
+    process: WorkerProcess, mixed: int
 ) -> None:
-    first = make(here, mixed).pages[0].extract_text()
+    first = make(process, mixed).pages[0].extract_text()
     for line in (
         "NE Neutrophil 3 100.0 %",
         "Accepted cells 3 100.0 %",
@@ -78,9 +78,9 @@ def test_the_differential_counts_accepted_cells_and_balances(
 
 
 def test_what_waits_stands_first_by_pair_and_reason_with_its_pictures(
-    here: WorkerProcess, mixed: int
+    process: WorkerProcess, mixed: int
 ) -> None:
-    pdf = make(here, mixed)
+    pdf = make(process, mixed)
     second = pdf.pages[1].extract_text()
     assert "Cells that need review" in second
     places = [
@@ -100,36 +100,38 @@ def test_what_waits_stands_first_by_pair_and_reason_with_its_pictures(
     assert "Eosinophil (EO)" not in text_of(pdf)
 
 
-def test_the_table_of_images_names_a_guess_as_one(here: WorkerProcess, mixed: int) -> None:
-    text = squeezed(text_of(make(here, mixed)))
+def test_the_table_of_images_names_a_guess_as_one(process: WorkerProcess, mixed: int) -> None:
+    text = squeezed(text_of(make(process, mixed)))
     assert "EO/NE?55.0%uncertain" in text and "NE/EO?55.0%uncertain" in text
     assert "?MOMonocyte70.0%unfamiliar" in text
     assert "NENeutrophil97.0%accepted" in text
 
 
-def test_a_report_of_accepted_cells_alone_asks_nobody(here: WorkerProcess, submit: Submit) -> None:
+def test_a_report_of_accepted_cells_alone_asks_nobody(
+    process: WorkerProcess, submit: Submit
+) -> None:
     job_id = submit(files(2))
-    judged(here, job_id, [SURE, SURE])
-    text = text_of(make(here, job_id))
+    judged(process, job_id, [SURE, SURE])
+    text = text_of(make(process, job_id))
     assert "need review" not in text
 
 
-def test_a_report_of_strangers_alone_has_no_classes(here: WorkerProcess, submit: Submit) -> None:
+def test_a_report_of_strangers_alone_has_no_classes(process: WorkerProcess, submit: Submit) -> None:
     job_id = submit(files(2))
-    judged(here, job_id, [STRANGE, STRANGE])
-    text = text_of(make(here, job_id))
+    judged(process, job_id, [STRANGE, STRANGE])
+    text = text_of(make(process, job_id))
     assert squeezed("Accepted cells 0 ?") in squeezed(text)
     assert "2 of 2 classified cells (100.0 %)" in text
 
 
 def test_a_large_group_shows_the_least_certain_and_says_so(
-    here: WorkerProcess, submit: Submit, monkeypatch: pytest.MonkeyPatch
+    process: WorkerProcess, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(findings, "THUMBNAILS_A_CLASS", 2)
+    monkeypatch.setattr(contents, "THUMBNAILS_A_CLASS", 2)
     job_id = submit(files(4))
     sure = [0.6, 0.41, 0.5, 0.43]
-    judged(here, job_id, [dataclasses.replace(DOUBT, confidence=value) for value in sure])
-    pdf = make(here, job_id)
+    judged(process, job_id, [dataclasses.replace(DOUBT, confidence=value) for value in sure])
+    pdf = make(process, job_id)
     text = text_of(pdf)
     assert "The 2 with the lowest confidence are shown" in text
     assert "? EO 41.0 %" in text and "? EO 43.0 %" in text and "? EO 60.0 %" not in text
@@ -147,13 +149,13 @@ def test_a_large_group_shows_the_least_certain_and_says_so(
     ],
 )
 def test_the_model_says_whether_it_is_calibrated_and_what_it_has_seen_little_of(
-    here: WorkerProcess, submit: Submit, facts: dict[str, Any], words: str
+    process: WorkerProcess, submit: Submit, facts: dict[str, Any], words: str
 ) -> None:
     job_id = submit(files(1))
-    judged(here, job_id, [SURE])
-    with here.database.writing() as session:
-        session.get_one(Model, here.models.shipped.digest).facts = facts
-    text = text_of(make(here, job_id))
+    judged(process, job_id, [SURE])
+    with process.database.writing() as session:
+        session.get_one(Model, process.models.shipped.digest).facts = facts
+    text = text_of(make(process, job_id))
     assert words in text
     few = squeezed("Neutrophil (few training images) 1 100.0 %")
     assert (few in squeezed(text)) == bool(facts)

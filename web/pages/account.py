@@ -56,19 +56,19 @@ def show_account() -> str:
 
 
 def _page(form: TokenForm, secret: str | None = None) -> str:
-    known, wiring = caller(), wired()
+    who, wiring = caller(), wired()
     with wiring.database.reading() as session:
         tokens = session.scalars(
             select(Token)
-            .where(Token.user_id == known.user.id, Token.kind == TokenKind.API)
+            .where(Token.user_id == who.user.id, Token.kind == TokenKind.API)
             .order_by(Token.created_at.desc())
         ).all()
-        places = sign_ins.of_person(session, known.user.id, Limits.of(wiring.settings))
+        sessions = sign_ins.of_person(session, who.user.id, Limits.of(wiring.settings))
     return render_template(
         "account/show.html",
-        user=known.user,
-        places=places,
-        current=known.sign_in_id,
+        user=who.user,
+        places=sessions,
+        current=who.sign_in_id,
         tokens=tokens,
         form=form,
         secret=secret,
@@ -91,10 +91,10 @@ def end_sign_in(sign_in_id: int) -> Response:
 @blueprint.post("/sign-ins/end-others")
 def end_other_sign_ins() -> Response:
     """End all of the person's own sessions except this one."""
-    known = caller()
+    who = caller()
     with wired().database.writing() as session:
-        sign_ins.end_all(session, known.user.id, but=known.sign_in_id)
-        audit.note(session, Action.SESSION_ENDED, actor(), f"person {known.user.id}")
+        sign_ins.end_all(session, who.user.id, but=who.sign_in_id)
+        audit.note(session, Action.SESSION_ENDED, actor(), f"person {who.user.id}")
     flash("All other sessions have ended.", "success")
     return redirect(url_for("account.show_account"))
 
@@ -147,14 +147,9 @@ def change_password() -> str | Response | tuple[str, int]:
     form, user = PasswordForm(), person()
     if not form.validate():
         return _password_page(form)
-    try:
-        require_present_password(user, form.present.data)
-    except BadInput as error:
-        form.present.errors = [str(error)]
-        return _password_page(form)
-    except TooManyAttempts as error:
-        form.present.errors = [str(error)]
-        return _password_page(form), 429
+    status = refuse_wrong_password(user, form.present)
+    if status is not None:
+        return _password_page(form), status
     try:
         if form.new.data == form.present.data:
             raise BadInput("This is your current password. Choose another.")
@@ -169,18 +164,22 @@ def change_password() -> str | Response | tuple[str, int]:
     return answer
 
 
-def require_present_password(user: User, given: str | None) -> None:
+def refuse_wrong_password(user: User, field: PasswordField) -> int | None:
     """Check the current password; a person who has none yet came by a link.
 
-    Raises:
-        BadInput: it is not the password.
-        TooManyAttempts: it was guessed wrong too often.
+    If it is wrong, or was wrong too often, the field says so and the answer's status is returned.
     """
     if user.password is None:
-        return
+        return None
     budgets = guessing.of_person("present password", user)
-    guessing.spend(wired().database, budgets)
-    if not passwords.matches(user.password, given or ""):
-        raise BadInput("This is not your current password.")
+    try:
+        guessing.spend(wired().database, budgets)
+    except TooManyAttempts as error:
+        field.errors = [str(error)]
+        return 429
+    if not passwords.matches(user.password, field.data or ""):
+        field.errors = ["This is not your current password."]
+        return 200
     with wired().database.writing() as session:
         guessing.give_back(session, budgets)
+    return None

@@ -84,7 +84,8 @@ def _filtered(query: Select[Job], state: str, text: str) -> Select[Job]:
         except ValueError as error:
             raise BadInput(f"A job's state must be one of {', '.join(JobState)}.") from error
     if text:
-        matches = (c.icontains(text, autoescape=True) for c in (Job.name, Job.reference))
+        columns = (Job.name, Job.reference)
+        matches = (column.icontains(text, autoescape=True) for column in columns)
         query = query.where(or_(*matches))
     return query
 
@@ -96,16 +97,12 @@ def show_job(job_id: int) -> str:
         job = accounts.find_job(session, person(), job_id)
         standing = jobs.standing(session, job)
         values = _live(session, job, standing)
-        values |= _skips(session, job)
+        skips = [summarise_skip(skip) for _, skip in jobs.skipped(session, job, _SKIPS_SHOWN + 1)]
+        values |= {"skips": skips[:_SKIPS_SHOWN], "more_skips": len(skips) > _SKIPS_SHOWN}
         if job.state is not JobState.RECEIVING:
             values |= _gallery(session, job, standing)
     record_reading(job_id)
     return render_template("jobs/show.html", **values)
-
-
-def _skips(session: Session, job: Job) -> dict[str, Any]:
-    skips = [summarise_skip(one) for _, one in jobs.skipped(session, job, _SKIPS_SHOWN + 1)]
-    return {"skips": skips[:_SKIPS_SHOWN], "more_skips": len(skips) > _SKIPS_SHOWN}
 
 
 @blueprint.get("/<id:job_id>/summary")
@@ -201,11 +198,11 @@ def _gallery(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
 
 def _chosen(choices: list[gallery.Choice]) -> gallery.Bin:
     """Return the requested bin; else all cells, or the first bin if there are no cells."""
-    asked = gallery.read_bin(request.args)
+    requested = gallery.read_bin(request.args)
     named = {"state", "class", "outcome"} & request.args.keys()
     bins = [choice.bin for choice in choices]
     if named or gallery.Bin() in bins or not bins:
-        return asked
+        return requested
     return bins[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
@@ -38,70 +39,76 @@ def _administrators_only() -> None:
 def show_models() -> str:
     """Show all models."""
     with wired().database.reading() as session:
-        current, held = registry.active(session), _held(session)
-        found = [
-            summarise_listed(one, current) | {"workers": held.count(one.model.digest)}
-            for one in registry.listing(session)
+        current, loaded = registry.active(session), _loaded_digests(session)
+        models = [
+            summarise_listed(listed, current) | {"workers": loaded.count(listed.model.digest)}
+            for listed in registry.listing(session)
         ]
-    return render_template("models.html", models=found, can_roll_back=any(map(_was_active, found)))
+    can_roll_back = any(map(_was_active, models))
+    return render_template("models.html", models=models, can_roll_back=can_roll_back)
 
 
-def _was_active(one: Summary) -> bool:
+def _was_active(model: Summary) -> bool:
     """Say whether a roll back might go to this model."""
-    moved = one["state"] in ("candidate", "shadow")
-    return moved and bool(one["complete"] and one["activated_at"])
+    inactive = model["state"] in ("candidate", "shadow")
+    return inactive and bool(model["complete"] and model["activated_at"])
 
 
-def _held(session: Session) -> list[str]:
+def _loaded_digests(session: Session) -> list[str]:
     """Return the digests of models loaded by live workers, once for each worker."""
     live = select(Worker.models).where(alive())
     return [digest for models in session.scalars(live) for digest in models]
 
 
+def _activate(session: Session, digest: str) -> Model:
+    confirmed = request.form.get("other_classes") == "yes"
+    return registry.activate(session, digest, other_classes=confirmed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What can be done with a model; its entry in the audit trail; what the page says of it."""
+
+    make: Callable[[Session, str], Model]
+    entry: Action
+    sentence: str
+
+
+_CHANGES = {
+    "activate": _Change(_activate, Action.MODEL_ACTIVATED, f"is the active model. {_LATER}"),
+    "roll back": _Change(
+        lambda session, _: registry.roll_back(session),
+        Action.MODEL_ROLLED_BACK,
+        f"is the active model again. {_LATER}",
+    ),
+    "shadow": _Change(
+        registry.shadow,
+        Action.MODEL_STATE_CHANGED,
+        "now runs as a shadow. Its agreement is shown here, its results nowhere.",
+    ),
+    "candidate": _Change(registry.make_candidate, Action.MODEL_STATE_CHANGED, "is a candidate."),
+    "retire": _Change(registry.retire, Action.MODEL_RETIRED, "is retired. Its results are kept."),
+}
+
+
 @blueprint.post("/<digest>/<any(activate, shadow, candidate, retire):action>")
 def act_on_model(digest: str, action: str) -> Response:
     """Change the state of one model."""
-    return _done(action, lambda session: _ACTIONS[action](session, digest))
-
-
-def _activate(session: Session, digest: str) -> Model:
-    meant = request.form.get("other_classes") == "yes"
-    return registry.activate(session, digest, other_classes=meant)
-
-
-_ACTIONS: dict[str, Callable[[Session, str], Model]] = {
-    "activate": _activate,
-    "shadow": registry.shadow,
-    "candidate": registry.make_candidate,
-    "retire": registry.retire,
-}
-_DEEDS = {
-    "activate": Action.MODEL_ACTIVATED,
-    "roll back": Action.MODEL_ROLLED_BACK,
-    "shadow": Action.MODEL_STATE_CHANGED,
-    "candidate": Action.MODEL_STATE_CHANGED,
-    "retire": Action.MODEL_RETIRED,
-}
-_SAID = {
-    "activate": f"is the active model. {_LATER}",
-    "roll back": f"is the active model again. {_LATER}",
-    "shadow": "now runs as a shadow. Its agreement is shown here, its results nowhere.",
-    "candidate": "is a candidate.",
-    "retire": "is retired. Its results are kept.",
-}
+    return _change(action, digest)
 
 
 @blueprint.post("/roll-back")
 def roll_back() -> Response:
     """Go back to the model that was active before."""
-    return _done("roll back", registry.roll_back)
+    return _change("roll back")
 
 
-def _done(action: str, move: Callable[[Session], Model]) -> Response:
+def _change(action: str, digest: str = "") -> Response:
+    change = _CHANGES[action]
     with wired().database.writing() as session:
-        model = move(session)
+        model = change.make(session, digest)
         detail = {"state": model.state.value}
-        audit.note(session, _DEEDS[action], actor(), f"model {model.digest}", detail)
+        audit.note(session, change.entry, actor(), f"model {model.digest}", detail)
     _log.info("Models: %s %s, by person %d.", action, model.digest[:12], person().id)
-    flash(f"{registry.title(model)} {_SAID[action]}", "success")
+    flash(f"{registry.title(model)} {change.sentence}", "success")
     return redirect(url_for("models.show_models"))

@@ -55,14 +55,14 @@ def _page(form: PersonForm, admission: Admission | None = None) -> str:
     with wired().database.reading() as session:
         people = session.scalars(select(User).order_by(User.email)).all()
         workers = _workers(session)
-        kept = quotas.bytes_by_person(session)
+        bytes_by_person = quotas.bytes_by_person(session)
     return render_template(
         "people.html",
         people=people,
         workers=workers,
         form=form,
         me=person().id,
-        kept=kept,
+        kept=bytes_by_person,
         laboratory_kept=summarise_usage()["laboratory"],
         roles=list(RoleName),
         admission=admission,
@@ -82,7 +82,7 @@ def _workers(session: Session) -> list[dict[str, Any]]:
     """Return the known workers; ages are measured by the database's clock, like heartbeats."""
     age = clock() - Worker.seen_at
     rows = session.execute(select(Worker, age).order_by(Worker.name))
-    names = {one.digest: registry.title(one) for one in session.scalars(select(Model))}
+    names = {model.digest: registry.title(model) for model in session.scalars(select(Model))}
     return [
         {
             "worker": worker,
@@ -117,8 +117,8 @@ def set_active(user_id: int, action: str) -> Response:
     _require_another(user_id, "deactivate yourself")
     with wired().database.writing() as session:
         user = membership.set_active(session, actor(), user_id, active=action == "activate")
-    done = "may sign in again" if user.active else "can no longer sign in"
-    flash(f"{user.email} {done}.", "success")
+    access = "may sign in again" if user.active else "can no longer sign in"
+    flash(f"{user.email} {access}.", "success")
     return redirect(url_for("people.show_people"))
 
 

@@ -10,10 +10,10 @@ from wtforms import PasswordField, StringField
 
 from core import audit
 from core.audit import Action
-from core.errors import BadInput, Conflict, TooManyAttempts
+from core.errors import Conflict
 from core.people import membership
 from web.actions.audit import actor
-from web.pages.account import require_present_password
+from web.pages.account import refuse_wrong_password
 from web.security import second_factor
 from web.security.caller import person
 from web.wiring import wired
@@ -108,12 +108,5 @@ def _refusal(form: SecondFactorForm) -> Answer | None:
     """Return the page that says what is wrong, or None if the password is right."""
     if not form.validate():
         return _page(form)
-    try:
-        require_present_password(person(), form.present.data)
-    except BadInput as error:
-        form.present.errors = [str(error)]
-        return _page(form)
-    except TooManyAttempts as error:
-        form.present.errors = [str(error)]
-        return _page(form), 429
-    return None
+    status = refuse_wrong_password(person(), form.present)
+    return None if status is None else (_page(form), status)

@@ -21,7 +21,14 @@ from core.states import TokenKind
 from core.tables import Token, User
 from web.errors import NotSignedIn
 from web.security import browsers, guessing, second_factor
-from web.security.caller import COOKIE_KEY, caller, caller_or_none, forget_caller, here, stranger
+from web.security.caller import (
+    COOKIE_KEY,
+    actor_of,
+    caller,
+    caller_or_none,
+    forget_caller,
+    stranger,
+)
 from web.wiring import wired
 
 blueprint = Blueprint("sign_in", __name__)
@@ -157,7 +164,7 @@ def begin(user: User, how: str, page: str) -> Response:
     browser = request.user_agent.string
     with wired().database.writing() as session:
         secret, id_ = sign_ins.begin(session, user, how, request.remote_addr or "", browser)
-        actor = here(user, f"session {id_}")
+        actor = actor_of(user, f"session {id_}")
         audit.note(session, Action.SIGN_IN, actor, f"person {user.id}", {"how": how})
     cookie[COOKIE_KEY] = secret
     forget_caller()
@@ -214,7 +221,7 @@ def _take_second_factor(user: User, code: str) -> str | None:
         if second_factor.take_code(session, user, code, wiring.settings.secret_key):
             return "code"
         if second_factor.take_recovery_code(session, user, code):
-            audit.note(session, Action.TOTP_RECOVERED, here(user), subject)
+            audit.note(session, Action.TOTP_RECOVERED, actor_of(user), subject)
             return "recovery code"
         audit.note(session, Action.SIGN_IN_FAILED, stranger(), subject, {"how": "code"})
     return None
@@ -223,11 +230,11 @@ def _take_second_factor(user: User, code: str) -> str | None:
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
     """End this session here and on the server, and have the browser clear its cache."""
-    known = caller()
+    who = caller()
     with wired().database.writing() as session:
-        if known.sign_in_id is not None:
-            sign_ins.end(session, known.user.id, known.sign_in_id)
-        audit.note(session, Action.SIGN_OUT, known.actor, f"person {known.user.id}")
+        if who.sign_in_id is not None:
+            sign_ins.end(session, who.user.id, who.sign_in_id)
+        audit.note(session, Action.SIGN_OUT, who.actor, f"person {who.user.id}")
     cookie.clear()
     forget_caller()
     flash("You are signed out.", "success")

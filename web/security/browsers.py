@@ -19,19 +19,19 @@ _SECONDS = 180 * 24 * 3600
 _PEOPLE = 20
 
 
-def known_here(user_id: int) -> str | None:
+def known_browser(user_id: int) -> str | None:
     """Return the name of this browser if the person has signed in with it, else None."""
-    seen = _read()
-    return str(seen["browser"]) if user_id in seen["people"] else None
+    memory = _read()
+    return str(memory["browser"]) if user_id in memory["people"] else None
 
 
 def remember(response: Response, user_id: int) -> None:
     """Have the browser remember that this person has signed in with it."""
-    seen = _read()
-    people = [one for one in seen["people"] if one != user_id][: _PEOPLE - 1]
+    memory = _read()
+    others = [id_ for id_ in memory["people"] if id_ != user_id][: _PEOPLE - 1]
     response.set_cookie(
         _NAME,
-        _serializer().dumps({"browser": seen["browser"], "people": [user_id, *people]}),
+        _serializer().dumps({"browser": memory["browser"], "people": [user_id, *others]}),
         max_age=_SECONDS,
         httponly=True,
         secure=bool(current_app.config["SESSION_COOKIE_SECURE"]),
@@ -40,11 +40,12 @@ def remember(response: Response, user_id: int) -> None:
 
 
 def _read() -> dict[str, Any]:
+    """Return what the browser remembers: its own name, and the ids of people, the latest first."""
     try:
-        seen: dict[str, Any] = _serializer().loads(request.cookies.get(_NAME, ""), _SECONDS)
+        memory: dict[str, Any] = _serializer().loads(request.cookies.get(_NAME, ""), _SECONDS)
     except BadSignature:
         return {"browser": secrets.token_hex(8), "people": []}
-    return seen
+    return memory
 
 
 def _serializer() -> URLSafeTimedSerializer:

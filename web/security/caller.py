@@ -37,10 +37,10 @@ class Caller:
     def actor(self) -> Actor:
         """The person as the audit trail names them."""
         kind = "session" if isinstance(self.by, SignIn) else "token"
-        return here(self.user, f"{kind} {self.by.id}")
+        return actor_of(self.user, f"{kind} {self.by.id}")
 
 
-def here(user: User, session: str = "") -> Actor:
+def actor_of(user: User, session: str = "") -> Actor:
     """Return the person as the actor of this request, for the audit trail."""
     return Actor(user.email, user.id, request.remote_addr or "", session, g.request_id)
 
@@ -52,10 +52,10 @@ def stranger() -> Actor:
 
 def caller() -> Caller:
     """Return who makes this request. Raises `NotSignedIn`."""
-    known = caller_or_none()
-    if known is None:
+    who = caller_or_none()
+    if who is None:
         raise NotSignedIn("Please sign in.")
-    return known
+    return who
 
 
 def caller_or_none() -> Caller | None:
@@ -64,8 +64,8 @@ def caller_or_none() -> Caller | None:
         secret = bearer_secret()
         # If a request carries a token, only the token counts, whatever cookie comes with it.
         g.caller = _by_cookie() if secret is None else _by_token(secret)
-    known: Caller | None = g.caller
-    return known
+    who: Caller | None = g.caller
+    return who
 
 
 def forget_caller() -> None:
@@ -107,16 +107,17 @@ def _by_cookie() -> Caller | None:
         return None
     wiring = wired()
     with wiring.database.reading() as session:
-        one = sign_ins.find(session, secret, Limits.of(wiring.settings))
-    if one is None:
+        sign_in = sign_ins.find(session, secret, Limits.of(wiring.settings))
+    if sign_in is None:
         return None
-    if sign_ins.is_stale(one) and not _is_asked_by_a_script():
+    if sign_ins.is_stale(sign_in) and not _is_asked_by_a_script():
         try:
             with wiring.database.writing() as session:
-                sign_ins.note_presence(session, one.id)
+                sign_ins.note_presence(session, sign_in.id)
         except OperationalError:
-            _log.warning("The database is busy: the presence in session %d is not noted.", one.id)
-    return Caller(one.user, one)
+            busy = "The database is busy: the presence in session %d is not noted."
+            _log.warning(busy, sign_in.id)
+    return Caller(sign_in.user, sign_in)
 
 
 def _is_asked_by_a_script() -> bool:

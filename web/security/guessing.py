@@ -63,7 +63,7 @@ def of_password(session: Session, email: str, user: User | None) -> list[Budget]
     """Return the budgets of a sign-in by password; an unknown address is treated as a known one."""
     account = hashlib.sha256(email.encode()).hexdigest()[:32]
     if user is not None:
-        browser = browsers.known_here(user.id)
+        browser = browsers.known_browser(user.id)
         if browser is not None:
             return [Budget(f"password:{account}:browser:{browser}")]
         if sign_ins.was_at(session, user.id, request.remote_addr or ""):
@@ -83,11 +83,11 @@ def of_address(what: str) -> Budget:
 
 def network() -> str:
     """Return this request's address; for IPv6 the half that a household or laboratory shares."""
-    given = request.remote_addr or ""
+    sender = request.remote_addr or ""
     try:
-        address = ipaddress.ip_address(given)
+        address = ipaddress.ip_address(sender)
     except ValueError:
-        return given
+        return sender
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)

@@ -96,16 +96,17 @@ def number_requests(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if re.fullmatch(r"[\w-]{8,64}", given) else secrets.token_hex(8)
+        proposed = request.headers.get("X-Request-ID", "")
+        usable = re.fullmatch(r"[\w-]{8,64}", proposed)
+        g.request_id = proposed if usable else secrets.token_hex(8)
         g.began = time.monotonic()
 
     @app.after_request
     def end(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "unknown"
-        taken = (time.monotonic() - g.began) * 1000
+        spent = (time.monotonic() - g.began) * 1000
         _log.info(
-            "%s %s %d %.0f ms %s", request.method, route, response.status_code, taken, g.request_id
+            "%s %s %d %.0f ms %s", request.method, route, response.status_code, spent, g.request_id
         )
         response.headers["X-Request-ID"] = g.request_id
         return response

@@ -27,9 +27,9 @@ def connect(app: Flask, settings: Settings) -> None:
     if not any(allowed):
         return
     limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-    own, all_ = (
-        RateLimitItemPerMinute(math.ceil(one / settings.web_workers)) if one else None
-        for one in allowed
+    for_person, for_all = (
+        RateLimitItemPerMinute(math.ceil(requests / settings.web_workers)) if requests else None
+        for requests in allowed
     )
 
     @app.before_request
@@ -38,7 +38,7 @@ def connect(app: Flask, settings: Settings) -> None:
             me = str(person().id)
         except NotSignedIn:
             return
-        for limit, whose in ((own, me), (all_, _EVERYBODY)):
+        for limit, whose in ((for_person, me), (for_all, _EVERYBODY)):
             if limit and not limiter.hit(limit, whose):
                 window = limiter.get_window_stats(limit, whose)
                 raise TooManyRequests(max(1, math.ceil(window.reset_time - time.time())))

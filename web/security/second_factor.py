@@ -95,10 +95,10 @@ def take_code(session: Session, user: User, code: str, key: str) -> bool:
     if step is None:
         return False
     unused = or_(User.totp_step.is_(None), User.totp_step < step)
-    taken = session.scalar(
+    user_id = session.scalar(
         update(User).where(User.id == user.id, unused).values(totp_step=step).returning(User.id)
     )
-    return taken is not None
+    return user_id is not None
 
 
 def take_recovery_code(session: Session, user: User, code: str) -> bool:

@@ -14,8 +14,8 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+AsgiMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[AsgiMessage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Body(io.RawIOBase):
         self._receive = receive
         self._patience = patience
         self._loop = asyncio.get_running_loop()
-        self._here = memoryview(b"")
+        self._unread = memoryview(b"")
         self._received = 0
         self._waited = 0.0
         self.begun = self.whole = self.broken = False
@@ -69,7 +69,7 @@ class Body(io.RawIOBase):
         except TimeoutError as error:
             self.broken = True
             raise BrokeOff("The body took too long.") from error
-        self._here = memoryview(b"".join(pieces))
+        self._unread = memoryview(b"".join(pieces))
         return self.whole
 
     async def _next(self) -> bytes:
@@ -99,11 +99,11 @@ class Body(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int:
         """Fill the buffer with what has arrived; wait if nothing has. Raises `BrokeOff`."""
         target = memoryview(buffer).cast("B")
-        while not self._here and not self.whole:
-            self._here = memoryview(self._wait())
-        count = min(len(target), len(self._here))
-        target[:count] = self._here[:count]
-        self._here = self._here[count:]
+        while not self._unread and not self.whole:
+            self._unread = memoryview(self._wait())
+        count = min(len(target), len(self._unread))
+        target[:count] = self._unread[:count]
+        self._unread = self._unread[count:]
         return count
 
     def _wait(self) -> bytes:

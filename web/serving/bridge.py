@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from web.security.protection import STRANGERS_BYTES
-from web.serving.arriving import Body, BrokeOff, Message, Patience, Receive
+from web.serving.arriving import AsgiMessage, Body, BrokeOff, Patience, Receive
 
 # A body of up to this many bytes is collected first: most crops, and all forms.
 GATHERED = 64 * 1024
@@ -34,8 +34,8 @@ _TOO_SLOW = b"The request took too long to arrive. Check your connection, then s
 _MALFORMED = b"The request could not be understood.\n"
 _FULL = b"The server is receiving as many uploads as it can. Try again in a moment.\n"
 
-Scope = Message
-Send = Callable[[Message], Awaitable[None]]
+Scope = AsgiMessage
+Send = Callable[[AsgiMessage], Awaitable[None]]
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -83,8 +83,8 @@ class Bridge:
 
     async def _gather(self, scope: Scope, environ: dict[str, Any], body: Body) -> bool:
         """Collect a small body; say whether it was small."""
-        known = "HTTP_COOKIE" in environ or "HTTP_AUTHORIZATION" in environ
-        most = GATHERED if known else STRANGERS_BYTES
+        has_credentials = "HTTP_COOKIE" in environ or "HTTP_AUTHORIZATION" in environ
+        most = GATHERED if has_credentials else STRANGERS_BYTES
         if int(environ.get("CONTENT_LENGTH") or 0) > most:
             return False
         with _spare(scope):
@@ -116,9 +116,9 @@ class Bridge:
                 await body.discard()
             async with self._long_answers:
                 await self._send_long(answer, receive, send)
-        over = body.whole or body.broken
-        await send({"type": "http.response.body", "body": answer.piece, "more_body": not over})
-        if not over:
+        arrived = body.whole or body.broken
+        await send({"type": "http.response.body", "body": answer.piece, "more_body": not arrived})
+        if not arrived:
             # The answer is sent, but its end is held back while the sender is still sending.
             with _spare(scope):
                 await body.discard()
@@ -126,13 +126,13 @@ class Bridge:
 
     async def _send_long(self, answer: _Answer, receive: Receive, send: Send) -> None:
         """Send all but the last piece, each once the one before was taken; stop if nobody takes."""
-        gone = asyncio.ensure_future(_end_of(receive))
+        disconnected = asyncio.ensure_future(_end_of(receive))
         try:
-            while not answer.complete and not gone.done():
+            while not answer.complete and not disconnected.done():
                 await send({"type": "http.response.body", "body": answer.piece, "more_body": True})
                 await answer.do(answer.go_on)
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
 
 class _Answer:
@@ -154,7 +154,7 @@ class _Answer:
         self.piece = b""
         self.complete = False
         self.when_begun: Callable[[], object] = lambda: None
-        self._made: Iterable[bytes] = ()
+        self._iterable: Iterable[bytes] = ()
 
     async def do(self, step: Callable[[], None]) -> None:
         """Run a step in a thread and wait for it."""
@@ -163,8 +163,8 @@ class _Answer:
     def begin(self) -> None:
         """Call the application and take the first piece of its answer."""
         self.when_begun()
-        self._made = self._app(self.environ, self._start)
-        self._pieces = iter(self._made)
+        self._iterable = self._app(self.environ, self._start)
+        self._pieces = iter(self._iterable)
         self.go_on()
 
     def _start(self, status: str, headers: list[tuple[str, str]], _: object = None) -> None:
@@ -175,20 +175,20 @@ class _Answer:
 
     def go_on(self) -> None:
         """Take the next piece."""
-        taken, size = [], 0
+        pieces, size = [], 0
         for piece in self._pieces:
-            taken.append(piece)
+            pieces.append(piece)
             size += len(piece)
             if size >= _PIECE:
                 break
         else:
             self.close()
-        self.piece = b"".join(taken)
+        self.piece = b"".join(pieces)
 
     def close(self) -> None:
         """End the application's work on this request."""
         self.complete = True
-        if close := getattr(self._made, "close", None):
+        if close := getattr(self._iterable, "close", None):
             close()
 
 

@@ -25,7 +25,7 @@ _SLOW = (408, "The request took too long to arrive. Send it again.")
 _LONG = (431, "The address or the headers of the request are too long.")
 
 
-class Door:
+class OpenConnections:
     """The connections of one process, at most ``most``, and ``most_each`` from one address.
 
     When there is no room, a new connection is let in and an old one is closed: the one that has
@@ -60,9 +60,9 @@ class Door:
 
     def _make_room(self, address: str | None) -> bool:
         expendable = [
-            (rank, one.since, id(one), one)
-            for one in self._inside
-            if address in (None, one.address) and (rank := one.rank) is not None
+            (rank, connection.since, id(connection), connection)
+            for connection in self._inside
+            if address in (None, connection.address) and (rank := connection.rank) is not None
         ]
         if not expendable:
             return False
@@ -78,9 +78,9 @@ class Connection(HttpToolsProtocol):
     ``since`` is when it last became idle or began a request, by the monotonic clock.
     """
 
-    def __init__(self, door: Door, **options: Any) -> None:
+    def __init__(self, open_connections: OpenConnections, **options: Any) -> None:
         super().__init__(**options)
-        self._door = door
+        self._open_connections = open_connections
         self._in_head = True
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -93,13 +93,13 @@ class Connection(HttpToolsProtocol):
         transport.max_size = _READ  # type: ignore[attr-defined]
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
-        self._give(self._door.patience.head)
-        if not self._door.enter(self):
+        self._give(self._open_connections.patience.head)
+        if not self._open_connections.enter(self):
             self._refuse(*_BUSY)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the connection has ended, and stop its timers."""
-        self._door.leave(self)
+        self._open_connections.leave(self)
         for timer in (self._deadline, self._taking):
             if timer:
                 timer.cancel()
@@ -127,7 +127,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self.since = time.monotonic()
-        self._give(self._door.patience.head)
+        self._give(self._open_connections.patience.head)
 
     def on_headers_complete(self) -> None:
         """Hand the request on to the bridge, which has its own time limits."""
@@ -173,7 +173,8 @@ class Connection(HttpToolsProtocol):
 
     def _expect_taking(self) -> None:
         if self._taking is None:
-            self._taking = self.loop.call_later(self._door.patience.answer, self._not_taken)
+            patience = self._open_connections.patience
+            self._taking = self.loop.call_later(patience.answer, self._not_taken)
 
     def _not_taken(self) -> None:
         self._taking = None

@@ -28,7 +28,7 @@ from core.settings import Settings
 from web import create_app, require_secret
 from web.serving.arriving import Patience
 from web.serving.bridge import Bridge
-from web.serving.connections import Connection, Door
+from web.serving.connections import Connection, OpenConnections
 
 _BACKLOG = 1024
 # Files that a process has open besides its connections.
@@ -129,13 +129,14 @@ class _Process(Worker):  # type: ignore[misc]
         served = cast(_Server, self.app)
         settings, patience = served.settings, served.patience
         # Behind a proxy all connections come from one address; the proxy limits those behind it.
-        each = (
+        most_each = (
             settings.web_connections if settings.trusted_proxies else settings.web_connections_each
         )
-        door = Door(_room(settings.web_connections), each, patience)
+        most = _allow_connections(settings.web_connections)
+        open_connections = OpenConnections(most, most_each, patience)
         return uvicorn.Config(
             Bridge(self.wsgi, settings.web_threads, settings.web_upload_threads, patience),
-            http=cast(type[asyncio.Protocol], partial(Connection, door)),
+            http=cast(type[asyncio.Protocol], partial(Connection, open_connections)),
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -158,7 +159,7 @@ class _Process(Worker):  # type: ignore[misc]
             self._uvicorn.should_exit = True
 
 
-def _room(wanted: int) -> int:
+def _allow_connections(wanted: int) -> int:
     """Ask the kernel for more open files; return how many connections they allow."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)

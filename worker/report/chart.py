@@ -92,9 +92,9 @@ class StackedBar(Flowable):  # type: ignore[misc]  # ReportLab is not typed
 
     BAR, SCALE = 30.0, 16.0
 
-    def __init__(self, found: Differential) -> None:
+    def __init__(self, differential: Differential) -> None:
         super().__init__()
-        self._found = found
+        self._differential = differential
         self._room = 0.0
 
     def wrap(self, room: float, _height: float) -> tuple[float, float]:
@@ -105,8 +105,8 @@ class StackedBar(Flowable):  # type: ignore[misc]  # ReportLab is not typed
     def draw(self) -> None:
         """Draw the segments, their codes, and the scale."""
         x = 0.0
-        for name, code, count in _segments(self._found):
-            wide = count / self._found.classified * self._room
+        for name, code, count in _segments(self._differential):
+            wide = count / self._differential.classified * self._room
             draw_swatch(self.canv, name, (x, self.SCALE, wide, self.BAR))
             self._code(code, x, wide)
             x += wide
@@ -130,51 +130,52 @@ class StackedBar(Flowable):  # type: ignore[misc]  # ReportLab is not typed
         for percent in range(0, 101, 20):
             x = percent / 100 * self._room
             self.canv.line(x, self.SCALE, x, self.SCALE - 3)
-            place = {0: self.canv.drawString, 100: self.canv.drawRightString}
-            place.get(percent, self.canv.drawCentredString)(x, 4, f"{percent} %")
+            draws = {0: self.canv.drawString, 100: self.canv.drawRightString}
+            draws.get(percent, self.canv.drawCentredString)(x, 4, f"{percent} %")
 
 
-def _segments(found: Differential) -> Iterator[tuple[str, str, int]]:
+def _segments(differential: Differential) -> Iterator[tuple[str, str, int]]:
     """Yield name, code and count of each class, then of the other outcomes that occur."""
-    for one in found.classes:
-        yield one.name, cell_type(one.name).code, one.count
+    for class_count in differential.classes:
+        yield class_count.name, cell_type(class_count.name).code, class_count.count
     for mark in MARKS.values():
-        if found.outcomes[mark.outcome]:
-            yield mark.outcome.value, mark.sign, found.outcomes[mark.outcome]
+        if differential.outcomes[mark.outcome]:
+            yield mark.outcome.value, mark.sign, differential.outcomes[mark.outcome]
 
 
-class Table(Flowable):  # type: ignore[misc]
+class DifferentialTable(Flowable):  # type: ignore[misc]
     """The differential as a table: swatch, code, class, cells, per cent, 95 % interval."""
 
     _ROW, _SIZE = 15.0, 9.0
-    _PLACES = (0.0, 0.06, 0.13, 0.62, 0.76, 1.0)
+    # Where the columns begin, and where those of numbers end, as shares of the width.
+    _EDGES = (0.06, 0.13, 0.62, 0.76, 1.0)
 
-    def __init__(self, found: Differential, few: Collection[str]) -> None:
+    def __init__(self, differential: Differential, few: Collection[str]) -> None:
         super().__init__()
-        self._found, self._few = found, few
+        self._differential, self._few = differential, few
         self._room = 0.0
 
     def wrap(self, room: float, _height: float) -> tuple[float, float]:
         """Take the whole width; a line for each class and for each outcome, a head and a total."""
         self._room = room
-        return room, (len(self._found.classes) + 5) * self._ROW + 4
+        return room, (len(self._differential.classes) + 5) * self._ROW + 4
 
     def draw(self) -> None:
         """Draw the lines from the top."""
-        found, y = self._found, (len(self._found.classes) + 4) * self._ROW + 8
+        differential, y = self._differential, (len(self._differential.classes) + 4) * self._ROW + 8
         self._line(y, ("Code", "Class", "Cells", "Per cent", "95 % interval"), BOLD)
-        for one in found.classes:
-            y = self._next(y, one.name)
-            self._line(y, _words(one, one.name in self._few), REGULAR)
+        for class_count in differential.classes:
+            y = self._next(y, class_count.name)
+            self._line(y, _words(class_count, class_count.name in self._few), REGULAR)
         y = self._next(y)
-        whole = "100.0 %" if found.accepted else ""
-        self._line(y, ("", "Accepted cells", f"{found.accepted:,}", whole, ""), BOLD)
+        total = "100.0 %" if differential.accepted else ""
+        self._line(y, ("", "Accepted cells", f"{differential.accepted:,}", total, ""), BOLD)
         for mark in MARKS.values():
             y = self._next(y, mark.outcome)
-            count = f"{found.outcomes[mark.outcome]:,}"
+            count = f"{differential.outcomes[mark.outcome]:,}"
             self._line(y, (mark.sign, mark.label, count, "", ""), REGULAR)
         y = self._next(y)
-        self._line(y, ("", "All classified cells", f"{found.classified:,}", "", ""), BOLD)
+        self._line(y, ("", "All classified cells", f"{differential.classified:,}", "", ""), BOLD)
 
     def _next(self, y: float, swatch: str = "") -> float:
         """Go down a line, with a rule above it and perhaps a swatch in it."""
@@ -187,10 +188,9 @@ class Table(Flowable):  # type: ignore[misc]
     def _line(self, y: float, words: Sequence[str], font: str) -> None:
         self.canv.setFillColor(black)
         self.canv.setFont(font, self._SIZE)
-        places = [part * self._room for part in self._PLACES[1:]]
-        for place, word in enumerate(words):
-            draw = self.canv.drawString if place < 2 else self.canv.drawRightString
-            draw(places[place], y, word)
+        for column, (edge, word) in enumerate(zip(self._EDGES, words, strict=True)):
+            draw = self.canv.drawString if column < 2 else self.canv.drawRightString
+            draw(edge * self._room, y, word)
 
     def _draw_rule(self, y: float) -> None:
         self.canv.setStrokeColor(RULE)
@@ -198,8 +198,8 @@ class Table(Flowable):  # type: ignore[misc]
         self.canv.line(0, y + self._ROW - 5, self._room, y + self._ROW - 5)
 
 
-def _words(one: ClassCount, few: bool) -> tuple[str, ...]:
-    cell = cell_type(one.name)
-    interval = f"[{one.low * 100:.1f}\N{EN DASH}{one.high * 100:.1f}]"
+def _words(class_count: ClassCount, few: bool) -> tuple[str, ...]:
+    cell = cell_type(class_count.name)
+    interval = f"[{class_count.low * 100:.1f}\N{EN DASH}{class_count.high * 100:.1f}]"
     label = f"{cell.label} ({FEW_IMAGES})" if few else cell.label
-    return cell.code, label, f"{one.count:,}", f"{one.share * 100:.1f} %", interval
+    return cell.code, label, f"{class_count.count:,}", f"{class_count.share * 100:.1f} %", interval

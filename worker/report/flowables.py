@@ -12,7 +12,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.platypus import Flowable
 
 from lexicon.cells import cell_type
-from worker.report.findings import Cell
+from worker.report.contents import Cell
 from worker.report.page import GREY
 from worker.report.typeface import BOLD, REGULAR, printable, wrap
 
@@ -61,8 +61,8 @@ class Text(Flowable):  # type: ignore[misc]
         self.canv.setFont(self._font, self._size)
         self.canv.setFillColor(black)
         top = (len(self._lines) - 1) * self._size * 1.3 + self._after + self._size * 0.3
-        for place, line in enumerate(self._lines):
-            self.canv.drawString(0, top - place * self._size * 1.3, line)
+        for row, line in enumerate(self._lines):
+            self.canv.drawString(0, top - row * self._size * 1.3, line)
 
 
 class Thumbnails(Flowable):  # type: ignore[misc]
@@ -92,8 +92,8 @@ class Thumbnails(Flowable):  # type: ignore[misc]
 
     def draw(self) -> None:
         """Draw the pictures, fetched only now."""
-        for place, cell in enumerate(self._cells):
-            self._draw(cell, place * self._pitch, self._pitch - 3 * mm)
+        for column, cell in enumerate(self._cells):
+            self._draw(cell, column * self._pitch, self._pitch - 3 * mm)
 
     def _draw(self, cell: Cell, x: float, side: float) -> None:
         y = self._below
@@ -124,7 +124,7 @@ class Thumbnails(Flowable):  # type: ignore[misc]
         self.canv.drawCentredString(x + side / 2, y + side / 2, "no picture")
 
 
-class Facts(Flowable):  # type: ignore[misc]
+class LabelledLists(Flowable):  # type: ignore[misc]
     """Two lists of label and value, side by side."""
 
     _LABEL = 28 * mm
@@ -140,17 +140,18 @@ class Facts(Flowable):  # type: ignore[misc]
         self._room = (room - 8 * mm) / len(self._lists)
         value = self._room - self._LABEL
         self._set = [
-            [(label, wrap(printable(text), 9, value)) for label, text in one] for one in self._lists
+            [(label, wrap(printable(text), 9, value)) for label, text in facts]
+            for facts in self._lists
         ]
-        longest = max(sum(len(lines) for _, lines in one) for one in self._set)
+        longest = max(sum(len(lines) for _, lines in facts) for facts in self._set)
         self._high = longest * 13 + 6
         return room, self._high
 
     def draw(self) -> None:
         """Draw each list in its half."""
-        for place, one in enumerate(self._set):
-            x, y = place * (self._room + 8 * mm), self._high - 10
-            for label, lines in one:
+        for column, facts in enumerate(self._set):
+            x, y = column * (self._room + 8 * mm), self._high - 10
+            for label, lines in facts:
                 self.canv.setFillColor(GREY)
                 self.canv.setFont(REGULAR, 9)
                 self.canv.drawString(x, y, label)
@@ -175,8 +176,8 @@ class Signature(Flowable):  # type: ignore[misc]
         third = self._room / 3
         self.canv.setStrokeColor(black)
         self.canv.setLineWidth(0.6)
-        for place, word in enumerate(("Name", "Date", "Signature")):
-            x = place * third
+        for column, word in enumerate(("Name", "Date", "Signature")):
+            x = column * third
             self.canv.line(x, 14 * mm, x + third - 6 * mm, 14 * mm)
             self.canv.setFillColor(GREY)
             self.canv.setFont(REGULAR, 8)

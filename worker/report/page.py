@@ -114,15 +114,15 @@ def _header(canvas: Any, running: Running, wide: float, high: float) -> None:
 
 
 def _foot(canvas: Any, running: Running, wide: float) -> None:
-    made = f"Created {running.made_at:%Y-%m-%d %H:%M} UTC"
+    created = f"Created {running.made_at:%Y-%m-%d %H:%M} UTC"
     _rule(canvas, wide, 18 * mm)
     canvas.setFillColor(black)
     canvas.setFont(BOLD, 8)
     canvas.drawString(SIDE, 13.5 * mm, NOTICE)
     canvas.setFillColor(GREY)
     canvas.setFont(REGULAR, 7)
-    canvas.drawRightString(wide - SIDE, 9.5 * mm, made)
-    room = wide - 2 * SIDE - width(made, 7) - 6 * mm
+    canvas.drawRightString(wide - SIDE, 9.5 * mm, created)
+    room = wide - 2 * SIDE - width(created, 7) - 6 * mm
     canvas.drawString(SIDE, 9.5 * mm, clip(printable(running.model), 7, room))
 
 

@@ -47,21 +47,21 @@ class Rows(Flowable):  # type: ignore[misc]  # ReportLab is not typed
         super().__init__()
         self._columns = columns
         self._source = rows if isinstance(rows, _Source) else _Source(rows)
-        self._taken: list[Sequence[str]] = []
+        self._fitting: list[Sequence[str]] = []
         self._set: list[list[list[str]]] = []
         self._room = self._high = 0.0
 
     def wrap(self, room: float, height: float) -> tuple[float, float]:
         """Take as many rows as fit."""
-        self._source.put_back(self._taken)
-        self._taken, self._set, self._room, self._high = [], [], room, self._HEAD
+        self._source.put_back(self._fitting)
+        self._fitting, self._set, self._room, self._high = [], [], room, self._HEAD
         while (row := self._source.take()) is not None:
             cells = self._break(row)
             if self._high + _height(cells) > height:
                 self._source.put_back([row])
-                return room, self._high if self._taken else height + 1
+                return room, self._high if self._fitting else height + 1
             self._high += _height(cells)
-            self._taken.append(row)
+            self._fitting.append(row)
             self._set.append(cells)
         return room, self._high
 
@@ -83,9 +83,9 @@ class Rows(Flowable):  # type: ignore[misc]  # ReportLab is not typed
             self.canv.line(0, y, self._room, y)
             self._line(cells, y, REGULAR)
             y -= _height(cells)
-        rest = self._source.take()
-        if rest is not None:
-            self._source.put_back([rest])
+        next_row = self._source.take()
+        if next_row is not None:
+            self._source.put_back([next_row])
             self._frame.add_generated_content(Rows(self._columns, self._source))
 
     def _line(self, cells: Sequence[Sequence[str]], top: float, font: str) -> None:
@@ -93,8 +93,8 @@ class Rows(Flowable):  # type: ignore[misc]  # ReportLab is not typed
         x = 0.0
         for lines, column in zip(cells, self._columns, strict=True):
             wide = column.share * self._room
-            for place, line in enumerate(lines):
-                y = top - (place + 1) * LEADING + PAD / 4
+            for row, line in enumerate(lines):
+                y = top - (row + 1) * LEADING + PAD / 4
                 if column.right:
                     self.canv.drawRightString(x + wide - PAD * 2, y, line)
                 else:

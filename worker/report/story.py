@@ -16,10 +16,10 @@ from core.tables import Model
 from lexicon.cells import cell_type
 from lexicon.outcomes import FEW_IMAGES, TO_CHECK, Outcome, calibration, codes, describe, reason
 from lexicon.verdicts import Verdict
-from worker.report import findings
-from worker.report.chart import StackedBar, Table
-from worker.report.findings import Cell, Findings, Group, Problem
-from worker.report.flowables import Facts, Signature, Text, Thumbnails, percent
+from worker.report import contents
+from worker.report.chart import DifferentialTable, StackedBar
+from worker.report.contents import Cell, Group, Problem, ReportedJob
+from worker.report.flowables import LabelledLists, Signature, Text, Thumbnails, percent
 from worker.report.rows import Column, Rows
 from worker.report.typeface import BOLD, PLACEHOLDER
 
@@ -61,66 +61,66 @@ _DUPLICATES = (
 _SKIPS = (Column("File", 0.6), Column("Why", 0.4))
 
 
-def story(session: Session, found: Findings, picture: Picture) -> Iterator[Flowable]:
+def story(session: Session, job: ReportedJob, picture: Picture) -> Iterator[Flowable]:
     """Yield the report. ``picture`` gives a small JPEG by the image's hash, or None."""
-    yield from _first_page(found)
-    if found.differential.to_check:
-        yield from _to_check(session, found, picture)
-    few = jobs.few_shot(found.models)
-    for one in found.differential.classes:
-        yield from _cells(session, found.job_id, one, one.name in few, picture)
+    yield from _first_page(job)
+    if job.differential.to_check:
+        yield from _to_check(session, job, picture)
+    few = jobs.few_shot(job.models)
+    for class_count in job.differential.classes:
+        yield from _cells(session, job.id, class_count, class_count.name in few, picture)
     yield from _heading("All images")
-    yield Rows(_IMAGES, _image_rows(jobs.export_rows(session, found.job_id)))
-    if found.counts.failed or found.counts.refused:
+    yield Rows(_IMAGES, _image_rows(jobs.export_rows(session, job.id)))
+    if job.counts.failed or job.counts.refused:
         yield from _heading("Files that failed or were refused")
-        yield Rows(_PROBLEMS, _problem_rows(findings.problems(session, found.job_id)))
-    if found.counts.duplicates:
+        yield Rows(_PROBLEMS, _problem_rows(contents.problems(session, job.id)))
+    if job.counts.duplicates:
         yield from _heading("Duplicates")
         yield Text("Identical files are counted once.")
-        yield Rows(_DUPLICATES, _problem_rows(findings.duplicates(session, found.job_id)))
-    if found.skipped:
+        yield Rows(_DUPLICATES, _problem_rows(contents.duplicates(session, job.id)))
+    if job.skipped:
         yield from _heading("Skipped files")
         yield Text(
             "These files were among the images but were not sent. They are not part of the job."
         )
-        yield Rows(_SKIPS, findings.skips(session, found.job_id))
-    yield from _last_words(found)
+        yield Rows(_SKIPS, contents.skips(session, job.id))
+    yield from _last_words()
 
 
-def _first_page(found: Findings) -> Iterator[Flowable]:
+def _first_page(job: ReportedJob) -> Iterator[Flowable]:
     yield Text("Blood cell differential", 16, BOLD, after=8)
-    yield Facts(_job_facts(found), _count_facts(found))
+    yield LabelledLists(_job_facts(job), _count_facts(job))
     yield Spacer(0, 4 * mm)
     yield from _heading("Differential")
-    if found.differential.classified:
-        yield StackedBar(found.differential)
+    if job.differential.classified:
+        yield StackedBar(job.differential)
         yield Spacer(0, 3 * mm)
-        yield Table(found.differential, jobs.few_shot(found.models))
+        yield DifferentialTable(job.differential, jobs.few_shot(job.models))
         yield Text(_SHARES, 7.5)
-        yield from _warning(found.differential)
+        yield from _warning(job.differential)
     else:
         yield Text("No image of this job was classified, so there is no differential.")
     yield from _heading("Model")
-    yield Facts([fact for model in found.models for fact in _model_facts(model)] or _NO_MODEL)
+    yield LabelledLists([fact for model in job.models for fact in _model_facts(model)] or _NO_MODEL)
 
 
 _NO_MODEL = [("Name", "No model has classified an image of this job.")]
 
 
-def _job_facts(found: Findings) -> list[tuple[str, str]]:
+def _job_facts(job: ReportedJob) -> list[tuple[str, str]]:
     return [
-        ("Job", found.name),
-        ("Job number", str(found.job_id)),
-        ("Reference", found.reference or "none"),
-        ("Submitted by", found.owner),
-        ("Submitted", _moment(found.submitted_at)),
-        ("Ended", _moment(found.finished_at)),
-        ("State", _STATES.get(found.state, found.state.value)),
+        ("Job", job.name),
+        ("Job number", str(job.id)),
+        ("Reference", job.reference or "none"),
+        ("Submitted by", job.owner),
+        ("Submitted", _moment(job.submitted_at)),
+        ("Ended", _moment(job.finished_at)),
+        ("State", _STATES.get(job.state, job.state.value)),
     ]
 
 
-def _count_facts(found: Findings) -> list[tuple[str, str]]:
-    counts = found.counts
+def _count_facts(job: ReportedJob) -> list[tuple[str, str]]:
+    counts = job.counts
     facts = [
         ("Files received", counts.received),
         ("Classified", counts.classified),
@@ -129,8 +129,8 @@ def _count_facts(found: Findings) -> list[tuple[str, str]]:
         ("Failed", counts.failed),
         ("Not classified", counts.waiting),
     ]
-    if found.skipped:
-        facts.append(("Skipped", found.skipped))
+    if job.skipped:
+        facts.append(("Skipped", job.skipped))
     return [(label, f"{count:,}") for label, count in facts]
 
 
@@ -148,20 +148,21 @@ def _model_facts(model: Model) -> list[tuple[str, str]]:
     ]
 
 
-def _warning(found: Differential) -> Iterator[Flowable]:
+def _warning(differential: Differential) -> Iterator[Flowable]:
     """Say on the first page that the differential does not cover all cells."""
-    if found.to_check:
-        share = percent(found.to_check / found.classified)
+    to_check, classified = differential.to_check, differential.classified
+    if to_check:
+        share = percent(to_check / classified)
         yield Text(
-            f"{found.to_check:,} of {found.classified:,} classified cells ({share}) need"
+            f"{to_check:,} of {classified:,} classified cells ({share}) need"
             " review and are not counted: see the next section.",
             font=BOLD,
         )
-    if found.advice:
-        yield Text(found.advice)
+    if differential.advice:
+        yield Text(differential.advice)
 
 
-def _to_check(session: Session, found: Findings, picture: Picture) -> Iterator[Flowable]:
+def _to_check(session: Session, job: ReportedJob, picture: Picture) -> Iterator[Flowable]:
     yield PageBreak()
     yield from _heading("Cells that need review")
     yield Text(
@@ -169,7 +170,7 @@ def _to_check(session: Session, found: Findings, picture: Picture) -> Iterator[F
         " see on the line."
     )
     for outcome in TO_CHECK:
-        for group in findings.to_check(session, found.job_id, outcome):
+        for group in contents.to_check(session, job.id, outcome):
             yield from _group(group, picture)
 
 
@@ -188,14 +189,16 @@ def _group(group: Group, picture: Picture) -> Iterator[Flowable]:
 
 
 def _cells(
-    session: Session, job_id: int, one: jobs.ClassCount, few: bool, picture: Picture
+    session: Session, job_id: int, class_count: jobs.ClassCount, few: bool, picture: Picture
 ) -> Iterator[Flowable]:
-    shown = findings.cells(session, job_id, one.name)
-    cell = cell_type(one.name)
+    shown = contents.cells(session, job_id, class_count.name)
+    cell = cell_type(class_count.name)
     yield CondPageBreak(60 * mm)
     mark = f" ({FEW_IMAGES})" if few else ""
-    yield from _heading(f"{cell.label} ({cell.code}): {one.count:,}, {percent(one.share)}{mark}")
-    if one.count > len(shown):
+    yield from _heading(
+        f"{cell.label} ({cell.code}): {class_count.count:,}, {percent(class_count.share)}{mark}"
+    )
+    if class_count.count > len(shown):
         yield Text(
             f"The {len(shown)} with the highest confidence are shown; "
             "all are in the table of images."
@@ -232,11 +235,11 @@ def _class(verdict: Verdict) -> str:
 
 
 def _problem_rows(problems: Iterator[Problem]) -> Iterator[Sequence[str]]:
-    for one in problems:
-        yield f"{one.number:,}", one.name, one.what, one.why
+    for problem in problems:
+        yield f"{problem.number:,}", problem.name, problem.what, problem.why
 
 
-def _last_words(found: Findings) -> Iterator[Flowable]:
+def _last_words() -> Iterator[Flowable]:
     yield CondPageBreak(75 * mm)
     yield from _heading("Review")
     yield Text("Not signed. Not a result until a qualified person has reviewed and signed it.")

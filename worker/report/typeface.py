@@ -36,8 +36,8 @@ def _glyphs() -> frozenset[int]:
     """
     register()
     faces = [getFont(name).face for name in _FILES]
-    both = frozenset.intersection(*(frozenset(face.charToGlyph) for face in faces))
-    return frozenset(code for code in both if code <= 0xFFFF)
+    common = frozenset.intersection(*(frozenset(face.charToGlyph) for face in faces))
+    return frozenset(code for code in common if code <= 0xFFFF)
 
 
 def printable(text: str) -> str:

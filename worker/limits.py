@@ -1,11 +1,17 @@
-"""The time limit of a task, raised in a way that no error handler catches by mistake.
+"""Two time limits that hold whatever the work does: one ends a task, one ends the process.
 
 Celery's own soft limit is an ordinary exception. Code that catches all errors of a decoder, here or
-in a library, would catch it too, and a sound image would be reported as damaged.
+in a library, would catch it too, and a sound image would be reported as damaged. `time_limited`
+raises an exception that no error handler catches by mistake.
+
+`guarded` holds even if Python hangs in foreign code. The interpreter's fault handler watches from a
+thread that does not need Python's lock. When the time is over, it writes the stack of every thread
+to standard error and ends the process; whatever supervises the process restarts it.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import signal
 from collections.abc import Iterator
@@ -39,3 +45,13 @@ def time_limited(task: str) -> Iterator[None]:
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
     raise OutOfTime
+
+
+@contextmanager
+def guarded(seconds: float) -> Iterator[None]:
+    """End this process unless the body ends within ``seconds``. Must not be nested."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()

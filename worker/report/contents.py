@@ -21,10 +21,10 @@ THUMBNAILS_A_CLASS = 126
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class ReportedJob:
     """A job as its report shows it."""
 
-    job_id: int
+    id: int
     name: str
     reference: str
     owner: str
@@ -73,10 +73,10 @@ class Problem:
     why: str
 
 
-def read(session: Session, job: Job) -> Findings:
-    """Return the findings of a job."""
-    return Findings(
-        job_id=job.id,
+def read(session: Session, job: Job) -> ReportedJob:
+    """Return a job as its report shows it."""
+    return ReportedJob(
+        id=job.id,
         name=job.name,
         reference=job.reference,
         owner=job.owner.email,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.hearing import DEAF_SECONDS, Hearing
+from worker.parent import DEAF_SECONDS, Hearing
 
 
 def test_messages_that_wait_beside_idle_processes_for_long_mean_deafness() -> None:
