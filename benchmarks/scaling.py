@@ -12,7 +12,6 @@ bends when that of the database comes to its cores.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.main_job import job_speed, spread
-from benchmarks.orchestration import runs
-from benchmarks.rig import running
+from benchmarks.rig import NULL_WORKER, job_speed, running, runs, spread
 from worker.main import available_cores
 
 _FLEETS = (1, 2, 4, 8, 16, 32, 64)
@@ -50,14 +47,14 @@ def real(files: Sequence[Path], times: int) -> Iterator[Point]:
 
 def simulated(milliseconds: float, database: str, fleets: Sequence[int]) -> Iterator[Point]:
     """Speeds of workers that sleep so long for every image."""
-    words = ["-m", "benchmarks.null_worker", "--milliseconds", str(milliseconds)]
+    command = [*NULL_WORKER, "--milliseconds", str(milliseconds)]
     for workers in fleets:
         images = int(workers * _SECONDS * 1000 / milliseconds)
-        with running(database=database, workers=workers, worker=[sys.executable, *words]) as rig:
+        with running(database=database, workers=workers, worker=command) as rig:
             rig.wait_for_workers(workers)
-            (one,) = runs(rig, images, 1)
-        load = {kind: ms * one.speed / 1000 for kind, ms in one.milliseconds.items()}
-        yield Point(workers, one.speed, load)
+            (run,) = runs(rig, images, 1)
+        load = {kind: ms * run.speed / 1000 for kind, ms in run.milliseconds.items()}
+        yield Point(workers, run.speed, load)
 
 
 def show(points: Sequence[Point], alone: float) -> None:
