@@ -70,8 +70,8 @@ def test_jobs_are_deleted_only_after_a_yes(asked: list[str]) -> None:
 def test_pictures_alone_and_for_good(asked: list[str]) -> None:
     assert "which can't be undone?" in run("delete", "4", "--for-good", answers="n\n").output
     run("delete", "4", "--for-good", "--yes")
-    said = run("delete", "4", "--pictures", "--yes").output
-    assert said == "Job 4: its pictures will be deleted.\n"
+    output = run("delete", "4", "--pictures", "--yes").output
+    assert output == "Job 4: its pictures will be deleted.\n"
     assert asked == ["DELETE /jobs/4?at_once=1", "DELETE /jobs/4/pictures"]
 
 
@@ -142,8 +142,8 @@ def test_strays_are_removed_after_a_yes_and_what_is_needed_stays(database: Datab
         job = session.get_one(Job, 1)
         [(image, _)] = jobs.announce(session, job, [jobs.Entry("a.png", 5, "a" * 64)], 10)
         jobs.receive(session, job, image, Accepted("a" * 64, 5, "PNG", 64, 64))
-    said = run("db", "clean", answers="n\n").output
-    assert "1 of 2 stored files are not needed" in said
+    output = run("db", "clean", answers="n\n").output
+    assert "1 of 2 stored files are not needed" in output
     assert blobs.exists(stray)
     assert "Deleted." in run("db", "clean", "--yes").output
     assert (blobs.exists(needed), blobs.exists(stray)) == (True, False)

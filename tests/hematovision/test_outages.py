@@ -56,8 +56,8 @@ def test_a_database_on_a_disk_that_may_only_be_read(
     shutil.copy(Settings.from_env().data / "hematovision.db", file)
     monkeypatch.setenv("HEMATOVISION_DATABASE_URL", f"sqlite:///{file}")
     small_disk.protect()
-    said = sentence(runner, *words)
-    assert "can't be" in said or "is read-only" in said
+    output = sentence(runner, *words)
+    assert "can't be" in output or "is read-only" in output
     small_disk.protect(on=False)
 
 
@@ -77,8 +77,8 @@ def test_a_database_of_a_newer_version(runner: CliRunner, words: tuple[str, ...]
         session.execute(text("ALTER TABLE user RENAME TO person"))
         session.execute(text("ALTER TABLE model RENAME TO network"))
     database.dispose()
-    said = sentence(runner, *words)
-    assert "version" in said or "can't be used" in said
+    output = sentence(runner, *words)
+    assert "version" in output or "can't be used" in output
 
 
 def test_a_file_that_is_no_database(runner: CliRunner) -> None:
@@ -100,6 +100,6 @@ def test_up_over_a_data_folder_that_may_only_be_read(
     runner: CliRunner, small_disk: SmallDisk
 ) -> None:
     small_disk.protect()
-    said = sentence(runner, "up", "--data", str(small_disk.root / "data"))
-    assert "Read-only file system" in said
+    output = sentence(runner, "up", "--data", str(small_disk.root / "data"))
+    assert "Read-only file system" in output
     small_disk.protect(on=False)

@@ -103,13 +103,13 @@ def test_roles_and_access_change_and_each_change_is_written_down(database: Datab
     assert run("list").output == f"{ANNA}\tclinician\tactive\n"
     with database.reading() as session:
         entries = audit.newest(session, 4)
-    assert [one.action for one in entries] == [
+    assert [entry.action for entry in entries] == [
         "person_reactivated",
         "person_deactivated",
         "role_changed",
         "person_added",
     ]
-    assert all(one.actor.startswith("command line (") for one in entries)
+    assert all(entry.actor.startswith("command line (") for entry in entries)
 
 
 def test_a_link_is_printed_as_a_browser_opens_it_and_the_one_before_ends(
@@ -119,8 +119,8 @@ def test_a_link_is_printed_as_a_browser_opens_it_and_the_one_before_ends(
     links = [run("link", ANNA).output.strip() for _ in range(2)]
     secrets = [link.removeprefix("http://127.0.0.1:8000/sign-in/") for link in links]
     with database.reading() as session:
-        found = [accounts.find_token(session, one, TokenKind.SIGN_IN) for one in secrets]
-    assert [token is not None for token in found] == [False, True]
+        tokens = [accounts.find_token(session, secret, TokenKind.SIGN_IN) for secret in secrets]
+    assert [token is not None for token in tokens] == [False, True]
 
 
 @pytest.mark.parametrize("command", ["link", "token"])

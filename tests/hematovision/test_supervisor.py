@@ -49,13 +49,13 @@ def watched(tmp_path: Path) -> Iterator[Callable[[list[Program]], list[str]]]:
     running: list[tuple[Supervisor, threading.Thread]] = []
 
     def start(programs: list[Program]) -> list[str]:
-        said: list[str] = []
-        supervisor = Supervisor(programs, tmp_path, said.append)
+        sentences: list[str] = []
+        supervisor = Supervisor(programs, tmp_path, sentences.append)
         supervisor.start()
         thread = threading.Thread(target=supervisor.watch)
         thread.start()
         running.append((supervisor, thread))
-        return said
+        return sentences
 
     yield start
     for supervisor, thread in running:
@@ -74,11 +74,11 @@ def test_a_program_that_is_killed_is_started_again(
     tmp_path: Path, watched: Callable[[list[Program]], list[str]]
 ) -> None:
     pids = tmp_path / "pids"
-    said = watched([_program("worker", _noting(pids))])
+    sentences = watched([_program("worker", _noting(pids))])
     _until(lambda: len(_pids(pids)) == 1)
     os.kill(_pids(pids)[0], signal.SIGKILL)
     _until(lambda: len(_pids(pids)) == 2)
-    assert said == ["worker ended (by signal SIGKILL) and is being restarted."]
+    assert sentences == ["worker ended (by signal SIGKILL) and is being restarted."]
 
 
 def test_a_program_that_fails_at_once_is_not_started_in_a_tight_loop(
