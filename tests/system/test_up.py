@@ -6,12 +6,13 @@ import re
 import shutil
 import socket
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.system.stack import Stack, free_port
+from tests.system.stack import Stack
 from tests.waiting import until
 
 
@@ -68,21 +69,34 @@ def test_what_is_private_is_readable_by_its_owner_only(stack: Stack) -> None:
         assert (stack.data / name).stat().st_mode & 0o077 == 0
 
 
-def test_stopping_takes_seconds_and_leaves_nothing_running(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "data", "--workers", "2")
-    stack.link()
-    assert len(stack.pids()) >= 5
-    assert stack.stop() < 15
-    assert stack.process.returncode == 0, stack.output
-    assert stack.pids() == []
+@dataclass(frozen=True)
+class Stopped:
+    """A system that ran with two workers and was stopped: what of it ran, how long that took."""
+
+    stack: Stack
+    job_id: int
+    pids: list[int]
+    seconds: float
 
 
-def test_the_data_folder_can_be_copied_and_goes_on(tmp_path: Path) -> None:
-    first = Stack(tmp_path / "first", "--workers", "1")
-    client = first.client()
-    job = client.call("POST", "/jobs", {"name": "kept"})
-    first.stop()
-    shutil.copytree(tmp_path / "first", tmp_path / "second")
-    second = Stack(tmp_path / "second", "--workers", "1", port=free_port())
-    assert second.client().call("GET", f"/jobs/{job['id']}")["name"] == "kept"
-    second.stop()
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
+    """A system that was given a job and then stopped."""
+    stack = Stack(tmp_path_factory.mktemp("stopped") / "data", "--workers", "2")
+    job = stack.client().call("POST", "/jobs", {"name": "kept"})
+    pids = stack.pids()
+    return Stopped(stack, job["id"], pids, stack.stop())
+
+
+def test_stopping_takes_seconds_and_leaves_nothing_running(stopped: Stopped) -> None:
+    assert len(stopped.pids) >= 5
+    assert stopped.seconds < 15
+    assert stopped.stack.process.returncode == 0, stopped.stack.output
+    assert stopped.stack.pids() == []
+
+
+def test_the_data_folder_can_be_copied_and_goes_on(stopped: Stopped, tmp_path: Path) -> None:
+    shutil.copytree(stopped.stack.data, tmp_path / "copy")
+    stack = Stack(tmp_path / "copy", "--workers", "1")
+    assert stack.client().call("GET", f"/jobs/{stopped.job_id}")["name"] == "kept"
+    stack.stop()
