@@ -5,7 +5,7 @@
 Every layout reads, decodes, locates and classifies the same files in one process, in turn, several
 times. "own" means that each thread reads and runs a batch of its own, the network on one core;
 "ahead" that some threads read ahead of one that runs the network on so many cores. A worker is laid
-out by what this shows: one process a core, the network on one core, small batches.
+out by what this shows: one process per core, the network on one core, small batches.
 """
 
 from __future__ import annotations

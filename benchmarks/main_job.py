@@ -2,7 +2,7 @@
 
     python -m benchmarks.main_job ../shared/data/bccd4/TRAIN --images 5000 --pairs 5
 
-The platform is all that `hematovision up` runs, one worker process a core, over SQLite or
+The platform is all that `hematovision up` runs, one worker process per core, over SQLite or
 PostgreSQL; its time runs from the job being queued to the last result being in SQL. Before every
 job what was said before is forgotten, so that nothing is taken over. The bare loop is that of
 `benchmarks.peers.bare`, over the same files.

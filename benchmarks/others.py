@@ -3,8 +3,8 @@
     python -m benchmarks.others ../shared/data/bccd4/TRAIN --bento BENTO/bin/bentoml
 
 What is written first for this task (`benchmarks.peers.keras_tasks`): a Celery task per image, Keras
-`predict`, a process a core, results by Redis. And a model server (`benchmarks.peers.bento`):
-BentoML with adaptive batching, a worker a core, the same reading and the same ONNX network, files
+`predict`, a process per core, results by Redis. And a model server (`benchmarks.peers.bento`):
+BentoML with adaptive batching, a worker per core, the same reading and the same ONNX network, files
 by HTTP from as many connections as it likes best. Each of the three does the same files in turn;
 the Keras way, being slow, only a part of them. BentoML needs an environment of its own:
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling ../shared/data/bccd4/TRAIN
 
-First real workers, one process after the other up to one a core, over the same files. Then
-`benchmarks.null_worker` with so many milliseconds an image as a real process takes, 1 to 64
+First real workers, one process after the other up to one per core, over the same files. Then
+`benchmarks.null_worker` with so many milliseconds per image as a real process takes, 1 to 64
 processes on one queue and one database, all on this machine's cores: they cost what the platform
 costs and no more, so what bends the curve is SQL, Redis, Celery or the sweep. Beside each speed
 stand the processor seconds a second of each kind of program: a machine of its own for the database

@@ -22,7 +22,7 @@ from ml.serving import load_classifier, predictions
     workers=len(os.sched_getaffinity(0)), traffic={"timeout": 300, "max_concurrency": 10_000}
 )
 class Cells:
-    """A worker a core, the network on one core in each."""
+    """A worker per core, the network on one core in each."""
 
     def __init__(self) -> None:
         cv2.setNumThreads(1)

@@ -4,12 +4,10 @@ The commands of `benchmarks` measure; nothing here does so by itself.
 """
 
 from benchmarks.rig.databases import KINDS, opened
-from benchmarks.rig.entering import let_in, sign_in
 from benchmarks.rig.invented import NULL_WORKER, Run, runs
-from benchmarks.rig.processes import broker_below, frozen, until
+from benchmarks.rig.processes import broker_below, frozen, until, up
 from benchmarks.rig.system import Rig, running
-from benchmarks.rig.up import up
-from benchmarks.rig.work import has_ended, job_speed, send_files, spread
+from benchmarks.rig.work import has_ended, job_speed, let_in, send_files, sign_in, spread
 
 __all__ = [
     "KINDS",

@@ -19,7 +19,7 @@ _ROWS_AT_ONCE = 5000
 
 @dataclass(frozen=True)
 class Run:
-    """One job: images/s, and the processor's milliseconds an image by kind of program."""
+    """One job: images/s, and the processor's milliseconds per image by kind of program."""
 
     speed: float
     milliseconds: dict[str, float]

@@ -1,12 +1,14 @@
-"""Processes of a system: what each is, how much memory it took, and how it is frozen."""
+"""Processes of a system: `up` itself, what each is, how much memory it took, how it is frozen."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -57,3 +59,30 @@ def until(condition: Callable[[], object], patience: float) -> float:
             return time.monotonic()
         time.sleep(LOOK_SECONDS)
     return float("inf")
+
+
+@contextmanager
+def up(
+    data: Path, port: int, workers: int = 1, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[psutil.Process, str]]:
+    """Run a new `hematovision up` until the body ends, which may freeze it; then kill it.
+
+    Yield its first process and the path that signs in.
+    """
+    words = ["up", "--data", str(data), "--port", str(port), "--workers", str(workers)]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "hematovision", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | dict(env or {}),
+    )
+    top = psutil.Process(program.pid)
+    try:
+        assert program.stdout is not None
+        link = next(line for line in program.stdout if "/sign-in/" in line)
+        yield top, link[link.index("/sign-in/") :].strip()
+    finally:
+        for process in [top, *top.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        program.communicate()

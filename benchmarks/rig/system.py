@@ -166,7 +166,7 @@ def running(
 
     Args:
         database: sqlite or postgresql.
-        workers: worker processes; 0 is one a core.
+        workers: worker processes; 0 is one per core.
         parts: which of `PARTS` to run.
         worker: the command that takes the place of the worker, if any.
         port: of the web server.

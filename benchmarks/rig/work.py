@@ -1,14 +1,19 @@
-"""Work for a system: images to choose, and jobs of them, handed in and waited for."""
+"""Work for a system: images to choose, jobs of them, and people who sign in."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import click
 from sqlalchemy import delete
 
 from benchmarks.rig.system import Rig
-from core.states import ENDED
+from core.db import Database
+from core.people import accounts
+from core.states import ENDED, TokenKind
 from core.tables import Prediction
 from hematovision.client import Client, upload
 from hematovision.collecting import LocalFile, collect
@@ -42,3 +47,18 @@ def send_files(client: Client, files: Sequence[Path], name: str) -> int:
 def has_ended(client: Client, job_id: int) -> bool:
     """Whether the API says that a job has ended."""
     return client.call("GET", f"/jobs/{job_id}")["state"] in ENDED
+
+
+def let_in(browser: Any, database: Database, email: str) -> None:
+    """Sign the person with this address in, by a new link; the browser is Flask's or httpx's."""
+    with database.writing() as session:
+        person = accounts.find_person(session, email)
+        secret = accounts.issue_token(session, person, TokenKind.SIGN_IN, "benchmark")
+    sign_in(browser, f"/sign-in/{secret}")
+
+
+def sign_in(browser: Any, link: str) -> None:
+    """Open a sign-in link as its page does by itself; the browser is Flask's or httpx's."""
+    token = re.search(r'name="csrf-token" content="([^"]+)"', browser.get(link).text)
+    if token is None or browser.post(link, data={"csrf_token": token[1]}).status_code != 302:
+        raise click.ClickException("The sign-in link does not sign in.")

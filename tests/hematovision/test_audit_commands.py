@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-import migrations
 from core import audit
 from core.audit import Action
 from core.db import Database
-from core.settings import Settings
 from hematovision.cli import main
 from hematovision.operator import operator
 from tests.conftest import without_triggers
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """A database with two entries, where the command line looks for it."""
-    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
-    settings = Settings.from_env()
-    migrations.upgrade(settings.database)
-    opened = Database(settings.database)
+def database(database: Database) -> Database:
+    """The test's database, with two entries in its trail."""
     for number in (1, 2):
-        with opened.writing() as session:
+        with database.writing() as session:
             audit.note(session, Action.JOB_DELETED, operator(), f"job {number}", {"images": 4})
-    return opened
+    return database
 
 
 def _run(*words: str) -> tuple[int, str]:

@@ -48,12 +48,9 @@ class Shell:
 
 
 @pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
-    """A shell over a database that has its tables."""
-    data = tmp_path / "data"
-    monkeypatch.setenv("HEMATOVISION_DATA", str(data))
+def model(data: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A shell over an installation."""
     monkeypatch.setenv("COLUMNS", "200")
-    assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
     return Shell(data)
 
 

@@ -12,18 +12,15 @@ from sqlalchemy import text
 from core.db import Database
 from core.settings import Settings
 from hematovision.cli import main
-from hematovision.installing import install
 from tests.conftest import SmallDisk
 
 PASSWORD = "an unguessable horse 47"
 
 
 @pytest.fixture
-def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+def runner(data: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     """Return a runner over an installation."""
-    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("HEMATOVISION_PASSWORD", PASSWORD)
-    install(Settings.from_env())
     return CliRunner()
 
 
@@ -86,9 +83,7 @@ def test_a_file_that_is_no_database(runner: CliRunner) -> None:
     assert "damaged" in sentence(runner, "db", "upgrade")
 
 
-def test_a_store_that_is_not_mounted(
-    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_store_that_is_not_mounted(runner: CliRunner) -> None:
     shutil.rmtree(Settings.from_env().blobs)
     assert "Is its disk mounted?" in sentence(runner, "db", "upgrade")
     assert not Settings.from_env().blobs.exists()

@@ -6,12 +6,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-import migrations
 from core import audit
 from core.db import Database
 from core.people import accounts, passwords, sign_ins
@@ -31,14 +29,6 @@ for name in ("flask", "flask_wtf", "flask_bootstrap", "gunicorn", "whitenoise", 
 from hematovision.cli import main
 main(sys.argv[1:])
 """
-
-
-@pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """An empty database where the command line looks for it."""
-    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
-    migrations.upgrade(Settings.from_env().database)
-    return Database(Settings.from_env().database)
 
 
 def run(*words: str, **options: str) -> Result:
@@ -142,7 +132,7 @@ def test_an_unknown_person_is_named(database: Database, words: tuple[str, ...]) 
 
 
 def test_people_are_managed_and_batches_planned_where_flask_is_not_installed(
-    database: Database, tmp_path: Path
+    database: Database,
 ) -> None:
     for words in (
         ["user", "add", ANNA, "--role", "laboratory"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -49,13 +48,6 @@ def test_what_waits_goes_first() -> None:
 
 def test_without_workers_no_end_is_promised() -> None:
     assert plan(10, 1.0, Measured(50.0, 0, 0, None, 1_000)).seconds is None
-
-
-@pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
-    assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
-    return Database(f"sqlite:///{tmp_path / 'hematovision.db'}")
 
 
 def add_worker(database: Database, speed: float | None, name: str = "host:1") -> None:
