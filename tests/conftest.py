@@ -81,9 +81,11 @@ def new_postgresql_database(postgresql: str) -> Callable[[str], str]:
     """Return what makes an empty database by name on the session's server and gives its URL."""
 
     def make(name: str) -> str:
-        uri = make_url(postgresql).set(drivername="postgresql")
-        with psycopg.connect(uri.render_as_string(hide_password=False), autocommit=True) as session:
-            session.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        uri = (
+            make_url(postgresql).set(drivername="postgresql").render_as_string(hide_password=False)
+        )
+        with psycopg.connect(uri, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         return make_url(postgresql).set(database=name).render_as_string(hide_password=False)
 
     return make

@@ -50,8 +50,10 @@ def open_page(browser: Browser, *, dark: bool = False, narrow: bool = False) -> 
     context = browser.new_context(
         viewport=NARROW if narrow else WIDE, color_scheme="dark" if dark else "light"
     )
-    yield context.new_page()
-    context.close()
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
 
 
 @contextmanager
