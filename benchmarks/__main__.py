@@ -16,7 +16,8 @@ from pathlib import Path
 import click
 
 from benchmarks import intake, limit, main_job, orchestration, others, pages, waiting
-from benchmarks.bare import BareLoop
+from benchmarks.peers.bare import BareLoop
+from benchmarks.rig import spread
 from benchmarks.table import Row, show, write
 from hematovision.collecting import collect
 from ml.bundle import Bundle, default_bundle_path
@@ -36,32 +37,32 @@ class Task:
 
     def main_job(self) -> Iterable[Row]:
         """The platform against the bare loop, and that against the network alone."""
-        files = main_job.spread(self.folder, 5000)
+        files = spread(self.folder, 5000)
         for bundle in self.bundles:
             yield from main_job.measure(files, bundle, self.pairs, say=click.echo)
 
     def others(self) -> Iterable[Row]:
-        """The platform against a Keras task an image and against a model server."""
+        """The platform against a Keras task per image and against a model server."""
         if self.bento is None:
             click.echo("left out: BentoML's program is not named with --bento")
             return
-        files = main_job.spread(self.folder, 2000)
+        files = spread(self.folder, 2000)
         for bundle in self.bundles:
             yield from others.measure(files, 200, bundle, self.pairs, self.bento.absolute())
 
     def limit(self) -> Iterable[Row]:
         """The share of the arithmetic limit."""
-        files = main_job.spread(self.folder, 2000)
+        files = spread(self.folder, 2000)
         for bundle in self.bundles:
             yield from limit.measure(files, bundle, self.pairs)
 
     def orchestration(self) -> Iterable[Row]:
         """The platform without eyes, against what looking costs."""
         loop = BareLoop(Bundle.load(self.bundles[0]))
-        looking = 1000 * _CORES / loop.files(main_job.spread(self.folder, 1000))
+        looking = 1000 * _CORES / loop.files(spread(self.folder, 1000))
         for database in ("sqlite", "postgresql"):
-            found = orchestration.measure(database, 50_000, self.pairs, _CORES)
-            yield orchestration.row(found, database, looking)
+            measured = orchestration.measure(database, 50_000, self.pairs, _CORES)
+            yield orchestration.row(measured, database, looking)
 
     def intake(self) -> Iterable[Row]:
         """Files taken in over HTTP, against copying and hashing them."""

@@ -9,12 +9,10 @@ Then the fault is lifted, and one more image shows how soon all is as before.
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,12 +23,18 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from benchmarks.main_job import spread
-from benchmarks.rig import Rig, running, until
-from core.states import ENDED
+from benchmarks.rig import (
+    Rig,
+    broker_below,
+    frozen,
+    has_ended,
+    running,
+    send_files,
+    spread,
+    until,
+)
 from hematovision import local
-from hematovision.client import Client, upload
-from hematovision.collecting import LocalFile
+from hematovision.client import Client
 from worker.main import available_cores
 
 _LOOK_SECONDS, _SMALL, _PATIENCE = 0.02, 50, 180.0
@@ -49,26 +53,20 @@ class Timed:
 
 def timed(client: Client, files: Sequence[Path]) -> Timed:
     """Hand a job in and wait for its end."""
-    job_id = client.call("POST", "/jobs", {"name": "faults"})["id"]
-    list(upload(client, job_id, [LocalFile(file, file.name) for file in files], lambda _: None))
+    job_id = send_files(client, files, "faults")
     began = time.monotonic()
     client.call("POST", f"/jobs/{job_id}/submit", {})
     answered = time.monotonic() - began
-    while client.call("GET", f"/jobs/{job_id}")["state"] not in ENDED:
+    while not has_ended(client, job_id):
         if time.monotonic() - began > _PATIENCE:
             return Timed(answered, float("inf"))
         time.sleep(_LOOK_SECONDS)
     return Timed(answered, time.monotonic() - began)
 
 
-@contextmanager
-def frozen(broker: psutil.Process, _redis: Redis) -> Iterator[None]:
+def silent(broker: psutil.Process, _redis: Redis) -> AbstractContextManager[None]:
     """The broker takes connections and answers nothing."""
-    os.kill(broker.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(broker.pid, signal.SIGCONT)
+    return frozen(broker.pid)
 
 
 @contextmanager
@@ -88,10 +86,10 @@ def gone(broker: psutil.Process, _redis: Redis) -> Iterator[None]:
 
     def kill() -> None:
         while not ended.wait(_LOOK_SECONDS):
-            for one in psutil.Process().children():
+            for child in psutil.Process().children():
                 with suppress(psutil.NoSuchProcess):
-                    if one.cmdline() == command:
-                        one.kill()
+                    if child.cmdline() == command:
+                        child.kill()
 
     killing = threading.Thread(target=kill)
     killing.start()
@@ -102,7 +100,7 @@ def gone(broker: psutil.Process, _redis: Redis) -> Iterator[None]:
         killing.join()
 
 
-FAULTS = {"frozen": frozen, "full": full, "gone": gone}
+FAULTS = {"frozen": silent, "full": full, "gone": gone}
 
 
 def measure(rig: Rig, name: str, files: Iterator[Path], seconds: float) -> None:
@@ -111,9 +109,9 @@ def measure(rig: Rig, name: str, files: Iterator[Path], seconds: float) -> None:
     client, redis = rig.client(), Redis(unix_socket_path=socket)
     normal = timed(client, list(islice(files, 1)))
     began = time.monotonic()
-    with FAULTS[name](_broker(socket), redis):
+    with FAULTS[name](broker_below(psutil.Process()), redis):
         time.sleep(0.5)
-        one = timed(client, list(islice(files, 1)))
+        single = timed(client, list(islice(files, 1)))
         fifty = timed(client, list(islice(files, _SMALL)))
         health = httpx.get(f"{local.address(rig.settings)}/healthz", timeout=30)
         again = timed(client, list(islice(files, 1)))
@@ -123,16 +121,11 @@ def measure(rig: Rig, name: str, files: Iterator[Path], seconds: float) -> None:
     cleared = until(lambda: _is_clear(redis), _PATIENCE)
     click.echo(f"— broker {name} for {lifted - began:.0f} s —")
     click.echo(f"before: one image {normal}")
-    click.echo(f"one image {one}")
+    click.echo(f"one image {single}")
     click.echo(f"fifty images {fifty}")
     click.echo(f"one image again {again}")
     click.echo(f"healthz: {health.status_code} {health.text.strip()}")
     click.echo(f"after: one image {after}; no message is left {cleared - lifted:.1f} s later")
-
-
-def _broker(socket: str) -> psutil.Process:
-    mine = psutil.Process().children(recursive=True)
-    return next(one for one in mine if any(socket in word for word in one.cmdline()))
 
 
 def _is_clear(redis: Redis) -> bool:

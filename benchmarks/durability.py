@@ -5,7 +5,7 @@
 The application over SQLite and a store on this disk, called without a network: the manifest and
 single bodies by some threads, or all in one tar. In pairs: as it is, and with the last flushes left
 out, after which a power cut would lose what was answered: SQLite with synchronous=NORMAL, a commit
-a file, and folders that are never flushed. The bytes of each file are flushed in both.
+per file, and folders that are never flushed. The bytes of each file are flushed in both.
 """
 
 from __future__ import annotations
@@ -147,10 +147,10 @@ def forgetful() -> Iterator[None]:
         durable.flush_path, Database.together = flush, together  # type: ignore[method-assign]
 
 
-def measure(way: str, files: list[File], place: Path | None) -> Speed:
-    """Send the files to a new application."""
-    with tempfile.TemporaryDirectory(dir=place) as folder:
-        door = Door(Path(folder))
+def measure(way: str, files: list[File], folder: Path | None) -> Speed:
+    """Send the files to a new application whose data lies below ``folder``."""
+    with tempfile.TemporaryDirectory(dir=folder) as data:
+        door = Door(Path(data))
         job_id = door.open_job()
         began, before = time.perf_counter(), time.process_time()
         WAYS[way](door, job_id, files)
@@ -159,26 +159,28 @@ def measure(way: str, files: list[File], place: Path | None) -> Speed:
         return Speed(len(files) / seconds, 1000 * spent / len(files))
 
 
-def pair(way: str, files: list[File], place: Path | None) -> tuple[Speed, Speed]:
+def pair(way: str, files: list[File], folder: Path | None) -> tuple[Speed, Speed]:
     """Measure as it is and forgetful, one right after the other."""
-    safe = measure(way, files, place)
+    safe = measure(way, files, folder)
     with forgetful():
-        return safe, measure(way, files, place)
+        return safe, measure(way, files, folder)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 @click.option("--files", "count", default=2000, show_default=True, help="How many are sent.")
 @click.option("--pairs", default=5, show_default=True, help="How often it is measured.")
-@click.option("--place", type=click.Path(path_type=Path), help="Folder on the disk to measure.")
-def main(folder: Path, count: int, pairs: int, place: Path | None) -> None:
+@click.option(
+    "--place", "disk", type=click.Path(path_type=Path), help="Folder on the disk to measure."
+)
+def main(folder: Path, count: int, pairs: int, disk: Path | None) -> None:
     """Print how fast FOLDER's images are taken in, in each way."""
     paths = sorted(folder.rglob("*.jp*g"))[:count]
     files = [File(path.name, path.read_bytes()) for path in paths]
     for way in WAYS:
         ratios = []
         for number in range(1, pairs + 1):
-            safe, unsafe = pair(way, files, place)
+            safe, unsafe = pair(way, files, disk)
             ratios.append(safe.rate / unsafe.rate)
             click.echo(
                 f"{way:14}{number:3}: {safe.rate:7,.0f} files/s, {safe.milliseconds:.2f} ms of a "

@@ -17,8 +17,7 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from benchmarks.main_job import spread
-from benchmarks.rig import Rig, running
+from benchmarks.rig import Rig, running, spread
 from worker.main import available_cores
 
 _LARGE = (7680, 5208)
@@ -59,21 +58,15 @@ def main(folder: Path, images: int, large: int) -> None:
             f"workers ready after {time.perf_counter() - started:.1f} s, from nothing at all"
         )
         rig.wait_for_pages()
-        _work(rig, files)
+        rig.run(rig.hand_in(files))
         for kind, limit in (("worker", 350), ("web", 150), ("sweep", 0), ("broker", 0)):
             of = f" (to be at most {limit})" if limit else ""
             click.echo(f"{kind}: {largest(rig, kind, ever=False):.0f} MB a process{of}")
     with running() as rig:
         rig.wait_for_workers(available_cores())
-        _work(rig, photographs(files[:large], rig.settings.data))
+        rig.run(rig.hand_in(photographs(files[:large], rig.settings.data)))
         peak = largest(rig, "worker", ever=True)
         click.echo(f"a worker over {large} photographs of 40 megapixels: at most {peak:.0f} MB")
-
-
-def _work(rig: Rig, files: Sequence[Path]) -> None:
-    job_id = rig.hand_in(files)
-    rig.submit(job_id)
-    rig.wait(job_id)
 
 
 if __name__ == "__main__":

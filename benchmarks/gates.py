@@ -18,12 +18,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.peers.bare import pixels_of
 from ml.answers import Outputs
 from ml.bundle import Bundle, default_bundle_path
 from ml.data import read_folder
 from ml.data.dataset import group_of, spread
 from ml.metrics import auroc
-from ml.reading import read
 from ml.serving import Classifier, find_images, load_classifier
 from ml.serving.looking import outputs_of
 from ml.trust.unfamiliar import Classes, Floats, Nearest, main_axes, unit_rows
@@ -92,13 +92,10 @@ class Energy:
 
 def outputs_for(classifier: Classifier, paths: Sequence[Path]) -> Outputs:
     """What the network gives for each file."""
-    steps = classifier.bundle.metadata
-    parts = []
-    for start in range(0, len(paths), BATCH):
-        chunk = [
-            read(p.read_bytes(), steps.shape, steps.preprocessing) for p in paths[start:][:BATCH]
-        ]
-        parts.append(outputs_of(classifier, np.stack([reading.pixels for reading in chunk])))
+    parts = [
+        outputs_of(classifier, pixels_of(paths[start:][:BATCH], classifier.bundle))
+        for start in range(0, len(paths), BATCH)
+    ]
     logits = np.concatenate([part.logits for part in parts])
     return Outputs(logits, np.concatenate([part.features for part in parts]))
 
@@ -116,10 +113,10 @@ def main(folder: Path, strangers: Path, per_class: int) -> None:
     photographs = sorted({group_of(sample) for sample in samples})
     apart = set(photographs[1::2])
     learn = [sample for sample in samples if group_of(sample) not in apart]
-    known = [sample for sample in samples if group_of(sample) in apart]
+    asked = [sample for sample in samples if group_of(sample) in apart]
     learned = outputs_for(classifier, [sample.path for sample in learn])
     truth = np.array([classes.index(sample.label) for sample in learn], np.int64)
-    cells = outputs_for(classifier, [sample.path for sample in known])
+    cells = outputs_for(classifier, [sample.path for sample in asked])
     images = [image.path for image in find_images([strangers])]
     strange = outputs_for(classifier, images)
     gates: dict[str, Fitted] = {
@@ -127,7 +124,7 @@ def main(folder: Path, strangers: Path, per_class: int) -> None:
         "mahalanobis": Mahalanobis.fit(learned, truth),
         "energy": Energy(),
     }
-    click.echo(f"{len(learn)} cells fitted, {len(known)} cells and {len(images)} strangers asked")
+    click.echo(f"{len(learn)} cells fitted, {len(asked)} cells and {len(images)} strangers asked")
     for name, gate in gates.items():
         far, near = (gate.distance(part).astype(np.float64) for part in (strange, cells))
         click.echo(f"{name:<12} AUROC {auroc(far, near):.4f}")

@@ -17,8 +17,6 @@ import hashlib
 import json
 import shutil
 import statistics
-import subprocess
-import sys
 import tarfile
 import tempfile
 import threading
@@ -32,12 +30,11 @@ from pathlib import Path
 import click
 import httpx
 
-from benchmarks.entering import sign_in
+from benchmarks.rig import let_in, up
 from benchmarks.table import Row, row_of
 from core.audit import SYSTEM
 from core.db import Database
 from core.people import accounts, membership
-from core.states import TokenKind
 from hematovision.archive import send
 from hematovision.client import Client, connection, upload
 from hematovision.collecting import LocalFile, collect
@@ -86,18 +83,9 @@ def system(port: int, folder: Path) -> Iterator[Path]:
     were deleted within the last minutes, one by one, and the next system's files would take several
     times as long to make.
     """
-    data = tempfile.mkdtemp(dir=folder)
-    words = ["up", "--data", data, "--port", str(port), "--workers", "1"]
-    up = subprocess.Popen(
-        [sys.executable, "-m", "hematovision", *words], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert up.stdout is not None
-        next(line for line in up.stdout if "/sign-in/" in line)
-        yield Path(data)
-    finally:
-        up.terminate()
-        up.wait()
+    data = Path(tempfile.mkdtemp(dir=folder))
+    with up(data, port):
+        yield data
 
 
 def visitor(data: Path, port: int) -> httpx.Client:
@@ -106,12 +94,9 @@ def visitor(data: Path, port: int) -> httpx.Client:
     membership.add_person(
         database, SYSTEM, VISITOR, accounts.RoleName.LABORATORY, "a password of the benchmark"
     )
-    with database.writing() as session:
-        person = accounts.find_person(session, VISITOR)
-        link = accounts.issue_token(session, person, TokenKind.SIGN_IN, "benchmark")
-    database.dispose()
     browser = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-    sign_in(browser, f"/sign-in/{link}")
+    let_in(browser, database, VISITOR)
+    database.dispose()
     return browser
 
 
@@ -128,16 +113,16 @@ def look(browser: httpx.Client, until: Callable[[], bool]) -> list[float]:
 
 def resident(data: Path) -> dict[int, int]:
     """Return the resident bytes of each process of the web server."""
-    found = {}
+    by_process = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             mine = f"HEMATOVISION_DATA={data}".encode() in (folder / "environ").read_bytes()
             if mine and (folder / "cmdline").read_bytes().endswith(b"\0web\0"):
                 pages = int((folder / "statm").read_text().split()[1])
-                found[int(folder.name)] = pages * 4096
+                by_process[int(folder.name)] = pages * 4096
         except OSError:
             continue
-    return found
+    return by_process
 
 
 class Watch:
@@ -151,7 +136,7 @@ class Watch:
         self.pages: list[float] = []
 
     def __enter__(self) -> Watch:
-        self._threads = [threading.Thread(target=one) for one in (self._look, self._measure)]
+        self._threads = [threading.Thread(target=task) for task in (self._look, self._measure)]
         for thread in self._threads:
             thread.start()
         return self
@@ -185,8 +170,8 @@ def sent(way: str, files: list[LocalFile], archives: Path, port: int) -> Round:
         assert (held["received"], held["refused"]) == (len(files), 0), held
         client.close()
         browser.close()
-    total = max(sum(one.values()) for one in watch.growths) / 2**20
-    most = max(max(one.values()) for one in watch.growths) / 2**20
+    total = max(sum(growth.values()) for growth in watch.growths) / 2**20
+    most = max(max(growth.values()) for growth in watch.growths) / 2**20
     return Round(len(files) / seconds, total, most, quiet, watch.pages)
 
 
@@ -207,12 +192,12 @@ def pack(files: list[LocalFile], folder: Path) -> None:
     """Write the files as a zip and as a tar."""
     folder.mkdir()
     with (
-        zipfile.ZipFile(folder / "crops.zip", "w", zipfile.ZIP_DEFLATED) as one,
-        tarfile.open(folder / "crops.tar", "w") as other,
+        zipfile.ZipFile(folder / "crops.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        tarfile.open(folder / "crops.tar", "w") as tar,
     ):
         for file in files:
-            one.write(file.path, file.name)
-            other.add(file.path, file.name)
+            archive.write(file.path, file.name)
+            tar.add(file.path, file.name)
 
 
 def _rank(seconds: list[float], share: float) -> float:
@@ -228,18 +213,18 @@ def show(rounds: Rounds, copies: list[float], hashes: list[float]) -> None:
         f"{'way':14}{'files/s':>9}{'x copy':>8}{'x hash':>8}{'x bodies':>9}"
         f"{'MB, sum':>9}{'MB, one':>9}{'p50 ms':>8}{'p95 ms':>8}{'quiet p50':>10}{'quiet p95':>10}"
     )
-    for way, those in rounds.items():
+    for way, sendings in rounds.items():
         ratios = [
-            median(one.rate / base for one, base in zip(those, bases, strict=True))
-            for bases in (copies, hashes, [one.rate for one in rounds[WAYS[0]]])
+            median(sending.rate / base for sending, base in zip(sendings, bases, strict=True))
+            for bases in (copies, hashes, [sending.rate for sending in rounds[WAYS[0]]])
         ]
-        pages = [median(_rank(one.pages, share) for one in those) for share in (0.5, 0.95)]
-        quiet = [median(_rank(one.quiet, share) for one in those) for share in (0.5, 0.95)]
+        pages = [median(_rank(s.pages, share) for s in sendings) for share in (0.5, 0.95)]
+        quiet = [median(_rank(s.quiet, share) for s in sendings) for share in (0.5, 0.95)]
         click.echo(
-            f"{way:14}{median(one.rate for one in those):9,.0f}"
+            f"{way:14}{median(s.rate for s in sendings):9,.0f}"
             f"{ratios[0]:8.3f}{ratios[1]:8.3f}{ratios[2]:9.2f}"
-            f"{max(one.growth_sum for one in those):9.1f}"
-            f"{max(one.growth_most for one in those):9.1f}"
+            f"{max(s.growth_sum for s in sendings):9.1f}"
+            f"{max(s.growth_most for s in sendings):9.1f}"
             f"{pages[0]:8.1f}{pages[1]:8.1f}{quiet[0]:10.1f}{quiet[1]:10.1f}"
         )
 
@@ -247,7 +232,7 @@ def show(rounds: Rounds, copies: list[float], hashes: list[float]) -> None:
 def measure(
     files: list[LocalFile], pairs: int, port: int
 ) -> tuple[Rounds, list[float], list[float]]:
-    """The rounds of each way, and files/s of copying and of hashing, one of each a pair."""
+    """The rounds of each way, and files/s of copying and of hashing, one of each per pair."""
     copies: list[float] = []
     hashes: list[float] = []
     rounds: Rounds = {way: [] for way in WAYS}
@@ -266,9 +251,9 @@ def measure(
 
 def rows(rounds: Rounds, copies: list[float], hashes: list[float]) -> Iterator[Row]:
     """Each way against copying and hashing, and archives against single bodies."""
-    for way, those in rounds.items():
-        rates = [one.rate for one in those]
-        grown = f"web processes grew by {max(one.growth_sum for one in those):.0f} MB"
+    for way, sendings in rounds.items():
+        rates = [sending.rate for sending in sendings]
+        grown = f"web processes grew by {max(s.growth_sum for s in sendings):.0f} MB"
         for what, base in (("copying", copies), ("hashing", hashes)):
             row = row_of(f"taken in as {way}", f"{what} the same files", rates, base)
             yield replace(row, figure=f"{statistics.median(rates):,.0f} files/s; {grown}")
@@ -287,7 +272,7 @@ def main(folder: Path, count: int, pairs: int, port: int, out: Path | None) -> N
     rounds, copies, hashes = measure(files, pairs, port)
     show(rounds, copies, hashes)
     if out:
-        every = {way: [asdict(one) for one in those] for way, those in rounds.items()}
+        every = {way: [asdict(s) for s in sendings] for way, sendings in rounds.items()}
         out.write_text(json.dumps({"copied": copies, "hashed": hashes, "sent": every}, indent=1))
 
 

@@ -5,7 +5,7 @@
 Every layout reads, decodes, locates and classifies the same files in one process, in turn, several
 times. "own" means that each thread reads and runs a batch of its own, the network on one core;
 "ahead" that some threads read ahead of one that runs the network on so many cores. A worker is laid
-out by what this shows: one process a core, the network on one core, small batches.
+out by what this shows: one process per core, the network on one core, small batches.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from pathlib import Path
 
 import click
 import cv2
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.main_job import spread
+from benchmarks.peers.bare import pixels_of
+from benchmarks.rig import spread
 from ml.bundle import Bundle, default_bundle_path
 from ml.decoding import Pixels
-from ml.reading import read
 from ml.serving import load_classifier
 from ml.serving.looking import outputs_of
 from worker.main import available_cores
@@ -64,9 +63,7 @@ class Layouts:
         return self._timed(work)
 
     def _pixels(self, part: Sequence[Path]) -> Pixels:
-        said = self._bundle.metadata
-        seen = [read(file.read_bytes(), said.shape, said.preprocessing) for file in part]
-        return np.stack([one.pixels for one in seen])
+        return pixels_of(part, self._bundle)
 
     def _timed(self, work: Callable[[], None]) -> float:
         started = time.perf_counter()
@@ -91,14 +88,14 @@ def main(folder: Path, images: int, times: int, bundle: Path | None) -> None:
         ),
         f"ahead, network on 1 core, {cores} readers": lambda batch: layouts.ahead(1, cores, batch),
     }
-    found: dict[tuple[str, int], list[float]] = {}
+    speeds: dict[tuple[str, int], list[float]] = {}
     for _ in range(times):
         for name, run in rows.items():
             for batch in _BATCHES:
-                found.setdefault((name, batch), []).append(run(batch))
+                speeds.setdefault((name, batch), []).append(run(batch))
     table = Table("layout", *(f"batch {batch}" for batch in _BATCHES), box=None)
     for name in rows:
-        medians = (statistics.median(found[name, batch]) for batch in _BATCHES)
+        medians = (statistics.median(speeds[name, batch]) for batch in _BATCHES)
         table.add_row(name, *(f"{speed:.0f}" for speed in medians))
     Console(width=110).print(table)
 

@@ -21,9 +21,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from benchmarks.bare import BareLoop
-from benchmarks.main_job import job_speed, spread
-from benchmarks.rig import running
+from benchmarks.peers.bare import BareLoop
+from benchmarks.rig import job_speed, running, spread
 from benchmarks.table import Row, show
 from ml.answers import Outputs
 from ml.bundle import Bundle, default_bundle_path
@@ -79,7 +78,7 @@ def flop(bundle: Bundle) -> float:
         value.name: [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
         for value in (*graph.value_info, *graph.input, *graph.output)
     }
-    weights = {one.name: list(one.dims) for one in graph.initializer}
+    weights = {weight.name: list(weight.dims) for weight in graph.initializer}
     total = 0
     for node in graph.node:
         if node.op_type == "Conv":
@@ -118,8 +117,7 @@ def measure(files: Sequence[Path], bundle: Path, pairs: int) -> list[Row]:
             alone.append(loop.decoded(held) * once / most)
             bare.append(loop.files(files) * each / most)
             whole.append(job_speed(rig, files) * each / most)
-    said = network.metadata
-    title = f"{said.name} {said.shape.width} px"
+    title = f"{network.metadata.name} {network.metadata.shape.width} px"
     kind = "8-bit" if network.int8 else "float32"
     each_look = f"{each / once:.2f} looks of {once / 1e9:.3f} G operations"
     figure = f"peak {most / 1e9:.0f} G {kind} operations/s; {each_look}"

@@ -37,7 +37,7 @@ _Made = TypeVar("_Made")
 
 
 @dataclass
-class Found:
+class Sightings:
     """How one set was seen: hits and misses, errors, what was said to be seen, and the measured
     over the drawn size of the red cells."""
 
@@ -55,10 +55,10 @@ def drawn_boxes(data: Path, kind: str = "wbc") -> dict[Path, list[Box]]:
     for path in sorted((data / "bccd4" / "boxes").glob("*.xml")):
         root = ET.parse(path).getroot()
         size = [int(root.findtext(f"size/{name}") or 0) for name in ("width", "height")]
-        for one in root.iter("object"):
-            if one.findtext("name") == kind.upper():
-                pixels = [int(one.findtext(f"bndbox/{name}") or 0) for name in EDGES]
-                shares = [edge / size[place % 2] for place, edge in enumerate(pixels)]
+        for drawn in root.iter("object"):
+            if drawn.findtext("name") == kind.upper():
+                pixels = [int(drawn.findtext(f"bndbox/{name}") or 0) for name in EDGES]
+                shares = [edge / size[index % 2] for index, edge in enumerate(pixels)]
                 boxes[data / "bccd4" / "originals" / f"{path.stem}.jpg"].append(Box(*shares))
     with (data / "fields" / "draaslan_boxes.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -68,11 +68,11 @@ def drawn_boxes(data: Path, kind: str = "wbc") -> dict[Path, list[Box]]:
     return boxes
 
 
-def around(found: Location, boxes: list[Box]) -> Box | None:
-    """The drawn box that the middle of the found one lies in."""
-    if found.box is None:
+def around(location: Location, boxes: list[Box]) -> Box | None:
+    """The drawn box that the middle of the located one lies in."""
+    if location.box is None:
         return None
-    x, y = middle(found.box)
+    x, y = middle(location.box)
     inside = (b for b in boxes if b.left <= x <= b.right and b.top <= y <= b.bottom)
     return next(inside, None)
 
@@ -91,11 +91,11 @@ def middle(box: Box) -> tuple[float, float]:
     return (box.left + box.right) / 2, (box.top + box.bottom) / 2
 
 
-def errors(found: Box, drawn: Box, shape: tuple[int, ...]) -> tuple[float, float]:
+def errors(located: Box, drawn: Box, shape: tuple[int, ...]) -> tuple[float, float]:
     """How far apart the middles are, as a share of the drawn side, and the ratio of the sides."""
     height, width = shape[:2]
-    sides = [max((b.right - b.left) * width, (b.bottom - b.top) * height) for b in (found, drawn)]
-    (x, y), (u, v) = middle(found), middle(drawn)
+    sides = [max((b.right - b.left) * width, (b.bottom - b.top) * height) for b in (located, drawn)]
+    (x, y), (u, v) = middle(located), middle(drawn)
     return math.hypot((x - u) * width, (y - v) * height) / sides[1], sides[0] / sides[1]
 
 
@@ -111,7 +111,7 @@ def timed(times: list[float], make: Callable[[], _Made]) -> _Made:
 @click.argument("data", type=click.Path(path_type=Path, exists=True))
 def main(data: Path) -> None:
     """Print the figures for the sets in the folder DATA."""
-    sets: dict[str, Found] = defaultdict(Found)
+    sets: dict[str, Sightings] = defaultdict(Sightings)
     times: dict[str, list[float]] = {
         step: [] for step in ("decode", "light", "locate", "red cells", "crop")
     }
@@ -121,51 +121,58 @@ def main(data: Path) -> None:
             content = path.read_bytes()
             image = timed(times["decode"], partial(decode, content))
             slide = timed(times["light"], partial(Slide.of, image))
-            found = timed(times["locate"], partial(locate, slide))
-            timed(times["crop"], partial(crop, image, slide.light, found.box, 160, 1.3))
-            note(sets[path.parent.name], found, boxes, image.shape)
+            location = timed(times["locate"], partial(locate, slide))
+            timed(times["crop"], partial(crop, image, slide.light, location.box, 160, 1.3))
+            note(sets[path.parent.name], location, boxes, image.shape)
             size = red_size(reds[path], image.shape)
-            if found.box is not None and size is not None:
-                ruler = timed(times["red cells"], partial(diameter, slide, found.box))
+            if location.box is not None and size is not None:
+                ruler = timed(times["red cells"], partial(diameter, slide, location.box))
                 sets[path.parent.name].reds.append((ruler or 0.0) / size)
-    for name, one in sets.items():
-        show(name, one)
+    for name, sightings in sets.items():
+        show(name, sightings)
     for step, each in times.items():
         click.echo(
             f"{step}: median {statistics.median(each):.2f} ms, mean {statistics.mean(each):.2f}"
         )
 
 
-def show(name: str, one: Found) -> None:
+def show(name: str, sightings: Sightings) -> None:
     """Print the figures of one set."""
-    click.echo(f"{name}: {len(one.hits)} images, found {sum(one.hits) / len(one.hits):.3f}")
-    ranked = sorted(one.centres)
+    hits = sightings.hits
+    click.echo(f"{name}: {len(hits)} images, found {sum(hits) / len(hits):.3f}")
+    ranked = sorted(sightings.centres)
     click.echo(
         f"  centre error: median {statistics.median(ranked):.3f}, "
         f"nine in ten within {ranked[int(0.9 * len(ranked))]:.3f}"
     )
-    off = statistics.mean(abs(size - 1) for size in one.sizes)
-    click.echo(f"  size ratio: median {statistics.median(one.sizes):.3f}, mean error {off:.3f}")
-    tenths = statistics.quantiles(one.reds, n=10)
+    off = statistics.mean(abs(size - 1) for size in sightings.sizes)
     click.echo(
-        f"  red cells measured over drawn, {len(one.reds)} images: "
-        f"median {statistics.median(one.reds):.2f}, eight in ten from {tenths[0]:.2f} "
+        f"  size ratio: median {statistics.median(sightings.sizes):.3f}, mean error {off:.3f}"
+    )
+    tenths = statistics.quantiles(sightings.reds, n=10)
+    click.echo(
+        f"  red cells measured over drawn, {len(sightings.reds)} images: "
+        f"median {statistics.median(sightings.reds):.2f}, eight in ten from {tenths[0]:.2f} "
         f"to {tenths[-1]:.2f}"
     )
-    for several, said in one.several.items():
+    for several, judged in sightings.several.items():
         kind = "several cells" if several else "one cell"
-        click.echo(f"  of {len(said)} images with {kind}, {sum(said)} were said to hold several")
+        click.echo(
+            f"  of {len(judged)} images with {kind}, {sum(judged)} were said to hold several"
+        )
 
 
-def note(one: Found, found: Location, boxes: list[Box], shape: tuple[int, ...]) -> None:
+def note(
+    sightings: Sightings, location: Location, boxes: list[Box], shape: tuple[int, ...]
+) -> None:
     """Enter what was found in one image."""
-    drawn = around(found, boxes)
-    one.hits.append(drawn is not None)
-    one.several[len(boxes) > 1].append(found.sight is Sight.SEVERAL)
-    if drawn is not None and found.box is not None:
-        centre, size = errors(found.box, drawn, shape)
-        one.centres.append(centre)
-        one.sizes.append(size)
+    drawn = around(location, boxes)
+    sightings.hits.append(drawn is not None)
+    sightings.several[len(boxes) > 1].append(location.sight is Sight.SEVERAL)
+    if drawn is not None and location.box is not None:
+        centre, size = errors(location.box, drawn, shape)
+        sightings.centres.append(centre)
+        sightings.sizes.append(size)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python -m benchmarks.main_job ../shared/data/bccd4/TRAIN --images 5000 --pairs 5
 
-The platform is all that `hematovision up` runs, one worker process a core, over SQLite or
+The platform is all that `hematovision up` runs, one worker process per core, over SQLite or
 PostgreSQL; its time runs from the job being queued to the last result being in SQL. Before every
 job what was said before is forgotten, so that nothing is taken over. The bare loop is that of
-`benchmarks.bare`, over the same files.
+`benchmarks.peers.bare`, over the same files.
 """
 
 from __future__ import annotations
@@ -14,40 +14,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
-from sqlalchemy import delete
 
-from benchmarks.bare import BareLoop
-from benchmarks.rig import Rig, running
+from benchmarks.peers.bare import BareLoop
+from benchmarks.rig import job_speed, running, spread
 from benchmarks.table import Row, row_of, show
-from core import jobs
-from core.tables import Job, Prediction
-from hematovision.collecting import collect
 from ml.bundle import Bundle, default_bundle_path
 from worker.main import available_cores
 
 # So many images of the job are held decoded in memory, for the roof.
 _HELD = 1000
-
-
-def spread(folder: Path, count: int) -> list[Path]:
-    """So many of a folder's images, from all over it."""
-    files = [file.path for file in collect([folder])[0]]
-    step = max(1, len(files) // count)
-    return files[::step][:count]
-
-
-def job_speed(rig: Rig, files: Sequence[Path]) -> float:
-    """Images/s of one job, from queued to recorded, that has to look at every image."""
-    with rig.database.writing() as session:
-        session.execute(delete(Prediction))
-    job_id = rig.hand_in(files)
-    rig.submit(job_id)
-    seconds = rig.wait(job_id)
-    with rig.database.reading() as session:
-        counts = jobs.counts(session, [session.get_one(Job, job_id)])[job_id]
-    done = counts.classified
-    assert done + counts.duplicates == len(files), counts
-    return done / seconds
 
 
 def measure(
@@ -61,21 +36,25 @@ def measure(
     network = Bundle.load(bundle)
     loop = BareLoop(network)
     held = loop.pixels(files[:_HELD])
-    roofs, bares, jobs_ = [], [], []
+    roofs, bares, platform = [], [], []
     with running(database=database, bundle=str(bundle.absolute())) as rig:
         rig.wait_for_workers(available_cores())
         for number in range(1, pairs + 1):
             roofs.append(loop.decoded(held))
             bares.append(loop.files(files))
-            jobs_.append(job_speed(rig, files))
+            platform.append(job_speed(rig, files))
             say(
                 f"pair {number}: network alone {roofs[-1]:.1f}, bare loop {bares[-1]:.1f}, "
-                f"platform {jobs_[-1]:.1f} images/s: {jobs_[-1] / bares[-1]:.3f}"
+                f"platform {platform[-1]:.1f} images/s: {platform[-1] / bares[-1]:.3f}"
             )
     title = f"{network.metadata.name} {network.metadata.shape.width} px"
     return [
         row_of(
-            f"platform, {title}, {database}", "the bare loop with reading", jobs_, bares, "≥ 0.95"
+            f"platform, {title}, {database}",
+            "the bare loop with reading",
+            platform,
+            bares,
+            "≥ 0.95",
         ),
         row_of(f"bare loop with reading, {title}", "the network alone", bares, roofs),
     ]
@@ -90,9 +69,9 @@ def measure(
 def main(folder: Path, images: int, pairs: int, database: str, bundle: Path | None) -> None:
     """Print the ratio of the platform's speed to the bare loop's on images of FOLDER."""
     files = spread(folder, images)
-    place = bundle or default_bundle_path()
-    click.echo(f"{len(files):,} files, {Bundle.load(place).title}")
-    show(measure(files, place, pairs, database, click.echo))
+    bundle = bundle or default_bundle_path()
+    click.echo(f"{len(files):,} files, {Bundle.load(bundle).title}")
+    show(measure(files, bundle, pairs, database, click.echo))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.verdicts import draw
+from benchmarks.history import draw
 from core.jobs import ShardClaim
 from core.settings import Settings
 from lexicon.verdicts import Verdict
@@ -65,7 +65,7 @@ def blind(bundle: Bundle, threads: int, device: str = "auto") -> LoadedModel:
 
 
 def verdicts() -> list[Verdict]:
-    """Some made up as `benchmarks.verdicts` draws them, to be given out in turn."""
+    """Some made up as `benchmarks.history` draws them, to be given out in turn."""
     rng = Random(0)
     return [draw(rng) for _ in range(_MADE_UP)]
 
@@ -74,7 +74,7 @@ def verdicts() -> list[Verdict]:
 @click.option("--milliseconds", default=0.0, help="How long an image takes.")
 def main(milliseconds: float) -> None:
     """Work until told to stop, as `hematovision worker` does."""
-    given = verdicts()
+    made_up = verdicts()
 
     def pretend(
         process: WorkerProcess,
@@ -88,7 +88,7 @@ def main(milliseconds: float) -> None:
             time.sleep(images * milliseconds / 1000)
             lease.check()
             between()
-        return {work.image_id: given[work.image_id % len(given)] for work in claim.work}
+        return {work.image_id: made_up[work.image_id % len(made_up)] for work in claim.work}
 
     pipeline.classify = pretend
     # Copies are made in the pass that is left out here, and not afterwards in its place.

@@ -2,9 +2,9 @@
 
     python -m benchmarks.others ../shared/data/bccd4/TRAIN --bento BENTO/bin/bentoml
 
-What is written first for this task (`benchmarks.other_celery`): a Celery task an image, Keras
-`predict`, a process a core, results by Redis. And a model server (`benchmarks.other_bento`):
-BentoML with adaptive batching, a worker a core, the same reading and the same ONNX network, files
+What is written first for this task (`benchmarks.peers.keras_tasks`): a Celery task per image, Keras
+`predict`, a process per core, results by Redis. And a model server (`benchmarks.peers.bento`):
+BentoML with adaptive batching, a worker per core, the same reading and the same ONNX network, files
 by HTTP from as many connections as it likes best. Each of the three does the same files in turn;
 the Keras way, being slow, only a part of them. BentoML needs an environment of its own:
 
@@ -28,8 +28,7 @@ from pathlib import Path
 import click
 from celery import Celery
 
-from benchmarks.main_job import job_speed, spread
-from benchmarks.rig import Rig, running
+from benchmarks.rig import Rig, job_speed, running, spread
 from benchmarks.table import Row, row_of, show
 from ml.bundle import Bundle, default_bundle_path
 from worker.main import available_cores
@@ -49,12 +48,12 @@ class KerasTasks:
     def speed(self, files: Sequence[Path]) -> float:
         """Images/s from the first task sent to the last result read."""
         started = time.perf_counter()
-        waiting = [
+        results = [
             self._app.send_task("other.classify", args=[str(file)], queue="other") for file in files
         ]
-        for one in waiting:
-            one.get()
-            one.forget()
+        for result in results:
+            result.get()
+            result.forget()
         return len(files) / (time.perf_counter() - started)
 
 
@@ -110,11 +109,11 @@ def _started(command: Sequence[str], **variables: str) -> Iterator[None]:
 
 def _celery_command() -> list[str]:
     worker = ["worker", "--queues", "other", "--loglevel", "error"]
-    return [sys.executable, "-m", "celery", "-A", "benchmarks.other_celery", *worker]
+    return [sys.executable, "-m", "celery", "-A", "benchmarks.peers.keras_tasks", *worker]
 
 
 def _bento_command(program: Path) -> list[str]:
-    service = ["benchmarks.other_bento:Cells", "--port", str(_PORT)]
+    service = ["benchmarks.peers.bento:Cells", "--port", str(_PORT)]
     return [str(program), "serve", *service, "--working-dir", str(Path.cwd())]
 
 
@@ -152,8 +151,8 @@ def measure(files: Sequence[Path], part: int, bundle: Path, pairs: int, program:
                     f"round {number}: platform {ours[-1]:.1f}, Celery and Keras {keras[-1]:.1f}, "
                     f"BentoML {served[-1]:.1f} images/s"
                 )
-    said = Bundle.load(bundle).metadata
-    title = f"platform, {said.name} {said.shape.width} px, sqlite"
+    metadata = Bundle.load(bundle).metadata
+    title = f"platform, {metadata.name} {metadata.shape.width} px, sqlite"
     return [
         row_of(title, "a Celery task an image, Keras predict", ours, keras, "≥ 7"),
         row_of(title, "BentoML, the same network", ours, served, "≥ 1.4"),

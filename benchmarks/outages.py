@@ -17,14 +17,13 @@ import html
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +31,18 @@ import click
 import httpx
 import psutil
 
-from benchmarks import powerloss
-from benchmarks.entering import sign_in
-from benchmarks.main_job import spread
-from benchmarks.rig import until
-from core.states import ENDED
-from hematovision.client import Client, connection, upload
+from benchmarks.rig import (
+    broker_below,
+    disks,
+    frozen,
+    has_ended,
+    send_files,
+    sign_in,
+    spread,
+    until,
+    up,
+)
+from hematovision.client import Client, connection
 from hematovision.collecting import LocalFile
 
 _PATIENCE = 240.0
@@ -67,12 +72,12 @@ class House:
             env=os.environ | {"HEMATOVISION_DATA": str(self.data)},
         ) as process:
             try:
-                said, _ = process.communicate(timeout=_COMMAND_SECONDS)
+                output, _ = process.communicate(timeout=_COMMAND_SECONDS)
                 status = str(process.returncode)
             except subprocess.TimeoutExpired:
                 process.kill()
-                said, status = process.communicate()[0], "still trying"
-        return f"{status}: {' | '.join(said.split(chr(10))).strip(' |')[-_SHOWN:]}"
+                output, status = process.communicate()[0], "still trying"
+        return f"{status}: {' | '.join(output.split(chr(10))).strip(' |')[-_SHOWN:]}"
 
     def answer(self, method: str, path: str, body: bytes = b"", kind: str = "") -> str:
         """Send a request; return its status and what its body says."""
@@ -84,8 +89,8 @@ class House:
             answer = self.browser.request(method, path, content=body, headers=headers)
         except httpx.HTTPError as error:
             return f"no answer: {type(error).__name__}"
-        taken = time.monotonic() - began
-        return f"{answer.status_code} after {taken:.1f} s: {_sentence(answer.text)}"
+        seconds = time.monotonic() - began
+        return f"{answer.status_code} after {seconds:.1f} s: {_sentence(answer.text)}"
 
 
 def _sentence(text: str) -> str:
@@ -122,51 +127,44 @@ def _fill(ballast: Path) -> None:
 def unmounted(house: House) -> Iterator[None]:
     """The store's disk is not where it was."""
     disk = str(house.store.parent)
-    device = powerloss.run("findmnt", "-n", "-o", "SOURCE", disk).strip()
-    powerloss.run("umount", "--lazy", disk)
+    device = disks.run("findmnt", "-n", "-o", "SOURCE", disk).strip()
+    disks.run("umount", "--lazy", disk)
     try:
         yield
     finally:
-        powerloss.run("mount", device, disk)
+        disks.run("mount", device, disk)
 
 
 @contextmanager
 def read_only(house: House) -> Iterator[None]:
     """The database's files can't be written to, by those who have them open either."""
     files = [str(house.data / f"hematovision.db{end}") for end in ("", "-wal")]
-    powerloss.run("chattr", "+i", *files)
+    disks.run("chattr", "+i", *files)
     try:
         yield
     finally:
-        powerloss.run("chattr", "-i", *files)
+        disks.run("chattr", "-i", *files)
 
 
-@contextmanager
-def frozen(house: House) -> Iterator[None]:
+def silent(house: House) -> AbstractContextManager[None]:
     """The broker takes connections and answers nothing."""
-    below = house.top.children(recursive=True)
-    broker = next(one for one in below if any("redis.sock" in word for word in one.cmdline()))
-    os.kill(broker.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(broker.pid, signal.SIGCONT)
+    return frozen(broker_below(house.top).pid)
 
 
-FAULTS = {"full": full, "unmounted": unmounted, "read-only": read_only, "frozen": frozen}
+FAULTS = {"full": full, "unmounted": unmounted, "read-only": read_only, "frozen": silent}
 
 
 @contextmanager
 def living(work: Path, port: int) -> Iterator[House]:
     """Run a system on two disks of its own until the body ends."""
     with ExitStack() as stack:
-        disks = []
-        for name in ("first", "second"):
-            image = powerloss.new_disk(work / f"{name}.img")
-            disks.append(stack.enter_context(powerloss.mounted(image, work / name)))
-        data, store = disks[0] / "data", disks[1] / "store"
+        first, second = (
+            stack.enter_context(disks.mounted(disks.new_disk(work / f"{name}.img"), work / name))
+            for name in ("first", "second")
+        )
+        data, store = first / "data", second / "store"
         env = {"HEMATOVISION_BLOB_ROOT": str(store)}
-        top, link = stack.enter_context(powerloss.system(data, port, workers=2, env=env))
+        top, link = stack.enter_context(up(data, port, workers=2, env=env))
         token = json.loads((data / "client.json").read_text(encoding="utf-8"))["token"]
         client = connection(data, None, None)
         stack.callback(client.close)
@@ -179,8 +177,7 @@ def living(work: Path, port: int) -> Iterator[House]:
 
 def hand_in(client: Client, files: Sequence[Path], name: str) -> int:
     """Send files and submit them as a job; return its id."""
-    job_id = int(client.call("POST", "/jobs", {"name": name})["id"])
-    list(upload(client, job_id, [LocalFile(path, path.name) for path in files], lambda _: None))
+    job_id = send_files(client, files, name)
     client.call("POST", f"/jobs/{job_id}/submit", {})
     return job_id
 
@@ -188,15 +185,15 @@ def hand_in(client: Client, files: Sequence[Path], name: str) -> int:
 def await_file(client: Client, file: Path) -> str:
     """Open a job that waits for one file; return the path under which it is to be sent."""
     job_id = client.call("POST", "/jobs", {"name": "waits for a file"})["id"]
-    given = {"files": [LocalFile(file, file.name).entry()]}
-    [line] = client.call("POST", f"/jobs/{job_id}/manifest", given)["files"]
+    manifest = {"files": [LocalFile(file, file.name).entry()]}
+    [line] = client.call("POST", f"/jobs/{job_id}/manifest", manifest)["files"]
     return f"/api/v1/jobs/{job_id}/images/{line['id']}"
 
 
 def ask(house: House, job_id: int, awaited: Path, waiting: str, file: Path) -> None:
     """Print what everything says while the fault lasts; ``waiting`` is where ``awaited`` goes."""
     raw = "application/octet-stream"
-    said = {
+    answers = {
         "healthz": house.answer("GET", "/healthz"),
         "page": house.answer("GET", f"/jobs/{job_id}"),
         "API, job": house.answer("GET", f"/api/v1/jobs/{job_id}"),
@@ -205,8 +202,8 @@ def ask(house: House, job_id: int, awaited: Path, waiting: str, file: Path) -> N
         "status": house.command("status"),
         "submit": house.command("submit", str(file)),
     }
-    for place, words in said.items():
-        click.echo(f"  {place}: {words}")
+    for asked, answer in answers.items():
+        click.echo(f"  {asked}: {answer}")
 
 
 def measure(house: House, name: str, files: Sequence[Path], seconds: float) -> None:
@@ -225,8 +222,8 @@ def measure(house: House, name: str, files: Sequence[Path], seconds: float) -> N
     fit = until(lambda: house.browser.get("/healthz").json()["problems"] == [], _PATIENCE) - lifted
     sent = house.answer("PUT", waiting, first.read_bytes(), "application/octet-stream")
     new = hand_in(house.client, [third], "after")
-    judged = until(lambda: _ended(house, new), _PATIENCE) - lifted
-    ended = until(lambda: _ended(house, job_id), _PATIENCE) - lifted
+    judged = until(lambda: has_ended(house.client, new), _PATIENCE) - lifted
+    ended = until(lambda: has_ended(house.client, job_id), _PATIENCE) - lifted
     counts = _counts(house, job_id)
     click.echo(
         f"  after: healthy {fit:.1f} s, new image judged {judged:.1f} s, job ended {ended:.1f} s"
@@ -234,17 +231,13 @@ def measure(house: House, name: str, files: Sequence[Path], seconds: float) -> N
     click.echo(f"  the file sent again: {sent}")
     click.echo(f"  job: {counts['classified']:,} classified, {counts['failed']} failed")
     problems = house.client.call("GET", f"/jobs/{job_id}/problems")["files"]
-    for message, count in Counter(str(one["message"]) for one in problems).items():
+    for message, count in Counter(str(problem["message"]) for problem in problems).items():
         click.echo(f"  failed: {count} {message}")
 
 
 def _counts(house: House, job_id: int) -> dict[str, int]:
     counts: dict[str, int] = house.client.call("GET", f"/jobs/{job_id}")["counts"]
     return counts
-
-
-def _ended(house: House, job_id: int) -> bool:
-    return house.client.call("GET", f"/jobs/{job_id}")["state"] in ENDED
 
 
 @click.command()
@@ -255,7 +248,7 @@ def _ended(house: House, job_id: int) -> bool:
 @click.option("--port", default=8768, show_default=True, help="Port of the system under test.")
 def main(folder: Path, seconds: float, images: int, only: Sequence[str], port: int) -> None:
     """Print what people are told in each fault, with images of FOLDER."""
-    if problem := powerloss.obstacle("findmnt", "chattr"):
+    if problem := disks.obstacle("findmnt", "chattr"):
         raise click.ClickException(f"This can't run here: {problem}.")
     files = spread(folder, images + 3)
     for name in only or FAULTS:

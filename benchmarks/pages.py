@@ -25,18 +25,15 @@ import click
 from flask.testing import FlaskClient
 from sqlalchemy import event, select
 
-from benchmarks.databases import KINDS, opened
-from benchmarks.entering import sign_in
-from benchmarks.population import fill
+from benchmarks.history import fill
+from benchmarks.rig import KINDS, let_in, opened
 from benchmarks.table import Row
 from benchmarks.visits import Visit, Visits
 from core.blobs import MemoryBlobs
 from core.db import Database
 from core.installation import Installation
-from core.people import accounts
 from core.queue import MemoryQueue
 from core.settings import Settings
-from core.states import TokenKind
 from core.tables import Job
 from web import create_app
 
@@ -56,13 +53,13 @@ class Measured:
 @contextmanager
 def statements_of(database: Database) -> Iterator[list[str]]:
     """Yield a list that grows by every SQL statement."""
-    said: list[str] = []
+    statements: list[str] = []
 
     def note(*arguments: object) -> None:
-        said.append(str(arguments[2]))
+        statements.append(str(arguments[2]))
 
     event.listen(database.engine, "before_cursor_execute", note)
-    yield said
+    yield statements
     event.remove(database.engine, "before_cursor_execute", note)
 
 
@@ -78,11 +75,8 @@ class People:
     def browser(self, email: str) -> FlaskClient:
         """Return the browser that this person has signed in with."""
         if email not in self._browsers:
-            with self._database.writing() as session:
-                person = accounts.find_person(session, email)
-                link = accounts.issue_token(session, person, TokenKind.SIGN_IN, "benchmark")
             self._browsers[email] = self._app.test_client()
-            sign_in(self._browsers[email], f"/sign-in/{link}")
+            let_in(self._browsers[email], self._database, email)
         return self._browsers[email]
 
     def visit(self, visit: Visit) -> float:
@@ -90,23 +84,23 @@ class People:
         browser = self.browser(visit.person)
         began = time.perf_counter()
         answer = browser.get(visit.path, buffered=True)
-        taken = time.perf_counter() - began
+        seconds = time.perf_counter() - began
         if answer.status_code != 200:
             raise click.ClickException(f"{visit.path} answers {answer.status_code}.")
-        return taken
+        return seconds
 
 
 def measure(people: People, database: Database, kind: str, visits: Sequence[Visit]) -> Measured:
     """Ask for all pages of a kind, one after the other."""
     people.visit(visits[0])
-    taken, most = [], 0
+    times, most = [], 0
     for visit in visits:
-        with statements_of(database) as said:
-            taken.append(1000 * people.visit(visit))
-        most = max(most, len(said))
-    p95 = statistics.quantiles(taken, n=20)[-1]
-    p50, p95, longest = (round(ms, 1) for ms in (statistics.median(taken), p95, max(taken)))
-    return Measured(kind, len(taken), p50, p95, longest, most)
+        with statements_of(database) as statements:
+            times.append(1000 * people.visit(visit))
+        most = max(most, len(statements))
+    p95 = statistics.quantiles(times, n=20)[-1]
+    p50, p95, longest = (round(ms, 1) for ms in (statistics.median(times), p95, max(times)))
+    return Measured(kind, len(times), p50, p95, longest, most)
 
 
 def measured(
@@ -130,12 +124,12 @@ def measured(
 def row(images: int, jobs: int, kind: str, requests: int) -> Row:
     """The pages over so many images against those over a hundredth of them, by p95."""
     many = measured(images, jobs, kind, requests)
-    few = {one.page: one.p95 for one in measured(images // 100, jobs // 100, kind, requests)}
-    worst = max(many, key=lambda one: one.p95)
+    few = {line.page: line.p95 for line in measured(images // 100, jobs // 100, kind, requests)}
+    worst = max(many, key=lambda line: line.p95)
     return Row(
         f"p95 of {len(many)} kinds of page over {images:,} images, {kind}",
         f"the same over {images // 100:,}",
-        tuple(one.p95 / few[one.page] for one in many),
+        tuple(line.p95 / few[line.page] for line in many),
         f"slowest: {worst.page}, p95 {worst.p95:.0f} ms",
         "≤ 100 ms",
     )

@@ -15,15 +15,10 @@ Needs root, loop devices and mkfs.ext4, and says so where it can't run.
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +27,7 @@ import psutil
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from benchmarks.rig import disks, up
 from core.blobs import LocalBlobs, image_key
 from core.db import Database
 from core.errors import BlobMissing
@@ -42,9 +38,6 @@ from hematovision.client import Client, connection, upload
 from hematovision.collecting import LocalFile, collect
 
 WAYS = ("single bodies", "one tar", "submit")
-# More than the reserve that intake leaves free; what holds nothing is not copied.
-_MEGABYTES = 4096
-_TOOLS = ("losetup", "mkfs.ext4", "mount", "umount")
 
 
 @dataclass(frozen=True)
@@ -56,88 +49,13 @@ class Loss:
     seconds: float
 
 
-def obstacle(*others: str) -> str | None:
-    """Return why this, which also needs other programs, can't run here, or None."""
-    if os.geteuid() != 0:
-        return "it mounts a disk of its own, which needs root"
-    missing = [tool for tool in (*_TOOLS, *others) if not shutil.which(tool)]
-    if missing:
-        return f"{', '.join(missing)} is not installed"
-    found = subprocess.run(["losetup", "--find"], capture_output=True, text=True, check=False)
-    return None if found.returncode == 0 else f"there is no loop device ({found.stderr.strip()})"
-
-
-def new_disk(image: Path) -> Path:
-    """Make a file that holds an empty ext4."""
-    with image.open("wb") as file:
-        file.truncate(_MEGABYTES * 2**20)
-    run("mkfs.ext4", "-q", "-F", str(image))
-    return image
-
-
-@contextmanager
-def mounted(image: Path, place: Path) -> Iterator[Path]:
-    """Mount a disk's file; its journal is played back."""
-    options = "commit=300,noatime"
-    device = run("losetup", "--direct-io=on", "--find", "--show", str(image)).strip()
-    try:
-        place.mkdir()
-        run("mount", "-o", options, device, str(place))
-        try:
-            yield place
-        finally:
-            _unmount(place)
-    finally:
-        run("losetup", "--detach", device)
-
-
-def _unmount(place: Path) -> None:
-    for _ in range(50):
-        if subprocess.run(["umount", str(place)], capture_output=True, check=False).returncode == 0:
-            return
-        time.sleep(0.2)
-    run("umount", "--lazy", str(place))
-
-
-def run(*words: str) -> str:
-    """Run a program of the system's; return what it printed."""
-    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
-
-
-@contextmanager
-def system(
-    data: Path, port: int, workers: int = 1, env: Mapping[str, str] | None = None
-) -> Iterator[tuple[psutil.Process, str]]:
-    """Run a new system until the body ends, which may freeze it.
-
-    Yield its first process and the path that signs in.
-    """
-    words = ["up", "--data", str(data), "--port", str(port), "--workers", str(workers)]
-    up = subprocess.Popen(
-        [sys.executable, "-m", "hematovision", *words],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | dict(env or {}),
-    )
-    top = psutil.Process(up.pid)
-    try:
-        assert up.stdout is not None
-        link = next(line for line in up.stdout if "/sign-in/" in line)
-        yield top, link[link.index("/sign-in/") :].strip()
-    finally:
-        for process in [top, *top.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        up.communicate()
-
-
 def cut(top: psutil.Process, image: Path, copy: Path) -> float:
     """Freeze the system and copy its disk as it is; return the seconds that took."""
     began = time.perf_counter()
     for process in [top, *top.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):
             process.suspend()
-    run("cp", "--sparse=auto", str(image), str(copy))
+    disks.run("cp", "--sparse=auto", str(image), str(copy))
     return time.perf_counter() - began
 
 
@@ -163,34 +81,34 @@ def gone(data: Path, job_id: int, files: list[LocalFile], submitted: bool) -> in
         with database.reading() as session:
             job = session.get(Job, job_id)
             rows = session.execute(select(Image.sha256, Image.state).where(Image.job_id == job_id))
-            kept = {sha for sha, state in rows if state is not ImageState.EXPECTED}
+            recorded = {sha for sha, state in rows if state is not ImageState.EXPECTED}
     except SQLAlchemyError:
         return len(files) + submitted
     finally:
         database.dispose()
-    lost = sum(not _is_kept(data, file.entry()["sha256"], kept) for file in files)
+    lost = sum(not _is_stored(data, file.entry()["sha256"], recorded) for file in files)
     return lost + (submitted and (job is None or job.state is JobState.RECEIVING))
 
 
-def _is_kept(data: Path, sha256: str, rows: set[str | None]) -> bool:
+def _is_stored(data: Path, sha256: str, recorded: set[str | None]) -> bool:
     try:
         stored = LocalBlobs(data / "blobs").get(image_key(sha256))
     except BlobMissing:
         return False
-    return sha256 in rows and hashlib.sha256(stored).hexdigest() == sha256
+    return sha256 in recorded and hashlib.sha256(stored).hexdigest() == sha256
 
 
 def lose_power(way: str, files: list[LocalFile], port: int) -> Loss:
     """Take the files in on a disk whose power then fails; return what that cost."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        image, copy = new_disk(folder / "disk"), folder / "cut"
-        with mounted(image, folder / "before") as disk, system(disk / "data", port) as (top, _):
+        image, copy = disks.new_disk(folder / "disk"), folder / "cut"
+        with disks.mounted(image, folder / "before") as disk, up(disk / "data", port) as (top, _):
             client = connection(disk / "data", None, None)
             job_id = hand_in(way, client, files, folder)
             seconds = cut(top, image, copy)
             client.close()
-        with mounted(copy, folder / "after") as disk:
+        with disks.mounted(copy, folder / "after") as disk:
             submitted = way == "submit"
             lost = gone(disk / "data", job_id, files, submitted)
         return Loss(len(files) + submitted, lost, seconds)
@@ -203,7 +121,7 @@ def lose_power(way: str, files: list[LocalFile], port: int) -> Loss:
 @click.option("--port", default=8767, show_default=True, help="Port of the system under test.")
 def main(folder: Path, count: int, rounds: int, port: int) -> None:
     """Print how much of what was answered is gone after a power failure."""
-    if problem := obstacle():
+    if problem := disks.obstacle():
         raise click.ClickException(f"This can't run here: {problem}.")
     files = collect([folder])[0][:count]
     for way in WAYS:

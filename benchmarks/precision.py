@@ -50,8 +50,8 @@ class Variant:
 
 def export(bundle: Bundle, side: int, folder: Path) -> Path:
     """Write the bundle's network for another input size."""
-    said = bundle.metadata
-    network = build_folded(said.architecture, InputShape(side, side), len(said.classes))
+    metadata, shape = bundle.metadata, InputShape(side, side)
+    network = build_folded(metadata.architecture, shape, len(metadata.classes))
     network.load_weights(bundle.weights)
     path = folder / f"float-{side}.onnx"
     export_onnx(network, path)
@@ -79,13 +79,13 @@ def logits(network: Any, images: Pixels) -> NDArray[np.float32]:
 
 def speeds(networks: Sequence[tuple[Any, Pixels]]) -> list[float]:
     """Images/s of each, the median of turns in which each one runs after the other."""
-    found: list[list[float]] = [[] for _ in networks]
+    turns: list[list[float]] = [[] for _ in networks]
     for _ in range(TURNS):
-        for place, (network, images) in enumerate(networks):
+        for rates, (network, images) in zip(turns, networks, strict=True):
             started = time.perf_counter()
             logits(network, images[: 8 * BATCH])
-            found[place].append(min(len(images), 8 * BATCH) / (time.perf_counter() - started))
-    return [statistics.median(each) for each in found]
+            rates.append(min(len(images), 8 * BATCH) / (time.perf_counter() - started))
+    return [statistics.median(rates) for rates in turns]
 
 
 def tests_of(folders: Sequence[Path], classes: Sequence[str]) -> list[Sample]:
@@ -98,18 +98,19 @@ def rows(
     variants: Sequence[Variant], truth: NDArray[np.int64], classes: int
 ) -> Iterator[list[str]]:
     """The table's rows."""
-    for one in variants:
-        reference = next(v for v in variants if v.side == one.side and v.precision == "float")
-        guesses, others = one.answers.argmax(axis=1), reference.answers.argmax(axis=1)
+    for variant in variants:
+        same_side = (v for v in variants if v.side == variant.side)
+        reference = next(v for v in same_side if v.precision == "float")
+        guesses, others = variant.answers.argmax(axis=1), reference.answers.argmax(axis=1)
         right, before = guesses == truth, others == truth
         chance = mcnemar(int((right & ~before).sum()), int((~right & before).sum()))
         matrix = confusion_matrix(truth, guesses, classes)
         yield [
-            str(one.side),
-            one.precision,
+            str(variant.side),
+            variant.precision,
             f"{(guesses == truth).mean():.4f}",
             f"{balanced_accuracy(matrix[np.newaxis])[0]:.4f}",
-            f"{one.speed:.0f}",
+            f"{variant.speed:.0f}",
             f"{(guesses == others).mean():.4f}",
             f"{chance:.3f}",
         ]
@@ -117,38 +118,37 @@ def rows(
 
 def crops(bundle: Bundle, samples: Sequence[Sample], side: int) -> Labelled:
     """The samples as the network sees them at this size."""
-    said = bundle.metadata
-    shape = InputShape(side, side)
-    return load(samples, said.classes, shape, said.preprocessing, lambda *_: None)
+    metadata, shape = bundle.metadata, InputShape(side, side)
+    return load(samples, metadata.classes, shape, metadata.preprocessing, lambda *_: None)
 
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--bundle", "place", type=click.Path(path_type=Path, exists=True))
+@click.option("--bundle", "path", type=click.Path(path_type=Path, exists=True))
 @click.option("--side", "sides", type=int, multiple=True, default=(96, 112, 128, 160, 224))
 @click.option("--calibrate", type=int, default=CALIBRATION, show_default=True)
 def main(
-    folders: tuple[Path, ...], place: Path | None, sides: tuple[int, ...], calibrate: int
+    folders: tuple[Path, ...], path: Path | None, sides: tuple[int, ...], calibrate: int
 ) -> None:
     """Print the table for the test images of some data folders."""
-    bundle = Bundle.load(place or default_bundle_path())
+    bundle = Bundle.load(path or default_bundle_path())
     classes = bundle.metadata.classes
     judged = tests_of(folders, classes)
     train = [s for folder in folders for s in read_folder(folder) if s.split == "train"]
-    known = spread(of_classes(train, classes), max(1, calibrate // len(classes)), seed=0)
+    calibrating = spread(of_classes(train, classes), max(1, calibrate // len(classes)), seed=0)
     variants, networks = [], []
     with tempfile.TemporaryDirectory() as folder:
         for side in sides:
             data = crops(bundle, judged, side)
             plain = export(bundle, side, Path(folder))
             own = bundle.int8 if side == bundle.metadata.shape.width else None
-            for precision, path in (
+            for precision, file in (
                 ("float", plain),
-                ("int8", own or quantized(plain, crops(bundle, known, side).images)),
+                ("int8", own or quantized(plain, crops(bundle, calibrating, side).images)),
             ):
-                network = session(path)
+                network = session(file)
                 answers = logits(network, data.images)
-                variants.append(Variant(side, precision, path, answers, 0.0))
+                variants.append(Variant(side, precision, file, answers, 0.0))
                 networks.append((network, data.images[: 8 * BATCH]))
         measured = speeds(networks)
     timed = [replace(v, speed=s) for v, s in zip(variants, measured, strict=True)]

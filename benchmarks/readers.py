@@ -24,11 +24,8 @@ import httpx
 import psutil
 from sqlalchemy import select
 
-from benchmarks.browsing import Answer, Browser, Times
-from benchmarks.entering import sign_in
-from benchmarks.main_job import spread
-from benchmarks.rig import Rig, running
-from benchmarks.senders import held, kinds
+from benchmarks.connections import Answer, Browser, Times, held, kinds
+from benchmarks.rig import Rig, running, sign_in, spread
 from core import jobs
 from core.people import accounts
 from core.people.accounts import RoleName
@@ -141,10 +138,11 @@ class Reader:
         return await self._browser.get(kind, path, due or time.monotonic(), **_SCRIPT)
 
     async def _pictures(self, body: bytes) -> None:
-        new = [one for one in _PICTURE.findall(body)[:_THUMBNAILS] if one not in self._thumbnails]
+        shown = _PICTURE.findall(body)[:_THUMBNAILS]
+        new = [path for path in shown if path not in self._thumbnails]
         self._thumbnails.update(new)
         now = time.monotonic()
-        await asyncio.gather(*(self._browser.get("thumbnail", one.decode(), now) for one in new))
+        await asyncio.gather(*(self._browser.get("thumbnail", path.decode(), now) for path in new))
 
 
 async def reading(rig: Rig, cookies: list[str], clickers: int, job: int, seconds: float) -> Times:
@@ -178,12 +176,12 @@ def told(rig: Rig, title: str, run: Callable[[], Times]) -> None:
     me, before, began = psutil.Process(), rig.processor_seconds(), time.monotonic()
     mine = sum(me.cpu_times()[:2])
     times = run()
-    taken = time.monotonic() - began
+    seconds = time.monotonic() - began
     used = {kind: s - before.get(kind, 0.0) for kind, s in rig.processor_seconds().items()}
     used["this command"] = sum(me.cpu_times()[:2]) - mine
-    click.echo(f"\n{title}, {taken:.0f} s; times in ms")
-    click.echo("\n".join(times.lines(taken)))
-    click.echo("cores used: " + ", ".join(f"{kind} {s / taken:.2f}" for kind, s in used.items()))
+    click.echo(f"\n{title}, {seconds:.0f} s; times in ms")
+    click.echo("\n".join(times.lines(seconds)))
+    click.echo("cores used: " + ", ".join(f"{kind} {s / seconds:.2f}" for kind, s in used.items()))
     web = [f"{now / 2**20:.0f} ({most / 2**20:.0f})" for now, most in rig.memory().get("web", [])]
     click.echo(f"MB of each web process now (at most): {', '.join(web)}")
 

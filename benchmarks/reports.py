@@ -9,14 +9,12 @@ worker's process ever had.
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
 import click
 
-from benchmarks.main_job import spread
-from benchmarks.rig import Rig, running
+from benchmarks.rig import NULL_WORKER, Rig, running, spread
 from core.made import reports
 from core.states import MakingState
 from core.tables import Job, Report
@@ -42,13 +40,11 @@ def made(rig: Rig, job_id: int) -> tuple[float, int]:
 @click.option("--images", "sizes", type=int, multiple=True, default=(1000, 9900))
 def main(folder: Path, sizes: tuple[int, ...]) -> None:
     """Print time and memory of the PDF over jobs of images of FOLDER."""
-    command = [sys.executable, "-m", "benchmarks.null_worker"]
     for size in sizes:
-        with running(worker=command, workers=1) as rig:
+        with running(worker=NULL_WORKER, workers=1) as rig:
             rig.wait_for_workers(1)
             job_id = rig.hand_in(spread(folder, size))
-            rig.submit(job_id)
-            rig.wait(job_id)
+            rig.run(job_id)
             seconds, length = made(rig, job_id)
             peak = max(most for _, most in rig.memory()["worker"]) / _MB
         click.echo(

@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling ../shared/data/bccd4/TRAIN
 
-First real workers, one process after the other up to one a core, over the same files. Then
-`benchmarks.null_worker` with so many milliseconds an image as a real process takes, 1 to 64
+First real workers, one process after the other up to one per core, over the same files. Then
+`benchmarks.null_worker` with so many milliseconds per image as a real process takes, 1 to 64
 processes on one queue and one database, all on this machine's cores: they cost what the platform
 costs and no more, so what bends the curve is SQL, Redis, Celery or the sweep. Beside each speed
 stand the processor seconds a second of each kind of program: a machine of its own for the database
@@ -12,7 +12,6 @@ bends when that of the database comes to its cores.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.main_job import job_speed, spread
-from benchmarks.orchestration import runs
-from benchmarks.rig import running
+from benchmarks.rig import NULL_WORKER, job_speed, running, runs, spread
 from worker.main import available_cores
 
 _FLEETS = (1, 2, 4, 8, 16, 32, 64)
@@ -50,14 +47,14 @@ def real(files: Sequence[Path], times: int) -> Iterator[Point]:
 
 def simulated(milliseconds: float, database: str, fleets: Sequence[int]) -> Iterator[Point]:
     """Speeds of workers that sleep so long for every image."""
-    words = ["-m", "benchmarks.null_worker", "--milliseconds", str(milliseconds)]
+    command = [*NULL_WORKER, "--milliseconds", str(milliseconds)]
     for workers in fleets:
         images = int(workers * _SECONDS * 1000 / milliseconds)
-        with running(database=database, workers=workers, worker=[sys.executable, *words]) as rig:
+        with running(database=database, workers=workers, worker=command) as rig:
             rig.wait_for_workers(workers)
-            (one,) = runs(rig, images, 1)
-        load = {kind: ms * one.speed / 1000 for kind, ms in one.milliseconds.items()}
-        yield Point(workers, one.speed, load)
+            (run,) = runs(rig, images, 1)
+        load = {kind: ms * run.speed / 1000 for kind, ms in run.milliseconds.items()}
+        yield Point(workers, run.speed, load)
 
 
 def show(points: Sequence[Point], alone: float) -> None:

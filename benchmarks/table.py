@@ -48,7 +48,7 @@ def row_of(
     what: str, against: str, ours: Sequence[float], theirs: Sequence[float], aim: str = ""
 ) -> Row:
     """A row of speeds in images/s, ours and theirs in turn."""
-    ratios = tuple(one / other for one, other in zip(ours, theirs, strict=True))
+    ratios = tuple(our / their for our, their in zip(ours, theirs, strict=True))
     return Row(what, against, ratios, f"{statistics.median(ours):,.0f} images/s", aim)
 
 
@@ -90,16 +90,16 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
 
     figure = Figure(figsize=(9, 0.45 * len(rows) + 1), layout="constrained")
     axes = figure.subplots()
-    places = range(len(rows))[::-1]
-    for place, row in zip(places, rows, strict=True):
-        axes.plot(row.ratios, [place] * len(row.ratios), "|", color="#888", markersize=10)
-        axes.plot(row.median, place, "o", color="#7a1f5c")
-        axes.annotate(f"{row.median:.3g}", (row.median, place), (6, 5), textcoords="offset points")
+    heights = range(len(rows))[::-1]
+    for height, row in zip(heights, rows, strict=True):
+        axes.plot(row.ratios, [height] * len(row.ratios), "|", color="#888", markersize=10)
+        axes.plot(row.median, height, "o", color="#7a1f5c")
+        axes.annotate(f"{row.median:.3g}", (row.median, height), (6, 5), textcoords="offset points")
     axes.axvline(1, color="#bbb", linewidth=1)
     axes.set_xscale("log")
     axes.set_xlabel("ratio in the same run (marks: single pairs; dot: median)")
     axes.set_yticks(
-        list(places), [f"{row.what}\nagainst {row.against}" for row in rows], fontsize=8
+        list(heights), [f"{row.what}\nagainst {row.against}" for row in rows], fontsize=8
     )
     figure.savefig(path, dpi=150)
 

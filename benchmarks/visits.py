@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from benchmarks.population import ADMINISTRATOR, BUSIEST, CLINICIAN
+from benchmarks.history import ADMINISTRATOR, BUSIEST, CLINICIAN
 from core.states import ImageState, JobState
 from core.tables import Image, Job
 from lexicon.outcomes import Outcome
@@ -57,7 +57,7 @@ class Visits:
             "API: images": lambda: self._gallery("/api/v1/jobs/{}/images", deep=True),
             "API: image": lambda: Visit(ADMINISTRATOR, f"/api/v1/images/{self._any_image().id}"),
         }
-        return {kind: [one() for _ in range(number)] for kind, one in kinds.items()}
+        return {kind: [draw() for _ in range(number)] for kind, draw in kinds.items()}
 
     def _before(self) -> str:
         """The first page as often as a deep one."""
@@ -99,10 +99,10 @@ class Visits:
         parameters = chosen.parameters()
         if deep:
             by_outcome = chosen.order == "check"
-            place = str(image.position)
+            cursor = str(image.position)
             if chosen.by_confidence:
-                place = after_image(image, by_outcome=by_outcome)
-            parameters["before"] = place
+                cursor = after_image(image, by_outcome=by_outcome)
+            parameters["before"] = cursor
         return Visit(self._visitor(job), f"{path.format(job.id)}?{urlencode(parameters)}")
 
     def _image(self) -> Visit:
@@ -122,8 +122,8 @@ def _bins_of(image: Image) -> Sequence[Bin]:
     return [
         *(Bin(order=order) for order in ORDERS),
         *(
-            Bin(label=one.label, outcome=one.outcome, order=order)
-            for one in narrow
+            Bin(label=bin_.label, outcome=bin_.outcome, order=order)
+            for bin_ in narrow
             for order in _CONFIDENCE_ORDERS
         ),
     ]

@@ -20,14 +20,12 @@ from pathlib import Path
 import click
 from sqlalchemy import delete
 
-from benchmarks.main_job import spread
-from benchmarks.rig import Rig, running
+from benchmarks.rig import Rig, has_ended, running, send_files, spread
 from benchmarks.table import Row, show
 from core import jobs
 from core.states import ENDED
 from core.tables import Job, Prediction
-from hematovision.client import Client, upload
-from hematovision.collecting import LocalFile
+from hematovision.client import Client
 from worker.main import available_cores
 
 _ASK_SECONDS, _REST_SECONDS, _SMALL = 0.02, 2.0, 50
@@ -37,10 +35,9 @@ _BOTH = ("alone", "crowded")
 def once(client: Client, files: Sequence[Path]) -> float:
     """Seconds from the first request of a job to its end, over HTTP."""
     started = time.perf_counter()
-    job_id = client.call("POST", "/jobs", {"name": "waiting"})["id"]
-    list(upload(client, job_id, [LocalFile(file, file.name) for file in files], lambda _: None))
+    job_id = send_files(client, files, "waiting")
     client.call("POST", f"/jobs/{job_id}/submit", {})
-    while client.call("GET", f"/jobs/{job_id}")["state"] not in ENDED:
+    while not has_ended(client, job_id):
         time.sleep(_ASK_SECONDS)
     return time.perf_counter() - started
 
@@ -99,30 +96,30 @@ def measure(folder: Path, beside: int, times: int, pairs: int, database: str) ->
         client = rig.client()
         once(client, list(islice(files, 1)))
         big = list(islice(files, beside))
-        found = [pair(rig, client, files, times, big) for _ in range(pairs)]
-    alone, crowded = (_said([getattr(p, name) for p in found]) for name in _BOTH)
-    fifty = [statistics.median(getattr(p, f"fifty_{name}") for p in found) for name in _BOTH]
-    fewest = min(len(one.crowded) for one in found)
+        measured = [pair(rig, client, files, times, big) for _ in range(pairs)]
+    alone, crowded = (_percentiles([getattr(p, name) for p in measured]) for name in _BOTH)
+    fifty = [statistics.median(getattr(p, f"fifty_{name}") for p in measured) for name in _BOTH]
+    fewest = min(len(p.crowded) for p in measured)
     return [
         Row(
             f"one image beside {beside:,}, p95 of {fewest} or more, {database}",
             f"one alone, p95 of {times}",
-            tuple(percentile(p.crowded, 95) / percentile(p.alone, 95) for p in found),
+            tuple(percentile(p.crowded, 95) / percentile(p.alone, 95) for p in measured),
             f"{crowded}; alone {alone}",
             "≤ 3, ≤ 1 s",
         ),
         Row(
             f"a job of fifty beside {beside:,}, {database}",
             "the same alone",
-            tuple(p.fifty_crowded / p.fifty_alone for p in found),
+            tuple(p.fifty_crowded / p.fifty_alone for p in measured),
             f"{fifty[1]:.2f} s; alone {fifty[0]:.2f} s",
         ),
     ]
 
 
-def _said(rounds: Sequence[list[float]]) -> str:
+def _percentiles(rounds: Sequence[list[float]]) -> str:
     """The medians, over the pairs, of the median and of the 95th percentile."""
-    p50, p95 = (statistics.median(percentile(one, at) for one in rounds) for at in (50, 95))
+    p50, p95 = (statistics.median(percentile(seconds, at) for seconds in rounds) for at in (50, 95))
     return f"p50 {p50 * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms"
 
 

@@ -76,11 +76,11 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 def tiff(path: Path, dtype: str, samples: int, rows: int, *, planar: bool = False) -> None:
     """Write a packed TIFF in strips of so many rows."""
-    one = np.array(0.5 if dtype.startswith("f") else _SHADE, dtype)
+    sample = np.array(0.5 if dtype.startswith("f") else _SHADE, dtype)
     shape = (samples, SIDE, SIDE) if planar else (SIDE, SIDE, samples)
     tifffile.imwrite(
         path,
-        np.broadcast_to(one, shape),
+        np.broadcast_to(sample, shape),
         compression="zlib",
         rowsperstrip=rows,
         photometric="separated" if samples == 4 else "rgb",

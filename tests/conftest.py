@@ -81,9 +81,11 @@ def new_postgresql_database(postgresql: str) -> Callable[[str], str]:
     """Return what makes an empty database by name on the session's server and gives its URL."""
 
     def make(name: str) -> str:
-        uri = make_url(postgresql).set(drivername="postgresql")
-        with psycopg.connect(uri.render_as_string(hide_password=False), autocommit=True) as one:
-            one.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        uri = (
+            make_url(postgresql).set(drivername="postgresql").render_as_string(hide_password=False)
+        )
+        with psycopg.connect(uri, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         return make_url(postgresql).set(database=name).render_as_string(hide_password=False)
 
     return make
@@ -167,10 +169,10 @@ def person(database: Database) -> MakePerson:
     def add(name: str = "anna", *roles: RoleName, active: bool = True) -> User:
         wanted = [role.value for role in roles or (RoleName.LABORATORY,)]
         with database.writing() as session:
-            one = User(email=f"{name}@example.org", active=active)
-            one.roles = [r for r in session.query(Role) if r.name in wanted]
-            session.add(one)
-        return one
+            user = User(email=f"{name}@example.org", active=active)
+            user.roles = [role for role in session.query(Role) if role.name in wanted]
+            session.add(user)
+        return user
 
     return add
 

@@ -40,27 +40,28 @@ ELSEWHERE = {
 
 
 def path_of(module: str) -> Path | None:
-    place = ROOT.joinpath(*module.split("."))
-    found = (place.with_suffix(".py"), place / "__init__.py")
-    return next((path for path in found if path.is_file()), None)
+    base = ROOT.joinpath(*module.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
 
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """The modules that one imports, the names it takes from packages among them."""
+    """The modules that a module imports, the names it takes from packages among them."""
     path = path_of(module)
     tree = ast.parse(path.read_text()) if path else ast.Module([], [])
-    skipped = {node for one in ast.walk(tree) if _never_runs(one) for node in ast.walk(one)}
-    found: set[str] = set()
+    branches = [node for node in ast.walk(tree) if _never_runs(node)]
+    skipped = {node for branch in branches for node in ast.walk(branch)}
+    names: set[str] = set()
     for node in ast.walk(tree):
         if node in skipped:
             continue
         if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
+            names |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             inside = [f"{node.module}.{name.name}" for name in node.names]
-            found |= {node.module, *(one for one in inside if path_of(one))}
-    return frozenset(found)
+            names |= {node.module, *filter(path_of, inside)}
+    return frozenset(names)
 
 
 def _never_runs(node: ast.AST) -> bool:
@@ -76,13 +77,13 @@ def reached(modules: list[str]) -> Iterator[tuple[str, str]]:
         if module in seen:
             continue
         seen.add(module)
-        for one in imports(module):
-            if (module, one) in ELSEWHERE:
+        for imported in imports(module):
+            if (module, imported) in ELSEWHERE:
                 continue
-            if one.split(".")[0] in ROOMS:
-                left.append(one)
-            elif one.split(".")[0] not in sys.stdlib_module_names:
-                yield one.split(".")[0], module
+            if imported.split(".")[0] in ROOMS:
+                left.append(imported)
+            elif imported.split(".")[0] not in sys.stdlib_module_names:
+                yield imported.split(".")[0], module
 
 
 def normal(name: str) -> str:
@@ -92,32 +93,32 @@ def normal(name: str) -> str:
 def brought(extra: str) -> set[str]:
     """The distributions that an extra brings, and those that it needs in turn."""
     declared = PROJECT["dependencies"] + PROJECT["optional-dependencies"].get(extra, [])
-    found: set[str] = set()
+    names: set[str] = set()
     left = [Requirement(text) for text in declared]
     while left:
-        one = left.pop()
-        if one.marker and not one.marker.evaluate({"extra": ""}):
+        requirement = left.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        if normal(one.name) == "hematovision":
-            for part in one.extras:
-                found |= brought(part)
+        if normal(requirement.name) == "hematovision":
+            for part in requirement.extras:
+                names |= brought(part)
             continue
-        key = normal(one.name)
-        if key in found:
+        key = normal(requirement.name)
+        if key in names:
             continue
-        found.add(key)
-        left += _needs(one)
-    return found
+        names.add(key)
+        left += _needs(requirement)
+    return names
 
 
-def _needs(one: Requirement) -> Iterator[Requirement]:
+def _needs(requirement: Requirement) -> Iterator[Requirement]:
     try:
-        texts = requires(one.name) or []
+        texts = requires(requirement.name) or []
     except PackageNotFoundError:
         return
     for text in texts:
         needed = Requirement(text)
-        extras = [*one.extras, ""]
+        extras = [*requirement.extras, ""]
         if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
             needed.marker = None
             yield needed
@@ -130,6 +131,6 @@ def test_an_extra_brings_all_that_its_part_imports(extra: str) -> None:
     missing = {
         f"{name} (in {module})"
         for name, module in reached(PARTS[extra])
-        if not {normal(one) for one in distributions.get(name, [name])} & has
+        if not {normal(distribution) for distribution in distributions.get(name, [name])} & has
     }
     assert not missing

@@ -99,8 +99,8 @@ def adapt(**asked: Any) -> None:
         bundle = bundle_at(wish.bundle)
         crops = _crops(wish, bundle)
         unlabelled = without_labels(wish.unlabelled, bundle, crops) if wish.unlabelled else ()
-        known = [sample for folder in wish.rehearse for sample in read_folder(folder)]
-        rehearsed = rehearsal(known, bundle, wish.seed) if known else ()
+        samples = [sample for folder in wish.rehearse for sample in read_folder(folder)]
+        rehearsed = rehearsal(samples, bundle, wish.seed) if samples else ()
         _adapt(wish, bundle, crops, rehearsed, unlabelled)
 
 

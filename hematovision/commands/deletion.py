@@ -47,8 +47,8 @@ def restore(jobs: tuple[int, ...], pictures: bool, **where: Any) -> None:
     """Restore each deleted JOB. Without any, list the jobs that can be restored."""
     client = connect(**where)
     if not jobs:
-        for one in client.call("GET", "/jobs/deleted")["jobs"]:
-            click.echo(f"{one['id']}\t{one['name']}\tcan be restored until {_day(one)}")
+        for job in client.call("GET", "/jobs/deleted")["jobs"]:
+            click.echo(f"{job['id']}\t{job['name']}\tcan be restored until {_day(job)}")
         return
     action = "keep-pictures" if pictures else "restore"
     for job in jobs:
@@ -65,8 +65,10 @@ def usage(as_json: bool, **where: Any) -> None:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
-    for whose, one in (("You", answer["person"]), ("Everyone", answer["laboratory"])):
-        size, jobs = one["bytes_allowed"], one["open_jobs_allowed"]
+    for whose, used in (("You", answer["person"]), ("Everyone", answer["laboratory"])):
+        size, jobs = used["bytes_allowed"], used["open_jobs_allowed"]
         most = f" of {amount(size)}" if size else ""
         limit = f" of {jobs:,}" if jobs else ""
-        click.echo(f"{whose}: {amount(one['bytes'])}{most}, {one['open_jobs']:,}{limit} open jobs")
+        click.echo(
+            f"{whose}: {amount(used['bytes'])}{most}, {used['open_jobs']:,}{limit} open jobs"
+        )

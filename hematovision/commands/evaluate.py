@@ -68,13 +68,13 @@ def evaluate(out: Path, as_json: bool, **asked: Any) -> None:
         from ml.evaluation.report import files
         from ml.evaluation.report.files import write_predictions
 
-        found, judged = _answer(Question(**asked), report)
+        evaluation, judged = _answer(Question(**asked), report)
         colours = {cell.name: cell.colour for cell in CELL_TYPES}
-        files.write_report(found, out, colours)
+        files.write_report(evaluation, out, colours)
         write_predictions(judged, out)
-    if found.leaking:
+    if evaluation.leaking:
         click.secho(LEAK_WARNING, fg="red", bold=True, err=True)
-    click.echo(files.as_json(found) if as_json else files.as_text(found), nl=False)
+    click.echo(files.as_json(evaluation) if as_json else files.as_text(evaluation), nl=False)
 
 
 def _answer(question: Question, report: Report) -> tuple[Evaluation, Judged]:
@@ -93,9 +93,9 @@ def _answer(question: Question, report: Report) -> tuple[Evaluation, Judged]:
     if other:
         _require_comparable(classifier, other, choice)
     judged = judge(classifier, choice.samples, report)
-    found = evaluated(classifier.bundle, choice, judged, apart)
+    evaluation = evaluated(classifier.bundle, choice, judged, apart)
     return replace(
-        found,
+        evaluation,
         comparison=_compared(judged, other, report) if other else None,
         unfamiliar=_turned_away(classifier, strangers, judged, report),
     ), judged
@@ -124,10 +124,10 @@ def _compared(judged: Judged, other: Classifier, report: Report) -> Comparison:
     from ml.evaluation.comparison import compare
     from ml.evaluation.judging import judge
 
-    known = other.bundle.metadata.classes
-    common = judged.where([sample.label in known for sample in judged.samples])
-    said = judge(other, common.samples, report)
-    return compare(common, said, other.bundle)
+    classes = other.bundle.metadata.classes
+    common = judged.where([sample.label in classes for sample in judged.samples])
+    answers = judge(other, common.samples, report)
+    return compare(common, answers, other.bundle)
 
 
 def _strangers(folders: tuple[Path, ...]) -> dict[str, list[Path]]:
@@ -135,14 +135,14 @@ def _strangers(folders: tuple[Path, ...]) -> dict[str, list[Path]]:
     from ml.data import DataError
     from ml.serving import find_images
 
-    found: dict[str, list[Path]] = {}
+    strangers: dict[str, list[Path]] = {}
     for folder in folders:
         for image in find_images([folder]):
             inside = image.name.split("/")[:-1]
-            found.setdefault("/".join([folder.name, *inside[:1]]), []).append(image.path)
-        if not any(name.split("/")[0] == folder.name for name in found):
+            strangers.setdefault("/".join([folder.name, *inside[:1]]), []).append(image.path)
+        if not any(name.split("/")[0] == folder.name for name in strangers):
             raise DataError(f"There are no images in {folder}. Give a folder of images.")
-    return found
+    return strangers
 
 
 def _turned_away(
@@ -152,4 +152,4 @@ def _turned_away(
     from ml.evaluation.outcomes import turned_away
 
     rows = {name: look(classifier, paths, report) for name, paths in strangers.items()}
-    return tuple(turned_away(name, found, judged) for name, found in rows.items())
+    return tuple(turned_away(name, looks, judged) for name, looks in rows.items())

@@ -113,11 +113,11 @@ def _spoken(report: Report) -> Report:
     """Return the report, or one that prints new notes as lines if no bar can be shown."""
     if sys.stderr.isatty():
         return report
-    said = {""}
+    spoken = {""}
 
     def speak(stage: str, done: float, words: str) -> None:
-        if words not in said:
-            said.add(words)
+        if words not in spoken:
+            spoken.add(words)
             click.echo(f"{stage}: {words}", err=True)
 
     return speak
@@ -177,6 +177,6 @@ def _samples(lesson: Lesson) -> list[Sample]:
 
 def _counted(rows: Iterator[Row], count: int, report: Report) -> Iterator[Row]:
     """Yield the same rows, showing progress."""
-    for place, row in enumerate(rows, start=1):
-        report("classifying", place / count, f"{place} of {count}")
+    for number, row in enumerate(rows, start=1):
+        report("classifying", number / count, f"{number} of {count}")
         yield row

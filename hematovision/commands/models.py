@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from core import registry
 from core.audit import Action
-from core.registry import read_scores
 from core.settings import Settings
 from core.states import ModelState
 from lexicon.cells import cell_type
@@ -22,8 +24,6 @@ from lexicon.cells import cell_type
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from core.audit import Action
-    from core.registry import Listed
     from core.tables import Model
     from ml.bundle import Bundle
 
@@ -68,70 +68,71 @@ def _session(*, writing: bool = True) -> Iterator[Session]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def list_(as_json: bool) -> None:
     """List all models with their state, scores and classes."""
-    from core import registry
 
     with _session(writing=False) as session:
-        found = registry.listing(session)
+        models = registry.listing(session)
         if as_json:
-            click.echo(json.dumps([_as_json(one) for one in found], indent=2))
-        elif found:
-            _print_table(found)
+            click.echo(json.dumps([_as_json(listed) for listed in models], indent=2))
+        elif models:
+            _print_table(models)
         else:
             click.echo("There are no models yet. Start a worker, or run: hematovision model add")
 
 
-def _print_table(found: list[Listed]) -> None:
+def _print_table(models: list[registry.Listed]) -> None:
     table = Table("Model", "Accuracy", "Agreement", "Jobs", "Classes", box=None)
-    for one in found:
-        scores = "\n".join(f"{score.images}: {score}" for score in read_scores(one.model.scores))
-        vouched = f"signed by {one.model.signed_by[:12]}" if one.model.signed_by else "not signed"
+    for listed in models:
+        scores = "\n".join(
+            f"{score.images}: {score}" for score in registry.read_scores(listed.model.scores)
+        )
+        vouched = (
+            f"signed by {listed.model.signed_by[:12]}" if listed.model.signed_by else "not signed"
+        )
         named = (
-            f"{one.model.name} {one.model.version}",
-            one.model.digest[:12],
-            one.model.state,
+            f"{listed.model.name} {listed.model.version}",
+            listed.model.digest[:12],
+            listed.model.state,
             vouched,
         )
         table.add_row(
             "\n".join(named),
             scores or "-",
-            _agreement(one),
-            f"{one.jobs:,}",
-            _classes(one.model),
+            _agreement(listed),
+            f"{listed.jobs:,}",
+            _classes(listed.model),
         )
     Console().print(table)
 
 
-def _agreement(one: Listed) -> str:
-    agreement = one.agreement
+def _agreement(listed: registry.Listed) -> str:
+    agreement = listed.agreement
     if agreement is None or agreement.share is None:
         return "-"
     classes = (f"{cell_type(c.name).code} {c.equal:,}/{c.images:,}" for c in agreement.classes)
     return f"{100 * agreement.share:.1f} % of {agreement.images:,}\n" + " ".join(classes)
 
 
-def _classes(one: Model) -> str:
-    few = set(one.facts.get("few_shot", ()))
-    codes = (f"{cell_type(name).code}{'*' if name in few else ''}" for name in one.classes)
-    return " ".join(codes) + ("\n* few training images" if few & set(one.classes) else "")
+def _classes(model: Model) -> str:
+    few = set(model.facts.get("few_shot", ()))
+    codes = (f"{cell_type(name).code}{'*' if name in few else ''}" for name in model.classes)
+    return " ".join(codes) + ("\n* few training images" if few & set(model.classes) else "")
 
 
-def _as_json(one: Listed) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    found = one.model
+def _as_json(listed: registry.Listed) -> dict[str, Any]:
+    model = listed.model
     return {
-        "digest": found.digest,
-        "name": found.name,
-        "version": found.version,
-        "state": found.state.value,
-        "classes": found.classes,
-        "scores": found.scores,
-        "facts": found.facts,
-        "signed_by": found.signed_by,
-        "jobs": one.jobs,
-        "agreement": asdict(one.agreement) if one.agreement else None,
-        "added_at": found.added_at.isoformat() if found.added_at else None,
-        "activated_at": found.activated_at.isoformat() if found.activated_at else None,
+        "digest": model.digest,
+        "name": model.name,
+        "version": model.version,
+        "state": model.state.value,
+        "classes": model.classes,
+        "scores": model.scores,
+        "facts": model.facts,
+        "signed_by": model.signed_by,
+        "jobs": listed.jobs,
+        "agreement": asdict(listed.agreement) if listed.agreement else None,
+        "added_at": model.added_at.isoformat() if model.added_at else None,
+        "activated_at": model.activated_at.isoformat() if model.activated_at else None,
     }
 
 
@@ -145,8 +146,6 @@ def add(folder: Path) -> None:
     split that leaks, or if trusted keys are set (HEMATOVISION_TRUSTED_MODEL_KEYS) and none of
     them signed it.
     """
-    from core import registry
-    from core.audit import Action
     from ml.errors import MlError
     from worker.models import facts_of
 
@@ -184,7 +183,6 @@ def _vetted(folder: Path) -> Bundle:
 
 def _store(bundle: Bundle) -> None:
     """Put a bundle into the store, replacing a copy that is damaged or signed differently."""
-    from core import registry
     from core.installation import open_installation
     from ml.bundle.signing import signer
     from worker.packing import intact, keep
@@ -202,10 +200,10 @@ def _note(session: Session, action: Action, digest: str) -> None:
     audit.note(session, action, operator(), f"model {digest}".strip())
 
 
-def _signed_by(one: Model) -> str:
-    if not one.signed_by:
+def _signed_by(model: Model) -> str:
+    if not model.signed_by:
         return "It is not signed, so nobody vouches for it."
-    return f"It is signed by {one.signed_by[:12]}."
+    return f"It is signed by {model.signed_by[:12]}."
 
 
 @model.command("try")
@@ -260,64 +258,47 @@ def sign(folder: Path, file: Path) -> None:
 @click.option("--other-classes", is_flag=True, help="Accept classes unlike the active model's.")
 def activate(digest: str, other_classes: bool) -> None:
     """Let the model DIGEST judge all jobs submitted from now on."""
-    from core import registry
-    from core.audit import Action
-
-    with _session() as session:
-        found = registry.activate(session, digest, other_classes=other_classes)
-        _note(session, Action.MODEL_ACTIVATED, found.digest)
-        click.echo(f"{registry.title(found)} is the active model. {_LATER}")
+    activating = partial(registry.activate, digest=digest, other_classes=other_classes)
+    _change(activating, Action.MODEL_ACTIVATED, f"is the active model. {_LATER}")
 
 
 @model.command()
 def rollback() -> None:
     """Go back to the previously active model."""
-    from core import registry
-    from core.audit import Action
-
-    with _session() as session:
-        found = registry.roll_back(session)
-        _note(session, Action.MODEL_ROLLED_BACK, found.digest)
-        click.echo(f"{registry.title(found)} is the active model again. {_LATER}")
+    words = f"is the active model again. {_LATER}"
+    _change(registry.roll_back, Action.MODEL_ROLLED_BACK, words)
 
 
 @model.command()
 @click.argument("digest")
 def shadow(digest: str) -> None:
     """Let DIGEST judge beside the active model. The list compares them; its results stay hidden."""
-    from core import registry
-    from core.audit import Action
-
-    with _session() as session:
-        found = registry.shadow(session, digest)
-        _note(session, Action.MODEL_STATE_CHANGED, found.digest)
-        click.echo(f"{registry.title(found)} is now a shadow. `model list` shows its agreement.")
+    words = "is now a shadow. `model list` shows its agreement."
+    _change(partial(registry.shadow, digest=digest), Action.MODEL_STATE_CHANGED, words)
 
 
 @model.command()
 @click.argument("digest")
 def candidate(digest: str) -> None:
     """Make the shadow or retired model DIGEST a candidate again."""
-    from core import registry
-    from core.audit import Action
-
-    with _session() as session:
-        found = registry.make_candidate(session, digest)
-        _note(session, Action.MODEL_STATE_CHANGED, found.digest)
-        click.echo(f"{registry.title(found)} is now a candidate.")
+    words = "is now a candidate."
+    _change(partial(registry.make_candidate, digest=digest), Action.MODEL_STATE_CHANGED, words)
 
 
 @model.command()
 @click.argument("digest")
 def retire(digest: str) -> None:
     """Give DIGEST no new jobs. Its results stay, and its running jobs finish with it."""
-    from core import registry
-    from core.audit import Action
+    retiring = partial(registry.retire, digest=digest)
+    _change(retiring, Action.MODEL_RETIRED, "is now retired.")
 
+
+def _change(change: Callable[[Session], Model], action: Action, words: str) -> None:
+    """Change a model's state, note that in the audit trail, and say so."""
     with _session() as session:
-        found = registry.retire(session, digest)
-        _note(session, Action.MODEL_RETIRED, found.digest)
-        click.echo(f"{registry.title(found)} is now retired.")
+        changed = change(session)
+        _note(session, action, changed.digest)
+        click.echo(f"{registry.title(changed)} {words}")
 
 
 @model.command()
@@ -348,7 +329,6 @@ def card(wanted: str, evaluations: tuple[Path, ...], out: Path | None) -> None:
 @contextmanager
 def _bundle_of(wanted: str) -> Iterator[Bundle]:
     """Yield the bundle in a folder or, given the start of its digest, from the store."""
-    from core import registry
     from core.installation import open_installation
     from ml.bundle import Bundle
     from worker.packing import fetch

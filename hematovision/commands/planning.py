@@ -29,41 +29,41 @@ def plan(images: int, when: str, speed: float | None) -> None:
     now = dt.datetime.now().astimezone()
     at = planning.moment(when, now)
     with Database(Settings.from_env().database).reading() as session:
-        known = planning.measured(session, speed)
+        measured = planning.measure(session, speed)
     left = (at - now).total_seconds()
-    found = planning.plan(images, left, known)
-    waiting = f", after {known.waiting:,} already waiting," if known.waiting else ""
+    answer = planning.plan(images, left, measured)
+    waiting = f", after {measured.waiting:,} already waiting," if measured.waiting else ""
     click.echo(
         f"{images:,} images{waiting} by {at:%H:%M}, in {duration(left)}: "
-        f"{found.rate:,.1f} images/s."
+        f"{answer.rate:,.1f} images/s."
     )
     source = "as given" if speed else "as measured here"
     click.echo(
-        f"A worker process does {known.speed:,.1f} images/s, {source}: {found.processes:,} needed, "
-        f"{known.processes:,} running."
+        f"A worker process does {measured.speed:,.1f} images/s, {source}: "
+        f"{answer.processes:,} needed, {measured.processes:,} running."
     )
-    click.echo(_advice(found, known, now))
-    click.echo(_room(found))
+    click.echo(_advice(answer, measured, now))
+    click.echo(_room(answer))
 
 
-def _advice(found: Plan, known: Measured, now: dt.datetime) -> str:
+def _advice(answer: Plan, measured: Measured, now: dt.datetime) -> str:
     from lexicon.words import duration
 
-    if found.seconds is None:
+    if answer.seconds is None:
         return "No workers are running. Start some with `hematovision worker --workers N`."
-    done = now + dt.timedelta(seconds=found.seconds)
-    words = f"The running ones will be done in {duration(found.seconds)}, at {done:%H:%M}."
-    if found.processes <= known.processes:
+    done = now + dt.timedelta(seconds=answer.seconds)
+    words = f"The running ones will be done in {duration(answer.seconds)}, at {done:%H:%M}."
+    if answer.processes <= measured.processes:
         return words
-    more = found.processes - known.processes
+    more = answer.processes - measured.processes
     return f"{words} Add {more:,} more, with a core each."
 
 
-def _room(found: Plan) -> str:
-    rows = f"{_size(found.database_bytes)} in the database"
-    if found.store_bytes is None:
+def _room(answer: Plan) -> str:
+    rows = f"{_size(answer.database_bytes)} in the database"
+    if answer.store_bytes is None:
         return f"Space: {rows}. The size of the files is not known until some have been sent."
-    return f"Space: {_size(found.store_bytes)} for the files, {rows}."
+    return f"Space: {_size(answer.store_bytes)} for the files, {rows}."
 
 
 def _size(count: float) -> str:

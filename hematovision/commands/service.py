@@ -28,10 +28,10 @@ def up(**options: Any) -> None:
     from hematovision import local
     from web.security import transport
 
-    given = {name: value for name, value in options.items() if value is not None}
-    if "data" in given:
-        given["data"] = given["data"].absolute()
-    settings = Settings.from_env(**given)
+    chosen = {name: value for name, value in options.items() if value is not None}
+    if "data" in chosen:
+        chosen["data"] = chosen["data"].absolute()
+    settings = Settings.from_env(**chosen)
     if transport.exposes(settings):
         click.echo(f"Warning: {transport.EXPOSED}", err=True)
     local.run(settings, click.echo)

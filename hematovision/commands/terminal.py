@@ -67,11 +67,11 @@ def sentences() -> Iterator[None]:
 def silent_start() -> Iterator[None]:
     """Hide TensorFlow's start-up messages, which its C++ part writes to the terminal."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(terminal, 2)
+        os.close(terminal)
         os.close(nowhere)

@@ -21,8 +21,8 @@ OWN = {"migrate", "web", "worker-cpu", "worker-gpu", "sweep"}
 
 def _command() -> list[str]:
     """Return what checks a Compose file here, or skip."""
-    if found := shutil.which("docker-compose"):
-        return [found]
+    if program := shutil.which("docker-compose"):
+        return [program]
     docker = shutil.which("docker")
     if (
         docker
@@ -32,7 +32,7 @@ def _command() -> list[str]:
     pytest.skip("neither docker-compose nor docker compose is installed")
 
 
-def _config(root: Path, **given: str) -> subprocess.CompletedProcess[str]:
+def _config(root: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Let Compose read the file with these variables and, for its .env, an empty file."""
     environment = {key: value for key, value in os.environ.items() if key not in SECRETS}
     with tempfile.NamedTemporaryFile() as empty:
@@ -47,7 +47,7 @@ def _config(root: Path, **given: str) -> subprocess.CompletedProcess[str]:
             ],
             capture_output=True,
             text=True,
-            env=environment | given,
+            env=environment | variables,
             check=False,
         )
 
@@ -60,12 +60,12 @@ def yaml_services(text: str) -> dict[str, str]:
 
 
 def test_compose_reads_the_file(root: Path) -> None:
-    given = {
+    secrets = {
         "POSTGRES_PASSWORD": "one",
         "REDIS_PASSWORD": "two",
         "HEMATOVISION_SECRET_KEY": "three",
     }
-    done = _config(root, **given)
+    done = _config(root, **secrets)
     assert done.returncode == 0, done.stderr
     assert "postgresql+psycopg://hematovision:one@postgres:5432/hematovision" in done.stdout
     assert "redis://:two@redis:6379/0" in done.stdout
@@ -90,23 +90,25 @@ def test_no_secret_has_a_default(compose: str, root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "Dockerfile", ".env.example"])
 def test_every_variable_is_a_setting(name: str, root: Path) -> None:
-    known = {row.variable for row in table()} | OTHER
+    settings = {row.variable for row in table()} | OTHER
     used = set(re.findall(r"\bHEMATOVISION_[A-Z_]+", (root / name).read_text()))
     assert used
-    assert used <= known
+    assert used <= settings
 
 
 def test_what_compose_takes_from_outside_is_in_the_example(compose: str, root: Path) -> None:
-    taken = set(re.findall(r"\$\{([A-Z_]+)", compose))
+    asked = set(re.findall(r"\$\{([A-Z_]+)", compose))
     offered = set(re.findall(r"^#?([A-Z_]+)=", (root / ".env.example").read_text(), re.MULTILINE))
-    assert taken == offered
+    assert asked == offered
 
 
 def test_every_default_of_the_compose_file_is_the_settings_own(compose: str) -> None:
     own = {row.variable: row.default.lower() for row in table()}
-    given = dict(re.findall(r"\$\{(HEMATOVISION_[A-Z_]+):-([^}]*)\}", compose))
-    assert given
-    assert {name: value.lower() for name, value in given.items()} == {n: own[n] for n in given}
+    defaults = dict(re.findall(r"\$\{(HEMATOVISION_[A-Z_]+):-([^}]*)\}", compose))
+    assert defaults
+    assert {name: value.lower() for name, value in defaults.items()} == {
+        n: own[n] for n in defaults
+    }
 
 
 def test_every_command_is_one_of_the_command_line(services: dict[str, str]) -> None:
@@ -116,9 +118,9 @@ def test_every_command_is_one_of_the_command_line(services: dict[str, str]) -> N
         command: click.Command = main
         for word in words.split(", "):
             assert isinstance(command, click.Group)
-            found = command.get_command(click.Context(command), word)
-            assert found is not None, f"{name}: there is no command {words}"
-            command = found
+            inner = command.get_command(click.Context(command), word)
+            assert inner is not None, f"{name}: there is no command {words}"
+            command = inner
         ran.add(words)
     assert ran == {"db, upgrade", "web", "worker", "sweep"}
 

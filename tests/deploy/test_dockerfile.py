@@ -17,8 +17,8 @@ IMAGES = ("web", "worker-cpu", "worker-gpu")
 def _stage(dockerfile: str, name: str) -> str:
     """Return the lines of one stage."""
     stages = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)
-    [found] = [stage for stage in stages if re.match(rf"\S+ AS {name}\n", stage)]
-    return found
+    [stage] = [stage for stage in stages if re.match(rf"\S+ AS {name}\n", stage)]
+    return stage
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -72,7 +72,7 @@ def test_what_is_copied_is_let_through_and_patients_data_is_not(
         copied |= set(words.split())
     for path in copied:
         assert (root / path).exists()
-        assert any(path == one or path.startswith(f"{one}/") for one in allowed), path
+        assert any(path == prefix or path.startswith(f"{prefix}/") for prefix in allowed), path
     assert allowed <= copied | {"locks"}
 
 

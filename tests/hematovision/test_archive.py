@@ -48,8 +48,8 @@ def submit(
                 return 200, json.dumps(JOB).encode()
             assert request.path == "/api/v1/jobs/4/archive"
             assert body == slides.read_bytes()
-            status, said = left.pop(0)
-            return status, json.dumps(said).encode()
+            status, content = left.pop(0)
+            return status, json.dumps(content).encode()
 
         words = ["submit", str(slides), "--server", serve(answer), "--token", "hv_x"]
         result = CliRunner().invoke(main, words)
@@ -77,12 +77,12 @@ def test_refused_files_are_named_and_the_others_counted(submit: Submit) -> None:
         {"name": "list.csv", "reason": "not_image", "message": ""},
     ]
     answer = TAKEN | {"refused": 3, "skipped": 8, "refusals": refusals, "skips": skips}
-    said = submit((200, answer)).output
-    assert "Refused: a.png: The file is empty." in said
-    assert "Refused: 2 more" in said
-    assert "Skipped, not an image file (by its extension): notes.txt, list.csv." in said
-    assert "Skipped, a file of the operating system: Thumbs.db." in said
-    assert "Skipped: 5 more" in said
+    output = submit((200, answer)).output
+    assert "Refused: a.png: The file is empty." in output
+    assert "Refused: 2 more" in output
+    assert "Skipped, not an image file (by its extension): notes.txt, list.csv." in output
+    assert "Skipped, a file of the operating system: Thumbs.db." in output
+    assert "Skipped: 5 more" in output
 
 
 def test_a_refused_archive_says_why_and_how_to_go_on(submit: Submit) -> None:

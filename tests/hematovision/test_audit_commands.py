@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-import migrations
 from core import audit
 from core.audit import Action
 from core.db import Database
-from core.settings import Settings
 from hematovision.cli import main
 from hematovision.operator import operator
 from tests.conftest import without_triggers
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """A database with two entries, where the command line looks for it."""
-    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
-    settings = Settings.from_env()
-    migrations.upgrade(settings.database)
-    opened = Database(settings.database)
+def database(database: Database) -> Database:
+    """The test's database, with two entries in its trail."""
     for number in (1, 2):
-        with opened.writing() as session:
+        with database.writing() as session:
             audit.note(session, Action.JOB_DELETED, operator(), f"job {number}", {"images": 4})
-    return opened
+    return database
 
 
 def _run(*words: str) -> tuple[int, str]:
@@ -42,25 +35,25 @@ def test_a_whole_trail_is_said_to_be_whole_and_its_newest_digest_is_printed(
 ) -> None:
     with database.reading() as session:
         newest, first = audit.newest(session, 2)
-    status, said = _run("verify", "--expect", first.digest)
-    assert (status, said.splitlines()[-1]) == (0, newest.digest)
-    assert "intact: 2 entries" in said
-    assert "belongs to entry 1." in said
+    status, output = _run("verify", "--expect", first.digest)
+    assert (status, output.splitlines()[-1]) == (0, newest.digest)
+    assert "intact: 2 entries" in output
+    assert "belongs to entry 1." in output
 
 
 def test_a_changed_entry_is_named_and_ends_with_an_error(database: Database) -> None:
     with database.writing() as session, without_triggers(session):
         session.execute(text("UPDATE audit SET subject = 'job 3' WHERE number = 2"))
-    status, said = _run("verify")
+    status, output = _run("verify")
     assert status == 1
-    assert "Entry 2 was changed. Entries before that are sound: 1." in said
+    assert "Entry 2 was changed. Entries before that are sound: 1." in output
 
 
 def test_entries_are_listed_for_people_and_for_programs(database: Database) -> None:
-    status, said = _run("list", "--subject", "job 2")
+    status, output = _run("list", "--subject", "job 2")
     assert status == 0
-    assert said.startswith("2\t")
-    assert "job_deleted\tjob 2" in said
+    assert output.startswith("2\t")
+    assert "job_deleted\tjob 2" in output
     lines = [json.loads(line) for line in _run("list", "--json")[1].splitlines()]
     assert [line["subject"] for line in lines] == ["job 2", "job 1"]
     assert lines[0]["actor"].startswith("command line (")
@@ -69,6 +62,6 @@ def test_entries_are_listed_for_people_and_for_programs(database: Database) -> N
 def test_listing_what_an_unknown_person_did_says_that_nobody_has_this_address(
     database: Database,
 ) -> None:
-    status, said = _run("list", "--person", "nobody@example.org")
+    status, output = _run("list", "--person", "nobody@example.org")
     assert status == 1
-    assert "no person with the address nobody@example.org" in said
+    assert "no person with the address nobody@example.org" in output

@@ -139,8 +139,8 @@ def test_opening_the_pages_to_the_network_without_tls_is_warned_of(
     monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
     monkeypatch.setenv("HEMATOVISION_HOST", "0.0.0.0")
     # Neither comes to serve: the port is taken, or the secret is missing.
-    with socket.create_server(("0.0.0.0", 0)) as taken:
-        monkeypatch.setenv("HEMATOVISION_PORT", str(taken.getsockname()[1]))
+    with socket.create_server(("0.0.0.0", 0)) as busy:
+        monkeypatch.setenv("HEMATOVISION_PORT", str(busy.getsockname()[1]))
         done = CliRunner().invoke(main, [command])
     assert done.exit_code == 1
     assert "reached from the network without encryption" in done.output

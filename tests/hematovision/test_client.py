@@ -129,7 +129,9 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_sent(
     files, _ = collect([tmp_path])
     told: list[http.Sent] = []
     left_out = list(http.upload(client, 1, files, told.append))
-    assert [(one.file.name, one.state) for one in left_out] == [("b.png", "missing")]
+    assert [(sent_file.file.name, sent_file.state) for sent_file in left_out] == [
+        ("b.png", "missing")
+    ]
     assert "No such file" in (left_out[0].message or "")
     assert len(told) == 2
 
@@ -161,5 +163,5 @@ def test_a_server_whose_disk_is_full_is_waited_for_and_what_is_waited_for_is_tol
     client.waiting = told.append
     sent: list[http.Sent] = []
     assert list(http.upload(client, 1, collect([tmp_path])[0], sent.append)) == []
-    assert [one.state for one in sent] == ["received"] * 3
+    assert [sent_file.state for sent_file in sent] == ["received"] * 3
     assert set(told) == {"The disk is full."}

@@ -71,9 +71,9 @@ def test_a_manifest_line_has_name_size_and_hash(tmp_path: Path) -> None:
 def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:
     shutil.copytree(CASES / "samename", tmp_path, dirs_exist_ok=True)
     assert names(tmp_path / "A", tmp_path / "B") == ["A/IMG_0001.jpg", "B/IMG_0001.jpg"]
-    one, other = tmp_path / "A" / "IMG_0001.jpg", tmp_path / "B" / "IMG_0001.jpg"
-    assert names(one, other) == ["A/IMG_0001.jpg", "B/IMG_0001.jpg"]
-    assert names(one, tmp_path / "B") == ["B/IMG_0001.jpg", "IMG_0001.jpg"]
+    first, second = tmp_path / "A" / "IMG_0001.jpg", tmp_path / "B" / "IMG_0001.jpg"
+    assert names(first, second) == ["A/IMG_0001.jpg", "B/IMG_0001.jpg"]
+    assert names(first, tmp_path / "B") == ["B/IMG_0001.jpg", "IMG_0001.jpg"]
     assert names(tmp_path / "A") == ["IMG_0001.jpg"]
 
 
@@ -141,7 +141,7 @@ def test_names_of_an_older_encoding_can_be_sent(tmp_path: Path) -> None:
             file.write(name.encode())
     assert names(tmp_path) == ["Müller-ä.png", "grün.png", "ß.png"]
     os.mkdir(os.path.join(folder, "für".encode("latin-1")))  # noqa: PTH102, PTH118
-    other = os.path.join(folder, "für/größe.txt".encode("latin-1"))  # noqa: PTH118
-    with open(other, "wb") as file:  # noqa: PTH123
+    path = os.path.join(folder, "für/größe.txt".encode("latin-1"))  # noqa: PTH118
+    with open(path, "wb") as file:  # noqa: PTH123
         file.write(b"x")
     assert [skip.name for skip in collect([tmp_path])[1]] == ["für/größe.txt"]

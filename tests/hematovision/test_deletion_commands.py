@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import migrations
 from core import jobs
 from core.blobs import LocalBlobs, image_key
 from core.db import Database
-from core.installation import adopt_store
 from core.intake import Accepted
 from core.people import accounts
 from core.settings import Settings
@@ -70,8 +68,8 @@ def test_jobs_are_deleted_only_after_a_yes(asked: list[str]) -> None:
 def test_pictures_alone_and_for_good(asked: list[str]) -> None:
     assert "which can't be undone?" in run("delete", "4", "--for-good", answers="n\n").output
     run("delete", "4", "--for-good", "--yes")
-    said = run("delete", "4", "--pictures", "--yes").output
-    assert said == "Job 4: its pictures will be deleted.\n"
+    output = run("delete", "4", "--pictures", "--yes").output
+    assert output == "Job 4: its pictures will be deleted.\n"
     assert asked == ["DELETE /jobs/4?at_once=1", "DELETE /jobs/4/pictures"]
 
 
@@ -101,20 +99,15 @@ def test_the_client_waits_as_long_as_the_server_asks_it_to(serve: Serve) -> None
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """A database with two people and one job, where the command line looks for it."""
-    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
-    url = Settings.from_env().database
-    migrations.upgrade(url)
-    opened = Database(url)
-    with opened.writing() as session:
-        accounts.ensure_roles(session)
+def database(database: Database) -> Database:
+    """The test's database, with two people and one job."""
+    with database.writing() as session:
         accounts.first_administrator(session, "chief@example.org")
         person = User(email="anna@example.org")
         session.add(person)
         session.flush()
         jobs.create(session, person.id, "Slide 7")
-    return opened
+    return database
 
 
 def test_a_person_is_deleted_and_restored(database: Database) -> None:
@@ -131,7 +124,6 @@ def test_a_person_is_deleted_and_restored(database: Database) -> None:
 
 
 def test_strays_are_removed_after_a_yes_and_what_is_needed_stays(database: Database) -> None:
-    adopt_store(database, Settings.from_env().blobs)
     blobs = LocalBlobs(Settings.from_env().blobs)
     needed, stray = image_key("a" * 64), image_key("b" * 64)
     for key in (needed, stray):
@@ -142,8 +134,8 @@ def test_strays_are_removed_after_a_yes_and_what_is_needed_stays(database: Datab
         job = session.get_one(Job, 1)
         [(image, _)] = jobs.announce(session, job, [jobs.Entry("a.png", 5, "a" * 64)], 10)
         jobs.receive(session, job, image, Accepted("a" * 64, 5, "PNG", 64, 64))
-    said = run("db", "clean", answers="n\n").output
-    assert "1 of 2 stored files are not needed" in said
+    output = run("db", "clean", answers="n\n").output
+    assert "1 of 2 stored files are not needed" in output
     assert blobs.exists(stray)
     assert "Deleted." in run("db", "clean", "--yes").output
     assert (blobs.exists(needed), blobs.exists(stray)) == (True, False)

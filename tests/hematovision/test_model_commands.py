@@ -42,16 +42,15 @@ class Shell:
 
     def listed(self) -> dict[str, str]:
         """Return the states by version."""
-        return {one["version"]: one["state"] for one in json.loads(self.fine("list", "--json"))}
+        return {
+            model["version"]: model["state"] for model in json.loads(self.fine("list", "--json"))
+        }
 
 
 @pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
-    """A shell over a database that has its tables."""
-    data = tmp_path / "data"
-    monkeypatch.setenv("HEMATOVISION_DATA", str(data))
+def model(data: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A shell over an installation."""
     monkeypatch.setenv("COLUMNS", "200")
-    assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
     return Shell(data)
 
 
@@ -70,9 +69,9 @@ def test_an_empty_list_says_what_to_do(model: Shell) -> None:
 
 def test_a_bundle_is_added_activated_and_rolled_back_from(model: Shell, tmp_path: Path) -> None:
     first, second = (bundle(tmp_path, version) for version in ("one", "two"))
-    said = model.fine("add", str(first.path))
-    assert "Its state is candidate" in said
-    assert f"hematovision model activate {first.digest[:12]}" in said
+    output = model.fine("add", str(first.path))
+    assert "Its state is candidate" in output
+    assert f"hematovision model activate {first.digest[:12]}" in output
     model.fine("add", str(second.path))
     assert (model.data / "blobs" / "models" / f"{second.digest}.zip").is_file()
     model.fine("activate", first.digest[:10])
@@ -112,15 +111,15 @@ def test_the_card_of_a_bundle_in_a_folder_needs_no_database(
 ) -> None:
     monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path / "nowhere"))
     shell, out = Shell(tmp_path / "nowhere"), tmp_path / "card.md"
-    one = bundle(tmp_path, "one")
-    assert f"The card of {one.title} is in {out}." in shell.fine(
-        "card", str(one.path), "--out", str(out)
+    shipped = bundle(tmp_path, "one")
+    assert f"The card of {shipped.title} is in {out}." in shell.fine(
+        "card", str(shipped.path), "--out", str(out)
     )
-    assert out.read_text() == shell.fine("card", str(one.path))
+    assert out.read_text() == shell.fine("card", str(shipped.path))
     assert out.read_text().startswith("# Model card: wbc8 one")
     out.write_text("{}")
-    said = shell.refused("card", str(one.path), "--evaluation", str(out))
-    assert "is no evaluation" in said
+    output = shell.refused("card", str(shipped.path), "--evaluation", str(out))
+    assert "is no evaluation" in output
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -128,8 +127,8 @@ def test_other_classes_must_be_meant(model: Shell, tmp_path: Path) -> None:
     first = bundle(tmp_path, "one")
     names = [*first.metadata.classes[:-1], "blast"]
     second = bundle(tmp_path, "two", classes=names)
-    for one in (first, second):
-        model.fine("add", str(one.path))
+    for shipped in (first, second):
+        model.fine("add", str(shipped.path))
     model.fine("activate", first.digest)
     assert "--other-classes" in model.refused("activate", second.digest)
     model.fine("activate", second.digest, "--other-classes")
@@ -155,12 +154,12 @@ def test_a_model_of_a_leaking_split_is_refused(model: Shell, tmp_path: Path) -> 
 def test_adding_a_model_again_mends_a_stored_copy_that_is_damaged(
     model: Shell, tmp_path: Path
 ) -> None:
-    one = bundle(tmp_path, "one")
-    model.fine("add", str(one.path))
-    stored = model.data / "blobs" / "models" / f"{one.digest}.zip"
+    shipped = bundle(tmp_path, "one")
+    model.fine("add", str(shipped.path))
+    stored = model.data / "blobs" / "models" / f"{shipped.digest}.zip"
     whole = stored.read_bytes()
     stored.write_bytes(whole[:-100])
-    model.fine("add", str(one.path))
+    model.fine("add", str(shipped.path))
     assert stored.read_bytes() == whole
 
 
@@ -170,14 +169,14 @@ def test_an_unknown_or_unclear_digest_is_said(model: Shell, tmp_path: Path) -> N
 
 
 def test_a_model_of_an_earlier_version_waits_for_its_bundle(model: Shell, tmp_path: Path) -> None:
-    one = bundle(tmp_path, "one")
+    shipped = bundle(tmp_path, "one")
     database = Database(f"sqlite:///{model.data / 'hematovision.db'}")
     with database.writing() as session:
-        session.add(Model(digest=one.digest, name="wbc4", version="one", classes=["x"]))
+        session.add(Model(digest=shipped.digest, name="wbc4", version="one", classes=["x"]))
     database.dispose()
-    assert "model add FOLDER" in model.refused("activate", one.digest)
-    model.fine("add", str(one.path))
-    model.fine("activate", one.digest)
+    assert "model add FOLDER" in model.refused("activate", shipped.digest)
+    model.fine("add", str(shipped.path))
+    model.fine("activate", shipped.digest)
 
 
 def test_a_database_without_tables_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -188,9 +187,9 @@ def test_a_database_without_tables_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_bundle_that_does_not_work_is_refused_and_the_trail_says_so(
     model: Shell, tmp_path: Path
 ) -> None:
-    one = bundle(tmp_path, "one", classes=["<b>" * n for n in range(1, 9)])
+    shipped = bundle(tmp_path, "one", classes=["<b>" * n for n in range(1, 9)])
     for command in ("try", "add"):
-        assert "A class of the bundle has a name" in model.refused(command, str(one.path))
+        assert "A class of the bundle has a name" in model.refused(command, str(shipped.path))
     assert model.listed() == {}
     assert not (model.data / "blobs" / "models").exists()
     listed = CliRunner().invoke(main, ["audit", "list"]).output
@@ -200,37 +199,37 @@ def test_a_bundle_that_does_not_work_is_refused_and_the_trail_says_so(
 def test_where_keys_are_trusted_a_bundle_must_be_signed_by_one(
     model: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = str(bundle(tmp_path, "one").path)
+    shipped = str(bundle(tmp_path, "one").path)
     ours, foreign = (
         model.fine("key", str(tmp_path / name)).strip() for name in ("ours", "foreign")
     )
     assert (tmp_path / "ours").stat().st_mode & 0o077 == 0
     assert "never overwritten" in model.refused("key", str(tmp_path / "ours"))
     monkeypatch.setenv("HEMATOVISION_TRUSTED_MODEL_KEYS", f"{'0' * 64}, {ours}")
-    assert "is not signed" in model.refused("add", one)
-    model.fine("sign", one, "--key", str(tmp_path / "foreign"))
-    assert f"signed by {foreign[:12]}" in model.refused("add", one)
-    model.fine("sign", one, "--key", str(tmp_path / "ours"))
-    assert "works" in model.fine("try", one)
-    assert f"It is signed by {ours[:12]}." in model.fine("add", one)
+    assert "is not signed" in model.refused("add", shipped)
+    model.fine("sign", shipped, "--key", str(tmp_path / "foreign"))
+    assert f"signed by {foreign[:12]}" in model.refused("add", shipped)
+    model.fine("sign", shipped, "--key", str(tmp_path / "ours"))
+    assert "works" in model.fine("try", shipped)
+    assert f"It is signed by {ours[:12]}." in model.fine("add", shipped)
     assert json.loads(model.fine("list", "--json"))[0]["signed_by"] == ours
     monkeypatch.setenv("HEMATOVISION_TRUSTED_MODEL_KEYS", "not a key")
-    assert "64 hexadecimal digits" in model.refused("add", one)
+    assert "64 hexadecimal digits" in model.refused("add", shipped)
 
 
 def test_a_bundle_that_is_signed_later_is_kept_with_its_signature(
     model: Shell, tmp_path: Path
 ) -> None:
-    one = bundle(tmp_path, "one")
-    assert "nobody vouches for it" in model.fine("add", str(one.path))
+    shipped = bundle(tmp_path, "one")
+    assert "nobody vouches for it" in model.fine("add", str(shipped.path))
     model.fine("key", str(tmp_path / "key"))
-    model.fine("sign", str(one.path), "--key", str(tmp_path / "key"))
-    assert "It is signed by" in model.fine("add", str(one.path))
-    stored = model.data / "blobs" / "models" / f"{one.digest}.zip"
+    model.fine("sign", str(shipped.path), "--key", str(tmp_path / "key"))
+    assert "It is signed by" in model.fine("add", str(shipped.path))
+    stored = model.data / "blobs" / "models" / f"{shipped.digest}.zip"
     assert "signature.json" in zipfile.ZipFile(stored).namelist()
     # A copy without the signature does not take it away again.
-    (one.path / "signature.json").unlink()
-    assert "It is signed by" in model.fine("add", str(one.path))
+    (shipped.path / "signature.json").unlink()
+    assert "It is signed by" in model.fine("add", str(shipped.path))
     assert "signature.json" in zipfile.ZipFile(stored).namelist()
 
 

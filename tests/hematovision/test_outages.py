@@ -12,18 +12,15 @@ from sqlalchemy import text
 from core.db import Database
 from core.settings import Settings
 from hematovision.cli import main
-from hematovision.installing import install
 from tests.conftest import SmallDisk
 
 PASSWORD = "an unguessable horse 47"
 
 
 @pytest.fixture
-def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+def runner(data: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     """Return a runner over an installation."""
-    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("HEMATOVISION_PASSWORD", PASSWORD)
-    install(Settings.from_env())
     return CliRunner()
 
 
@@ -56,8 +53,8 @@ def test_a_database_on_a_disk_that_may_only_be_read(
     shutil.copy(Settings.from_env().data / "hematovision.db", file)
     monkeypatch.setenv("HEMATOVISION_DATABASE_URL", f"sqlite:///{file}")
     small_disk.protect()
-    said = sentence(runner, *words)
-    assert "can't be" in said or "is read-only" in said
+    output = sentence(runner, *words)
+    assert "can't be" in output or "is read-only" in output
     small_disk.protect(on=False)
 
 
@@ -77,8 +74,8 @@ def test_a_database_of_a_newer_version(runner: CliRunner, words: tuple[str, ...]
         session.execute(text("ALTER TABLE user RENAME TO person"))
         session.execute(text("ALTER TABLE model RENAME TO network"))
     database.dispose()
-    said = sentence(runner, *words)
-    assert "version" in said or "can't be used" in said
+    output = sentence(runner, *words)
+    assert "version" in output or "can't be used" in output
 
 
 def test_a_file_that_is_no_database(runner: CliRunner) -> None:
@@ -86,9 +83,7 @@ def test_a_file_that_is_no_database(runner: CliRunner) -> None:
     assert "damaged" in sentence(runner, "db", "upgrade")
 
 
-def test_a_store_that_is_not_mounted(
-    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_store_that_is_not_mounted(runner: CliRunner) -> None:
     shutil.rmtree(Settings.from_env().blobs)
     assert "Is its disk mounted?" in sentence(runner, "db", "upgrade")
     assert not Settings.from_env().blobs.exists()
@@ -100,6 +95,6 @@ def test_up_over_a_data_folder_that_may_only_be_read(
     runner: CliRunner, small_disk: SmallDisk
 ) -> None:
     small_disk.protect()
-    said = sentence(runner, "up", "--data", str(small_disk.root / "data"))
-    assert "Read-only file system" in said
+    output = sentence(runner, "up", "--data", str(small_disk.root / "data"))
+    assert "Read-only file system" in output
     small_disk.protect(on=False)

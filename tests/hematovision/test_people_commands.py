@@ -6,12 +6,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-import migrations
 from core import audit
 from core.db import Database
 from core.people import accounts, passwords, sign_ins
@@ -31,14 +29,6 @@ for name in ("flask", "flask_wtf", "flask_bootstrap", "gunicorn", "whitenoise", 
 from hematovision.cli import main
 main(sys.argv[1:])
 """
-
-
-@pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """An empty database where the command line looks for it."""
-    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
-    migrations.upgrade(Settings.from_env().database)
-    return Database(Settings.from_env().database)
 
 
 def run(*words: str, **options: str) -> Result:
@@ -103,13 +93,13 @@ def test_roles_and_access_change_and_each_change_is_written_down(database: Datab
     assert run("list").output == f"{ANNA}\tclinician\tactive\n"
     with database.reading() as session:
         entries = audit.newest(session, 4)
-    assert [one.action for one in entries] == [
+    assert [entry.action for entry in entries] == [
         "person_reactivated",
         "person_deactivated",
         "role_changed",
         "person_added",
     ]
-    assert all(one.actor.startswith("command line (") for one in entries)
+    assert all(entry.actor.startswith("command line (") for entry in entries)
 
 
 def test_a_link_is_printed_as_a_browser_opens_it_and_the_one_before_ends(
@@ -119,8 +109,8 @@ def test_a_link_is_printed_as_a_browser_opens_it_and_the_one_before_ends(
     links = [run("link", ANNA).output.strip() for _ in range(2)]
     secrets = [link.removeprefix("http://127.0.0.1:8000/sign-in/") for link in links]
     with database.reading() as session:
-        found = [accounts.find_token(session, one, TokenKind.SIGN_IN) for one in secrets]
-    assert [token is not None for token in found] == [False, True]
+        tokens = [accounts.find_token(session, secret, TokenKind.SIGN_IN) for secret in secrets]
+    assert [token is not None for token in tokens] == [False, True]
 
 
 @pytest.mark.parametrize("command", ["link", "token"])
@@ -142,7 +132,7 @@ def test_an_unknown_person_is_named(database: Database, words: tuple[str, ...]) 
 
 
 def test_people_are_managed_and_batches_planned_where_flask_is_not_installed(
-    database: Database, tmp_path: Path
+    database: Database,
 ) -> None:
     for words in (
         ["user", "add", ANNA, "--role", "laboratory"],

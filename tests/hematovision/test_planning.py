@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,7 +15,7 @@ from hematovision.cli import main
 from hematovision.planning import Measured, NoSuchTime, moment, plan
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, 30, tzinfo=dt.UTC)
-KNOWN = Measured(speed=50.0, processes=2, waiting=0, file_bytes=10_000.0, row_bytes=1_000)
+MEASURED = Measured(speed=50.0, processes=2, waiting=0, file_bytes=10_000.0, row_bytes=1_000)
 
 
 @pytest.mark.parametrize(
@@ -34,11 +33,11 @@ def test_what_is_no_time_is_told(text: str) -> None:
 
 
 def test_the_sums() -> None:
-    found = plan(9_000, 100.0, KNOWN)
-    assert found.rate == 90.0
-    assert found.processes == 2
-    assert found.seconds == pytest.approx(100.0)
-    assert (found.store_bytes, found.database_bytes) == (90e6, 9_000_000)
+    answer = plan(9_000, 100.0, MEASURED)
+    assert answer.rate == 90.0
+    assert answer.processes == 2
+    assert answer.seconds == pytest.approx(100.0)
+    assert (answer.store_bytes, answer.database_bytes) == (90e6, 9_000_000)
 
 
 def test_what_waits_goes_first() -> None:
@@ -49,13 +48,6 @@ def test_what_waits_goes_first() -> None:
 
 def test_without_workers_no_end_is_promised() -> None:
     assert plan(10, 1.0, Measured(50.0, 0, 0, None, 1_000)).seconds is None
-
-
-@pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
-    assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
-    return Database(f"sqlite:///{tmp_path / 'hematovision.db'}")
 
 
 def add_worker(database: Database, speed: float | None, name: str = "host:1") -> None:
@@ -84,27 +76,27 @@ def test_the_command_answers_from_what_workers_measured(database: Database) -> N
     for number, speed in enumerate((40.0, 50.0, 60.0, None)):
         add_worker(database, speed, f"host:{number}")
     add_job(database)
-    said = asked("--images", "30000", "--by", "2m").output
-    assert "30,000 images, after 6,000 already waiting, by" in said
-    assert "300.0 images/s" in said
-    assert "A worker process does 50.0 images/s, as measured here: 7 needed, 4 running." in said
-    assert "done in 3 min 20 s" in said
-    assert "Add 3 more" in said
-    assert "600 MB for the files" in said
+    output = asked("--images", "30000", "--by", "2m").output
+    assert "30,000 images, after 6,000 already waiting, by" in output
+    assert "300.0 images/s" in output
+    assert "A worker process does 50.0 images/s, as measured here: 7 needed, 4 running." in output
+    assert "done in 3 min 20 s" in output
+    assert "Add 3 more" in output
+    assert "600 MB for the files" in output
 
 
 def test_enough_workers_are_enough(database: Database) -> None:
     add_worker(database, 50.0)
-    said = asked("--images", "100", "--by", "8h").output
-    assert "1 needed, 1 running" in said
-    assert "Add" not in said
-    assert "The size of the files is not known" in said
+    output = asked("--images", "100", "--by", "8h").output
+    assert "1 needed, 1 running" in output
+    assert "Add" not in output
+    assert "The size of the files is not known" in output
 
 
 def test_a_speed_may_be_given_where_none_was_measured(database: Database) -> None:
-    said = asked("--images", "1000", "--by", "1h", "--speed", "20")
-    assert "20.0 images/s, as given: 1 needed, 0 running" in said.output
-    assert "No workers are running" in said.output
+    result = asked("--images", "1000", "--by", "1h", "--speed", "20")
+    assert "20.0 images/s, as given: 1 needed, 0 running" in result.output
+    assert "No workers are running" in result.output
 
 
 @pytest.mark.parametrize(

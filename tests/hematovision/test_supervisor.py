@@ -13,19 +13,13 @@ from pathlib import Path
 import pytest
 
 from hematovision.supervisor import Program, Supervisor
+from tests.waiting import until
 
 _PATIENCE = 15.0
 
 
 def _program(name: str, code: str) -> Program:
     return Program(name, [sys.executable, "-c", code])
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 def _pids(file: Path) -> list[int]:
@@ -49,13 +43,13 @@ def watched(tmp_path: Path) -> Iterator[Callable[[list[Program]], list[str]]]:
     running: list[tuple[Supervisor, threading.Thread]] = []
 
     def start(programs: list[Program]) -> list[str]:
-        said: list[str] = []
-        supervisor = Supervisor(programs, tmp_path, said.append)
+        sentences: list[str] = []
+        supervisor = Supervisor(programs, tmp_path, sentences.append)
         supervisor.start()
         thread = threading.Thread(target=supervisor.watch)
         thread.start()
         running.append((supervisor, thread))
-        return said
+        return sentences
 
     yield start
     for supervisor, thread in running:
@@ -74,11 +68,11 @@ def test_a_program_that_is_killed_is_started_again(
     tmp_path: Path, watched: Callable[[list[Program]], list[str]]
 ) -> None:
     pids = tmp_path / "pids"
-    said = watched([_program("worker", _noting(pids))])
-    _until(lambda: len(_pids(pids)) == 1)
+    sentences = watched([_program("worker", _noting(pids))])
+    until(lambda: len(_pids(pids)) == 1)
     os.kill(_pids(pids)[0], signal.SIGKILL)
-    _until(lambda: len(_pids(pids)) == 2)
-    assert said == ["worker ended (by signal SIGKILL) and is being restarted."]
+    until(lambda: len(_pids(pids)) == 2)
+    assert sentences == ["worker ended (by signal SIGKILL) and is being restarted."]
 
 
 def test_a_program_that_fails_at_once_is_not_started_in_a_tight_loop(
@@ -86,7 +80,7 @@ def test_a_program_that_fails_at_once_is_not_started_in_a_tight_loop(
 ) -> None:
     pids = tmp_path / "pids"
     watched([_program("web", _noting(pids, "raise SystemExit(3)"))])
-    _until(lambda: len(_pids(pids)) >= 2)
+    until(lambda: len(_pids(pids)) >= 2)
     time.sleep(2)
     assert len(_pids(pids)) <= 5
 
@@ -98,9 +92,9 @@ def test_stopping_ends_the_program_and_what_it_left_behind(tmp_path: Path) -> No
         [_program("web", child + "\nimport time; time.sleep(60)")], tmp_path, print
     )
     supervisor.start()
-    _until(lambda: len(_pids(pids)) == 1)
+    until(lambda: len(_pids(pids)) == 1)
     supervisor.stop()
-    _until(lambda: not _alive(_pids(pids)[0]))
+    until(lambda: not _alive(_pids(pids)[0]))
 
 
 def test_a_program_that_ignores_the_request_is_killed(
@@ -111,7 +105,7 @@ def test_a_program_that_ignores_the_request_is_killed(
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + _noting(pids)
     supervisor = Supervisor([_program("worker", deaf)], tmp_path, print)
     supervisor.start()
-    _until(lambda: len(_pids(pids)) == 1)
+    until(lambda: len(_pids(pids)) == 1)
     supervisor.stop()
     assert not _alive(_pids(pids)[0])
 
@@ -120,7 +114,7 @@ def test_what_a_program_prints_is_kept_in_its_log(
     tmp_path: Path, watched: Callable[[list[Program]], list[str]]
 ) -> None:
     watched([_program("sweep", "print('swept', flush=True); import time; time.sleep(60)")])
-    _until(lambda: "swept" in (tmp_path / "sweep.log").read_text())
+    until(lambda: "swept" in (tmp_path / "sweep.log").read_text())
 
 
 def test_a_log_that_has_grown_large_makes_room(
@@ -145,7 +139,7 @@ def test_a_program_steps_back_as_far_as_it_is_told(
     code += "f.close(); import time; time.sleep(60)"
     before = os.nice(0)
     watched([Program("nice", [sys.executable, "-c", code], niceness=7)])
-    _until(lambda: told.exists() and told.read_text() != "")
+    until(lambda: told.exists() and told.read_text() != "")
     lines = told.read_text().splitlines()
     assert int(lines[0]) == min(before + 7, 19)
     assert not between.exists() or lines[1].endswith("nice 7")

@@ -57,8 +57,8 @@ def rows(output: str) -> list[str]:
 
 
 def test_the_terminal_counts_accepted_cells_and_names_what_waits(say: Say) -> None:
-    said = rows(say(JOB, "status", "4"))
-    assert "Job 4, Ward [3]: finished" in said
+    lines = rows(say(JOB, "status", "4"))
+    assert "Job 4, Ward [3]: finished" in lines
     for line in (
         "Neutrophil NE 2 66.7 [20.8\N{EN DASH}93.9]",
         "Platelet (few training images) PL 1 33.3 [6.1\N{EN DASH}79.2]",
@@ -66,8 +66,8 @@ def test_the_terminal_counts_accepted_cells_and_names_what_waits(say: Say) -> No
         "Uncertain ? 2",
         "Unfamiliar \N{MULTIPLICATION SIGN} 1",
     ):
-        assert line in said, said
-    assert any(line.startswith("3 of 6 classified cells need review") for line in said)
+        assert line in lines, lines
+    assert any(line.startswith("3 of 6 classified cells need review") for line in lines)
 
 
 def test_a_job_in_which_nothing_waits_asks_nobody(say: Say) -> None:
@@ -86,9 +86,9 @@ def test_a_job_without_an_accepted_cell_has_no_per_cent(say: Say) -> None:
 
 
 def test_the_list_of_jobs_says_how_many_cells_wait(say: Say) -> None:
-    said = rows(say({"jobs": [JOB, JOB | {"id": 5, "to_check": 0}]}, "status"))
-    assert "4 finished 100 % 7 3 Ward [3] 2026-03-01 12:00" in said
-    assert "5 finished 100 % 7 Ward [3] 2026-03-01 12:00" in said
+    lines = rows(say({"jobs": [JOB, JOB | {"id": 5, "to_check": 0}]}, "status"))
+    assert "4 finished 100 % 7 3 Ward [3] 2026-03-01 12:00" in lines
+    assert "5 finished 100 % 7 Ward [3] 2026-03-01 12:00" in lines
 
 
 def test_the_files_that_failed_are_named(say: Say) -> None:
@@ -96,8 +96,8 @@ def test_the_files_that_failed_are_named(say: Say) -> None:
         {"name": "notes.txt", "state": "refused", "message": "This is not an image."},
         *({"name": f"{n}.jpg", "state": "failed", "message": "It is cut."} for n in range(12)),
     ]
-    said = say(JOB | {"counts": COUNTS | {"failed": 12}, "files": files}, "status", "4")
-    assert [line for line in rows(said) if line.startswith("Failed:")] == [
+    output = say(JOB | {"counts": COUNTS | {"failed": 12}, "files": files}, "status", "4")
+    assert [line for line in rows(output) if line.startswith("Failed:")] == [
         *(f"Failed: {n}.jpg: It is cut." for n in range(10)),
         "Failed: 2 more, listed on the job's page.",
     ]

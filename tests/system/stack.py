@@ -11,24 +11,28 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from core.audit import SYSTEM
+from core.db import Database
+from core.people import accounts, membership
+from hematovision import local
 from hematovision.client import Client
+from tests.waiting import until
 
 PATIENCE = 90.0
 
 
 class Stack:
-    """One `hematovision up`; ``link`` signs in, ``said`` is all it has printed."""
+    """One `hematovision up`; ``link`` signs in."""
 
     def __init__(
         self, data: Path, *options: str, port: int = 0, env: dict[str, str] | None = None
     ) -> None:
         self.data = data
         self.port = port or free_port()
-        self.said: list[str] = []
+        self._lines: list[str] = []
         self._clients: list[Client] = []
         words = ["up", "--data", str(data), "--port", str(self.port), *options]
         self.process = subprocess.Popen(
@@ -44,7 +48,7 @@ class Stack:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.said.append(line)
+            self._lines.append(line)
 
     @property
     def url(self) -> str:
@@ -54,19 +58,24 @@ class Stack:
     @property
     def output(self) -> str:
         """All it has printed so far."""
-        return "".join(self.said)
+        return "".join(self._lines)
 
     def link(self) -> str:
         """Wait for the sign-in link and return it."""
         until(lambda: "/sign-in/" in self.output or self.process.poll() is not None)
-        found = re.search(r"http://\S+/sign-in/\S+", self.output)
-        assert found, self.output
-        return found.group()
+        link = re.search(r"http://\S+/sign-in/\S+", self.output)
+        assert link, self.output
+        return link.group()
 
     def new_link(self) -> str:
         """Return a sign-in link that nobody has used; the one before opens nothing any more."""
         self.link()
-        return self.run("user", "link", "admin@localhost").stdout.strip()
+        database = Database(f"sqlite:///{self.data / 'hematovision.db'}")
+        with database.writing() as session:
+            person = accounts.find_person(session, local.ADMINISTRATOR)
+            path = membership.make_link(session, SYSTEM, person, local.LINK_LIFETIME)
+        database.dispose()
+        return self.url + path
 
     def client(self) -> Client:
         """Return a client that signs in as this machine's own command line does."""
@@ -92,13 +101,13 @@ class Stack:
 
     def pids(self, name: str = "") -> list[int]:
         """Return this system's processes, or those of one of its programs, oldest first."""
-        found = []
+        pids = []
         for folder in Path("/proc").glob("[0-9]*"):
             command, env = _read_proc(folder / "cmdline"), _read_proc(folder / "environ")
             mine = str(self.data) in command or f"HEMATOVISION_DATA={self.data}" in env
             if mine and command and (not name or _program(command) == name):
-                found.append(int(folder.name))
-        return sorted(found)
+                pids.append(int(folder.name))
+        return sorted(pids)
 
     def kill(self, name: str) -> None:
         """Kill -9 the first process of a program: the one that the supervisor started."""
@@ -142,11 +151,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait for ``condition`` to become true, or fail."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.1)

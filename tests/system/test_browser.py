@@ -4,50 +4,31 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Response, Route, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 from pypdf import PdfReader
 
-from tests.system.browser import chromium, drop, open_page, sign_in
+from tests.system.browser import drop, needs_chromium, require_fitting, signed_in
+from tests.system.conftest import CopyCrops
 from tests.system.stack import Stack
 
-CLASSES = ("EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL")
 NOTICE = "Not for diagnostic use without review by a qualified person"
 SECONDS = 60_000
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None, reason="no Chromium on the PATH; CHROMIUM= names one"
-)
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system with one worker."""
-    up = Stack(tmp_path_factory.mktemp("browser") / "data", "--workers", "1")
-    up.link()
-    yield up
-    up.stop()
-
-
+pytestmark = needs_chromium
 MakeSlide = Callable[[str, int], Path]
 
 
 @pytest.fixture(scope="module")
-def slide(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeSlide:
+def slide(copy_crops: CopyCrops, tmp_path_factory: pytest.TempPathFactory) -> MakeSlide:
     """Return what makes a folder of forty real crops, from the nth of each class, and a note."""
 
     def make(called: str, start: int) -> Path:
-        folder = tmp_path_factory.mktemp("drop") / called
-        for name in CLASSES:
-            (folder / name).mkdir(parents=True)
-            files = sorted((data_folder / "bccd4" / "TEST" / name).iterdir())
-            for file in files[start : start + 10]:
-                shutil.copy(file, folder / name)
+        folder = copy_crops(tmp_path_factory.mktemp("drop") / called, 10, start)
         (folder / "notes.txt").write_text(f"taken on Monday, {called}")
         return folder
 
@@ -58,17 +39,6 @@ def slide(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeSl
 def crops(slide: MakeSlide) -> Path:
     """The slide that most tests send."""
     return slide("slide 7", 0)
-
-
-@pytest.fixture
-def page(stack: Stack, tmp_path: Path) -> Iterator[Page]:
-    """A browser that is signed in; an error in a page's script fails the test."""
-    problems: list[str] = []
-    with open_page(downloads=tmp_path) as opened:
-        opened.on("pageerror", lambda error: problems.append(str(error)))
-        sign_in(opened, stack.new_link())
-        yield opened
-    assert problems == []
 
 
 def test_a_dropped_folder_becomes_a_job_with_pages_and_a_pdf(page: Page, crops: Path) -> None:
@@ -128,8 +98,8 @@ def _is_pdf(response: Response) -> bool:
 
 
 def test_one_image_is_predicted_on_the_home_page(page: Page, crops: Path) -> None:
-    one = sorted((crops / "LYMPHOCYTE").iterdir())[0]
-    page.locator("#files").set_input_files(one)
+    file = sorted((crops / "LYMPHOCYTE").iterdir())[0]
+    page.locator("#files").set_input_files(file)
     expect(page.locator("[data-go]")).to_have_text("Predict")
     page.locator("[data-go]").click()
     expect(page.locator("[data-verdict-class]")).to_contain_text("Lymphocyte", timeout=10_000)
@@ -160,7 +130,7 @@ def test_an_upload_that_broke_off_goes_on_with_the_missing_files_only(
 
     again = page.context.new_page()
     puts: list[str] = []
-    again.on("request", lambda one: puts.append(one.url) if one.method == "PUT" else None)
+    again.on("request", lambda sent: puts.append(sent.url) if sent.method == "PUT" else None)
     again.goto(job)
     # The last files may still be arriving while this page opens: what it says follows them.
     expect(again.locator("main")).to_contain_text("28 announced files have not arrived")
@@ -171,14 +141,12 @@ def test_an_upload_that_broke_off_goes_on_with_the_missing_files_only(
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-def test_no_page_is_wider_than_its_window(stack: Stack, narrow: bool) -> None:
-    with open_page(narrow=narrow) as page:
-        sign_in(page, stack.new_link())
+def test_no_page_is_wider_than_its_window(browser: Browser, stack: Stack, narrow: bool) -> None:
+    with signed_in(browser, stack.new_link(), narrow=narrow) as page:
         for path in ("/", "/jobs", "/jobs/1", "/images/1", "/account", "/people"):
             answer = page.goto(stack.url + path)
             assert answer is not None and answer.status == 200, path
-            wider = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
-            assert wider <= 0, f"{path} is {wider} px wider than its window"
+            require_fitting(page)
 
 
 def test_nothing_on_the_pages_comes_from_elsewhere(page: Page, stack: Stack) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,17 @@ from sqlalchemy import func, select
 
 from core.db import Database
 from core.tables import Image, Prediction
-from tests.system.stack import PATIENCE, Stack, until
+from tests.system.conftest import CLASSES, CopyCrops
+from tests.system.stack import PATIENCE, Stack
+from tests.waiting import until
 
-CLASSES = ("EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL")
 NOTICE = "Not for diagnostic use"
 
 
 @pytest.fixture(scope="module")
-def crops(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """Return what makes a folder of so many real crops, in a folder a class."""
-
-    def make(count: int) -> Path:
-        folder = tmp_path_factory.mktemp("crops")
-        for name in CLASSES:
-            (folder / name).mkdir()
-            files = sorted((data_folder / "bccd4" / "TEST" / name).iterdir())
-            for file in files[: count // len(CLASSES)]:
-                shutil.copy(file, folder / name)
-        return folder
-
-    return make
+def crops(copy_crops: CopyCrops, tmp_path_factory: pytest.TempPathFactory) -> CopyCrops:
+    """Return what makes a folder of so many real crops, in a folder per class."""
+    return lambda count: copy_crops(tmp_path_factory.mktemp("crops"), count // len(CLASSES))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -63,7 +54,7 @@ def _rows(file: Path) -> dict[str, dict[str, str]]:
 
 
 def test_a_folder_is_classified_and_agrees_with_predict(
-    stack: Stack, crops: Callable[[int], Path], tmp_path: Path
+    stack: Stack, crops: CopyCrops, tmp_path: Path
 ) -> None:
     folder = crops(80)
     words = ["--wait", "--csv", str(tmp_path / "r.csv"), "--pdf", str(tmp_path / "r.pdf")]
@@ -88,7 +79,7 @@ def test_a_folder_is_classified_and_agrees_with_predict(
 
 @pytest.mark.parametrize("kind", ["zip", "gztar"])
 def test_an_archive_is_a_job_as_its_folder_would_be(
-    stack: Stack, crops: Callable[[int], Path], tmp_path: Path, kind: str
+    stack: Stack, crops: CopyCrops, tmp_path: Path, kind: str
 ) -> None:
     folder = crops(16)
     (folder / "notes.txt").write_text("taken on Monday")
@@ -102,7 +93,7 @@ def test_an_archive_is_a_job_as_its_folder_would_be(
 
 
 def test_killed_workers_and_a_killed_broker_lose_and_double_nothing(
-    stack: Stack, crops: Callable[[int], Path], database_env: dict[str, str]
+    stack: Stack, crops: CopyCrops, database_env: dict[str, str]
 ) -> None:
     client, folder = stack.client(), crops(600)
     assert stack.run("submit", str(folder), "--name", "kills").returncode == 0
@@ -139,6 +130,6 @@ def _predictions(stack: Stack, env: dict[str, str], job_id: int) -> int:
     database = Database(url)
     with database.reading() as session:
         query = select(func.count()).select_from(Prediction).join(Image)
-        found = session.scalar(query.where(Image.job_id == job_id))
+        count = session.scalar(query.where(Image.job_id == job_id))
     database.dispose()
-    return found or 0
+    return count or 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,10 @@ from PIL import Image as Picture
 
 from ml.bundle import Bundle, default_bundle_path
 from ml.bundle.folder import METADATA
-from tests.system.stack import Stack, until
+from tests.system.stack import Stack
+from tests.waiting import until
 
 IMAGES = 5
-
-
-@pytest.fixture
-def up(tmp_path: Path) -> Iterator[Stack]:
-    """A system of one worker process."""
-    stack = Stack(tmp_path / "data", "--workers", "1")
-    stack.link()
-    yield stack
-    stack.stop()
 
 
 @pytest.fixture
@@ -60,27 +51,27 @@ def submitted(stack: Stack, folder: Path, table: Path, *options: str) -> list[di
 def listed(stack: Stack) -> dict[str, dict[str, object]]:
     """Return what is listed of the models, by version."""
     done = stack.run("model", "list", "--json")
-    return {one["version"]: one for one in json.loads(done.stdout)}
+    return {model["version"]: model for model in json.loads(done.stdout)}
 
 
-def test_two_models_side_by_side(up: Stack, turned: Bundle, tmp_path: Path) -> None:
+def test_two_models_side_by_side(stack: Stack, turned: Bundle, tmp_path: Path) -> None:
     folder = images(tmp_path / "images")
-    before = submitted(up, folder, tmp_path / "first.csv")
-    assert up.run("model", "add", str(turned.path)).returncode == 0
+    before = submitted(stack, folder, tmp_path / "first.csv")
+    assert stack.run("model", "add", str(turned.path)).returncode == 0
     digest = turned.digest[:12]
-    other = submitted(up, folder, tmp_path / "other.csv", "--model", digest)
+    other = submitted(stack, folder, tmp_path / "other.csv", "--model", digest)
     assert all(digest in row["model"] for row in other)
     assert all(a["class"] != b["class"] for a, b in zip(before, other, strict=True))
-    unknown = up.run("submit", str(folder), "--model", "0123")
+    unknown = stack.run("submit", str(folder), "--model", "0123")
     assert unknown.returncode == 1 and digest in unknown.stderr
 
-    assert up.run("model", "activate", digest).returncode == 0
-    assert submitted(up, folder, tmp_path / "second.csv") == other
-    assert up.run("model", "rollback").returncode == 0
-    assert submitted(up, folder, tmp_path / "third.csv") == before
+    assert stack.run("model", "activate", digest).returncode == 0
+    assert submitted(stack, folder, tmp_path / "second.csv") == other
+    assert stack.run("model", "rollback").returncode == 0
+    assert submitted(stack, folder, tmp_path / "third.csv") == before
 
-    assert up.run("model", "shadow", digest).returncode == 0
-    assert submitted(up, folder, tmp_path / "fourth.csv") == before
-    until(lambda: (listed(up)["turned"]["agreement"] or {}).get("images"))  # type: ignore[attr-defined]
-    agreement = listed(up)["turned"]["agreement"]
+    assert stack.run("model", "shadow", digest).returncode == 0
+    assert submitted(stack, folder, tmp_path / "fourth.csv") == before
+    until(lambda: (listed(stack)["turned"]["agreement"] or {}).get("images"))  # type: ignore[attr-defined]
+    agreement = listed(stack)["turned"]["agreement"]
     assert isinstance(agreement, dict) and agreement["equal"] == 0

@@ -12,24 +12,25 @@ import pytest
 
 from hematovision.client import upload
 from hematovision.collecting import collect
-from tests.system.stack import Stack, until
+from tests.system.stack import Stack
+from tests.waiting import until
 
 
 class Mount:
-    """A store's folder that can be taken from its place and put back."""
+    """A store's folder that can be unmounted and mounted again."""
 
     def __init__(self, folder: Path) -> None:
-        self._kept, self.place = folder / "kept", folder / "store"
-        self._kept.mkdir()
-        self.place.mkdir()
+        self._files, self.folder = folder / "files", folder / "store"
+        self._files.mkdir()
+        self.folder.mkdir()
 
     def attach(self) -> None:
         """Mount it."""
-        subprocess.run(["mount", "--bind", str(self._kept), str(self.place)], check=True)
+        subprocess.run(["mount", "--bind", str(self._files), str(self.folder)], check=True)
 
     def detach(self) -> None:
         """Unmount it, whoever has files of it open."""
-        subprocess.run(["umount", "--lazy", str(self.place)], check=True)
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
 
 
 @pytest.fixture
@@ -37,20 +38,20 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
     """Yield a store on a mount of its own, or skip without root."""
     if os.geteuid() != 0:
         pytest.skip("mounting a store needs root")
-    made = Mount(tmp_path)
+    mount = Mount(tmp_path)
     try:
-        made.attach()
+        mount.attach()
     except subprocess.CalledProcessError:
         pytest.skip("nothing can be mounted here")
-    yield made
+    yield mount
     # Whether it is still mounted is not seen by its device: that is the folder's own.
-    subprocess.run(["umount", "--lazy", str(made.place)], capture_output=True, check=False)
+    subprocess.run(["umount", "--lazy", str(mount.folder)], capture_output=True, check=False)
 
 
 def test_a_store_that_is_unmounted_in_the_midst_of_a_job_fails_no_image(
     mount: Mount, tmp_path: Path, data_folder: Path
 ) -> None:
-    env = {"HEMATOVISION_BLOB_ROOT": str(mount.place), "HEMATOVISION_LEASE_SECONDS": "2"}
+    env = {"HEMATOVISION_BLOB_ROOT": str(mount.folder), "HEMATOVISION_LEASE_SECONDS": "2"}
     stack = Stack(tmp_path / "data", "--workers", "1", env=env)
     client = stack.client()
     log = stack.data / "logs" / "worker.log"
@@ -64,7 +65,7 @@ def test_a_store_that_is_unmounted_in_the_midst_of_a_job_fails_no_image(
     until(lambda: "tried again later" in log.read_text())
     counts = client.call("GET", f"/jobs/{job_id}")["counts"]
     assert (counts["failed"], counts["classified"]) == (0, 0)
-    assert list(mount.place.iterdir()) == []
+    assert list(mount.folder.iterdir()) == []
     mount.attach()
     until(lambda: client.call("GET", f"/jobs/{job_id}")["state"] == "finished")
     assert client.call("GET", f"/jobs/{job_id}")["counts"]["failed"] == 0
@@ -73,7 +74,7 @@ def test_a_store_that_is_unmounted_in_the_midst_of_a_job_fails_no_image(
 
 
 def test_a_store_that_is_not_mounted_at_the_start_is_named(mount: Mount, tmp_path: Path) -> None:
-    env = {"HEMATOVISION_BLOB_ROOT": str(mount.place)}
+    env = {"HEMATOVISION_BLOB_ROOT": str(mount.folder)}
     first = Stack(tmp_path / "data", "--workers", "1", env=env)
     first.link()
     first.stop()
@@ -82,4 +83,4 @@ def test_a_store_that_is_not_mounted_at_the_start_is_named(mount: Mount, tmp_pat
     assert second.wait() == 1
     assert "Is its disk mounted?" in second.output
     assert "Traceback" not in second.output
-    assert list(mount.place.iterdir()) == []
+    assert list(mount.folder.iterdir()) == []

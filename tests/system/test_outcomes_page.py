@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as Picture
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 from werkzeug.serving import make_server
 
@@ -30,7 +30,7 @@ from core.tables import Shard
 from lexicon.outcomes import Outcome
 from lexicon.verdicts import Box, Verdict
 from ml.decoding import decode
-from tests.system.browser import chromium, open_page, sign_in
+from tests.system.browser import needs_chromium, require_fitting, signed_in
 from tests.system.stack import free_port
 from web import create_app
 from worker.copies import keep_copies
@@ -56,9 +56,7 @@ SURE = Verdict(
 )
 WIDE, TURNED = 1, 2
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None, reason="no Chromium on the PATH; CHROMIUM= names one"
-)
+pytestmark = needs_chromium
 
 
 def picture(shade: int, orientation: int = 1) -> bytes:
@@ -121,19 +119,17 @@ def _judge(database: Database, verdicts: list[Verdict]) -> None:
 
 
 @pytest.fixture(params=["wide", "narrow and dark"])
-def page(request: pytest.FixtureRequest, served: tuple[str, Database]) -> Iterator[Page]:
-    """A browser that is signed in; an error in a page's script fails the test."""
+def page(
+    request: pytest.FixtureRequest, browser: Browser, served: tuple[str, Database]
+) -> Iterator[Page]:
+    """A page on which the administrator is signed in."""
     url, database = served
-    problems: list[str] = []
     odd = request.param != "wide"
     with database.writing() as session:
         user = accounts.find_person(session, "admin@localhost")
-        link = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
-    with open_page(narrow=odd, dark=odd) as opened:
-        opened.on("pageerror", lambda error: problems.append(str(error)))
-        sign_in(opened, f"{url}/sign-in/{link}")
-        yield opened
-    assert problems == []
+        secret = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
+    with signed_in(browser, f"{url}/sign-in/{secret}", narrow=odd, dark=odd) as page:
+        yield page
 
 
 def _shown(page: Page) -> tuple[dict[str, float], dict[str, float]]:
@@ -197,8 +193,7 @@ def test_no_page_with_outcomes_is_wider_than_its_window(
 ) -> None:
     for path in ("/jobs", "/jobs/1", "/jobs/1?order=check", "/images/1", "/images/3", "/images/4"):
         page.goto(served[0] + path)
-        wider = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
-        assert wider <= 0, f"{path} is {wider} px wider than its window"
+        require_fitting(page)
 
 
 def test_one_uncertain_image_says_so_where_it_was_dropped(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.powerloss import WAYS, lose_power, obstacle
+from benchmarks.powerloss import WAYS, lose_power
+from benchmarks.rig.disks import obstacle
 from hematovision.collecting import collect
 from tests.system.stack import free_port
 

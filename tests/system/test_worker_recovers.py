@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import func, select
 
+from benchmarks.rig import frozen
 from core import jobs
 from core.blobs import LocalBlobs
 from core.db import Database
@@ -29,6 +29,7 @@ from core.states import JobState, ShardState
 from core.tables import Job, Prediction, Shard, Worker
 from hematovision.installing import install
 from tests.system.conftest import Broker
+from tests.waiting import until
 
 PATIENCE = 60.0
 SHARD = 4
@@ -37,9 +38,9 @@ SHARD = 4
 @pytest.fixture
 def settings(tmp_path: Path, broker_url: str) -> Settings:
     # A lease far longer than the test: what a killed process held must be freed, not run out.
-    chosen = Settings(data=tmp_path, redis_url=broker_url, shard_size=SHARD, lease_seconds=300)
-    install(chosen)
-    return chosen
+    settings = Settings(data=tmp_path, redis_url=broker_url, shard_size=SHARD, lease_seconds=300)
+    install(settings)
+    return settings
 
 
 @pytest.fixture
@@ -97,11 +98,7 @@ def submit(database: Database, settings: Settings, seeds: range) -> int:
         return job.id
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
+wait_for = partial(until, seconds=PATIENCE, pause=0.02)
 
 
 def finished(database: Database, job_id: int) -> bool:
@@ -165,13 +162,10 @@ def test_work_goes_on_while_the_broker_is_frozen_and_after(
     broker: Broker,
 ) -> None:
     wait_for(lambda: len(workers(database)) == 2)
-    os.kill(broker.process.pid, signal.SIGSTOP)
-    try:
+    with frozen(broker.process.pid):
         for seeds in (range(1), range(1, 30)):
             job_id = submit(database, settings, seeds)
             wait_for(partial(finished, database, job_id))
-    finally:
-        os.kill(broker.process.pid, signal.SIGCONT)
     last = submit(database, settings, range(30, 40))
     wait_for(lambda: finished(database, last))
     assert programs.poll() is None
@@ -215,18 +209,13 @@ def test_a_frozen_worker_is_silent_and_goes_on_when_it_can(
     pids = [int(name.rpartition(":")[2]) for name in workers(database)]
     job_id = submit(database, settings, range(60))
     wait_for(lambda: at_work(database))
-    for pid in (programs.pid, *pids):
-        os.kill(pid, signal.SIGSTOP)
 
     def fleet() -> jobs.Fleet:
         with database.reading() as session:
             return jobs.fleet(session)
 
-    try:
+    with frozen(programs.pid, *pids):
         wait_for(lambda: fleet() == jobs.Fleet(alive=0, silent=2))
         assert not finished(database, job_id)
-    finally:
-        for pid in (programs.pid, *pids):
-            os.kill(pid, signal.SIGCONT)
     wait_for(lambda: finished(database, job_id))
     assert fleet() == jobs.Fleet(alive=2, silent=0)

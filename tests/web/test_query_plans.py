@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import event, select
 
 import migrations
+from benchmarks.history import ADMINISTRATOR, fill
 from benchmarks.pages import People
-from benchmarks.population import ADMINISTRATOR, fill
 from benchmarks.visits import Visit, Visits
 from core import jobs
 from core.db import Database

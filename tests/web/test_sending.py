@@ -19,15 +19,13 @@ from core.people import accounts
 from core.states import TokenKind
 from lexicon.folders import RULE, skipped_for
 from tests.lexicon.test_folders import FATES
-from tests.system.browser import chromium, open_page, sign_in
+from tests.system.browser import needs_chromium, running_browser, signed_in
 from tests.web.conftest import Api, Png, content, open_job
 from tests.web.packing import skipped
 
 A = "a@laboratory.test"
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None, reason="no Chromium on the PATH; CHROMIUM= names one"
-)
+pytestmark = needs_chromium
 
 
 @pytest.fixture
@@ -48,9 +46,11 @@ def page(server: str, database: Database) -> Iterator[Page]:
     with database.writing() as session:
         user = accounts.find_person(session, A)
         link = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
-    with open_page() as opened:
-        sign_in(opened, f"{server}/sign-in/{link}")
-        yield opened
+    with (
+        running_browser() as browser,
+        signed_in(browser, f"{server}/sign-in/{link}") as page,
+    ):
+        yield page
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What is written first for this task: a Celery task an image, Keras `predict`, Redis for results.
+"""What is written first for this task: a Celery task per image, Keras `predict`, Redis for results.
 
 See `benchmarks.others`. Whole images are brought to the network's size; no cell is looked for, so
 it has less to do than the platform.
@@ -29,10 +29,10 @@ def load(**_: object) -> None:
     from ml.network.model import build_folded
 
     bundle = Bundle.load(Path(os.environ.get("BENCH_BUNDLE") or default_bundle_path()))
-    said = bundle.metadata
-    network = build_folded(said.architecture, said.shape, len(said.classes))
+    metadata, shape = bundle.metadata, bundle.metadata.shape
+    network = build_folded(metadata.architecture, shape, len(metadata.classes))
     network.load_weights(bundle.weights)
-    _held.update(network=network, size=(said.shape.width, said.shape.height))
+    _held.update(network=network, size=(shape.width, shape.height))
 
 
 @app.task(name="other.classify")  # type: ignore[untyped-decorator]

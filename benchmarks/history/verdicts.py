@@ -42,8 +42,8 @@ def _two_classes(rng: Random) -> tuple[int, int]:
 
 
 def _probabilities(best: int, second: int, confidence: float) -> tuple[float, ...]:
-    """Return one number a class, summing to 1: most of what the best leaves is the second's."""
+    """Return one number per class, summing to 1: most of what the best leaves is the second's."""
     rest = 1 - confidence
-    found = [rest * 0.2 / (len(CLASSES) - 2)] * len(CLASSES)
-    found[best], found[second] = confidence, rest * 0.8
-    return tuple(round(one, 7) for one in found)
+    probabilities = [rest * 0.2 / (len(CLASSES) - 2)] * len(CLASSES)
+    probabilities[best], probabilities[second] = confidence, rest * 0.8
+    return tuple(round(probability, 7) for probability in probabilities)

@@ -36,16 +36,16 @@ class Times:
 
     def lines(self, over: float) -> list[str]:
         """Return a line of each kind: requests, rate, p50, p95, longest in ms, errors."""
-        found = [
+        lines = [
             f"{'request':<28}{'number':>8}{'/s':>8}{'p50':>8}{'p95':>8}{'max':>8}{'errors':>8}"
         ]
         for kind in sorted(self.seconds | self.failed):
-            taken = [1000 * one for one in self.seconds[kind]] or [0.0]
-            p95 = statistics.quantiles(taken, n=20)[-1] if len(taken) > 1 else taken[0]
-            times = f"{statistics.median(taken):>8.0f}{p95:>8.0f}{max(taken):>8.0f}"
+            times = [1000 * seconds for seconds in self.seconds[kind]] or [0.0]
+            p95 = statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
+            columns = f"{statistics.median(times):>8.0f}{p95:>8.0f}{max(times):>8.0f}"
             count = len(self.seconds[kind])
-            found.append(f"{kind:<28}{count:>8}{count / over:>8.1f}{times}{self.failed[kind]:>8}")
-        return found
+            lines.append(f"{kind:<28}{count:>8}{count / over:>8.1f}{columns}{self.failed[kind]:>8}")
+        return lines
 
 
 class Browser:

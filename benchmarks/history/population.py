@@ -14,8 +14,8 @@ from random import Random
 
 from sqlalchemy import Table
 
-from benchmarks.loading import Loader, Row, loading
-from benchmarks.rows import (
+from benchmarks.history.loading import Loader, Row, loading
+from benchmarks.history.rows import (
     BEGAN,
     DIGESTS,
     LABORATORY,
@@ -27,7 +27,7 @@ from benchmarks.rows import (
     shard_row,
     shard_state,
 )
-from benchmarks.verdicts import CLASSES, draw
+from benchmarks.history.verdicts import CLASSES, draw
 from core.db import Database
 from core.jobs.tallies import Result, tally
 from core.made.explanations import Findings
@@ -154,8 +154,8 @@ class _History:
         job = job_row(self._rng, number, states, fate)
         self._loader.add(_table(Job), job)
         images = [
-            image_row(self._rng, next(self._images), job, place, state)
-            for place, state in enumerate(states)
+            image_row(self._rng, next(self._images), job, position, state)
+            for position, state in enumerate(states)
         ]
         point_duplicates_back(images)
         work = [image for image in images if image["state"] is ImageState.RECEIVED]
@@ -169,8 +169,8 @@ class _History:
     def _cut(self, job: Row, work: Sequence[Row], fate: Fate) -> None:
         pieces = [work[i : i + _SHARD] for i in range(0, len(work), _SHARD)]
         done = round(len(pieces) * fate.done)
-        for place, piece in enumerate(pieces):
-            shard = shard_row(next(self._shards), job, len(piece), shard_state(place, done, fate))
+        for index, piece in enumerate(pieces):
+            shard = shard_row(next(self._shards), job, len(piece), shard_state(index, done, fate))
             for image in piece:
                 image["shard_id"] = shard["id"]
             if shard["state"] is ShardState.DONE:
@@ -188,20 +188,20 @@ class _History:
                 self._record(job, image, verdicts[-1])
         judged, failed = ImageState.CLASSIFIED, len(piece) - len(verdicts)
         digest = job["model_digest"]
-        results = [Result(judged, said.outcome, said.label, digest) for said in verdicts]
+        results = [Result(judged, v.outcome, v.label, digest) for v in verdicts]
         shard |= tally([*results, Result(ImageState.FAILED, count=failed)])
 
-    def _record(self, job: Row, image: Row, said: Verdict) -> None:
+    def _record(self, job: Row, image: Row, verdict: Verdict) -> None:
         image["state"] = ImageState.CLASSIFIED
-        image["label"], image["confidence"] = said.label, said.confidence
-        image["outcome"], image["reason"] = said.outcome.value, said.reason or None
+        image["label"], image["confidence"] = verdict.label, verdict.confidence
+        image["outcome"], image["reason"] = verdict.outcome.value, verdict.reason or None
         image["model_digest"] = job["model_digest"]
         key = {"image_id": image["id"], "model_digest": job["model_digest"]}
-        row = said.columns() | {"created_at": job["started_at"]}
+        row = verdict.columns() | {"created_at": job["started_at"]}
         self._loader.add(_table(Prediction), key | row)
         if self._rng.random() < _EXPLANATIONS:
             made = made_row(next(self._explanations), job, f"explanations/{image['id']}")
-            findings = asdict(Findings(said.label, None))
+            findings = asdict(Findings(verdict.label, None))
             self._loader.add(_table(Explanation), made | key | {"findings": findings})
 
     def _add_report(self, job: Row) -> None:

@@ -22,18 +22,18 @@ from ml.serving import load_classifier, predictions
     workers=len(os.sched_getaffinity(0)), traffic={"timeout": 300, "max_concurrency": 10_000}
 )
 class Cells:
-    """A worker a core, the network on one core in each."""
+    """A worker per core, the network on one core in each."""
 
     def __init__(self) -> None:
         cv2.setNumThreads(1)
         bundle = Bundle.load(Path(os.environ.get("BENCH_BUNDLE") or default_bundle_path()))
         self._classifier = load_classifier(bundle, threads=1, device="cpu")
-        self._said = bundle.metadata
+        self._metadata = bundle.metadata
 
     @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=5000)  # type: ignore[untyped-decorator]
     def classify(self, images: list[Path]) -> np.ndarray:
         """Files → the probabilities of the classes, float32 (N, classes)."""
-        shape, steps = self._said.shape, self._said.preprocessing
+        shape, steps = self._metadata.shape, self._metadata.preprocessing
         readings = [read(path.read_bytes(), shape, steps) for path in images]
-        said = predictions(self._classifier, readings)
-        return np.array([one.probabilities for one in said], np.float32)
+        verdicts = predictions(self._classifier, readings)
+        return np.array([verdict.probabilities for verdict in verdicts], np.float32)
