@@ -9,13 +9,16 @@ from ml.evaluation.comparison import Census
 from ml.evaluation.evaluate import Evaluation
 from ml.evaluation.outcomes import Outcomes
 from ml.evaluation.report.files import section_text
-from ml.evaluation.report.parts import DASH, Section, Table, chance, name_of, number, percent
-
-AVERAGES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-}
+from ml.evaluation.report.parts import (
+    AVERAGES,
+    DASH,
+    Section,
+    Table,
+    chance,
+    name_of,
+    number,
+    percent,
+)
 
 
 def as_text(account: Account, crops: Crops) -> str:

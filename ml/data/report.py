@@ -6,10 +6,12 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from ml.data.dataset import HOW_TO_FIND
 from ml.data.survey import Surveyed
+from ml.tables import plain_table
 
 TEXT, DATA, PICTURE = "data.txt", "data.json", "data.png"
 MANIFEST, GROUPS = "manifest.csv", "groups.csv"
@@ -104,14 +106,11 @@ def _bars(counts: dict[str, Any]) -> tuple[list[str], list[int]]:
 
 def _counts(counts: dict[str, Any]) -> list[str]:
     return [
-        "\n".join([f"{source}, {split}: {sum(classes.values())}", *_rows(classes)])
+        f"{source}, {split}: {sum(classes.values())}\n"
+        + indent(plain_table([label, str(number)] for label, number in classes.items()), "  ")
         for source, splits in counts.items()
         for split, classes in splits.items()
     ]
-
-
-def _rows(classes: dict[str, int]) -> list[str]:
-    return [f"  {label:<22}{number:>7}" for label, number in classes.items()]
 
 
 def _groups(groups: dict[str, int] | None) -> str:
@@ -143,9 +142,9 @@ def _listed(values: Iterable[str]) -> str:
 
 
 def _appearance(table: dict[str, Any]) -> str:
-    lines = [f"{'medians':<36}{'red':>8}{'green':>8}{'blue':>8}{'sharp':>8}{'fill':>8}"]
-    for source, classes in table.items():
-        for label, found in classes.items():
-            numbers = "".join(f"{value:>8.2f}" for value in found.values())
-            lines.append(f"{source + ' ' + label:<36}{numbers}")
-    return "\n".join(lines)
+    rows = [
+        [f"{source} {label}", *(f"{value:.2f}" for value in medians.values())]
+        for source, classes in table.items()
+        for label, medians in classes.items()
+    ]
+    return plain_table(rows, ["medians", "red", "green", "blue", "sharp", "fill"])

@@ -280,7 +280,7 @@ def _markdown(section: Section) -> str:
 
 def _rows(table: Table) -> str:
     """A table in Markdown: the first column to the left; numbers to the right."""
-    numbers = "---:" if any(table.head) else "---"
+    numbers = "---:" if table.headed else "---"
     lines = [table.head, ("---", *(numbers for _ in table.head[1:])), *table.rows]
     text = "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import MlError
+from ml.tables import markdown_table
 
 Entry = dict[str, Any]
 
@@ -90,32 +91,30 @@ def table(entries: Sequence[Entry], by: Sequence[str] = ()) -> str:
         known = ", ".join(sorted({field for row in rows for field in row}))
         raise NoRuns(f"No run has a field {unknown[0]!r}. The fields are {known}.")
     if by:
-        return _aligned(_grouped_rows(entries, rows, by))
+        return _grouped(entries, rows, by)
     fields = [field for field in _fields(rows) if len({_text(row.get(field)) for row in rows}) > 1]
     sources = _sources(entries)
-    lines = [["run", *fields, "state", *SCORES, *sources, "min"]]
+    lines = []
     for entry, row in zip(entries, rows, strict=True):
         numbers = [_number(value) for value in _scores(entry, sources)]
         minutes = f"{entry['seconds'] / 60:.1f}"
         described = [_text(row.get(field)) for field in fields]
         state = f"{entry['state']}, LEAKS" if entry["leaking"] else entry["state"]
         lines.append([entry["out"], *described, state, *numbers, minutes])
-    return _aligned(lines)
+    return markdown_table(lines, ["run", *fields, "state", *SCORES, *sources, "min"]) + "\n"
 
 
-def _grouped_rows(
-    entries: Sequence[Entry], rows: Sequence[Entry], by: Sequence[str]
-) -> list[list[str]]:
+def _grouped(entries: Sequence[Entry], rows: Sequence[Entry], by: Sequence[str]) -> str:
     sources = _sources(entries)
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry, row in zip(entries, rows, strict=True):
         if entry["state"] == "finished":
             groups.setdefault(tuple(_text(row.get(field)) for field in by), []).append(entry)
-    lines = [[*by, "runs", *SCORES, *sources]]
+    lines = []
     for values, members in sorted(groups.items()):
         columns = zip(*(_scores(entry, sources) for entry in members), strict=True)
         lines.append([*values, str(len(members)), *(_spread(column) for column in columns)])
-    return lines
+    return markdown_table(lines, [*by, "runs", *SCORES, *sources]) + "\n"
 
 
 def _flat(entry: Entry) -> Entry:
@@ -170,14 +169,3 @@ def _spread(values: Sequence[float | None]) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    """A table that a person can read and Markdown knows."""
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
-    rows = (
-        " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        for line in ruled
-    )
-    return "\n".join(f"| {row} |" for row in rows) + "\n"
