@@ -192,10 +192,10 @@ def _opacity(page: TiffPage, mode: str, extra: int) -> tuple[int, int] | None:
     kinds = [int(kind) for kind in page.extrasamples[:extra]]
     if mode == "RGB" and extra == 1 and _EXTRA_SAMPLES not in page.tags:
         kinds = [_UNASSOCIATED]
-    for place, kind in enumerate(kinds):
+    for index, kind in enumerate(kinds):
         if kind in (_ASSOCIATED, _UNASSOCIATED):
             if mode in ("L", "RGB", "P"):
-                return place, kind
+                return index, kind
             raise unsupported("A transparent TIFF in colours other than RGB or grey")
     if extra and mode in ("L", "P"):
         raise unsupported(f"A TIFF with {1 + extra} channels")
