@@ -15,7 +15,7 @@ from core.made import explanations
 from core.made.explanations import CONTRAST, CROP, HEAT, ExplanationClaim, Findings, Neighbour
 from ml.decoding import InputShape, Pixels
 from ml.serving import Classifier, neighbours
-from ml.serving.explain import Head, Look, Map, heat_map, look
+from ml.serving.explain import ClassMaps, Head, Map, heat_map, map_classes
 from ml.serving.neighbours import References
 from worker.decoding import Decoder
 from worker.making import under
@@ -46,11 +46,11 @@ def _make(here: WorkerProcess, claim: ExplanationClaim) -> tuple[str, Findings]:
     crop = _crop(here, claim, classifier)
     names = [claim.label] if claim.other is None else [claim.label, claim.other]
     indices = [classifier.bundle.metadata.classes.index(name) for name in names]
-    seen = look(classifier, Head.load(classifier.bundle), crop, indices)
-    key, maps = f"explanations/{claim.id}-{claim.fence}", _maps(seen)
+    class_maps = map_classes(classifier, Head.load(classifier.bundle), crop, indices)
+    key, maps = f"explanations/{claim.id}-{claim.fence}", _maps(class_maps)
     _keep(here, key, crop, maps)
     empty = tuple(name for name, contributed in maps.items() if contributed.max() <= 0)
-    return key, replace(_findings(here, claim, classifier, seen), empty=empty)
+    return key, replace(_findings(here, claim, classifier, class_maps), empty=empty)
 
 
 def _classifier(here: WorkerProcess, digest: str) -> Classifier:
@@ -69,11 +69,11 @@ def _crop(here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier) 
     return reading.pixels
 
 
-def _maps(seen: Look) -> dict[str, Map]:
+def _maps(class_maps: ClassMaps) -> dict[str, Map]:
     """Return what supports the class, and what supports it rather than the next class."""
-    maps = {HEAT: seen.maps[0]}
-    if len(seen.maps) > 1:
-        maps[CONTRAST] = seen.maps[0] - seen.maps[1]
+    maps = {HEAT: class_maps.maps[0]}
+    if len(class_maps.maps) > 1:
+        maps[CONTRAST] = class_maps.maps[0] - class_maps.maps[1]
     return maps
 
 
@@ -93,13 +93,13 @@ def _png(picture: Pixels) -> bytes:
 
 
 def _findings(
-    here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier, seen: Look
+    here: WorkerProcess, claim: ExplanationClaim, classifier: Classifier, class_maps: ClassMaps
 ) -> Findings:
     references = References.load(classifier.bundle)
     if references is None:
         return Findings(claim.label, claim.other)
-    nearest = neighbours.nearest(seen.features, references, NEAREST)
-    of_each_class = neighbours.nearest_of_each_class(seen.features, references)
+    nearest = neighbours.nearest(class_maps.features, references, NEAREST)
+    of_each_class = neighbours.nearest_of_each_class(class_maps.features, references)
     for index in {one.index for one in (*nearest, *of_each_class)}:
         key = explanations.reference_key(claim.model_digest, index)
         if not here.blobs.exists(key):

@@ -22,7 +22,7 @@ from core.outages import trouble_of
 from core.states import Lane
 from lexicon.verdicts import Verdict
 from ml.reading import Reading
-from ml.serving import predictions
+from ml.serving import classify_readings
 from worker.decoding import Decoder, readings
 from worker.lease import Lease, kept
 from worker.limit import OutOfTime
@@ -195,7 +195,7 @@ def _judge(model: Model, batch: Sequence[tuple[Work, Reading | Failure]]) -> Res
             results[work.image_id] = read
         else:
             readable.append((work, read))
-    said = predictions(model.classifier, [reading for _, reading in readable])
+    said = classify_readings(model.classifier, [reading for _, reading in readable])
     for (work, _), one in zip(readable, said, strict=True):
         results[work.image_id] = one
     return results

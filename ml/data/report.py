@@ -67,9 +67,14 @@ def draw(rows: Sequence[Surveyed], facts: dict[str, Any], path: Path) -> None:
     counts.invert_yaxis()
     counts.set_xlabel("images")
     for source in sorted({row.sample.source for row in rows}):
-        looks = [r.look for r in rows if r.sample.source == source and not r.look.problem]
-        colours.scatter([k.green for k in looks], [k.red for k in looks], s=4, label=source)
-        sharpness.hist([k.sharpness for k in looks], bins=40, histtype="step", label=source)
+        measured = [
+            row.measurement
+            for row in rows
+            if row.sample.source == source and not row.measurement.problem
+        ]
+        green, red = [image.green for image in measured], [image.red for image in measured]
+        colours.scatter(green, red, s=4, label=source)
+        sharpness.hist([m.sharpness for m in measured], bins=40, histtype="step", label=source)
     colours.set(xlabel="mean green", ylabel="mean red", title="colour")
     sharpness.set(xlabel="sharpness", ylabel="images", title="sharpness")
     colours.legend()
@@ -82,7 +87,7 @@ def _write_manifest(rows: Iterable[Surveyed], path: Path) -> None:
     lines = [
         [
             *(r.sample.source, r.sample.file, r.sample.label, r.sample.split, r.group or ""),
-            *(r.look.sha256, str(r.look.width), str(r.look.height)),
+            *(r.measurement.sha256, str(r.measurement.width), str(r.measurement.height)),
         ]
         for r in rows
     ]
@@ -131,9 +136,9 @@ def _cut(splits: str, entry: dict[str, Any]) -> str:
     return f"{splits}: {entry['groups']} groups, such as {' and '.join(entry['example'])}"
 
 
-def _problems(name: str, found: Sequence[str]) -> str:
-    lines = [f"{name}: {len(found) or 'none'}", *(f"  {line}" for line in found[:SHOWN])]
-    return "\n".join([*lines, "  …"] if len(found) > SHOWN else lines)
+def _problems(name: str, examples: Sequence[str]) -> str:
+    lines = [f"{name}: {len(examples) or 'none'}", *(f"  {line}" for line in examples[:SHOWN])]
+    return "\n".join([*lines, "  …"] if len(examples) > SHOWN else lines)
 
 
 def _listed(values: Iterable[str]) -> str:

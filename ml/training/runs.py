@@ -88,8 +88,8 @@ def table(entries: Sequence[Entry], by: Sequence[str] = ()) -> str:
     rows = [_flat(entry) for entry in entries]
     unknown = [field for field in by if not any(field in row for row in rows)]
     if unknown:
-        known = ", ".join(sorted({field for row in rows for field in row}))
-        raise NoRuns(f"No run has a field {unknown[0]!r}. The fields are {known}.")
+        names = ", ".join(sorted({field for row in rows for field in row}))
+        raise NoRuns(f"No run has a field {unknown[0]!r}. The fields are {names}.")
     if by:
         return _grouped(entries, rows, by)
     fields = [field for field in _fields(rows) if len({_text(row.get(field)) for row in rows}) > 1]
@@ -138,21 +138,21 @@ def _sources(entries: Sequence[Entry]) -> list[str]:
 
 
 def _validation(entry: Entry) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = entry.get("scores") or {}
-    return found
+    scores: Mapping[str, Any] = entry.get("scores") or {}
+    return scores
 
 
 def _scores(entry: Entry, sources: Sequence[str]) -> list[float | None]:
     """Recall, NLL, accuracy, and the mean recall of the classes of each data folder."""
-    found = _validation(entry)
-    by_source = found.get("sources", {})
+    scores = _validation(entry)
+    by_source = scores.get("sources", {})
     means = [
         statistics.fmean(cell["recall"] for cell in by_source[name].values())
         if name in by_source
         else None
         for name in sources
     ]
-    return [*(found.get(name) for name in SCORES), *means]
+    return [*(scores.get(name) for name in SCORES), *means]
 
 
 def _number(value: float | None) -> str:
@@ -160,11 +160,11 @@ def _number(value: float | None) -> str:
 
 
 def _spread(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return ""
-    deviation = f" ± {statistics.stdev(known):.4f}" if len(known) > 1 else ""
-    return f"{statistics.fmean(known):.4f}{deviation}"
+    deviation = f" ± {statistics.stdev(numbers):.4f}" if len(numbers) > 1 else ""
+    return f"{statistics.fmean(numbers):.4f}{deviation}"
 
 
 def _text(value: Any) -> str:

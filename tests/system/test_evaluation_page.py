@@ -13,7 +13,7 @@ from lexicon.cells import CELL_TYPES
 from ml.evaluation.choosing import Choice
 from ml.evaluation.evaluate import evaluate
 from ml.evaluation.report.files import write_report
-from tests.ml.judgements import THREE, a_bundle, judged, said, unsure
+from tests.ml.judgements import THREE, a_bundle, accepted, judged, unsure
 from tests.system.browser import chromium, open_page
 
 pytestmark = pytest.mark.skipif(
@@ -26,8 +26,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a page about sixty images."""
     out = tmp_path_factory.mktemp("evaluation")
     (out / "cell.png").write_bytes(b"a cell")
-    guesses = [said(THREE[place % 7 % 3], 0.4 + place / 100) for place in range(59)]
-    pairs = [(THREE[place % 3], guess) for place, guess in enumerate(guesses)]
+    guesses = [accepted(THREE[number % 7 % 3], 0.4 + number / 100) for number in range(59)]
+    pairs = [(THREE[number % 3], guess) for number, guess in enumerate(guesses)]
     cells = judged(*pairs, ("basophil", unsure("eosinophil", "basophil")))
     samples = tuple(replace(sample, path=out / "cell.png") for sample in cells.samples)
     cells = replace(cells, samples=samples)

@@ -25,7 +25,7 @@ from core.tables import Image, Job, Prediction, Shard
 from core.tables import Model as KnownModel
 from ml.bundle import Bundle
 from ml.reading import read
-from ml.serving import predictions
+from ml.serving import classify_readings
 from tests.worker.conftest import MakeBundle, Submit, Watched, counts_of, png
 from worker.fleet import Badge, beat
 from worker.lease import Lease
@@ -88,7 +88,7 @@ def test_the_network_sees_what_a_direct_call_gives_it(here: WorkerProcess, submi
     model = here.models.get(here.models.shipped.digest)
     said = model.bundle.metadata
     readings = [read(png(seed), said.shape, said.preprocessing) for seed in range(3)]
-    direct = predictions(model.classifier, readings)
+    direct = classify_readings(model.classifier, readings)
     with here.database.reading() as session:
         rows = list(jobs.export_rows(session, job_id))
     for row, expected in zip(rows, direct, strict=True):

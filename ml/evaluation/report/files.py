@@ -90,7 +90,7 @@ def write_predictions(judged: Judged, out: Path) -> None:
         label, *rest = results.VERDICT_COLUMNS
         shares = results.probability_columns(judged.classes)
         table.write((*KNOWN, label, "right", *rest, *shares))
-        for sample, verdict in zip(judged.samples, judged.predictions, strict=True):
+        for sample, verdict in zip(judged.samples, judged.verdicts, strict=True):
             table.write(_cells(sample, verdict))
 
 
