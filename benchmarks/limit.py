@@ -27,7 +27,7 @@ from benchmarks.table import Row, show
 from ml.answers import Outputs
 from ml.bundle import Bundle, default_bundle_path
 from ml.decoding import Pixels
-from ml.serving.looking import look
+from ml.serving.looking import classify_with_second_looks
 from worker.main import available_cores
 
 _SIDE, _PRODUCTS = 3072, 4
@@ -98,7 +98,7 @@ def looks(loop: BareLoop, images: Pixels) -> float:
         seen += len(part)
         return loop.classifier.classify(part)
 
-    look(count, images, loop.classifier.bundle.metadata.preprocessing.doubt)
+    classify_with_second_looks(count, images, loop.classifier.bundle.metadata.preprocessing.doubt)
     return seen / len(images)
 
 

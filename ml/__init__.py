@@ -2,7 +2,7 @@
 
 A room with floors, lowest first; each imports only what is below it:
 
-    errors, metrics, answers   what all floors share
+    errors, metrics, answers, tables   what all floors share
     decoding      bytes of a file → pixels
     reading       pixels → what a network sees of them
     bundle        a network and what is known about it, in one verified folder

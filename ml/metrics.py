@@ -72,7 +72,7 @@ def score(truth: Classes, predicted: Classes, labels: Sequence[str]) -> Scores:
     if len(truth) == 0 or len(truth) != len(predicted):
         raise ValueError("There must be as many predictions as labels, and at least one.")
     matrix = confusion_matrix(truth, predicted, len(labels))
-    classes = tuple(_class_score(matrix, place, label) for place, label in enumerate(labels))
+    classes = tuple(_class_score(matrix, number, label) for number, label in enumerate(labels))
     present = [entry for entry in classes if entry.support]
     return Scores(
         classes=classes,
@@ -88,9 +88,9 @@ def photograph_matrices(
 ) -> NDArray[np.int64]:
     """int64 (photographs, count, count): the confusion matrix of each photograph, of images whose
     photographs are numbered from 0."""
-    found = np.zeros((int(photographs.max(initial=-1)) + 1, count, count), np.int64)
-    np.add.at(found, (photographs, truth, predicted), 1)
-    return found
+    matrices = np.zeros((int(photographs.max(initial=-1)) + 1, count, count), np.int64)
+    np.add.at(matrices, (photographs, truth, predicted), 1)
+    return matrices
 
 
 def score_intervals(
@@ -168,7 +168,7 @@ def share_bounds(values: ArrayLike, units: int) -> Interval:
 def class_intervals(
     matrices: NDArray[np.int64], sums: NDArray[np.float64], labels: Sequence[str]
 ) -> dict[str, dict[str, Interval]]:
-    """By class and by precision, recall and f1: the 95 % interval, for the classes that are there.
+    """The 95 % intervals of the classes that are there, by class and then precision, recall, f1.
 
     The units of a class's recall and F1 are the photographs with an image of it, those of its
     precision the ones with an image that was taken for it; nothing taken for it has no interval.
@@ -184,19 +184,19 @@ def class_intervals(
     precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(support + predicted, 1)
     shown = (matrices.sum(axis=2) > 0).sum(axis=0)
-    taken = (matrices.sum(axis=1) > 0).sum(axis=0)
-    found: dict[str, dict[str, Interval]] = {}
-    for place, label in enumerate(labels):
-        if not shown[place]:
+    guessed = (matrices.sum(axis=1) > 0).sum(axis=0)
+    intervals: dict[str, dict[str, Interval]] = {}
+    for number, label in enumerate(labels):
+        if not shown[number]:
             continue
         ours = {
-            "recall": share_bounds(recall[:, place], int(shown[place])),
-            "f1": bounds(f1[:, place], int(shown[place])),
+            "recall": share_bounds(recall[:, number], int(shown[number])),
+            "f1": bounds(f1[:, number], int(shown[number])),
         }
-        if taken[place]:
-            ours["precision"] = share_bounds(precision[:, place], int(taken[place]))
-        found[label] = ours
-    return found
+        if guessed[number]:
+            ours["precision"] = share_bounds(precision[:, number], int(guessed[number]))
+        intervals[label] = ours
+    return intervals
 
 
 def auroc(higher: NDArray[np.float64], lower: NDArray[np.float64]) -> float:
@@ -249,9 +249,9 @@ def _mean_of_present(values: NDArray[Any], support: NDArray[Any]) -> NDArray[np.
     return np.asarray((values * present).sum(axis=-1) / present.sum(axis=-1))
 
 
-def _class_score(matrix: NDArray[np.int64], place: int, label: str) -> ClassScore:
-    hits = float(matrix[place, place])
-    support, predicted = float(matrix[place].sum()), float(matrix[:, place].sum())
+def _class_score(matrix: NDArray[np.int64], number: int, label: str) -> ClassScore:
+    hits = float(matrix[number, number])
+    support, predicted = float(matrix[number].sum()), float(matrix[:, number].sum())
     return ClassScore(
         label=label,
         precision=hits / predicted if predicted else 0.0,

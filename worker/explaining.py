@@ -15,7 +15,7 @@ from core.made import explanations
 from core.made.explanations import CONTRAST, CROP, HEAT, ExplanationClaim, Findings, Neighbour
 from ml.decoding import InputShape, Pixels
 from ml.serving import Classifier, neighbours
-from ml.serving.explain import Head, Look, Map, heat_map, look
+from ml.serving.explain import ClassMaps, Head, Map, heat_map, map_classes
 from ml.serving.neighbours import References
 from worker.decoding import Decoder
 from worker.lease import making_ordered
@@ -48,11 +48,11 @@ def _make(process: WorkerProcess, claim: ExplanationClaim) -> tuple[str, Finding
     crop = _crop(process, claim, classifier)
     names = [claim.label] if claim.other is None else [claim.label, claim.other]
     indices = [classifier.bundle.metadata.classes.index(name) for name in names]
-    looked = look(classifier, Head.load(classifier.bundle), crop, indices)
-    key, maps = f"explanations/{claim.id}-{claim.fence}", _maps(looked)
+    class_maps = map_classes(classifier, Head.load(classifier.bundle), crop, indices)
+    key, maps = f"explanations/{claim.id}-{claim.fence}", _maps(class_maps)
     _keep(process, key, crop, maps)
     empty = tuple(name for name, contributed in maps.items() if contributed.max() <= 0)
-    return key, replace(_findings(process, claim, classifier, looked), empty=empty)
+    return key, replace(_findings(process, claim, classifier, class_maps), empty=empty)
 
 
 def _classifier(process: WorkerProcess, digest: str) -> Classifier:
@@ -71,11 +71,11 @@ def _crop(process: WorkerProcess, claim: ExplanationClaim, classifier: Classifie
     return reading.pixels
 
 
-def _maps(looked: Look) -> dict[str, Map]:
+def _maps(class_maps: ClassMaps) -> dict[str, Map]:
     """Return what supports the class, and what supports it rather than the next class."""
-    maps = {HEAT: looked.maps[0]}
-    if len(looked.maps) > 1:
-        maps[CONTRAST] = looked.maps[0] - looked.maps[1]
+    maps = {HEAT: class_maps.maps[0]}
+    if len(class_maps.maps) > 1:
+        maps[CONTRAST] = class_maps.maps[0] - class_maps.maps[1]
     return maps
 
 
@@ -95,13 +95,13 @@ def _png(picture: Pixels) -> bytes:
 
 
 def _findings(
-    process: WorkerProcess, claim: ExplanationClaim, classifier: Classifier, looked: Look
+    process: WorkerProcess, claim: ExplanationClaim, classifier: Classifier, class_maps: ClassMaps
 ) -> Findings:
     references = References.load(classifier.bundle)
     if references is None:
         return Findings(claim.label, claim.other)
-    nearest = neighbours.nearest(looked.features, references, NEAREST)
-    of_each_class = neighbours.nearest_of_each_class(looked.features, references)
+    nearest = neighbours.nearest(class_maps.features, references, NEAREST)
+    of_each_class = neighbours.nearest_of_each_class(class_maps.features, references)
     for index in {neighbour.index for neighbour in (*nearest, *of_each_class)}:
         key = explanations.reference_key(claim.model_digest, index)
         if not process.blobs.exists(key):

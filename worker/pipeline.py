@@ -22,7 +22,7 @@ from core.outages import trouble_of
 from core.states import Lane
 from lexicon.verdicts import Verdict
 from ml.reading import Reading
-from ml.serving import predictions
+from ml.serving import classify_readings
 from worker.decoding import Decoder, readings
 from worker.deriving import complete_copies
 from worker.lease import Lease, holding
@@ -196,7 +196,7 @@ def _judge(model: LoadedModel, batch: Sequence[tuple[Work, Reading | Failure]]) 
             results[work.image_id] = reading
         else:
             readable.append((work, reading))
-    verdicts = predictions(model.classifier, [reading for _, reading in readable])
+    verdicts = classify_readings(model.classifier, [reading for _, reading in readable])
     for (work, _), verdict in zip(readable, verdicts, strict=True):
         results[work.image_id] = verdict
     return results

@@ -15,7 +15,7 @@ import numpy as np
 
 from ml.bundle import Bundle, default_bundle_path
 from ml.reading import read
-from ml.serving import load_classifier, predictions
+from ml.serving import classify_readings, load_classifier
 
 
 @bentoml.service(
@@ -35,5 +35,5 @@ class Cells:
         """Files → the probabilities of the classes, float32 (N, classes)."""
         shape, steps = self._metadata.shape, self._metadata.preprocessing
         readings = [read(path.read_bytes(), shape, steps) for path in images]
-        verdicts = predictions(self._classifier, readings)
+        verdicts = classify_readings(self._classifier, readings)
         return np.array([verdict.probabilities for verdict in verdicts], np.float32)

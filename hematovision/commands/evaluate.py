@@ -148,8 +148,10 @@ def _strangers(folders: tuple[Path, ...]) -> dict[str, list[Path]]:
 def _turned_away(
     classifier: Classifier, strangers: dict[str, list[Path]], judged: Judged, report: Report
 ) -> tuple[TurnedAway, ...]:
-    from ml.evaluation.judging import look
+    from ml.evaluation.judging import classify_unlabelled
     from ml.evaluation.outcomes import turned_away
 
-    rows = {name: look(classifier, paths, report) for name, paths in strangers.items()}
-    return tuple(turned_away(name, looks, judged) for name, looks in rows.items())
+    rows = {
+        name: classify_unlabelled(classifier, paths, report) for name, paths in strangers.items()
+    }
+    return tuple(turned_away(name, answers, judged) for name, answers in rows.items())

@@ -76,9 +76,9 @@ def train(**asked: Any) -> None:
         recipe = _recipe(lesson)
         samples = _samples(lesson)
         with silent_start():
-            from ml.training.fitting import Run
+            from ml.training.fitting import TrainingRun
             from ml.training.train import train as train_network
-        run = Run(recipe, samples, lesson.out, lesson.weights, lesson.seed, _spoken(report))
+        run = TrainingRun(recipe, samples, lesson.out, lesson.weights, lesson.seed, _spoken(report))
         bundle = train_network(replace(run, resume=lesson.resume, log=lesson.log))
     click.echo(f"{bundle.title} is in {bundle.path}.")
     _say_leaking(bundle)

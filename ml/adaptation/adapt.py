@@ -101,14 +101,16 @@ def adapted(order: Order) -> Adapted:
     lesson = _lesson(order, before)
     ways = ways_for(lesson)
     asked = ways if order.how == "auto" else {order.how: ways[order.how]}
-    _require(asked)
+    if order.how != "auto" and ways[order.how].refusal:
+        message = f"The bundle can't be adapted with --how {order.how}: "
+        raise DataError(f"{message}{ways[order.how].refusal}.")
     crossed = {name: way.crossed() for name, way in asked.items() if not way.refusal}
-    standings = {name: _standing(found.outputs, lesson.cells) for name, found in crossed.items()}
+    standings = {name: _standing(answer.outputs, lesson.cells) for name, answer in crossed.items()}
     best = min(standings, key=lambda name: standings[name][1])
     way = asked[best]
     network = way.network()
-    one, source = lesson.learn.one_cell, order.crops.source
-    trusted = measured(order.bundle, crossed[best], lesson.cells, way.gate(), one, source)
+    one_cell, source = lesson.learn.one_cell, order.crops.source
+    trusted = measured(order.bundle, crossed[best], lesson.cells, way.gate(), one_cell, source)
     if not trusted.anew:
         _cool(network, crossed[best].outputs, lesson.cells)
     trials = _trials(lesson, asked, standings)
@@ -116,22 +118,22 @@ def adapted(order: Order) -> Adapted:
     if own is None:
         told = (order, best, way.note(), trials, network, trusted)
         return Adapted(*told, None, None, lesson.learn)
-    found = seen(order.bundle, network, own)
-    shares = (right_share(seen(order.bundle, before, own), own), right_share(found, own))
+    after = seen(order.bundle, network, own)
+    shares = (right_share(seen(order.bundle, before, own), own), right_share(after, own))
     cells = joined((lesson.learn, own))
-    return Adapted(order, best, way.note(), trials, network, trusted, shares, found, cells)
+    return Adapted(order, best, way.note(), trials, network, trusted, shares, after, cells)
 
 
 def _lesson(order: Order, network: keras.Model) -> Lesson:
     samples = order.crops.learn
     learn = _loaded(order, samples)
     photographs = tuple(group_of(sample) for sample in samples)
-    found = seen(order.bundle, network, learn)
+    outputs = seen(order.bundle, network, learn)
     temperature = float(order.bundle.metadata.trust.get("temperature", 1.0))
     return Lesson(
         bundle=order.bundle,
         learn=learn,
-        cells=Cells(found, learn.truth, photographs, temperature),
+        cells=Cells(outputs, learn.truth, photographs, temperature),
         own=_own(order),
         unlabelled=_loaded(order, order.unlabelled) if order.unlabelled else None,
         folds=np.array(folds(samples, FOLDS, order.seed), np.int64),
@@ -142,15 +144,17 @@ def _lesson(order: Order, network: keras.Model) -> Lesson:
 
 def _loaded(order: Order, samples: Sequence[Sample]) -> Labelled:
     recipe = recipe_of(order.bundle)
-    steps = order.bundle.metadata.preprocessing.widened(recipe.kept.height / recipe.shape.height)
-    return load(samples, recipe.classes, recipe.kept, steps, order.report)
+    steps = order.bundle.metadata.preprocessing.widened(
+        recipe.stored_shape.height / recipe.shape.height
+    )
+    return load(samples, recipe.classes, recipe.stored_shape, steps, order.report)
 
 
 def _own(order: Order) -> Labelled | None:
     """The cells that are rehearsed."""
     if order.rehearsal:
         return as_own(_loaded(order, order.rehearsal))
-    return own_cells(order.bundle, recipe_of(order.bundle).kept)
+    return own_cells(order.bundle, recipe_of(order.bundle).stored_shape)
 
 
 def _by_itself(order: Order) -> Adapted:
@@ -167,26 +171,19 @@ def _by_itself(order: Order) -> Adapted:
     network, sure = self_taught(pupil, before)
     gate = gate_over(bundle, network, (own, sure))
     trusted = without_labels(bundle, gate, strangeness(pupil, network, sure))
-    found = seen(bundle, network, own)
-    shares = (right_share(seen(bundle, before, own), own), right_share(found, own))
+    after = seen(bundle, network, own)
+    shares = (right_share(seen(bundle, before, own), own), right_share(after, own))
     note = f"{len(own.truth)} own cells rehearsed, {surely(sure)}"
     cells = joined((own, sure))
-    return Adapted(order, NETWORK, note, (), network, trusted, shares, found, cells)
+    return Adapted(order, NETWORK, note, (), network, trusted, shares, after, cells)
 
 
-def _require(asked: dict[str, Way]) -> None:
-    """Return the ways that can be used, at least one: recalibration always can."""
-    for name, way in asked.items():
-        if len(asked) == 1 and way.refusal:
-            raise DataError(f"The bundle can't be adapted with --how {name}: {way.refusal}.")
-
-
-def _standing(found: Outputs, cells: Cells) -> tuple[float, float]:
+def _standing(outputs: Outputs, cells: Cells) -> tuple[float, float]:
     """Mean recall of the classes, and negative log-likelihood at the best temperature."""
-    right = found.logits.argmax(axis=1) == cells.truth
+    right = outputs.logits.argmax(axis=1) == cells.truth
     recall = np.mean([right[cells.truth == number].mean() for number in np.unique(cells.truth)])
-    temperature = fit_temperature(found.logits, cells.truth, cells.weights)
-    nll = negative_log_likelihood(found.logits, cells.truth, temperature, cells.weights)
+    temperature = fit_temperature(outputs.logits, cells.truth, cells.weights)
+    nll = negative_log_likelihood(outputs.logits, cells.truth, temperature, cells.weights)
     return float(recall), nll
 
 
@@ -203,9 +200,9 @@ def _trials(
     return tuple(trials)
 
 
-def _cool(network: keras.Model, found: Outputs, cells: Cells) -> None:
+def _cool(network: keras.Model, outputs: Outputs, cells: Cells) -> None:
     """Scale the last layer so that its confidences, at the temperature that the bundle keeps, are
     those that the cells bore out."""
-    best = fit_temperature(found.logits, cells.truth, cells.weights)
+    best = fit_temperature(outputs.logits, cells.truth, cells.weights)
     last = network.layers[-1]
     last.set_weights([part * (cells.temperature / best) for part in last.get_weights()])

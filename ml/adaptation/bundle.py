@@ -98,7 +98,7 @@ def write(adapted: Adapted, out: Path) -> Account:
 def _filled(adapted: Adapted, aside: Path) -> Account:
     """A bundle's scores are part of it, so it is written twice: first without, to be judged."""
     order, small = adapted.order, _small(adapted)
-    metadata = replace(_metadata(adapted), int8=small.said if small else {})
+    metadata = replace(_metadata(adapted), int8=small.facts if small else {})
     draft = write_bundle(aside / "draft", metadata, lambda folder: _fill(folder, adapted, small))
     before, after = _judged(order, draft) if order.crops.held else (None, None)
     if after is not None:
@@ -147,7 +147,7 @@ def _metadata(adapted: Adapted) -> Metadata:
         version=version,
         data={**old.data, "sources": sources, "adapted": _facts(adapted)},
         scores={},
-        trust=adapted.trusted.said,
+        trust=adapted.trusted.numbers,
     )
 
 
@@ -203,8 +203,8 @@ def _write_references(old: Path, new: Path, adapted: Adapted) -> None:
     features = adapted.own_outputs.features
     length = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
     with np.load(old, allow_pickle=False) as arrays:
-        kept = {name: arrays[name] for name in arrays.files}
-    np.savez(new, **{**kept, "features": (features / length).astype(np.float16)})
+        others = {name: arrays[name] for name in arrays.files}
+    np.savez(new, **{**others, "features": (features / length).astype(np.float16)})
 
 
 def _copy(draft: Bundle, folder: Path) -> None:

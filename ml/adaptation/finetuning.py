@@ -43,8 +43,8 @@ PASSES, RATE, BATCH, AVERAGE, SMOOTHING = 12, 1e-4, 16, 0.95, 0.05
 
 def network_of(bundle: Bundle) -> keras.Model:
     """The bundle's folded network, a new copy of it."""
-    said = bundle.metadata
-    network = build_folded(said.architecture, said.shape, len(said.classes))
+    metadata = bundle.metadata
+    network = build_folded(metadata.architecture, metadata.shape, len(metadata.classes))
     network.load_weights(bundle.weights)
     return network
 
@@ -52,14 +52,14 @@ def network_of(bundle: Bundle) -> keras.Model:
 def recipe_of(bundle: Bundle) -> Recipe:
     """How the bundle's network is taught on: as its recipe jitters images, if it still can be read
     so, and otherwise as recipes do by default."""
-    said, steps = bundle.metadata, bundle.metadata.preprocessing
-    stored = said.recipe.get("stored")
+    metadata, steps = bundle.metadata, bundle.metadata.preprocessing
+    stored = metadata.recipe.get("stored")
     return Recipe(
-        name=said.name,
-        version=said.version,
-        classes=said.classes,
-        shape=said.shape,
-        architecture=said.architecture,
+        name=metadata.name,
+        version=metadata.version,
+        classes=metadata.classes,
+        shape=metadata.shape,
+        architecture=metadata.architecture,
         dropout=0.0,
         head_passes=0,
         head_rate=0.0,
@@ -73,7 +73,7 @@ def recipe_of(bundle: Bundle) -> Recipe:
         span=steps.span,
         doubt=steps.doubt,
         stored=InputShape(**stored) if stored and steps.locator else None,
-        jitter=_jitter(said.recipe.get("jitter")),
+        jitter=_jitter(metadata.recipe.get("jitter")),
     )
 
 
@@ -86,8 +86,8 @@ def own_cells(bundle: Bundle, shape: InputShape) -> Labelled | None:
     images = [_framed(data, bundle.metadata.shape, shape) for data in references.pictures]
     classes = bundle.metadata.classes
     samples = [
-        Sample(Path(), f"{place:04}", label, OWN, "", f"{place:04}")
-        for place, label in enumerate(references.labels)
+        Sample(Path(), f"{index:04}", label, OWN, "", f"{index:04}")
+        for index, label in enumerate(references.labels)
     ]
     truth = np.array([classes.index(label) for label in references.labels], np.int64)
     return Labelled(tuple(samples), np.stack(images), truth)
@@ -160,8 +160,8 @@ def _framed(data: bytes, input_: InputShape, shape: InputShape) -> Pixels:
     return np.asarray(framed, np.uint8)
 
 
-def _jitter(said: Mapping[str, Any] | None) -> Jitter:
+def _jitter(fields: Mapping[str, Any] | None) -> Jitter:
     try:
-        return Jitter(**(said or {}))
+        return Jitter(**(fields or {}))
     except TypeError:
         return Jitter()

@@ -80,11 +80,11 @@ def share_out(samples: Sequence[Sample], bundle: Bundle, terms: Terms) -> Crops:
     grouped = all(sample.group is not None for sample in unique)
     named = [replace(s, group=s.file) if s.group is None else s for s in unique]
     learn = _drawn(named, terms)
-    known = {group_of(sample) for sample in learn}
+    learned = {group_of(sample) for sample in learn}
     return Crops(
         source=source,
         learn=tuple(learn),
-        held=tuple(sample for sample in named if group_of(sample) not in known),
+        held=tuple(sample for sample in named if group_of(sample) not in learned),
         left_out=dict(Counter(s.label for s in samples if s.label in terms.leave_out)),
         copies=len(wanted) - len(unique),
         grouped=grouped,
@@ -104,9 +104,9 @@ def without_labels(folder: Path, bundle: Bundle, crops: Crops | None) -> tuple[S
     source = folder.resolve().name
     _require_new(source, bundle)
     images = find_images([folder])
-    found = [Sample(image.path, image.name, "", source, "", image.name) for image in images]
-    known = {_content(sample) for sample in crops.labelled} if crops else set()
-    unique = tuple(s for s in _without_copies(found) if _content(s) not in known)
+    candidates = [Sample(image.path, image.name, "", source, "", image.name) for image in images]
+    labelled = {_content(sample) for sample in crops.labelled} if crops else set()
+    unique = tuple(s for s in _without_copies(candidates) if _content(s) not in labelled)
     if len(unique) < FEWEST_WITHOUT_LABELS:
         message = f"There are {len(unique)} crops in {folder} beside the labelled ones; learning "
         raise DataError(f"{message}without labels needs {FEWEST_WITHOUT_LABELS}. Add more crops.")
@@ -134,17 +134,17 @@ def rehearsal(samples: Sequence[Sample], bundle: Bundle, seed: int) -> tuple[Sam
 
 
 def folds(samples: Sequence[Sample], count: int, seed: int) -> list[int]:
-    """Of each sample the number of its fold, 0 to `count` - 1, or less where a class has fewer
+    """The number of each sample's fold, 0 to `count` - 1, or less where a class has fewer
     photographs; no photograph is in two, and every class is in all."""
     by_label = _photographs(samples)
     count = min(count, *(len(groups) for groups in by_label.values()))
-    places: dict[str, int] = {}
+    fold_of: dict[str, int] = {}
     for _, groups in sorted(by_label.items()):
         # Shuffled by the same means as `grouped_split`; the first fold is not always the fullest.
         order = spread([groups[name][0] for name in sorted(groups)], len(groups), seed)
-        start = len(places)
-        places |= {group_of(one): (start + turn) % count for turn, one in enumerate(order)}
-    return [places[group_of(sample)] for sample in samples]
+        start = len(fold_of)
+        fold_of |= {group_of(sample): (start + turn) % count for turn, sample in enumerate(order)}
+    return [fold_of[group_of(sample)] for sample in samples]
 
 
 def write_held_out(samples: Sequence[Sample], path: Path) -> None:
@@ -163,19 +163,17 @@ def _drawn(samples: Sequence[Sample], terms: Terms) -> list[Sample]:
     if terms.most < FEWEST * len(labels):
         message = f"{len(labels)} classes need at least {FEWEST * len(labels)} crops to learn from"
         raise DataError(f"{message}; {terms.most} are too few. Raise --most.")
-    kept = [
+    candidates = [
         sample
         for sample in grouped_split(usable, terms.held_out, terms.seed)[0]
         if group_of(sample) not in judged_by
     ]
-    counted = Counter(sample.label for sample in kept)
-    _require_enough(kept, labels)
-    largest = max(n for n in range(1, terms.most + 1) if _capped(counted, n) <= terms.most)
-    return spread(kept, largest, terms.seed)
-
-
-def _capped(counted: Mapping[str, int], most: int) -> int:
-    return sum(min(count, most) for count in counted.values())
+    _require_enough(candidates, labels)
+    counts = Counter(sample.label for sample in candidates).values()
+    per_class = max(
+        n for n in range(1, terms.most + 1) if sum(min(count, n) for count in counts) <= terms.most
+    )
+    return spread(candidates, per_class, terms.seed)
 
 
 def _without_copies(samples: Sequence[Sample]) -> list[Sample]:
@@ -186,11 +184,11 @@ def _without_copies(samples: Sequence[Sample]) -> list[Sample]:
     """
     first: dict[str, Sample] = {}
     for sample in samples:
-        known = first.setdefault(_content(sample), sample)
-        if known.label != sample.label:
+        earlier = first.setdefault(_content(sample), sample)
+        if earlier.label != sample.label:
             raise DataError(
-                f"{known.file} and {sample.file} are the same image, once labelled {known.label} "
-                f"and once {sample.label}. Keep only the right one."
+                f"{earlier.file} and {sample.file} are the same image, once labelled "
+                f"{earlier.label} and once {sample.label}. Keep only the right one."
             )
     return list(first.values())
 
@@ -205,11 +203,11 @@ def _content(sample: Sample) -> str:
 def _photographs(samples: Sequence[Sample]) -> dict[str, dict[str, list[Sample]]]:
     """The samples by class and photograph; a photograph of several classes is of its first one."""
     owner: dict[str, str] = {}
-    found: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    by_label: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         label = owner.setdefault(group_of(sample), sample.label)
-        found[label][group_of(sample)].append(sample)
-    return found
+        by_label[label][group_of(sample)].append(sample)
+    return by_label
 
 
 def _require_new(source: str, bundle: Bundle) -> None:
@@ -224,9 +222,9 @@ def _require_new(source: str, bundle: Bundle) -> None:
 def _require_names(leave_out: Sequence[str], samples: Sequence[Sample]) -> None:
     strange = sorted(set(leave_out) - {sample.label for sample in samples})
     if strange:
-        known = ", ".join(sorted({sample.label for sample in samples}))
+        labels = ", ".join(sorted({sample.label for sample in samples}))
         raise DataError(
-            f"There are no crops of {', '.join(strange)} to leave out, only of {known}."
+            f"There are no crops of {', '.join(strange)} to leave out, only of {labels}."
         )
 
 
@@ -247,11 +245,11 @@ def _require_known(samples: Sequence[Sample], bundle: Bundle) -> None:
         )
 
 
-def _require_enough(kept: Sequence[Sample], labels: set[str]) -> None:
-    """Of each class enough crops, of two photographs at least, beside those held out."""
-    photographs = _photographs(kept)
+def _require_enough(samples: Sequence[Sample], labels: set[str]) -> None:
+    """Refuse crops of which a class has too few, or of one photograph, beside those held out."""
+    photographs = _photographs(samples)
     for label in sorted(labels):
-        crops, groups = sum(s.label == label for s in kept), len(photographs.get(label, {}))
+        crops, groups = sum(s.label == label for s in samples), len(photographs.get(label, {}))
         if crops < FEWEST or groups < 2:
             raise DataError(
                 f"Besides those held out, there are {crops} crops of {label} from {groups} "

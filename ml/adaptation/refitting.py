@@ -55,11 +55,11 @@ class Cells:
         """float64 (N,), mean 1: every class counts alike, and within it every photograph."""
         return even_weights(self.photographs, [str(number) for number in self.truth])
 
-    def at(self, places: NDArray[np.int64]) -> Cells:
+    def at(self, rows: NDArray[np.int64]) -> Cells:
         """Those cells alone."""
-        outputs = Outputs(self.outputs.logits[places], self.outputs.features[places])
-        photographs = tuple(self.photographs[place] for place in places)
-        return Cells(outputs, self.truth[places], photographs, self.temperature)
+        outputs = Outputs(self.outputs.logits[rows], self.outputs.features[rows])
+        photographs = tuple(self.photographs[row] for row in rows)
+        return Cells(outputs, self.truth[rows], photographs, self.temperature)
 
 
 class Change(Protocol):
@@ -139,8 +139,8 @@ def recalibrated(cells: Cells) -> Scaled:
         by_bias = by_logit.sum(axis=0) @ shared + point[1:] / BIAS_SPREAD**2
         return loss + pull / 2, np.append(by_scale, by_bias)
 
-    found = minimum(slope, np.zeros(1 + logits.shape[1]))
-    return Scaled(float(np.exp(found[0])), found[1:] @ shared * cells.temperature)
+    best = minimum(slope, np.zeros(1 + logits.shape[1]))
+    return Scaled(float(np.exp(best[0])), best[1:] @ shared * cells.temperature)
 
 
 def turned(cells: Cells, spread: float) -> Turned:
@@ -157,9 +157,9 @@ def turned(cells: Cells, spread: float) -> Turned:
         by_change = seen.T @ by_logit @ shared + change / spread**2
         return loss + (change**2).sum() / spread**2 / 2, by_change.ravel()
 
-    found = minimum(slope, np.zeros(shape[0] * shape[1])).reshape(shape) @ shared
-    found = found * cells.temperature
-    return Turned(found[:-1] / max(length, 1e-9), found[-1], spread)
+    best = minimum(slope, np.zeros(shape[0] * shape[1])).reshape(shape) @ shared
+    best = best * cells.temperature
+    return Turned(best[:-1] / max(length, 1e-9), best[-1], spread)
 
 
 def best_turned(cells: Cells, folds: Classes) -> Turned:
@@ -185,10 +185,10 @@ def minimum(slope: Slope, start: Floats, steps: int = 500) -> Floats:
 
 def _loss(logits: Floats, cells: Cells) -> tuple[float, Floats]:
     """The weighted sum of -log p(true class), and its slope by each logit."""
-    found, rows = softmax(logits), np.arange(len(logits))
-    loss = -float(cells.weights @ np.log(np.maximum(found[rows, cells.truth], 1e-300)))
-    found[rows, cells.truth] -= 1
-    return loss, found * cells.weights[:, np.newaxis]
+    probabilities, rows = softmax(logits), np.arange(len(logits))
+    loss = -float(cells.weights @ np.log(np.maximum(probabilities[rows, cells.truth], 1e-300)))
+    probabilities[rows, cells.truth] -= 1
+    return loss, probabilities * cells.weights[:, np.newaxis]
 
 
 def _present(cells: Cells) -> Floats:

@@ -9,13 +9,16 @@ from ml.evaluation.comparison import Census
 from ml.evaluation.evaluate import Evaluation
 from ml.evaluation.outcomes import Outcomes
 from ml.evaluation.report.files import section_text
-from ml.evaluation.report.parts import DASH, Section, Table, chance, name_of, number, percent
-
-AVERAGES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-}
+from ml.evaluation.report.parts import (
+    AVERAGES,
+    DASH,
+    Section,
+    Table,
+    chance,
+    name_of,
+    number,
+    percent,
+)
 
 
 def as_text(account: Account, crops: Crops) -> str:
@@ -59,10 +62,10 @@ def _crops(crops: Crops) -> Section:
 def _ways(account: Account) -> Section:
     rows = []
     for trial in account.trials:
-        taken = "taken" if trial.way == account.way else trial.note
+        remark = "taken" if trial.way == account.way else trial.note
         recall = DASH if trial.recall is None else f"{trial.recall:.3f}"
         nll = DASH if trial.nll is None else f"{trial.nll:.3f}"
-        rows.append((trial.way, recall, nll, taken))
+        rows.append((trial.way, recall, nll, remark))
     words = (
         "Cross-validated by photograph within the crops to learn from. NLL is the mean of "
         "-log p(true class) at the best temperature: lower is better."
@@ -72,14 +75,18 @@ def _ways(account: Account) -> Section:
 
 def _scores(before: Evaluation, after: Evaluation) -> Section:
     rows = [
-        (words, *(_average(one, key) for one in (before, after))) for key, words in AVERAGES.items()
+        (words, *(_average(evaluation, key) for evaluation in (before, after)))
+        for key, words in AVERAGES.items()
     ]
     rows.append(
         ("expected calibration error", *(f"{e.confidence.error:.3f}" for e in (before, after)))
     )
     labels = [entry.label for entry in before.forced.scores.classes if entry.support]
     rows += [
-        (f"recall of {name_of(label)}", *(_recall(one, label) for one in (before, after)))
+        (
+            f"recall of {name_of(label)}",
+            *(_recall(evaluation, label) for evaluation in (before, after)),
+        )
         for label in labels
     ]
     units = before.forced.intervals["accuracy"].units
@@ -87,11 +94,12 @@ def _scores(before: Evaluation, after: Evaluation) -> Section:
         f"Scored on {before.images:,} crops that were not learned from. In brackets: the 95 % "
         f"interval, by resampling {units:,} photographs."
     ]
-    found = after.comparison
-    if found is not None and found.p_photographs is not None:
+    comparison = after.comparison
+    if comparison is not None and comparison.p_photographs is not None:
+        p = chance(comparison.p_photographs)
         words.append(
-            f"Right now but wrong before: {found.only_this:,}. Right before but wrong now: "
-            f"{found.only_other:,} (p {chance(found.p_photographs)}, photographs as units)."
+            f"Right now but wrong before: {comparison.only_this:,}. Right before but wrong now: "
+            f"{comparison.only_other:,} (p {p}, photographs as units)."
         )
     table = Table(("held out", "before", "after"), tuple(rows))
     return Section("Before and after", (table, *words))
@@ -100,16 +108,16 @@ def _scores(before: Evaluation, after: Evaluation) -> Section:
 def _judging(before: Evaluation, after: Evaluation) -> Section:
     pair = before.outcomes[0], after.outcomes[0]
     rows = [
-        (words, *(_share(one, words) for one in pair))
+        (words, *(_share(outcomes, words) for outcomes in pair))
         for words in ("accepted", "uncertain", "unfamiliar", "wrong of accepted")
     ]
     return Section("Outcomes", (Table(("held out", "before", "after"), tuple(rows)),))
 
 
-def _census(found: Census, way: str) -> Section:
+def _census(census: Census, way: str) -> Section:
     rows = [
-        (name_of(name), *(percent(count, found.images) for count in pair))
-        for name, pair in (*found.classes.items(), *found.outcomes.items())
+        (name_of(name), *(percent(count, census.images) for count in pair))
+        for name, pair in (*census.classes.items(), *census.outcomes.items())
     ]
     learned = (
         "The adapted network learned from these crops, so the numbers flatter it."
@@ -120,7 +128,7 @@ def _census(found: Census, way: str) -> Section:
         f"Best guesses and outcomes; nobody has checked whether they are right. {learned} Do not "
         "use it if the shares of the classes can't be true for your patients."
     )
-    head = (f"{found.images:,} crops without labels", "before", "after")
+    head = (f"{census.images:,} crops without labels", "before", "after")
     return Section("Without labels", (Table(head, tuple(rows)), words))
 
 
@@ -143,16 +151,16 @@ def _trust(account: Account, crops: Crops) -> Section:
     return Section("When to believe it", tuple(parts))
 
 
-def _average(found: Evaluation, key: str) -> str:
-    return number(getattr(found.forced.scores, key), found.forced.intervals.get(key))
+def _average(evaluation: Evaluation, key: str) -> str:
+    return number(getattr(evaluation.forced.scores, key), evaluation.forced.intervals.get(key))
 
 
-def _recall(found: Evaluation, label: str) -> str:
-    (entry,) = (one for one in found.forced.scores.classes if one.label == label)
-    return number(entry.recall, found.forced.class_intervals[label].get("recall"))
+def _recall(evaluation: Evaluation, label: str) -> str:
+    (entry,) = (score for score in evaluation.forced.scores.classes if score.label == label)
+    return number(entry.recall, evaluation.forced.class_intervals[label].get("recall"))
 
 
-def _share(found: Outcomes, words: str) -> str:
+def _share(outcomes: Outcomes, words: str) -> str:
     if words == "wrong of accepted":
-        return percent(found.wrong, found.accepted)
-    return percent(getattr(found, words), found.images)
+        return percent(outcomes.wrong, outcomes.accepted)
+    return percent(getattr(outcomes, words), outcomes.images)

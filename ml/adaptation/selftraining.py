@@ -41,13 +41,13 @@ SURE_CROPS = "/sure"
 
 @dataclass(frozen=True)
 class Pupil:
-    """A network to be taught on by itself: the bundle's, in some rounds; the cells whose labels are
-    `known`, those of the laboratory and those to rehearse; the crops without labels; the numbers of
+    """A network to be taught on by itself: the bundle's, in some rounds; the `labelled`
+    cells, those of the laboratory and those to rehearse; the crops without labels; the numbers of
     the classes that are looked for among them, and of those that must be found."""
 
     bundle: Bundle
     rounds: int
-    known: tuple[Labelled, ...]
+    labelled: tuple[Labelled, ...]
     unlabelled: Labelled
     classes: Collection[int]
     needed: Collection[int]
@@ -61,31 +61,32 @@ class Pupil:
         Raises:
             DataError: if there is no such crop, or of a class that must be found too few.
         """
-        one = self.unlabelled.at(self.unlabelled.one_cell)
+        single = self.unlabelled.at(self.unlabelled.one_cell)
         names = self.bundle.metadata.classes
-        if not len(one.truth):
+        if not len(single.truth):
             raise DataError("None of the unlabelled crops shows exactly one cell. Check them.")
-        said = softmax(seen(self.bundle, network, one).logits)
-        truth = said.argmax(axis=1)
-        sure = (said.max(axis=1) >= SURE) & np.isin(truth, sorted(self.classes))
+        probabilities = softmax(seen(self.bundle, network, single).logits)
+        truth = probabilities.argmax(axis=1)
+        sure = (probabilities.max(axis=1) >= SURE) & np.isin(truth, sorted(self.classes))
         counted = np.bincount(truth[sure], minlength=len(names))
         rare = [f"{names[n]} {counted[n]}" for n in self.needed if counted[n] < FEWEST_ALONE]
         if rare:
             raise DataError(
-                f"Of {len(one.truth):,} unlabelled crops with one cell, the network is sure of too "
-                f"few: {', '.join(rare)}. It needs {FEWEST_ALONE} of each class, or it forgets "
+                f"Of {len(single.truth):,} unlabelled crops with one cell, the network is sure of "
+                f"too few: {', '.join(rare)}. It needs {FEWEST_ALONE} of each class, or it forgets "
                 "rare ones. Give more crops, or label some for --data."
             )
-        places = np.flatnonzero(sure & (counted >= FEWEST_SURE)[truth])
-        if not len(places):
+        rows = np.flatnonzero(sure & (counted >= FEWEST_SURE)[truth])
+        if not len(rows):
             raise DataError(
                 f"The network is not sure of {FEWEST_SURE} crops of any class among the "
-                f"{len(one.truth):,} unlabelled crops with one cell. Give more, or leave them out."
+                f"{len(single.truth):,} unlabelled crops with one cell. Give more, or leave them "
+                "out."
             )
-        taken, labels = one.at(places), truth[places]
-        samples = zip(taken.samples, labels, strict=True)
+        crops, labels = single.at(rows), truth[rows]
+        samples = zip(crops.samples, labels, strict=True)
         named = (replace(s, source=SURE_CROPS, label=names[n], group=s.file) for s, n in samples)
-        return replace(taken, samples=tuple(named), truth=labels)
+        return replace(crops, samples=tuple(named), truth=labels)
 
 
 def self_taught(pupil: Pupil, network: keras.Model) -> tuple[keras.Model, Labelled]:
@@ -103,7 +104,7 @@ def self_taught(pupil: Pupil, network: keras.Model) -> tuple[keras.Model, Labell
         def report(stage: str, done: float, words: str, number: int = number) -> None:
             pupil.report(f"{stage} itself, round {number} of {pupil.rounds}", done, words)
 
-        network = taught_on(pupil.bundle, (*pupil.known, sure), SHARE, pupil.seed, report)
+        network = taught_on(pupil.bundle, (*pupil.labelled, sure), SHARE, pupil.seed, report)
     return network, sure
 
 
@@ -116,14 +117,14 @@ def strangeness(pupil: Pupil, network: keras.Model, sure: Labelled) -> NDArray[n
     """How strange each crop of one cell without a label is, float32 (N,), to a gate that has only
     the sure ones of the other half of the crops among its references; 0 where the bundle has no
     gate."""
-    one = pupil.unlabelled.at(pupil.unlabelled.one_cell)
-    found = np.zeros(len(one.truth), np.float32)
+    single = pupil.unlabelled.at(pupil.unlabelled.one_cell)
+    distances = np.zeros(len(single.truth), np.float32)
     for half in (0, 1):
-        judged = np.arange(half, len(one.truth), 2)
-        names = {one.samples[place].file for place in judged}
-        others = [place for place, s in enumerate(sure.samples) if s.file not in names]
-        references = (*pupil.known, sure.at(np.array(others, np.int64)))
+        judged = np.arange(half, len(single.truth), 2)
+        names = {single.samples[row].file for row in judged}
+        others = [row for row, s in enumerate(sure.samples) if s.file not in names]
+        references = (*pupil.labelled, sure.at(np.array(others, np.int64)))
         gate = gate_over(pupil.bundle, network, references)
         if gate is not None:
-            found[judged] = gate.distance(seen(pupil.bundle, network, one.at(judged)))
-    return found
+            distances[judged] = gate.distance(seen(pupil.bundle, network, single.at(judged)))
+    return distances

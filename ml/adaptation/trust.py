@@ -18,7 +18,7 @@ from ml.answers import Outputs
 from ml.bundle import Bundle
 from ml.trust import TRUST, TooFewCells
 from ml.trust.conformal import FEWEST
-from ml.trust.fitting import Known, fit_threshold, fit_trust
+from ml.trust.fitting import LabelledOutputs, fit_threshold, fit_trust
 from ml.trust.judge import read_trust
 from ml.trust.unfamiliar import Gate, Nearest, gate_of
 
@@ -47,15 +47,15 @@ class Trusted:
     """What a bundle judges by: numbers for its metadata, arrays for a file, and whether they were
     measured anew."""
 
-    said: Mapping[str, Any]
+    numbers: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
     anew: bool
 
 
 def gate_in(bundle: Bundle) -> Gate | None:
     """The gate that a bundle carries, or None."""
-    said = bundle.metadata.trust
-    return gate_of(str(said["gate"]), read_trust(bundle.path / TRUST)) if said else None
+    numbers = bundle.metadata.trust
+    return gate_of(str(numbers["gate"]), read_trust(bundle.path / TRUST)) if numbers else None
 
 
 def widened(gate: Gate, cells: Cells) -> Gate:
@@ -85,7 +85,7 @@ def measured(
     crossed: Crossed,
     cells: Cells,
     gate: Gate | None,
-    places: NDArray[np.int64],
+    rows: NDArray[np.int64],
     source: str,
 ) -> Trusted:
     """What the adapted bundle judges by; as the old one does, if the new cells are too few.
@@ -95,19 +95,19 @@ def measured(
         crossed: the cross-fitted answers for the new cells.
         cells: their classes and photographs.
         gate: the adapted bundle's; None if it has none.
-        places: int64, of the cells in whose image just one was found.
+        rows: int64, of the cells in whose image just one was found.
         source: whose cells they are.
     """
-    said = bundle.metadata.trust
-    if not said or gate is None or crossed.distances is None:
+    numbers = bundle.metadata.trust
+    if not numbers or gate is None or crossed.distances is None:
         return Trusted({}, {}, False)
     try:
-        if len(set(np.array(cells.photographs)[places])) < FEWEST:
+        if len(set(np.array(cells.photographs)[rows])) < FEWEST:
             raise TooFewCells("Too few photographs.")
-        found, arrays = _fitted(bundle, crossed, cells.at(places), gate, places)
+        fitted, arrays = _fitted(bundle, crossed, cells.at(rows), gate, rows)
     except TooFewCells:
-        return Trusted({**said, "note": KEPT}, read_trust(bundle.path / TRUST), False)
-    return Trusted({**found, "note": f"Measured on cells of {source}."}, arrays, True)
+        return Trusted({**numbers, "note": KEPT}, read_trust(bundle.path / TRUST), False)
+    return Trusted({**fitted, "note": f"Measured on cells of {source}."}, arrays, True)
 
 
 def without_labels(bundle: Bundle, gate: Gate | None, strangeness: NDArray[np.float32]) -> Trusted:
@@ -120,13 +120,13 @@ def without_labels(bundle: Bundle, gate: Gate | None, strangeness: NDArray[np.fl
         gate: the adapted bundle's; None if it has none.
         strangeness: of each crop in which one cell was found, by a gate that did not know it.
     """
-    said = bundle.metadata.trust
+    old = bundle.metadata.trust
     if gate is None:
         return Trusted({}, {}, False)
-    accepted = float(said.get("accepted", 0.95))
+    accepted = float(old.get("accepted", 0.95))
     threshold, distances = fit_threshold(strangeness, np.ones(len(strangeness)), accepted)
     numbers = {
-        **said,
+        **old,
         "gate": gate.kind,
         "threshold": threshold,
         "calibrated": False,
@@ -136,16 +136,18 @@ def without_labels(bundle: Bundle, gate: Gate | None, strangeness: NDArray[np.fl
 
 
 def _fitted(
-    bundle: Bundle, crossed: Crossed, cells: Cells, gate: Gate, places: NDArray[np.int64]
+    bundle: Bundle, crossed: Crossed, cells: Cells, gate: Gate, rows: NDArray[np.int64]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     metadata, distances = bundle.metadata, crossed.distances
-    outputs = Outputs(crossed.outputs.logits[places], crossed.outputs.features[places])
+    outputs = Outputs(crossed.outputs.logits[rows], crossed.outputs.features[rows])
     classes = metadata.classes
-    lacking = [name for place, name in enumerate(classes) if place not in cells.truth]
-    apart = None if distances is None else distances[places]
-    known = Known(outputs, cells.truth, cells.photographs, [""] * len(places), apart)
-    said, arrays = fit_trust(
-        known,
+    lacking = [name for number, name in enumerate(classes) if number not in cells.truth]
+    apart = None if distances is None else distances[rows]
+    crossed_cells = LabelledOutputs(
+        outputs, cells.truth, cells.photographs, [""] * len(rows), apart
+    )
+    numbers, arrays = fit_trust(
+        crossed_cells,
         classes,
         gate,
         few_shot=metadata.data.get("few_shot", ()),
@@ -154,20 +156,23 @@ def _fitted(
         accepted=float(metadata.trust.get("accepted", 0.95)),
     )
     absent = [classes.index(name) for name in lacking]
-    return {**said, "levels": _levels(said["levels"], metadata.trust["levels"], absent)}, arrays
+    return {
+        **numbers,
+        "levels": _levels(numbers["levels"], metadata.trust["levels"], absent),
+    }, arrays
 
 
 def _levels(
     new: Sequence[Mapping[str, Any]], old: Sequence[Mapping[str, Any]], absent: Sequence[int]
 ) -> list[dict[str, Any]]:
     """The new levels; classes that the laboratory has no cell of keep their old limits."""
-    known = {entry["coverage"]: entry for entry in old}
+    old_levels = {entry["coverage"]: entry for entry in old}
     merged = []
     for entry in new:
         limits, pooled = list(entry["limits"]), list(entry["pooled"])
-        for place in absent if entry["coverage"] in known else ():
-            limits[place] = known[entry["coverage"]]["limits"][place]
-            pooled[place] = known[entry["coverage"]]["pooled"][place]
+        for number in absent if entry["coverage"] in old_levels else ():
+            limits[number] = old_levels[entry["coverage"]]["limits"][number]
+            pooled[number] = old_levels[entry["coverage"]]["pooled"][number]
         merged.append({"coverage": entry["coverage"], "limits": limits, "pooled": pooled})
     return merged
 
@@ -176,5 +181,5 @@ def _reach(
     row: NDArray[np.float32], references: NDArray[np.float32], neighbours: int
 ) -> np.floating[Any]:
     apart = np.linalg.norm(references - row, axis=1)
-    found: np.floating[Any] = np.partition(apart, neighbours - 1)[neighbours - 1]
-    return found
+    reach: np.floating[Any] = np.partition(apart, neighbours - 1)[neighbours - 1]
+    return reach

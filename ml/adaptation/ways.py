@@ -31,8 +31,9 @@ NO_OWN = (
     "the bundle has no reference cells to rehearse and to recognise strangers by; give a folder "
     "that it was trained on with --rehearse"
 )
+UNPOOLED = "the bundle's last layer sees each place of an image apart, which is too much to fit"
 
-Places = NDArray[np.int64]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class Lesson:
     cells: Cells
     own: Labelled | None
     unlabelled: Labelled | None
-    folds: Places
+    folds: Rows
     seed: int
     report: Report
 
-    def turns(self) -> Iterator[tuple[Places, Places]]:
-        """Of each fold: the places of the cells outside of it, and of those inside."""
+    def turns(self) -> Iterator[tuple[Rows, Rows]]:
+        """Yield the rows of the cells outside of each fold, and of those inside."""
         for fold in np.unique(self.folds):
             yield np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)
 
@@ -81,7 +82,7 @@ class Refit:
     """Changes the last layer alone: the features stay, and with them the gate's references."""
 
     def __init__(
-        self, lesson: Lesson, fit: Callable[[Cells, Places], Change], refusal: str = ""
+        self, lesson: Lesson, fit: Callable[[Cells, Rows], Change], refusal: str = ""
     ) -> None:
         self.lesson, self.fit, self.refusal = lesson, fit, refusal
         self._old_gate = gate_in(lesson.bundle)
@@ -91,13 +92,13 @@ class Refit:
         cells = self.lesson.cells
         logits = np.empty_like(cells.outputs.logits)
         distances = np.zeros(len(logits), np.float32)
-        for others, places in self.lesson.turns():
-            known, judged = cells.at(others), cells.at(places).outputs
-            logits[places] = self.fit(known, self.lesson.folds[others]).logits(judged)
+        for others, rows in self.lesson.turns():
+            learned, judged = cells.at(others), cells.at(rows).outputs
+            logits[rows] = self.fit(learned, self.lesson.folds[others]).logits(judged)
             if self._old_gate is not None:
-                distances[places] = widened(self._old_gate, known).distance(judged)
-        found = Outputs(logits, cells.outputs.features)
-        return Crossed(found, None if self._old_gate is None else distances)
+                distances[rows] = widened(self._old_gate, learned).distance(judged)
+        outputs = Outputs(logits, cells.outputs.features)
+        return Crossed(outputs, None if self._old_gate is None else distances)
 
     def network(self) -> keras.Model:
         """Return a copy of the bundle's network with the changed last layer."""
@@ -132,13 +133,13 @@ class TeachOn:
         logits = np.empty_like(lesson.cells.outputs.logits)
         features = np.empty_like(lesson.cells.outputs.features)
         distances = np.zeros(len(logits), np.float32)
-        for others, places in lesson.turns():
+        for others, rows in lesson.turns():
             network, cells = self._taught(others)
-            found = seen(lesson.bundle, network, lesson.learn.at(places))
-            logits[places], features[places] = found.logits, found.features
+            outputs = seen(lesson.bundle, network, lesson.learn.at(rows))
+            logits[rows], features[rows] = outputs.logits, outputs.features
             gate = gate_over(lesson.bundle, network, cells)
             if gate is not None:
-                distances[places] = gate.distance(found)
+                distances[rows] = gate.distance(outputs)
         judges = bool(lesson.bundle.metadata.trust)
         return Crossed(Outputs(logits, features), distances if judges else None)
 
@@ -153,30 +154,30 @@ class TeachOn:
     def note(self) -> str:
         """Return how many cells were rehearsed, and how many crops without labels were learned."""
         own = self.lesson.own
-        said = f"{len(own.truth) if own is not None else 'no'} own cells rehearsed"
+        words = f"{len(own.truth) if own is not None else 'no'} own cells rehearsed"
         if self.lesson.unlabelled is None:
-            return said
-        return f"{said}, {surely(self._all_taught[1][-1])}"
+            return words
+        return f"{words}, {surely(self._all_taught[1][-1])}"
 
     @cached_property
     def _all_taught(self) -> tuple[keras.Model, tuple[Labelled, ...]]:
         return self._taught(np.arange(len(self.lesson.cells.truth)))
 
-    def _taught(self, places: Places) -> tuple[keras.Model, tuple[Labelled, ...]]:
-        """The network, taught by the new cells at these places, and all cells it was taught by."""
+    def _taught(self, rows: Rows) -> tuple[keras.Model, tuple[Labelled, ...]]:
+        """The network, taught by the new cells in these rows, and all cells it was taught by."""
         lesson = self.lesson
-        learn = lesson.learn.at(places)
-        known = (learn,) if lesson.own is None else (learn, lesson.own)
+        learn = lesson.learn.at(rows)
+        labelled = (learn,) if lesson.own is None else (learn, lesson.own)
         seed, report = lesson.seed, lesson.report
-        network = taught_on(lesson.bundle, known, len(learn.samples), seed, report)
+        network = taught_on(lesson.bundle, labelled, len(learn.samples), seed, report)
         if lesson.unlabelled is None:
-            return network, known
+            return network, labelled
         classes = frozenset(learn.truth.tolist())
         pupil = Pupil(
-            lesson.bundle, BESIDE_LABELS, known, lesson.unlabelled, classes, (), seed, report
+            lesson.bundle, BESIDE_LABELS, labelled, lesson.unlabelled, classes, (), seed, report
         )
         network, sure = self_taught(pupil, network)
-        return network, (*known, sure)
+        return network, (*labelled, sure)
 
     def _refusal(self) -> str:
         """Return why this way can't be used, if so; each fold needs enough cells as well."""
@@ -190,18 +191,14 @@ class TeachOn:
 
 def ways_for(lesson: Lesson) -> dict[str, Way]:
     """All ways by name, the gentlest first."""
-    flat = (
-        ""
-        if lesson.bundle.metadata.architecture.pooled
-        else ("the bundle's last layer sees each place of an image apart, which is too much to fit")
-    )
+    pooled = lesson.bundle.metadata.architecture.pooled
     return {
         "recalibrate": Refit(lesson, lambda cells, folds: recalibrated(cells)),
-        "head": Refit(lesson, best_turned, flat),
+        "head": Refit(lesson, best_turned, "" if pooled else UNPOOLED),
         NETWORK: TeachOn(lesson),
     }
 
 
-def right_share(found: Outputs, cells: Labelled) -> float:
+def right_share(outputs: Outputs, cells: Labelled) -> float:
     """The share of cells, of which a network gave this, that it classifies rightly."""
-    return float((found.logits.argmax(axis=1) == cells.truth).mean())
+    return float((outputs.logits.argmax(axis=1) == cells.truth).mean())

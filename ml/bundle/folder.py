@@ -237,11 +237,11 @@ def require_plain(path: Path, most: int = LARGEST_FILE) -> None:
         FileNotFoundError, NotADirectoryError: it is not there.
         BundleFormat: it is a link, a device or a folder, or has more than ``most`` bytes.
     """
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
         raise BundleFormat(f"{path} is a link or a special file. Copy the file itself there.")
-    if found.st_size > most:
-        raise BundleFormat(f"{path} has {found.st_size:,} bytes; at most {most:,} are read.")
+    if status.st_size > most:
+        raise BundleFormat(f"{path} has {status.st_size:,} bytes; at most {most:,} are read.")
 
 
 def _verify(path: Path, expected: str) -> None:

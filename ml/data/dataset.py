@@ -70,14 +70,14 @@ def read_folder(folder: Path, groups: Path | None = None) -> list[Sample]:
         raise DataError(f"There is no folder {folder}.")
     source = folder.resolve().name
     try:
-        found = entries(folder)
+        listing = entries(folder)
     except (KeyError, UnicodeDecodeError) as error:
         raise _bad_table(f"The table of labels in {folder}", error) from error
-    if not found:
+    if not listing:
         raise DataError(f"{folder} holds no labelled images. It needs one folder per class.")
-    _require_once(folder, found)
-    labels = _labels(folder, found)
-    known = _groups(groups, source, found) if groups else {}
+    _require_once(folder, listing)
+    labels = _labels(folder, listing)
+    groups_of_files = _groups(groups, source, listing) if groups else {}
     samples = [
         Sample(
             folder / entry.file,
@@ -85,9 +85,9 @@ def read_folder(folder: Path, groups: Path | None = None) -> list[Sample]:
             labels[entry.label],
             source,
             entry.split,
-            known.get(entry.file, entry.group),
+            groups_of_files.get(entry.file, entry.group),
         )
-        for entry in found
+        for entry in listing
     ]
     return sorted(samples, key=lambda sample: sample.file)
 
@@ -128,9 +128,9 @@ def grouped_split(
             )
         chosen = random.Random(f"{seed}/{label}").sample(groups, max(1, round(share * len(groups))))
         held_out.update(chosen)
-    kept = [sample for sample in samples if group_of(sample) not in held_out]
+    remaining = [sample for sample in samples if group_of(sample) not in held_out]
     held = [sample for sample in samples if group_of(sample) in held_out]
-    return kept, held
+    return remaining, held
 
 
 def random_split(
@@ -144,8 +144,8 @@ def random_split(
     for label, members in sorted(by_label.items()):
         chosen = random.Random(f"{seed}/{label}").sample(members, round(share * len(members)))
         held.update(sample.path for sample in chosen)
-    kept = [sample for sample in samples if sample.path not in held]
-    return kept, [sample for sample in samples if sample.path in held]
+    remaining = [sample for sample in samples if sample.path not in held]
+    return remaining, [sample for sample in samples if sample.path in held]
 
 
 def random_protocol(
@@ -201,8 +201,8 @@ def spread(samples: Sequence[Sample], per_class: int, seed: int) -> list[Sample]
             rng.shuffle(members)
         order = rng.sample(sorted(groups), len(groups))
         ranked = [
-            (rank, place, sample)
-            for place, group in enumerate(order)
+            (rank, index, sample)
+            for index, group in enumerate(order)
             for rank, sample in enumerate(groups[group])
         ]
         ranked.sort(key=lambda entry: entry[:2])
@@ -216,7 +216,7 @@ def teachable(samples: Iterable[Sample]) -> list[Sample]:
 
 
 def data_hash(samples: Iterable[Sample]) -> str:
-    """SHA-256, in hexadecimal, over every sample's place, label, split, group and content."""
+    """SHA-256 in hexadecimal over every sample's source, file, label, split, group and content."""
     digest = hashlib.sha256()
     for sample in sorted(samples, key=lambda sample: (sample.source, sample.file)):
         entry = (sample.source, sample.file, sample.label, sample.split, str(sample.group))
@@ -229,25 +229,25 @@ def counts(samples: Iterable[Sample]) -> dict[str, int]:
     return dict(sorted(Counter(sample.label for sample in samples).items()))
 
 
-def _labels(folder: Path, found: Iterable[Entry]) -> dict[str, str]:
+def _labels(folder: Path, listing: Iterable[Entry]) -> dict[str, str]:
     """The cell type that each label of a folder names."""
     names, strange = {}, []
-    for label in sorted({entry.label for entry in found}):
+    for label in sorted({entry.label for entry in listing}):
         if cell := known_cell_type(label):
             names[label] = cell.name
         else:
             strange.append(repr(label))
     if strange:
         verb = "is not a cell type" if len(strange) == 1 else "are not cell types"
-        known = ", ".join(sorted(cell.name for cell in CELL_TYPES))
+        cell_names = ", ".join(sorted(cell.name for cell in CELL_TYPES))
         raise DataError(
             f"The labels of {folder} can't be used: {', '.join(strange)} {verb}. "
-            f"The cell types are {known}."
+            f"The cell types are {cell_names}."
         )
     return names
 
 
-def _groups(table: Path, source: str, found: Sequence[Entry]) -> dict[str, str]:
+def _groups(table: Path, source: str, listing: Sequence[Entry]) -> dict[str, str]:
     """The group of each file; empty if the table is of other folders."""
     if not table.is_file():
         raise DataError(f"There is no table of groups {table}. {HOW_TO_FIND}")
@@ -255,17 +255,17 @@ def _groups(table: Path, source: str, found: Sequence[Entry]) -> dict[str, str]:
         groups = groups_in(table, source)
     except (KeyError, UnicodeDecodeError) as error:
         raise _bad_table(f"The table of groups {table}", error) from error
-    missing = [entry.file for entry in found if entry.file not in groups]
+    missing = [entry.file for entry in listing if entry.file not in groups]
     if groups and missing:
         raise DataError(
-            f"{table} lacks {len(missing)} of the {len(found)} images of {source}, "
+            f"{table} lacks {len(missing)} of the {len(listing)} images of {source}, "
             f"such as {missing[0]}. {HOW_TO_FIND}"
         )
     return groups
 
 
-def _require_once(folder: Path, found: Iterable[Entry]) -> None:
-    twice = sorted(file for file, n in Counter(entry.file for entry in found).items() if n > 1)
+def _require_once(folder: Path, listing: Iterable[Entry]) -> None:
+    twice = sorted(file for file, n in Counter(entry.file for entry in listing).items() if n > 1)
     if twice:
         raise DataError(
             f"The table of labels in {folder} names {len(twice)} files twice, such as {twice[0]}. "

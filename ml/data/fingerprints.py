@@ -87,7 +87,7 @@ def vectors(prints: Sequence[Fingerprint]) -> Floats:
     random directions.
     """
     words = _words(prints)
-    sums = np.stack([_summed(item, words) for item in prints])
+    sums = np.stack([_summed(picture, words) for picture in prints])
     directions = np.random.default_rng(1).normal(size=(sums.shape[1], LENGTH)).astype(np.float32)
     return _unit(_unit(sums - sums.mean(axis=0)) @ directions)
 
@@ -96,7 +96,7 @@ def _words(prints: Sequence[Fingerprint]) -> Floats:
     """Typical descriptors, float32 (at most WORDS, 128): k-means on a sample of all."""
     rng = np.random.default_rng(0)
     chosen = rng.permutation(len(prints))[:400]
-    sample = np.concatenate([rooted(prints[place].descriptors) for place in chosen])
+    sample = np.concatenate([rooted(prints[index].descriptors) for index in chosen])
     sample = np.concatenate([sample, sample[:, MIRRORED]])
     if len(sample) < WORDS:
         return np.zeros((1, 128), np.float32)
@@ -108,8 +108,8 @@ def _words(prints: Sequence[Fingerprint]) -> Floats:
     return words
 
 
-def _summed(item: Fingerprint, words: Floats) -> Floats:
-    plain = rooted(item.descriptors)
+def _summed(picture: Fingerprint, words: Floats) -> Floats:
+    plain = rooted(picture.descriptors)
     both = np.concatenate([plain, plain[:, MIRRORED]])
     belongs = np.zeros((len(words), len(both)), np.float32)
     belongs[_nearest(both, words), np.arange(len(both))] = 1

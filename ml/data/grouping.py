@@ -22,7 +22,7 @@ import numpy as np
 
 from ml.data.fingerprints import Fingerprint, Floats, fingerprint, vectors
 from ml.data.loading import Report
-from ml.data.matching import Link, link
+from ml.data.matching import Link, find_link
 from ml.decoding import UnreadableImage, decode
 
 NEIGHBOURS = 6
@@ -38,9 +38,9 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Grouping:
-    """Of each image, by its place: the number of its scene, and of its photograph.
+    """The number of the scene, and of the photograph, of each image by its index.
 
-    Images of one photograph are of one scene. `unreadable` are the places of images that could
+    Images of one photograph are of one scene. `unreadable` are the indices of images that could
     not be read, which are scenes of their own. `links` are all that were found, believed or not.
     """
 
@@ -55,14 +55,14 @@ def find_groups(paths: Sequence[Path], report: Report) -> Grouping:
     first = _first_of_equals(paths)
     prints: dict[int, Fingerprint] = {}
     unreadable = []
-    for place, found in _fingerprints(paths, first, report):
-        if found is None:
-            unreadable.append(place)
+    for index, picture in _fingerprints(paths, first, report):
+        if picture is None:
+            unreadable.append(index)
         else:
-            prints[place] = found
+            prints[index] = picture
     links = _search(prints, report) if prints else []
-    equal = [(place, other) for place, other in enumerate(first)]
-    lost = {place for place, other in enumerate(first) if other in unreadable}
+    equal = list(enumerate(first))
+    lost = {index for index, original in enumerate(first) if original in unreadable}
     return Grouping(
         _joined(len(paths), [*equal, *believed(links, _sure_of_scene)]),
         _joined(len(paths), [*equal, *believed(_copies(links), _sure_of_photograph)]),
@@ -74,37 +74,37 @@ def find_groups(paths: Sequence[Path], report: Report) -> Grouping:
 def believed(links: Iterable[Link], sure: Callable[[Link], bool]) -> list[Pair]:
     """The pairs of those links that are not alone in binding what they bind."""
     links = list(links)
-    known: dict[int, set[int]] = defaultdict(set)
-    for found in links:
-        known[found.first].add(found.second)
-        known[found.second].add(found.first)
+    linked: dict[int, set[int]] = defaultdict(set)
+    for link in links:
+        linked[link.first].add(link.second)
+        linked[link.second].add(link.first)
     return [
-        (found.first, found.second)
-        for found in links
-        if sure(found)
-        or known[found.first] & known[found.second]
-        or min(len(known[found.first]), len(known[found.second])) == 1
+        (link.first, link.second)
+        for link in links
+        if sure(link)
+        or linked[link.first] & linked[link.second]
+        or min(len(linked[link.first]), len(linked[link.second])) == 1
     ]
 
 
-def _sure_of_scene(found: Link) -> bool:
-    return found.agreeing >= MANY_AGREEING
+def _sure_of_scene(link: Link) -> bool:
+    return link.agreeing >= MANY_AGREEING
 
 
-def _sure_of_photograph(found: Link) -> bool:
-    return found.likeness >= ALMOST_EQUAL
+def _sure_of_photograph(link: Link) -> bool:
+    return link.likeness >= ALMOST_EQUAL
 
 
 def _copies(links: Iterable[Link]) -> list[Link]:
-    return [found for found in links if found.copies]
+    return [link for link in links if link.copies]
 
 
 def _first_of_equals(paths: Sequence[Path]) -> list[int]:
-    """Of each image, the place of the first with the same bytes."""
+    """The index of the first image with the same bytes, for each image."""
     seen: dict[bytes, int] = {}
     return [
-        seen.setdefault(hashlib.sha256(path.read_bytes()).digest(), place)
-        for place, path in enumerate(paths)
+        seen.setdefault(hashlib.sha256(path.read_bytes()).digest(), index)
+        for index, path in enumerate(paths)
     ]
 
 
@@ -112,12 +112,14 @@ def _fingerprints(
     paths: Sequence[Path], first: Sequence[int], report: Report
 ) -> Iterator[tuple[int, Fingerprint | None]]:
     """The fingerprint of each first of equals; None where it can't be read."""
-    places = sorted(set(first))
+    indices = sorted(set(first))
     with ThreadPoolExecutor(THREADS) as pool:
-        found = pool.map(lambda place: _fingerprint(paths[place]), places)
-        for done, (place, item) in enumerate(zip(places, found, strict=True), start=1):
-            report("looking", done / len(places), f"{done} of {len(places)} images")
-            yield place, item
+        fingerprints = pool.map(lambda index: _fingerprint(paths[index]), indices)
+        for done, (index, fingerprint) in enumerate(
+            zip(indices, fingerprints, strict=True), start=1
+        ):
+            report("looking", done / len(indices), f"{done} of {len(indices)} images")
+            yield index, fingerprint
 
 
 def _fingerprint(path: Path) -> Fingerprint | None:
@@ -129,43 +131,43 @@ def _fingerprint(path: Path) -> Fingerprint | None:
 
 def _search(prints: dict[int, Fingerprint], report: Report) -> list[Link]:
     """All links between images that were found worth comparing, round by round."""
-    places = sorted(prints)
-    near = vectors([prints[place] for place in places])
+    indices = sorted(prints)
+    near = vectors([prints[index] for index in indices])
     links: list[Link] = []
     tried: set[Pair] = set()
     pairs = _nearest_images(near)
     for turn in range(1, ROUNDS + 1):
         fresh = sorted(pairs - tried)
         tried |= pairs
-        named = [(places[one], places[other]) for one, other in fresh]
-        found = _compare(prints, named, f"comparing, round {turn}", report)
-        links += found
-        if not found:
+        named = [(indices[first], indices[other]) for first, other in fresh]
+        fresh_links = _compare(prints, named, f"comparing, round {turn}", report)
+        links += fresh_links
+        if not fresh_links:
             break
         copies = believed(_copies(links), _sure_of_photograph)
-        parts = _joined(max(places) + 1, copies)
-        pairs = _nearest_parts(near, np.array([parts[place] for place in places]))
+        parts = _joined(max(indices) + 1, copies)
+        pairs = _nearest_parts(near, np.array([parts[index] for index in indices]))
     return links
 
 
 def _compare(
     prints: dict[int, Fingerprint], pairs: Sequence[Pair], stage: str, report: Report
 ) -> list[Link]:
-    found: list[Link] = []
+    links: list[Link] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        links = pool.map(lambda pair: link(*pair, *(prints[place] for place in pair)), pairs)
-        for done, item in enumerate(links, start=1):
+        tried = pool.map(lambda pair: find_link(*pair, *(prints[index] for index in pair)), pairs)
+        for done, link in enumerate(tried, start=1):
             report(stage, done / len(pairs), f"{done} of {len(pairs)} pairs")
-            if item:
-                found.append(item)
-    return found
+            if link:
+                links.append(link)
+    return links
 
 
 def _nearest_images(near: Floats) -> set[Pair]:
     """Each image with its nearest ones."""
     return {
-        (min(place, other), max(place, other))
-        for place, others in enumerate(_nearest(near, NEIGHBOURS))
+        (min(index, other), max(index, other))
+        for index, others in enumerate(_nearest(near, NEIGHBOURS))
         for other in others
     }
 
@@ -174,7 +176,7 @@ def _nearest_parts(near: Floats, parts: np.ndarray) -> set[Pair]:
     """The nearest images of parts that lie near each other, and may be one after all."""
     names, numbers = np.unique(parts, return_inverse=True)
     members = [np.flatnonzero(numbers == number) for number in range(len(names))]
-    means = np.stack([near[places].mean(axis=0) for places in members])
+    means = np.stack([near[rows].mean(axis=0) for rows in members])
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
     pairs: set[Pair] = set()
     for number, others in enumerate(_nearest(means, NEIGHBOURS)):
@@ -189,14 +191,14 @@ def _closest(near: Floats, ours: np.ndarray, theirs: np.ndarray) -> set[Pair]:
     pairs: set[Pair] = set()
     for _ in range(min(TRIES, *closeness.shape)):
         row, column = np.unravel_index(closeness.argmax(), closeness.shape)
-        one, other = int(ours[row]), int(theirs[column])
-        pairs.add((min(one, other), max(one, other)))
+        first, second = int(ours[row]), int(theirs[column])
+        pairs.add((min(first, second), max(first, second)))
         closeness[row], closeness[:, column] = -2, -2
     return pairs
 
 
 def _nearest(near: Floats, count: int) -> Iterator[list[int]]:
-    """Of each row, the places of the `count` other rows nearest to it."""
+    """The indices of the `count` other rows nearest to each row."""
     count = min(count, len(near) - 1)
     for start in range(0, len(near), 512):
         closeness = near[start : start + 512] @ near.T
@@ -212,14 +214,14 @@ def _joined(count: int, pairs: Iterable[Pair]) -> tuple[int, ...]:
     """The number of the part each of `count` things is in, where pairs bind: 0, 1, …"""
     parent = list(range(count))
 
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
 
-    for one, other in pairs:
-        ends = sorted((root(one), root(other)))
+    for first, second in pairs:
+        ends = sorted((root(first), root(second)))
         parent[ends[1]] = ends[0]
     numbers: dict[int, int] = {}
-    return tuple(numbers.setdefault(root(place), len(numbers)) for place in range(count))
+    return tuple(numbers.setdefault(root(index), len(numbers)) for index in range(count))

@@ -27,18 +27,18 @@ class Labelled:
     truth: NDArray[np.int64]
     locations: tuple[Location, ...] = ()
 
-    def at(self, places: NDArray[np.int64]) -> Labelled:
+    def at(self, rows: NDArray[np.int64]) -> Labelled:
         """Those of them alone."""
         return Labelled(
-            tuple(self.samples[place] for place in places),
-            self.images[places],
-            self.truth[places],
-            tuple(self.locations[place] for place in places) if self.locations else (),
+            tuple(self.samples[row] for row in rows),
+            self.images[rows],
+            self.truth[rows],
+            tuple(self.locations[row] for row in rows) if self.locations else (),
         )
 
     @property
     def one_cell(self) -> NDArray[np.int64]:
-        """int64: the places of the images in which just one cell was found."""
+        """int64: the rows of the images in which just one cell was found."""
         seen = [location.sight == Sight.ONE for location in self.locations]
         return np.flatnonzero(np.array(seen, bool))
 
@@ -60,7 +60,7 @@ def load(
     steps: Preprocessing,
     report: Report,
 ) -> Labelled:
-    """Read every sample as serving does; a class's number is its place in `classes`, and -1 is
+    """Read every sample as serving does; a class's number is its index in `classes`, and -1 is
     that of a sample without a label.
 
     Raises:
@@ -70,10 +70,10 @@ def load(
     locations = []
     with ThreadPoolExecutor() as pool:
         readings = pool.map(lambda sample: _read(sample, shape, steps), samples)
-        for place, reading in enumerate(readings):
-            images[place] = reading.pixels
+        for index, reading in enumerate(readings):
+            images[index] = reading.pixels
             locations.append(reading.location)
-            report("reading", (place + 1) / len(samples), f"{len(samples)} images")
+            report("reading", (index + 1) / len(samples), f"{len(samples)} images")
     truth = np.array([classes.index(s.label) if s.label else -1 for s in samples], np.int64)
     return Labelled(tuple(samples), images, truth, tuple(locations))
 

@@ -58,19 +58,19 @@ class Fit:
     agreeing: int
 
 
-def link(first: int, second: int, one: Fingerprint, other: Fingerprint) -> Link | None:
+def find_link(first: int, second: int, left: Fingerprint, right: Fingerprint) -> Link | None:
     """What binds the images numbered `first` and `second`; None if they show different scenes."""
-    fits = [_fit(one, other, mirrored) for mirrored in (False, True)]
+    fits = [_fit(left, right, mirrored) for mirrored in (False, True)]
     best = max((fit for fit in fits if fit), key=lambda fit: fit.agreeing, default=None)
     if best is None:
         return None
-    likeness = _likeness(one, other, best)
+    likeness = _likeness(left, right, best)
     return Link(first, second, best.agreeing, likeness) if likeness >= SAME_SCENE else None
 
 
-def _fit(one: Fingerprint, other: Fingerprint, mirrored: bool) -> Fit | None:
-    """The transform from `other` to `one`, if enough keypoints agree on it."""
-    there, here = _pairs(one, other, mirrored)
+def _fit(left: Fingerprint, right: Fingerprint, mirrored: bool) -> Fit | None:
+    """The transform from `right` to `left`, if enough keypoints agree on it."""
+    there, here = _pairs(left, right, mirrored)
     if len(here) < ENOUGH:
         return None
     matrix, agreeing = cv2.estimateAffine2D(
@@ -81,19 +81,19 @@ def _fit(one: Fingerprint, other: Fingerprint, mirrored: bool) -> Fit | None:
     return Fit(_refined(there, here, matrix), mirrored, int(agreeing.sum()))
 
 
-def _pairs(one: Fingerprint, other: Fingerprint, mirrored: bool) -> tuple[Floats, Floats]:
-    """Places in `other` and in `one` whose descriptors are each other's nearest."""
-    ours, theirs, places = rooted(one.descriptors), rooted(other.descriptors), other.points
+def _pairs(left: Fingerprint, right: Fingerprint, mirrored: bool) -> tuple[Floats, Floats]:
+    """Points of `right` and of `left` whose descriptors are each other's nearest."""
+    ours, theirs, points = rooted(left.descriptors), rooted(right.descriptors), right.points
     if not len(ours) or not len(theirs):
-        return places[:0], places[:0]
+        return points[:0], points[:0]
     if mirrored:
         theirs = theirs[:, MIRRORED]
-        places = places * np.array([-1, 1], np.float32)
-        places[:, 0] += other.width - 1
+        points = points * np.array([-1, 1], np.float32)
+        points[:, 0] += right.width - 1
     closeness = ours @ theirs.T
     forward, backward = closeness.argmax(axis=1), closeness.argmax(axis=0)
     mutual = np.flatnonzero(backward[forward] == np.arange(len(forward)))
-    return places[forward[mutual]], one.points[mutual]
+    return points[forward[mutual]], left.points[mutual]
 
 
 def _plausible(matrix: Any) -> bool:
@@ -111,17 +111,17 @@ def _refined(there: Floats, here: Floats, matrix: Any) -> Any:
     return matrix
 
 
-def _likeness(one: Fingerprint, other: Fingerprint, fit: Fit) -> float:
+def _likeness(left: Fingerprint, right: Fingerprint, fit: Fit) -> float:
     """Correlation, -1 to 1, of the pictures where both show something; 0 where they don't."""
-    theirs = np.ascontiguousarray(other.grey[:, ::-1]) if fit.mirrored else other.grey
-    size = (one.grey.shape[1], one.grey.shape[0])
+    theirs = np.ascontiguousarray(right.grey[:, ::-1]) if fit.mirrored else right.grey
+    size = (left.grey.shape[1], left.grey.shape[0])
     matrix = _halved(fit.matrix)
     laid = cv2.warpAffine(theirs, matrix, size, flags=cv2.INTER_LINEAR)
     shown = cv2.warpAffine(unfilled(theirs, margin=3), matrix, size, flags=cv2.INTER_NEAREST)
-    both = (cv2.erode(shown, np.ones((9, 9), np.uint8)) > 0) & (unfilled(one.grey, margin=3) > 0)
+    both = (cv2.erode(shown, np.ones((9, 9), np.uint8)) > 0) & (unfilled(left.grey, margin=3) > 0)
     if both.sum() < OVERLAP:
         return 0.0
-    ours, theirs = (cv2.GaussianBlur(grey, (0, 0), BLUR)[both] for grey in (one.grey, laid))
+    ours, theirs = (cv2.GaussianBlur(grey, (0, 0), BLUR)[both] for grey in (left.grey, laid))
     return _correlation(ours, theirs)
 
 

@@ -6,10 +6,12 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from ml.data.dataset import HOW_TO_FIND
 from ml.data.survey import Surveyed
+from ml.tables import plain_table
 
 TEXT, DATA, PICTURE = "data.txt", "data.json", "data.png"
 MANIFEST, GROUPS = "manifest.csv", "groups.csv"
@@ -65,9 +67,14 @@ def draw(rows: Sequence[Surveyed], facts: dict[str, Any], path: Path) -> None:
     counts.invert_yaxis()
     counts.set_xlabel("images")
     for source in sorted({row.sample.source for row in rows}):
-        looks = [r.look for r in rows if r.sample.source == source and not r.look.problem]
-        colours.scatter([k.green for k in looks], [k.red for k in looks], s=4, label=source)
-        sharpness.hist([k.sharpness for k in looks], bins=40, histtype="step", label=source)
+        measured = [
+            row.measurement
+            for row in rows
+            if row.sample.source == source and not row.measurement.problem
+        ]
+        green, red = [image.green for image in measured], [image.red for image in measured]
+        colours.scatter(green, red, s=4, label=source)
+        sharpness.hist([m.sharpness for m in measured], bins=40, histtype="step", label=source)
     colours.set(xlabel="mean green", ylabel="mean red", title="colour")
     sharpness.set(xlabel="sharpness", ylabel="images", title="sharpness")
     colours.legend()
@@ -80,7 +87,7 @@ def _write_manifest(rows: Iterable[Surveyed], path: Path) -> None:
     lines = [
         [
             *(r.sample.source, r.sample.file, r.sample.label, r.sample.split, r.group or ""),
-            *(r.look.sha256, str(r.look.width), str(r.look.height)),
+            *(r.measurement.sha256, str(r.measurement.width), str(r.measurement.height)),
         ]
         for r in rows
     ]
@@ -104,14 +111,11 @@ def _bars(counts: dict[str, Any]) -> tuple[list[str], list[int]]:
 
 def _counts(counts: dict[str, Any]) -> list[str]:
     return [
-        "\n".join([f"{source}, {split}: {sum(classes.values())}", *_rows(classes)])
+        f"{source}, {split}: {sum(classes.values())}\n"
+        + indent(plain_table([label, str(number)] for label, number in classes.items()), "  ")
         for source, splits in counts.items()
         for split, classes in splits.items()
     ]
-
-
-def _rows(classes: dict[str, int]) -> list[str]:
-    return [f"  {label:<22}{number:>7}" for label, number in classes.items()]
 
 
 def _groups(groups: dict[str, int] | None) -> str:
@@ -132,9 +136,9 @@ def _cut(splits: str, entry: dict[str, Any]) -> str:
     return f"{splits}: {entry['groups']} groups, such as {' and '.join(entry['example'])}"
 
 
-def _problems(name: str, found: Sequence[str]) -> str:
-    lines = [f"{name}: {len(found) or 'none'}", *(f"  {line}" for line in found[:SHOWN])]
-    return "\n".join([*lines, "  …"] if len(found) > SHOWN else lines)
+def _problems(name: str, examples: Sequence[str]) -> str:
+    lines = [f"{name}: {len(examples) or 'none'}", *(f"  {line}" for line in examples[:SHOWN])]
+    return "\n".join([*lines, "  …"] if len(examples) > SHOWN else lines)
 
 
 def _listed(values: Iterable[str]) -> str:
@@ -143,9 +147,9 @@ def _listed(values: Iterable[str]) -> str:
 
 
 def _appearance(table: dict[str, Any]) -> str:
-    lines = [f"{'medians':<36}{'red':>8}{'green':>8}{'blue':>8}{'sharp':>8}{'fill':>8}"]
-    for source, classes in table.items():
-        for label, found in classes.items():
-            numbers = "".join(f"{value:>8.2f}" for value in found.values())
-            lines.append(f"{source + ' ' + label:<36}{numbers}")
-    return "\n".join(lines)
+    rows = [
+        [f"{source} {label}", *(f"{value:.2f}" for value in medians.values())]
+        for source, classes in table.items()
+        for label, medians in classes.items()
+    ]
+    return plain_table(rows, ["medians", "red", "green", "blue", "sharp", "fill"])

@@ -8,8 +8,7 @@ import numpy as np
 from pi_heif import HeifFile, open_heif
 
 from ml.decoding.refusals import refused, require_pixels
-from ml.decoding.samples import shrunk_samples
-from ml.decoding.shrinking import Pixels
+from ml.decoding.shrinking import Pixels, shrunk_samples
 
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 # Of more than 8 bits a sample, whose planes take twice the memory.
@@ -21,7 +20,7 @@ _BEYOND_WHITE = (16, 18)
 def is_heif(data: bytes) -> bool:
     """Whether the bytes begin like a HEIF file whose picture is packed by HEVC."""
     size = int.from_bytes(data[:4])
-    brands = {data[place : place + 4] for place in (8, *range(16, min(size, 256), 4))}
+    brands = {data[start : start + 4] for start in (8, *range(16, min(size, 256), 4))}
     return data[4:8] == b"ftyp" and b"avif" not in brands and not brands.isdisjoint(_BRANDS)
 
 
@@ -56,10 +55,10 @@ def _require_readable_words(data: bytes) -> None:
     """
     start = data.find(b"iinf")
     listed = data[start : start - 4 + int.from_bytes(data[start - 4 : start])]
-    place = listed.find(b"infe")
-    while place >= 0:
-        size, version = int.from_bytes(listed[place - 4 : place]), listed[place + 4]
-        words = listed[place + (14 if version > 2 else 12) : place - 4 + size]
+    at = listed.find(b"infe")
+    while at >= 0:
+        size, version = int.from_bytes(listed[at - 4 : at]), listed[at + 4]
+        words = listed[at + (14 if version > 2 else 12) : at - 4 + size]
         if not words[:4].isascii() or "\ufffd" in words.decode(errors="replace"):
             raise refused("damaged")
-        place = listed.find(b"infe", place + 4)
+        at = listed.find(b"infe", at + 4)

@@ -23,8 +23,7 @@ from ml.decoding.jpeg import END, LOSSLESS, frame_of, is_held_whole, is_jpeg, la
 from ml.decoding.jpeg2000 import decode_jpeg_2000, is_jpeg_2000
 from ml.decoding.png import bare, bits_of, is_png
 from ml.decoding.refusals import FAULTS, UnreadableImage
-from ml.decoding.samples import shrunk_samples
-from ml.decoding.shrinking import LONGEST_SIDE, UPRIGHT, Pixels, shrunk
+from ml.decoding.shrinking import LONGEST_SIDE, UPRIGHT, Pixels, shrunk, shrunk_samples
 from ml.decoding.tiff import decode_tiff, is_tiff
 
 __all__ = [

@@ -65,25 +65,29 @@ def _is_complete(data: bytes, frame: Frame) -> bool:
 
     A file that was cut between two scans is decoded without complaint, only coarser.
     """
-    missing = {(one, number) for one in frame.components for number in range(_COEFFICIENTS)}
+    missing = {
+        (component, number) for component in frame.components for number in range(_COEFFICIENTS)
+    }
     for marker, body in _segments(data):
         if marker == _START_OF_SCAN and body and len(body) >= 4 + 2 * body[0]:
             ids, (first, last, bits) = body[1 : 1 + 2 * body[0] : 2], body[1 + 2 * body[0] :][:3]
             if not bits & 0x0F:
-                missing -= {(one, number) for one in ids for number in range(first, last + 1)}
+                missing -= {
+                    (component, number) for component in ids for number in range(first, last + 1)
+                }
     return not missing
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Every marker that has a body, with it; what lies between them is passed over."""
-    place = data.find(b"\xff")
-    while 0 <= place < len(data) - 3:
-        marker = data[place + 1]
+    at = data.find(b"\xff")
+    while 0 <= at < len(data) - 3:
+        marker = data[at + 1]
         if marker in _ALONE:
-            place = data.find(b"\xff", place + 1 + (marker != 0xFF))
+            at = data.find(b"\xff", at + 1 + (marker != 0xFF))
             continue
         if marker == END[1]:
             return
-        size = int.from_bytes(data[place + 2 : place + 4])
-        yield marker, data[place + 4 : place + 2 + size]
-        place = data.find(b"\xff", place + 2 + size)
+        size = int.from_bytes(data[at + 2 : at + 4])
+        yield marker, data[at + 4 : at + 2 + size]
+        at = data.find(b"\xff", at + 2 + size)

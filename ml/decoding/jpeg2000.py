@@ -9,8 +9,7 @@ from __future__ import annotations
 import imagecodecs
 
 from ml.decoding.refusals import refused, require_pixels
-from ml.decoding.samples import shrunk_samples
-from ml.decoding.shrinking import Pixels
+from ml.decoding.shrinking import Pixels, shrunk_samples
 
 _FILE, _CODESTREAM = b"jP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 # Its decoder holds every sample in four bytes.
@@ -78,7 +77,7 @@ def _is_in_order(definitions: bytes) -> bool:
 
 def _box(head: bytes, name: bytes) -> bytes:
     """The contents of the first box of that name; nothing if there is none."""
-    place = head.find(name)
-    if place < 0:
+    at = head.find(name)
+    if at < 0:
         return b""
-    return head[place + 4 : place - 4 + int.from_bytes(head[place - 4 : place])]
+    return head[at + 4 : at - 4 + int.from_bytes(head[at - 4 : at])]

@@ -28,17 +28,17 @@ def bare(data: bytes) -> bytes:
     for bombs, which packed texts can be.
     """
     chunks = list(_chunks(data))
-    kept = [chunk for name, chunk in chunks if name not in (*_TEXTS, _LAST)]
-    return b"".join((_SIGNATURE, *kept, _END))
+    needed = [chunk for name, chunk in chunks if name not in (*_TEXTS, _LAST)]
+    return b"".join((_SIGNATURE, *needed, _END))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Every chunk's name, and the whole of it; one that breaks off is given as far as it goes."""
-    place = len(_SIGNATURE)
-    while place < len(data):
-        end = place + _AROUND + int.from_bytes(data[place : place + 4])
-        name = data[place + 4 : place + 8]
-        yield name, data[place:end]
+    start = len(_SIGNATURE)
+    while start < len(data):
+        end = start + _AROUND + int.from_bytes(data[start : start + 4])
+        name = data[start + 4 : start + 8]
+        yield name, data[start:end]
         if name == _LAST:
             return
-        place = end
+        start = end

@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ml.decoding.colour import to_rgb
+from ml.decoding.levels import Samples, to_eight, white_of
+
 # Larger images are brought down to this; the largest cell in a crop still has pixels to spare.
 LONGEST_SIDE = 640
 UPRIGHT = 1
 _PIXELS_AT_ONCE = 1_000_000
+_ROWS_AT_ONCE = 256
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 # How a picture is turned upright, by the number that EXIF and TIFF give its orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -60,6 +65,43 @@ def shrunk(
         box = None if turn else (0, 0, size[0] / across, size[1] / down)
         reduced = reduced.resize(target, Image.Resampling.BILINEAR, box)
     return np.array(reduced, dtype=np.uint8)
+
+
+def shrunk_samples(
+    samples: Samples,
+    profile: bytes | None = None,
+    white: float | None = None,
+    mode: str | None = None,
+    orientation: int = UPRIGHT,
+) -> Pixels:
+    """The picture that an array of samples is, as a decoding library gives it: as `shrunk`.
+
+    Args:
+        samples: (height, width) or (height, width, channels), the opacity last.
+        profile: what the colours are, where the file says so.
+        white: the number that is white; it is looked for unless it is known.
+        mode: Pillow's word for the channels, unless they are grey or RGB.
+        orientation: 1 to 8, as in EXIF.
+
+    Raises:
+        UnreadableImage: unsupported, if it can't be told what is white.
+    """
+    samples = samples.reshape(*samples.shape[:2], -1)
+    height, width, channels = samples.shape
+    mode = mode or _MODES[channels]
+    colours = channels - mode.endswith("A")
+    if white is None:
+        tops = range(0, height, _ROWS_AT_ONCE)
+        white = white_of(samples[top : top + _ROWS_AT_ONCE, :, :colours] for top in tops)
+    opaque = np.iinfo(samples.dtype).max if white > 255 else white
+    eight, opacity = to_eight(white), to_eight(opaque)
+
+    def strip(top: int, bottom: int) -> Image.Image:
+        part = samples[top:bottom]
+        shown = np.concatenate([eight(part[..., :colours]), opacity(part[..., colours:])], axis=-1)
+        return to_rgb(Image.frombytes(mode, (width, bottom - top), shown.tobytes()), profile)
+
+    return shrunk((width, height), strip, orientation)
 
 
 def _reduced(size: Size, strip: Callable[[int, int], Image.Image], factor: Size) -> Image.Image:

@@ -116,11 +116,11 @@ def _canvas(data: bytes, layout: Layout) -> NDArray[np.uint8]:
     for part, channel, top, left in _parts(data, layout):
         for row in range(0, len(part), _ROWS_AT_ONCE):
             rows = eight[channel](part[row : row + _ROWS_AT_ONCE])
-            place = canvas[top + row :, left:][: rows.shape[0], : rows.shape[1]]
+            target = canvas[top + row :, left:][: rows.shape[0], : rows.shape[1]]
             if layout.is_palette and channel == 0:
-                place[..., :3] = rows
+                target[..., :3] = rows
             else:
-                place[..., channel - len(layout.samples)] = rows
+                target[..., channel - len(layout.samples)] = rows
         del part
     return canvas
 
@@ -132,7 +132,7 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
     is_jpeg = page.compression in _JPEG
     tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
     for index, (offset, count) in enumerate(_places(page)):
-        _, place, shape = page.decode(None, index)
+        _, corner, shape = page.decode(None, index)
         if page.compression == _UNCOMPRESSED:
             needed = shape[1] * -(-shape[2] * shape[3] * int(page.bitspersample) // 8)
             count = needed if count > needed else count
@@ -148,7 +148,7 @@ def _parts(data: bytes, layout: Layout) -> Iterator[Part]:
             else page.decode(packed, index, **tables)[0]
         )
         assert samples is not None  # only of a piece without bytes
-        plane, _, top, left, _ = place
+        plane, _, top, left, _ = corner
         cut = samples[0, : page.imagelength - top, : page.imagewidth - left]
         if page.planarconfig == SEPARATE_PLANES:
             if plane in layout.samples:
@@ -177,10 +177,10 @@ def _places(page: TiffPage) -> Iterator[tuple[int, int]]:
 
 def _unpacked(packed: bytes, layout: Layout, shape: tuple[int, ...]) -> Samples:
     """A strip or tile that is a whole file of another format."""
-    place = np.empty(shape[1:] if shape[3] > 1 else shape[1:3], layout.dtype)
+    target = np.empty(shape[1:] if shape[3] > 1 else shape[1:3], layout.dtype)
     compression = layout.page.compression
     options = {"hasalpha": True} if compression in _WEBP and shape[3] == 4 else {}
-    decoded: Samples = _WHOLE_FILES[compression](packed, out=place, **options)
+    decoded: Samples = _WHOLE_FILES[compression](packed, out=target, **options)
     return decoded.reshape(shape)
 
 

@@ -194,10 +194,10 @@ def _opacity(page: TiffPage, mode: str, extra: int) -> tuple[int, int] | None:
     kinds = [int(kind) for kind in page.extrasamples[:extra]]
     if mode == "RGB" and extra == 1 and _EXTRA_SAMPLES not in page.tags:
         kinds = [_UNASSOCIATED]
-    for place, kind in enumerate(kinds):
+    for index, kind in enumerate(kinds):
         if kind in (_ASSOCIATED, _UNASSOCIATED):
             if mode in ("L", "RGB", "P"):
-                return place, kind
+                return index, kind
             raise refused(
                 "unsupported", what="A transparent TIFF in colours other than RGB or grey"
             )

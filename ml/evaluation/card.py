@@ -56,29 +56,29 @@ def read_evaluation(path: Path, bundle: Bundle) -> Mapping[str, Any]:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        found: Mapping[str, Any] = document.get("after", document)
-        digest = found["digest"]
-        evaluation(found)
+        facts: Mapping[str, Any] = document.get("after", document)
+        digest = facts["digest"]
+        evaluation(facts)
     except OSError as error:
         raise CardError(f"{path} can't be read: {error}.") from error
     except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
         message = f"{path} is no evaluation. Give an evaluation.json of `hematovision evaluate`."
         raise CardError(message) from error
     if digest != bundle.digest:
-        message = f"{path} is an evaluation of {found['model']}, not of {bundle.title}."
+        message = f"{path} is an evaluation of {facts['model']}, not of {bundle.title}."
         raise CardError(message)
-    return found
+    return facts
 
 
 def card(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]] = ()) -> str:
     """The card as Markdown."""
-    said = bundle.metadata
-    head = f"# Model card: {said.name} {said.version}"
+    metadata = bundle.metadata
+    head = f"# Model card: {metadata.name} {metadata.version}"
     parts = [head, f"**{NOTICE}**", f"Digest: `{bundle.digest}`"]
     made = [_use(bundle), _classes(bundle), _data(bundle)]
-    made += [_adaptation(said.data["adapted"])] if "adapted" in said.data else []
-    made += recorded(said.scores)
-    made += [evaluation(one) for one in evaluations]
+    made += [_adaptation(metadata.data["adapted"])] if "adapted" in metadata.data else []
+    made += recorded(metadata.scores)
+    made += [evaluation(entry) for entry in evaluations]
     made += [_trust(bundle), _limits(bundle, evaluations), _making(bundle)]
     return "\n\n".join([*parts, *(_markdown(section) for section in made)]) + "\n"
 
@@ -89,27 +89,27 @@ def _use(bundle: Bundle) -> Section:
 
 
 def _classes(bundle: Bundle) -> Section:
-    said = bundle.metadata
-    few, photographs = set(said.data.get("few_shot", ())), _photographs(bundle)
+    metadata = bundle.metadata
+    few, photographs = set(metadata.data.get("few_shot", ())), _photographs(bundle)
     rows = [
         (
             name_of(name) + (" (few training images)" if name in few else ""),
-            *(_count(said.data.get(part, {}), name) for part in ("training", "validation")),
+            *(_count(metadata.data.get(part, {}), name) for part in ("training", "validation")),
             _count(photographs, name),
         )
-        for name in said.classes
+        for name in metadata.classes
     ]
     head = ("class", "training images", "validation images", "validation photographs")
     parts: list[str | Table] = [Table(head, tuple(rows))]
     parts.append("Several images may be copies or neighbours of the same photograph.")
-    rare = [name for name in said.classes if 0 < photographs.get(name, 0) < FEW_PHOTOGRAPHS]
+    rare = [name for name in metadata.classes if 0 < photographs.get(name, 0) < FEW_PHOTOGRAPHS]
     if rare:
         parts.append(
             f"Few validation photographs (under {FEW_PHOTOGRAPHS}): {_listed(rare)}. Their scores "
             "are uncertain, as the intervals show."
         )
     if few:
-        names = _listed([name for name in said.classes if name in few])
+        names = _listed([name for name in metadata.classes if name in few])
         parts.append(f"Learned from few images, so always review: {names}.")
     return Section("Classes", tuple(parts))
 
@@ -134,30 +134,30 @@ def _split(split: Mapping[str, Any], *, leaking: bool) -> str:
     return f"whole photographs, a share of {percent(split['share'], 1)}, seed {split['seed']}"
 
 
-def _adaptation(said: Mapping[str, Any]) -> Section:
+def _adaptation(facts: Mapping[str, Any]) -> Section:
     words = [
-        f"Adapted from {said['parent_title']}; way: {said['how']}. The numbers of training images "
-        "above and the recipe below are those of that bundle."
+        f"Adapted from {facts['parent_title']}; way: {facts['how']}. The numbers of training "
+        "images above and the recipe below are those of that bundle."
     ]
-    rows = [("adapted from, digest", f"`{said['parent']}`")]
-    if said["learned"]:
-        learned = ", ".join(f"{name_of(name)} {count}" for name, count in said["learned"].items())
-        count, held = sum(said["learned"].values()), sum(said["held_out"].values())
+    rows = [("adapted from, digest", f"`{facts['parent']}`")]
+    if facts["learned"]:
+        learned = ", ".join(f"{name_of(name)} {count}" for name, count in facts["learned"].items())
+        count, held = sum(facts["learned"].values()), sum(facts["held_out"].values())
         words.append(
-            f"It learned from {count} labelled crops of {said['source']} ({learned}); {held:,} "
+            f"It learned from {count} labelled crops of {facts['source']} ({learned}); {held:,} "
             "were held out."
         )
         rows += [
-            ("crops learned from, SHA-256", f"`{said['sha256']}`"),
-            ("crops held out, SHA-256", f"`{said['held_out_sha256']}`"),
+            ("crops learned from, SHA-256", f"`{facts['sha256']}`"),
+            ("crops held out, SHA-256", f"`{facts['held_out_sha256']}`"),
         ]
-    if said.get("without_labels"):
+    if facts.get("without_labels"):
         words.append(
-            f"It learned from {said['without_labels']:,} crops without labels, by its own surest "
-            f"answers: {said['note']}."
+            f"It learned from {facts['without_labels']:,} crops without labels, by its own surest "
+            f"answers: {facts['note']}."
         )
-        rows.append(("crops without labels, SHA-256", f"`{said['without_labels_sha256']}`"))
-    if said["learned"] and not said["photographs_known"]:
+        rows.append(("crops without labels, SHA-256", f"`{facts['without_labels_sha256']}`"))
+    if facts["learned"] and not facts["photographs_known"]:
         words.append(
             "It is not known which photograph each crop comes from. Each file counts as its own "
             "photograph, so the scores on the held-out crops may be too good."
@@ -166,21 +166,24 @@ def _adaptation(said: Mapping[str, Any]) -> Section:
 
 
 def _trust(bundle: Bundle) -> Section:
-    said = bundle.metadata.trust
-    if not said:
+    numbers = bundle.metadata.trust
+    if not numbers:
         plain = "Every image is accepted: the bundle can't tell when it does not know."
         return Section("When it says that it does not know", (plain,))
     rows = [
-        ("temperature", f"{said['temperature']:.3f}"),
-        ("promised share of images whose candidates hold the true class", _share(said["coverage"])),
-        ("share of validation cells that are familiar", _share(said.get("accepted"))),
-        ("gate", str(said["gate"])),
-        ("threshold of the gate", f"{said['threshold']:.3f}"),
+        ("temperature", f"{numbers['temperature']:.3f}"),
+        (
+            "promised share of images whose candidates hold the true class",
+            _share(numbers["coverage"]),
+        ),
+        ("share of validation cells that are familiar", _share(numbers.get("accepted"))),
+        ("gate", str(numbers["gate"])),
+        ("threshold of the gate", f"{numbers['threshold']:.3f}"),
     ]
-    level = next((e for e in said["levels"] if e["coverage"] == said["coverage"]), None)
+    level = next((e for e in numbers["levels"] if e["coverage"] == numbers["coverage"]), None)
     pooled = level["pooled"] if level else ()
-    names = [n for n, one in zip(bundle.metadata.classes, pooled, strict=False) if one]
-    words = [str(said["note"])] if "note" in said else []
+    names = [n for n, is_pooled in zip(bundle.metadata.classes, pooled, strict=False) if is_pooled]
+    words = [str(numbers["note"])] if "note" in numbers else []
     if names:
         words.append(
             f"The promise is for all classes together, not for each of these: {_listed(names)}."
@@ -194,7 +197,7 @@ def _trust(bundle: Bundle) -> Section:
 
 def _limits(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]]) -> Section:
     seen = set(bundle.metadata.data.get("sources", ()))
-    others = sorted({name for one in evaluations for name in one["sources"]} - seen)
+    others = sorted({name for entry in evaluations for name in entry["sources"]} - seen)
     words = [
         f"Evaluated on image sets that it did not learn from: {', '.join(others)}."
         if others
@@ -208,28 +211,28 @@ def _limits(bundle: Bundle, evaluations: Sequence[Mapping[str, Any]]) -> Section
 
 
 def _making(bundle: Bundle) -> Section:
-    said = bundle.metadata
-    shape = f"{said.shape.width} × {said.shape.height} pixels"  # noqa: RUF001
+    metadata = bundle.metadata
+    shape = f"{metadata.shape.width} × {metadata.shape.height} pixels"  # noqa: RUF001
     rows = [
-        ("network", f"{said.architecture.base}, width {said.architecture.alpha:g}"),
-        ("input", f"{_sight(said.preprocessing)}, {shape}"),
-        ("libraries", ", ".join(f"{name} {text}" for name, text in said.libraries.items())),
-        ("in 8 bits, on CPUs", _eight_bits(said.int8)),
+        ("network", f"{metadata.architecture.base}, width {metadata.architecture.alpha:g}"),
+        ("input", f"{_sight(metadata.preprocessing)}, {shape}"),
+        ("libraries", ", ".join(f"{name} {text}" for name, text in metadata.libraries.items())),
+        ("in 8 bits, on CPUs", _eight_bits(metadata.int8)),
     ]
-    recipe = {name: value for name, value in said.recipe.items() if name not in ELSEWHERE}
+    recipe = {name: value for name, value in metadata.recipe.items() if name not in ELSEWHERE}
     rows += [(f"recipe: {name}", _value(value)) for name, value in recipe.items()]
-    rows += [(f"SHA-256 of {name}", f"`{text}`") for name, text in said.files.items()]
+    rows += [(f"SHA-256 of {name}", f"`{text}`") for name, text in metadata.files.items()]
     return Section("How it was made", (Table(("", ""), tuple(rows)),))
 
 
-def _eight_bits(said: Mapping[str, Any]) -> str:
-    if not said:
+def _eight_bits(facts: Mapping[str, Any]) -> str:
+    if not facts:
         return "no: CPU workers run it in float"
-    used = "yes" if said["used"] else "no, its answers differ from those in float"
+    used = "yes" if facts["used"] else "no, its answers differ from those in float"
     return (
-        f"{used}: the same class on {percent(said['agreement'], 1)} of {said['images']:,} images; "
-        f"right only in 8 bits on {said['only_int8']}, only in float on {said['only_float']} "
-        f"(p {said['p']:.2f}, McNemar's exact test)"
+        f"{used}: the same class on {percent(facts['agreement'], 1)} of {facts['images']:,} "
+        f"images; right only in 8 bits on {facts['only_int8']}, only in float on "
+        f"{facts['only_float']} (p {facts['p']:.2f}, McNemar's exact test)"
     )
 
 
@@ -247,8 +250,10 @@ def _attribution(bundle: Bundle) -> str:
 
 
 def _photographs(bundle: Bundle) -> Mapping[str, int]:
-    found: Mapping[str, int] = bundle.metadata.trust.get("validation", {}).get("photographs", {})
-    return found
+    photographs: Mapping[str, int] = bundle.metadata.trust.get("validation", {}).get(
+        "photographs", {}
+    )
+    return photographs
 
 
 def _count(counted: Mapping[str, int], name: str) -> str:
@@ -280,7 +285,7 @@ def _markdown(section: Section) -> str:
 
 def _rows(table: Table) -> str:
     """A table in Markdown: the first column to the left; numbers to the right."""
-    numbers = "---:" if any(table.head) else "---"
+    numbers = "---:" if table.headed else "---"
     lines = [table.head, ("---", *(numbers for _ in table.head[1:])), *table.rows]
     text = "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
@@ -290,43 +295,43 @@ def _rows(table: Table) -> str:
 
 def recorded(scores: Mapping[str, Any]) -> list[Section]:
     """Return the scores that a bundle carries, one section per set."""
-    found = []
-    for name, said in scores.items():
+    sections = []
+    for name, facts in scores.items():
         words = name.replace("_", " ")
         title, note = RECORDED.get(name, (f"Scores on {words}", ""))
         # A training run records plain scores, an adaptation a part with its intervals.
-        part = said if "scores" in said else {**said, "scores": said}
-        found.append(Section(title, (*_part(part), *([note] if note else []))))
-    return found
+        part = facts if "scores" in facts else {**facts, "scores": facts}
+        sections.append(Section(title, (*_part(part), *([note] if note else []))))
+    return sections
 
 
-def evaluation(said: Mapping[str, Any]) -> Section:
+def evaluation(facts: Mapping[str, Any]) -> Section:
     """An evaluation as `ml.evaluation.Evaluation.as_dict` has it."""
     kinds = {
         "random": "a random split, WHICH LEAKS",
         "whole": "the whole set",
         "shipped": "its shipped test split",
     }
-    split = str(said["split"])
+    split = str(facts["split"])
     kind = kinds.get(split, f"its part {split.replace('_', ' ')}")
-    sources = ", ".join(said["sources"])
-    parts: list[str | Table] = [f"{said['images']:,} images of {sources}: {kind}."]
-    parts += _part(said["forced"])
-    if said.get("large"):
-        parts.append(f"Large classes only: {_averages(said['large'])}.")
-    if said.get("accepted"):
-        parts.append(f"Accepted images only: {_averages(said['accepted'])}.")
-    parts.append(f"Expected calibration error {said['confidence']['error']:.4f}.")
-    parts.append(_outcomes(said["outcomes"]))
-    if said.get("promised"):
-        parts.append(_promise(said["promised"], said["promise"]))
-    if said.get("unfamiliar"):
-        parts.append(_unfamiliar(said["unfamiliar"]))
-    if said.get("left_out"):
-        left = ", ".join(f"{name_of(name)} {count:,}" for name, count in said["left_out"].items())
+    sources = ", ".join(facts["sources"])
+    parts: list[str | Table] = [f"{facts['images']:,} images of {sources}: {kind}."]
+    parts += _part(facts["forced"])
+    if facts.get("large"):
+        parts.append(f"Large classes only: {_averages(facts['large'])}.")
+    if facts.get("accepted"):
+        parts.append(f"Accepted images only: {_averages(facts['accepted'])}.")
+    parts.append(f"Expected calibration error {facts['confidence']['error']:.4f}.")
+    parts.append(_outcomes(facts["outcomes"]))
+    if facts.get("promised"):
+        parts.append(_promise(facts["promised"], facts["promise"]))
+    if facts.get("unfamiliar"):
+        parts.append(_unfamiliar(facts["unfamiliar"]))
+    if facts.get("left_out"):
+        left = ", ".join(f"{name_of(name)} {count:,}" for name, count in facts["left_out"].items())
         parts.append(f"Left out: {left}.")
-    if said.get("lacking"):
-        parts.append(f"Not judged: {', '.join(name_of(name) for name in said['lacking'])}.")
+    if facts.get("lacking"):
+        parts.append(f"Not judged: {', '.join(name_of(name) for name in facts['lacking'])}.")
     return Section(f"Evaluation: {sources}", tuple(parts))
 
 
@@ -336,10 +341,9 @@ def _part(part: Mapping[str, Any]) -> list[str | Table]:
     rows = []
     for entry in part["scores"].get("classes", ()):
         if entry["support"]:
-            found = by_class.get(entry["label"], {})
+            own = by_class.get(entry["label"], {})
             cells = [
-                number(entry[key], _interval(found.get(key)))
-                for key in ("precision", "recall", "f1")
+                number(entry[key], _interval(own.get(key))) for key in ("precision", "recall", "f1")
             ]
             rows.append((name_of(entry["label"]), *cells, f"{entry['support']:,}"))
     words = "No intervals were recorded."
@@ -360,8 +364,8 @@ def _averages(part: Mapping[str, Any]) -> str:
     return ", ".join(shown)
 
 
-def _interval(said: Mapping[str, Any] | None) -> Interval | None:
-    return None if said is None else Interval(said["low"], said["high"], said.get("units", 0))
+def _interval(ends: Mapping[str, Any] | None) -> Interval | None:
+    return None if ends is None else Interval(ends["low"], ends["high"], ends.get("units", 0))
 
 
 def _outcomes(entries: Sequence[Mapping[str, Any]]) -> Table:
@@ -380,8 +384,8 @@ def _outcomes(entries: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _promise(promised: float, entries: Sequence[Mapping[str, Any]]) -> str:
-    kept = (f"{name_of(entry['label'])} {percent(entry['coverage'], 1)}" for entry in entries)
-    return f"The promised coverage is {percent(promised, 1)}. Reached: {', '.join(kept)}."
+    reached = (f"{name_of(entry['label'])} {percent(entry['coverage'], 1)}" for entry in entries)
+    return f"The promised coverage is {percent(promised, 1)}. Reached: {', '.join(reached)}."
 
 
 def _unfamiliar(entries: Sequence[Mapping[str, Any]]) -> Table:

@@ -46,10 +46,10 @@ def choose(samples: Sequence[Sample], bundle: Bundle, split: str) -> Choice:
     candidates = _candidates(samples, bundle, split)
     counted = Counter(sample.label for sample in candidates)
     _require_two({name for name in counted if name in classes}, counted, bundle)
-    known = [name for name in classes if name in counted]
-    chosen = of_classes(candidates, known)
+    present = [name for name in classes if name in counted]
+    chosen = of_classes(candidates, present)
     if split == "random":
-        chosen = _at_random(chosen, known, bundle)
+        chosen = _at_random(chosen, present, bundle)
     return Choice(
         samples=tuple(chosen),
         split=split,
@@ -66,8 +66,8 @@ def require_known(names: Sequence[str], bundle: Bundle) -> tuple[str, ...]:
     """
     for name in names:
         if name not in bundle.metadata.classes:
-            known = ", ".join(bundle.metadata.classes)
-            raise DataError(f"The bundle has no class {name}. Its classes are {known}.")
+            classes = ", ".join(bundle.metadata.classes)
+            raise DataError(f"The bundle has no class {name}. Its classes are {classes}.")
     return tuple(dict.fromkeys(names))
 
 
@@ -118,9 +118,9 @@ def _held_out(samples: Sequence[Sample], split: str) -> list[Sample]:
 
 
 def _no_such_part(samples: Sequence[Sample], source: str, name: str) -> LeakingSplit:
-    known = sorted({sample.split for sample in samples if sample.split} - set(TRAINING))
-    if name != "test" or known:
-        parts = f"its parts are {', '.join(known)}" if known else "it has no part to judge on"
+    names = sorted({sample.split for sample in samples if sample.split} - set(TRAINING))
+    if name != "test" or names:
+        parts = f"its parts are {', '.join(names)}" if names else "it has no part to judge on"
         return LeakingSplit(f"The data folder {source} has no part {name!r}; {parts}.")
     return LeakingSplit(
         f"The data folder {source} does not say which images are its test split. For a set that "
@@ -128,12 +128,12 @@ def _no_such_part(samples: Sequence[Sample], source: str, name: str) -> LeakingS
     )
 
 
-def _require_two(known: set[str], counted: Mapping[str, int], bundle: Bundle) -> None:
-    if len(known) > 1:
+def _require_two(present: set[str], counted: Mapping[str, int], bundle: Bundle) -> None:
+    if len(present) > 1:
         return
     classes = ", ".join(bundle.metadata.classes)
-    if known:
-        message = f"All images to judge are of one class, {known.pop()}; at least two are needed"
+    if present:
+        message = f"All images to judge are of one class, {present.pop()}; at least two are needed"
         raise DataError(f"{message}, of: {classes}.")
     message = f"The bundle knows no class of the set ({', '.join(sorted(counted))}). It knows "
     raise DataError(f"{message}{classes}. Use another set or another bundle.")

@@ -67,8 +67,8 @@ def compare(this: Judged, other: Judged, bundle: Bundle) -> Comparison:
     """Compare on the same images, in the same order; `bundle` is the one that judged as `other`."""
     right, others = this.right, other.right
     only_this, only_other = int((right & ~others).sum()), int((~right & others).sum())
-    same = [a.label == b.label for a, b in zip(this.predictions, other.predictions, strict=True)]
-    known = this.grouped
+    same = [a.label == b.label for a, b in zip(this.verdicts, other.verdicts, strict=True)]
+    grouped = this.grouped
     return Comparison(
         other=bundle.title,
         other_digest=bundle.digest,
@@ -79,8 +79,8 @@ def compare(this: Judged, other: Judged, bundle: Bundle) -> Comparison:
         only_other=only_other,
         p=mcnemar(only_this, only_other),
         agreement=float(np.mean(same)),
-        interval=difference_interval(this, other) if known else None,
-        p_photographs=flip_photographs(this, other) if known else None,
+        interval=difference_interval(this, other) if grouped else None,
+        p_photographs=flip_photographs(this, other) if grouped else None,
         left_out=tuple(sorted(set(this.classes) ^ set(other.classes))),
     )
 
@@ -110,7 +110,7 @@ def flip_photographs(this: Judged, other: Judged, seed: int = 0) -> float:
 
 
 def _by_photograph(this: Judged, other: Judged) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of each photograph: hits of the one minus hits of the other, and how many images."""
+    """Hits of the one minus hits of the other, and the number of images, of each photograph."""
     units = this.units()
     gains = this.right.astype(np.int64) - other.right.astype(np.int64)
     count = int(units.max()) + 1
@@ -135,14 +135,16 @@ def census(before: Bundle, after: Bundle, samples: Sequence[Sample], report: Rep
     Raises:
         DataError: if an image can't be read.
     """
-    said = [judge(load_classifier(one), samples, report).predictions for one in (before, after)]
-    classes = _counted(said, before.metadata.classes, lambda found: found.label)
-    outcomes = _counted(said, tuple(Outcome), lambda found: found.outcome)
+    verdicts = [
+        judge(load_classifier(bundle), samples, report).verdicts for bundle in (before, after)
+    ]
+    classes = _counted(verdicts, before.metadata.classes, lambda verdict: verdict.label)
+    outcomes = _counted(verdicts, tuple(Outcome), lambda verdict: verdict.outcome)
     return Census(len(samples), {n: pair for n, pair in classes.items() if any(pair)}, outcomes)
 
 
 def _counted(
-    said: Sequence[Sequence[Verdict]], names: Sequence[str], of: Callable[[Verdict], str]
+    verdicts: Sequence[Sequence[Verdict]], names: Sequence[str], of: Callable[[Verdict], str]
 ) -> dict[str, Pair]:
-    before, after = (Counter(of(found) for found in one) for one in said)
+    before, after = (Counter(of(verdict) for verdict in judged) for judged in verdicts)
     return {str(name): (before[name], after[name]) for name in names}

@@ -89,12 +89,16 @@ def evaluate(
 ) -> Evaluation:
     """Score the bundle's answers on the chosen samples; `apart` classes are also shown apart."""
     metadata = bundle.metadata
-    few_shot = tuple(name for name in metadata.classes if name in _few_shot(metadata.data))
+    few = metadata.data.get("few_shot", ())
+    few_shot = tuple(name for name in metadata.classes if name in few)
     accepted = judged.with_outcome(Outcome.ACCEPTED)
     small = {*few_shot, *apart}
     large = judged.where([sample.label not in small for sample in judged.samples])
     sources, trust = judged.sources, Trust.load(bundle)
-    by_source = {name: _of_source(judged, name) for name in sources} if len(sources) > 1 else {}
+    by_source = {
+        name: judged.where([sample.source == name for sample in judged.samples])
+        for name in (sources if len(sources) > 1 else ())
+    }
     return Evaluation(
         model=bundle.title,
         digest=bundle.digest,
@@ -110,9 +114,9 @@ def evaluate(
         forced=part(judged),
         accepted=part(accepted) if len(accepted) else None,
         large=part(large) if small and len(large) else None,
-        by_source={name: part(one) for name, one in by_source.items()},
+        by_source={name: part(subset) for name, subset in by_source.items()},
         outcomes=(outcomes(judged, "all"), *_by_class(judged)),
-        outcomes_by_source=tuple(outcomes(one, name) for name, one in by_source.items()),
+        outcomes_by_source=tuple(outcomes(subset, name) for name, subset in by_source.items()),
         promised=trust.coverage if trust.levels else None,
         promise=_promise(judged, trust),
         confidence=confidence(judged),
@@ -130,14 +134,6 @@ def part(judged: Judged) -> Part:
     return Part(len(judged), scores, intervals, class_intervals(matrices, sums, judged.classes))
 
 
-def _few_shot(data: Mapping[str, Any]) -> set[str]:
-    return set(data.get("few_shot", ()))
-
-
-def _of_source(judged: Judged, source: str) -> Judged:
-    return judged.where([sample.source == source for sample in judged.samples])
-
-
 def _promise(judged: Judged, trust: Trust) -> tuple[ClassCoverage, ...]:
     members = trust.promised(judged.probabilities)
     return () if members is None else coverages(members, judged.truth, judged.classes)
@@ -145,5 +141,5 @@ def _promise(judged: Judged, trust: Trust) -> tuple[ClassCoverage, ...]:
 
 def _by_class(judged: Judged) -> list[Outcomes]:
     truth = judged.truth
-    numbers = [place for place in range(len(judged.classes)) if (truth == place).any()]
-    return [outcomes(judged.where(truth == place), judged.classes[place]) for place in numbers]
+    numbers = [number for number in range(len(judged.classes)) if (truth == number).any()]
+    return [outcomes(judged.where(truth == number), judged.classes[number]) for number in numbers]

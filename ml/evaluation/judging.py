@@ -21,11 +21,11 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Judged:
-    """Samples and their predictions, in the same order; `classes` are the bundle's."""
+    """Samples and the verdicts on them, in the same order; `classes` are the bundle's."""
 
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
-    predictions: tuple[Verdict, ...]
+    verdicts: tuple[Verdict, ...]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -38,7 +38,7 @@ class Judged:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """int64 (N,): the class number of each best guess, whatever its outcome."""
-        return self._numbers([found.label for found in self.predictions])
+        return self._numbers([verdict.label for verdict in self.verdicts])
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -49,7 +49,7 @@ class Judged:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """float64 (N, classes)."""
-        rows = [found.probabilities for found in self.predictions]
+        rows = [verdict.probabilities for verdict in self.verdicts]
         return np.array(rows, np.float64).reshape(len(rows), len(self.classes))
 
     @property
@@ -64,13 +64,13 @@ class Judged:
 
     def with_outcome(self, outcome: Outcome) -> Judged:
         """Those images alone that had this outcome."""
-        return self.where([found.outcome == outcome for found in self.predictions])
+        return self.where([verdict.outcome == outcome for verdict in self.verdicts])
 
     def where(self, keep: Sequence[bool] | NDArray[np.bool_]) -> Judged:
         """Those images alone for which `keep`, (N,), is true."""
-        places = np.flatnonzero(np.asarray(keep, bool))
-        samples = tuple(self.samples[place] for place in places)
-        return Judged(self.classes, samples, tuple(self.predictions[place] for place in places))
+        rows = np.flatnonzero(np.asarray(keep, bool))
+        samples = tuple(self.samples[row] for row in rows)
+        return Judged(self.classes, samples, tuple(self.verdicts[row] for row in rows))
 
     def units(self) -> NDArray[np.int64]:
         """int64 (N,): the number of the photograph that each image is of.
@@ -90,8 +90,8 @@ class Judged:
         return confusion_matrix(self.truth, self.predicted, len(self.classes))
 
     def _numbers(self, labels: Sequence[str]) -> NDArray[np.int64]:
-        places = {name: place for place, name in enumerate(self.classes)}
-        return np.array([places[label] for label in labels], np.int64)
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        return np.array([numbers[label] for label in labels], np.int64)
 
 
 def judge(classifier: Classifier, samples: Sequence[Sample], report: Report) -> Judged:
@@ -100,17 +100,17 @@ def judge(classifier: Classifier, samples: Sequence[Sample], report: Report) -> 
     Raises:
         DataError: if an image can't be read; it names the file.
     """
-    predictions = []
+    verdicts = []
     rows = _classified(classifier, [sample.path for sample in samples], report)
     for sample, row in zip(samples, rows, strict=True):
         if row.verdict is None:
             message = f"{sample.path} can't be used: {row.reason} Repair or remove it."
             raise DataError(message)
-        predictions.append(row.verdict)
-    return Judged(classifier.bundle.metadata.classes, tuple(samples), tuple(predictions))
+        verdicts.append(row.verdict)
+    return Judged(classifier.bundle.metadata.classes, tuple(samples), tuple(verdicts))
 
 
-def look(classifier: Classifier, paths: Sequence[Path], report: Report) -> list[Row]:
+def classify_unlabelled(classifier: Classifier, paths: Sequence[Path], report: Report) -> list[Row]:
     """The bundle's answers for images without labels, one row per file."""
     return list(_classified(classifier, paths, report))
 

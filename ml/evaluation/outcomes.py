@@ -58,8 +58,8 @@ class TurnedAway:
 
 def outcomes(judged: Judged, name: str) -> Outcomes:
     """The outcomes of these images, at least one."""
-    counted = Counter(found.outcome for found in judged.predictions)
-    candidates = [found.candidates or (found.label,) for found in judged.predictions]
+    counted = Counter(verdict.outcome for verdict in judged.verdicts)
+    candidates = [verdict.candidates or (verdict.label,) for verdict in judged.verdicts]
     pairs = zip(judged.samples, candidates, strict=True)
     accepted = judged.with_outcome(Outcome.ACCEPTED)
     return Outcomes(
@@ -69,7 +69,7 @@ def outcomes(judged: Judged, name: str) -> Outcomes:
         uncertain=counted[Outcome.UNCERTAIN],
         unfamiliar=counted[Outcome.UNFAMILIAR],
         wrong=int((~accepted.right).sum()),
-        reasons=_reasons(judged.predictions),
+        reasons=_reasons(judged.verdicts),
         coverage=float(np.mean([sample.label in names for sample, names in pairs])),
         size=float(np.mean([len(names) for names in candidates])),
     )
@@ -77,30 +77,33 @@ def outcomes(judged: Judged, name: str) -> Outcomes:
 
 def turned_away(name: str, rows: Sequence[Row], judged: Judged) -> TurnedAway:
     """The outcomes of a folder of unfamiliar images, compared with the judged cells."""
-    found = [row.verdict for row in rows if row.verdict is not None]
-    counted = Counter(prediction.outcome for prediction in found)
+    verdicts = [row.verdict for row in rows if row.verdict is not None]
+    counted = Counter(verdict.outcome for verdict in verdicts)
     return TurnedAway(
         name=name,
         images=len(rows),
         caught=counted[Outcome.UNFAMILIAR],
         uncertain=counted[Outcome.UNCERTAIN],
         accepted=counted[Outcome.ACCEPTED],
-        unreadable=len(rows) - len(found),
-        reasons=_reasons(found),
-        auroc=_separation(judged.predictions, found),
+        unreadable=len(rows) - len(verdicts),
+        reasons=_reasons(verdicts),
+        auroc=_separation(judged.verdicts, verdicts),
     )
 
 
-def _reasons(predictions: Sequence[Verdict]) -> dict[str, int]:
-    return dict(sorted(Counter(found.reason for found in predictions if found.reason).items()))
+def _reasons(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    return dict(sorted(Counter(verdict.reason for verdict in verdicts if verdict.reason).items()))
 
 
-def _separation(known: Sequence[Verdict], strange: Sequence[Verdict]) -> float | None:
-    higher, lower = _ranks(known), _ranks(strange)
+def _separation(cells: Sequence[Verdict], strangers: Sequence[Verdict]) -> float | None:
+    higher, lower = _ranks(cells), _ranks(strangers)
     return auroc(higher, lower) if len(higher) and len(lower) else None
 
 
-def _ranks(predictions: Sequence[Verdict]) -> NDArray[np.float64]:
+def _ranks(verdicts: Sequence[Verdict]) -> NDArray[np.float64]:
     """How familiar each image is, if known; images without exactly one cell rank lowest."""
-    said = [found for found in predictions if found.familiarity is not None]
-    return np.array([-1 if f.reason in NOT_ONE_CELL else f.familiarity for f in said], np.float64)
+    ranked = [verdict for verdict in verdicts if verdict.familiarity is not None]
+    return np.array(
+        [-1 if verdict.reason in NOT_ONE_CELL else verdict.familiarity for verdict in ranked],
+        np.float64,
+    )

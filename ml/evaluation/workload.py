@@ -53,7 +53,7 @@ def by_confidence(judged: Judged, thresholds: Sequence[float] = THRESHOLDS) -> t
 
 
 def by_both(judged: Judged, thresholds: Sequence[float] = THRESHOLDS) -> tuple[Load, ...]:
-    """Of what the bundle accepts, images below each threshold go to a person as well."""
+    """The bundle's rule, and images below each threshold go to a person as well."""
     stated, accepted = _stated(judged), _accepted(judged)
     return tuple(
         load(judged, accepted & (stated >= least), "outcome and confidence", least)
@@ -72,15 +72,15 @@ def load(
     if not len(judged):
         raise ValueError("There must be at least one image.")
     wrong = accepted & ~judged.right
-    taken = int(accepted.sum())
+    count = int(accepted.sum())
     sent_interval, error_interval = _intervals(judged, accepted, wrong)
     return Load(
         rule=rule,
         threshold=threshold,
         images=len(judged),
-        accepted=taken,
-        sent=1 - taken / len(judged),
-        error=int(wrong.sum()) / taken if taken else None,
+        accepted=count,
+        sent=1 - count / len(judged),
+        error=int(wrong.sum()) / count if count else None,
         sent_interval=sent_interval,
         error_interval=error_interval,
     )
@@ -89,8 +89,8 @@ def load(
 def least_work(loads: Sequence[Load], error: float) -> Load | None:
     """The load that sends the fewest images to people while errors stay at or below `error`, as
     far as can be said: the upper end of the interval counts where there is one."""
-    held = [one for one in loads if (worst := _worst(one)) is not None and worst <= error]
-    return min(held, key=lambda one: one.sent, default=None)
+    held = [load for load in loads if (worst := _worst(load)) is not None and worst <= error]
+    return min(held, key=lambda load: load.sent, default=None)
 
 
 def area_under_risk_coverage(confidence: NDArray[Any], right: NDArray[np.bool_]) -> float:
@@ -111,21 +111,21 @@ def area_under_risk_coverage(confidence: NDArray[Any], right: NDArray[np.bool_])
 
 
 def _accepted(judged: Judged) -> NDArray[np.bool_]:
-    return np.array([one.outcome == Outcome.ACCEPTED for one in judged.predictions], bool)
+    return np.array([verdict.outcome == Outcome.ACCEPTED for verdict in judged.verdicts], bool)
 
 
 def _stated(judged: Judged) -> NDArray[np.float64]:
-    return np.array([one.confidence for one in judged.predictions], np.float64)
+    return np.array([verdict.confidence for verdict in judged.verdicts], np.float64)
 
 
-def _worst(one: Load) -> float | None:
-    return one.error if one.error_interval is None else one.error_interval.high
+def _worst(load: Load) -> float | None:
+    return load.error if load.error_interval is None else load.error_interval.high
 
 
 def _intervals(
     judged: Judged, accepted: NDArray[np.bool_], wrong: NDArray[np.bool_]
 ) -> tuple[Interval | None, Interval | None]:
-    """Of the share sent and of the error, over resamples of the photographs."""
+    """The intervals of the share sent and of the error, over resamples of the photographs."""
     if not judged.grouped:
         return None, None
     units = judged.units()
@@ -133,13 +133,13 @@ def _intervals(
     columns = np.stack([np.ones_like(accepted), accepted, wrong], axis=1)
     np.add.at(counts, units, columns.astype(np.int64))
     strata = judged.matrices().sum(axis=2).argmax(axis=1)
-    images, taken, missed = resample(counts, strata).T
-    sent = bounds(1 - taken / images, len(counts))
-    return sent, _error_interval(taken, missed, counts)
+    images, accepted_images, missed = resample(counts, strata).T
+    sent = bounds(1 - accepted_images / images, len(counts))
+    return sent, _error_interval(accepted_images, missed, counts)
 
 
 def _error_interval(
-    taken: NDArray[np.float64], missed: NDArray[np.float64], counts: NDArray[np.int64]
+    accepted_images: NDArray[np.float64], missed: NDArray[np.float64], counts: NDArray[np.int64]
 ) -> Interval | None:
     units = int((counts[:, 1] > 0).sum())
     if not units:
@@ -148,13 +148,13 @@ def _error_interval(
         # No resample of faultless photographs has a fault. How many there can be at most is said
         # by the exact interval of none in n (Clopper and Pearson 1934).
         return Interval(0.0, float(1 - 0.025 ** (1 / units)), units)
-    some = taken > 0
-    return bounds(missed[some] / taken[some], units)
+    some = accepted_images > 0
+    return bounds(missed[some] / accepted_images[some], units)
 
 
 @dataclass(frozen=True)
 class Point:
-    """Of the most confident images, a share `coverage` of all, the share `error` is wrong."""
+    """The share `error` is wrong among the most confident images, a share `coverage` of all."""
 
     coverage: float
     error: float
@@ -179,7 +179,7 @@ class Confidence:
 def confidence(judged: Judged) -> Confidence:
     """How far the confidences of these images, at least one, can be believed."""
     probabilities, truth = judged.probabilities, judged.truth
-    stated = np.array([found.confidence for found in judged.predictions])
+    stated = np.array([verdict.confidence for verdict in judged.verdicts])
     return Confidence(
         error=expected_calibration_error(probabilities, truth),
         error_by_mass=expected_calibration_error(probabilities, truth, division="mass"),
@@ -192,7 +192,7 @@ def confidence(judged: Judged) -> Confidence:
 def risk_coverage(judged: Judged) -> tuple[Point, ...]:
     """The share of wrong images among the most confident, for ever more of them, in `POINTS` steps
     at most (El-Yaniv and Wiener 2010). Images of the same confidence are taken together."""
-    stated = np.array([found.confidence for found in judged.predictions])
+    stated = np.array([verdict.confidence for verdict in judged.verdicts])
     order = np.argsort(-stated, kind="stable")
     wrong = np.cumsum(~judged.right[order])
     # A point where the next image is less sure; the last image always is one.

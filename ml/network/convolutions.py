@@ -54,10 +54,10 @@ class NormalizedConvolution(keras.layers.Layer):  # type: ignore[misc]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights, with which nothing is scaled yet."""
-        given = input_shape[-1]
-        channels = self.filters or given
+        inputs = input_shape[-1]
+        channels = self.filters or inputs
         self.kernel = self.add_weight(
-            name="kernel", shape=(*self.size, given, self.filters or 1), initializer="he_normal"
+            name="kernel", shape=(*self.size, inputs, self.filters or 1), initializer="he_normal"
         )
         self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
         self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
@@ -79,8 +79,8 @@ class NormalizedConvolution(keras.layers.Layer):  # type: ignore[misc]
         """Compute from now on what these two layers compute, one after the other."""
         gamma, beta, mean, variance = normalization.get_weights()
         deviation = np.sqrt(variance.astype(np.float64) + normalization.epsilon)
-        given = (convolution.get_weights()[0], gamma, beta, mean, deviation)
-        self.set_weights([np.asarray(values, np.float32) for values in given])
+        weights = (convolution.get_weights()[0], gamma, beta, mean, deviation)
+        self.set_weights([np.asarray(values, np.float32) for values in weights])
 
     def folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The kernel and the bias of a plain convolution that computes the same."""

@@ -59,8 +59,8 @@ class StyleMixing(keras.layers.Layer):  # type: ignore[misc]
         count = ops.shape(values)[0]
         mean = ops.stop_gradient(ops.mean(values, (1, 2), keepdims=True))
         spread = ops.stop_gradient(ops.std(values, (1, 2), keepdims=True)) + 1e-3
-        one, other = (keras.random.gamma((count, 1, 1, 1), _KEPT, seed=draw) for _ in "ab")
-        own = one / (one + other + 1e-8)
+        first, second = (keras.random.gamma((count, 1, 1, 1), _KEPT, seed=draw) for _ in "ab")
+        own = first / (first + second + 1e-8)
         own = ops.where(keras.random.uniform((count, 1, 1, 1), seed=draw) < self.share, own, 1.0)
         partners = keras.random.shuffle(ops.arange(count), seed=draw)
         mixed_mean = own * mean + (1 - own) * ops.take(mean, partners, axis=0)
@@ -182,8 +182,8 @@ def _imagenet_base(shape: tuple[int, int, int], weights: Path | None, alpha: flo
         base = build_base(input_shape=shape, include_top=False, weights=None)
         base.load_weights(weights)
     except Exception as error:
-        place = weights or "the internet"
-        message = f"The ImageNet weights can't be loaded from {place} ({error}). "
+        origin = weights or "the internet"
+        message = f"The ImageNet weights can't be loaded from {origin} ({error}). "
         raise WeightsUnavailable(message + "Give a file with --weights.") from error
     return base
 

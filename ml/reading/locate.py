@@ -96,14 +96,14 @@ def find_nuclei(slide: Slide) -> list[Nucleus]:
 
 def _crowded(nuclei: list[Nucleus]) -> bool:
     first, others = nuclei[0], nuclei[1:]
-    if any(one.prominence > _RIVAL * first.prominence for one in others):
+    if any(other.prominence > _RIVAL * first.prominence for other in others):
         return True
     alike = [
-        one
-        for one in others
-        if one.area > _ALIKE_AREA * first.area and one.density > _ALIKE_DENSITY * first.density
+        other
+        for other in others
+        if other.area > _ALIKE_AREA * first.area and other.density > _ALIKE_DENSITY * first.density
     ]
-    return len(alike) > 1 or sum(one.area for one in others) > _CROWD * first.area
+    return len(alike) > 1 or sum(other.area for other in others) > _CROWD * first.area
 
 
 def _density(slide: Slide) -> Plane:
@@ -136,11 +136,11 @@ def _upper_threshold(density: Plane, slide: Mask) -> float:
 def quantile(values: NDArray[np.float32], share: float) -> float:
     """What `numpy.quantile` gives of one row, at least one value, for one share; the generality of
     that takes several times as long as the sorting."""
-    place = share * (len(values) - 1)
-    lower = int(place)
+    rank = share * (len(values) - 1)
+    lower = int(rank)
     upper = min(lower + 1, len(values) - 1)
     low, high = np.partition(values, (lower, upper))[[lower, upper]].tolist()
-    return float(low + (high - low) * (place - lower))
+    return float(low + (high - low) * (rank - lower))
 
 
 def _spread(weight: NDArray[np.float64], moment: NDArray[np.float64]) -> NDArray[np.float64]:

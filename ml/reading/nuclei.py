@@ -65,7 +65,7 @@ def patches(mask: NDArray[np.uint8], density: NDArray[np.float32]) -> list[Nucle
         mask, connectivity=8, ltype=cv2.CV_16U
     )
     labels = np.asarray(numbers, np.uint16)
-    found = []
+    nuclei = []
     least = _SMALLEST * mask.size
     for number, (left, top, width, height, area) in enumerate(boxes.tolist()):
         if number == 0 or area < least:
@@ -74,20 +74,20 @@ def patches(mask: NDArray[np.uint8], density: NDArray[np.float32]) -> list[Nucle
         around = np.s_[top : top + height, left : left + width]
         mean = cv2.mean(density[around], (labels[around] == number).view(np.uint8))[0]
         edges = (left, top, left + width, top + height)
-        found.append(Nucleus(number, *edges, area, x, y, mean, labels))
-    return sorted(found, key=lambda one: -one.prominence)
+        nuclei.append(Nucleus(number, *edges, area, x, y, mean, labels))
+    return sorted(nuclei, key=lambda nucleus: -nucleus.prominence)
 
 
-def joined(found: list[Nucleus]) -> list[Nucleus]:
+def joined(pieces: list[Nucleus]) -> list[Nucleus]:
     """The same with lobes joined to their nuclei, the most prominent first."""
-    waiting, nuclei = list(found), []
+    waiting, nuclei = list(pieces), []
     while waiting:
         nucleus = waiting.pop(0)
-        while lobe := next((one for one in waiting if _is_lobe(nucleus, one)), None):
+        while lobe := next((piece for piece in waiting if _is_lobe(nucleus, piece)), None):
             waiting.remove(lobe)
             nucleus = _union(nucleus, lobe)
         nuclei.append(nucleus)
-    return sorted(nuclei, key=lambda one: -one.prominence)
+    return sorted(nuclei, key=lambda nucleus: -nucleus.prominence)
 
 
 def _is_lobe(nucleus: Nucleus, other: Nucleus) -> bool:
@@ -99,23 +99,23 @@ def _is_lobe(nucleus: Nucleus, other: Nucleus) -> bool:
     return _gap(nucleus, other) <= _LOBE_GAP * side and length <= _LOBE_LENGTH * side
 
 
-def _gap(one: Nucleus, other: Nucleus) -> float:
-    across = max(0, one.left - other.right, other.left - one.right)
-    down = max(0, one.top - other.bottom, other.top - one.bottom)
+def _gap(first: Nucleus, second: Nucleus) -> float:
+    across = max(0, first.left - second.right, second.left - first.right)
+    down = max(0, first.top - second.bottom, second.top - first.bottom)
     return math.hypot(across, down)
 
 
-def _union(one: Nucleus, other: Nucleus) -> Nucleus:
-    area = one.area + other.area
-    share = one.area / area
+def _union(first: Nucleus, second: Nucleus) -> Nucleus:
+    area = first.area + second.area
+    share = first.area / area
     return replace(
-        one,
-        left=min(one.left, other.left),
-        top=min(one.top, other.top),
-        right=max(one.right, other.right),
-        bottom=max(one.bottom, other.bottom),
+        first,
+        left=min(first.left, second.left),
+        top=min(first.top, second.top),
+        right=max(first.right, second.right),
+        bottom=max(first.bottom, second.bottom),
         area=area,
-        x=share * one.x + (1 - share) * other.x,
-        y=share * one.y + (1 - share) * other.y,
-        density=share * one.density + (1 - share) * other.density,
+        x=share * first.x + (1 - share) * second.x,
+        y=share * first.y + (1 - share) * second.y,
+        density=share * first.density + (1 - share) * second.density,
     )

@@ -76,19 +76,19 @@ def _stained(slide: Slide, free: Mask) -> Mask | None:
     levels = np.clip(looked * (255 / _DENSEST), 0, 255).astype(np.uint8)
     threshold = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)[0] * _DENSEST / 255
     dense = (density > max(threshold, _LEAST)).view(np.uint8)
-    found = np.asarray(cv2.bitwise_and(dense, slide.lit), np.uint8)
-    filled = cv2.bitwise_or(found, _holes(found, slide.lit))
+    mask = np.asarray(cv2.bitwise_and(dense, slide.lit), np.uint8)
+    filled = cv2.bitwise_or(mask, _holes(mask, slide.lit))
     return np.asarray(cv2.morphologyEx(filled, cv2.MORPH_OPEN, _SPECK), np.uint8)
 
 
-def _holes(found: Mask, lit: Mask) -> Mask:
-    """uint8 (height, width): 1 in the small holes of `found`."""
-    height, width = found.shape
-    empty = cv2.bitwise_and((found == 0).view(np.uint8), lit)
+def _holes(mask: Mask, lit: Mask) -> Mask:
+    """uint8 (height, width): 1 in the small holes of `mask`."""
+    height, width = mask.shape
+    empty = cv2.bitwise_and((mask == 0).view(np.uint8), lit)
     _, numbers, boxes, _ = cv2.connectedComponentsWithStats(empty, connectivity=4, ltype=cv2.CV_16U)
     left, top, across, down, area = boxes.T
     inside = (left > 0) & (top > 0) & (left + across < width) & (top + down < height)
-    small = inside & (area < _PALLOR * found.size)
+    small = inside & (area < _PALLOR * mask.size)
     small[0] = False
     labels = np.asarray(numbers, np.uint16)
     return np.asarray(np.take(small.view(np.uint8), labels), np.uint8)
@@ -97,18 +97,18 @@ def _holes(found: Mask, lit: Mask) -> Mask:
 def _radii(depth: Plane, allowed: NDArray[np.bool_]) -> list[float]:
     """The depths of the innermost pixels, the deepest first, one for each cell."""
     innermost = (depth >= cv2.dilate(depth, _NEAR) - 1e-4) & (depth > _SMALLEST) & allowed
-    places = np.flatnonzero(innermost)
-    depths = depth.ravel()[places]
+    indices = np.flatnonzero(innermost)
+    depths = depth.ravel()[indices]
     order = np.argsort(-depths, kind="stable")
-    rows, columns = np.divmod(places[order], depth.shape[1])
-    kept: list[tuple[int, int]] = []
+    rows, columns = np.divmod(indices[order], depth.shape[1])
+    middles: list[tuple[int, int]] = []
     radii: list[float] = []
     for row, column, radius in zip(
         rows.tolist(), columns.tolist(), depths[order].tolist(), strict=True
     ):
         apart = (_APART * radius) ** 2
-        if all((row - y) ** 2 + (column - x) ** 2 > apart for y, x in kept):
-            kept.append((row, column))
+        if all((row - y) ** 2 + (column - x) ** 2 > apart for y, x in middles):
+            middles.append((row, column))
             radii.append(radius)
     return radii
 

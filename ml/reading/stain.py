@@ -61,8 +61,8 @@ class Slide:
     def foreign(self) -> bool:
         """Whether its colours are unlike those of a stained blood smear."""
         yellow = self._taken_in(2) > self.green + _EXCESS
-        found = cv2.countNonZero(cv2.bitwise_and(yellow.view(np.uint8), self.lit))
-        return found > _MOST_FOREIGN * max(1, cv2.countNonZero(self.lit))
+        coloured = cv2.countNonZero(cv2.bitwise_and(yellow.view(np.uint8), self.lit))
+        return coloured > _MOST_FOREIGN * max(1, cv2.countNonZero(self.lit))
 
     def _taken_in(self, channel: int) -> Density:
         table = _DENSITIES - _DENSITIES[int(self.light[channel])]
@@ -78,11 +78,11 @@ def lit(image: Pixels) -> Mask:
 
 def background(image: Pixels, where: Mask) -> Color:
     """float32 (3,), 0 to 255: the colour of the light that reaches the camera past the cells."""
-    found = np.empty(3, np.float32)
+    light = np.empty(3, np.float32)
     for channel in range(3):
         counts = cv2.calcHist([image], [channel], where, [256], [0, 256]).ravel().cumsum()
-        found[channel] = np.searchsorted(counts, _BACKGROUND * counts[-1])
-    return np.maximum(found, 1.0)
+        light[channel] = np.searchsorted(counts, _BACKGROUND * counts[-1])
+    return np.maximum(light, 1.0)
 
 
 def shrunk(image: Pixels, side: int) -> Pixels:

@@ -67,12 +67,12 @@ class Preprocessing:
             ValueError: if it is of a version that this program does not have, or is not understood.
         """
         try:
-            found = cls(**document)
+            steps = cls(**document)
         except TypeError as error:
             raise ValueError(f"its preprocessing is not understood: {error}") from error
-        if found.decoder != DECODER_VERSION or found.locator not in _LOCATORS:
+        if steps.decoder != DECODER_VERSION or steps.locator not in _LOCATORS:
             raise ValueError("its images are read in a way that this program no longer has")
-        return found
+        return steps
 
     def widened(self, share: float) -> Preprocessing:
         """The same with a crop whose side is `share` times as long."""

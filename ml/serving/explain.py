@@ -10,10 +10,10 @@ Discriminative Localization"). For a head like this Grad-CAM (Selvaraju et al. 2
 channels by the same numbers, since the gradient of the logit by A is the kernel: so the map is
 exact, and a CPU worker needs no TensorFlow for it.
 
-A map has few places (nine at 96 pixels). `look` therefore reads the image shifted by fractions of
-a place, interleaves what comes of it ("shift and stitch", Long et al. 2015), and takes means over
-the width of a place: a place at the rim says other things of the same cell than one within, and
-the means are free of the pattern that this leaves.
+A map has few places (nine at 96 pixels). `map_classes` therefore reads the image shifted by
+fractions of a place, interleaves what comes of it ("shift and stitch", Long et al. 2015), and takes
+means over the width of a place: a place at the rim says other things of the same cell than one
+within, and the means are free of the pattern that this leaves.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _HALVINGS = 5
 Map = NDArray[np.float32]
 
 
-class Looker(Protocol):
+class FeatureMapper(Protocol):
     """A classifier that shows what its head sees."""
 
     def activations(self, batch: Pixels) -> NDArray[np.float32]:
@@ -67,7 +67,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Look:
+class ClassMaps:
     """What a network looked at in one image: a map for each class asked for, and `features`,
     float32 (F,), the mean of the unshifted feature map over its places."""
 
@@ -98,7 +98,7 @@ def contributions(activations: NDArray[np.float32], head: Head, class_index: int
     Args:
         activations: the last feature map of one image, float32 (F, h, w).
         head: the layer after it.
-        class_index: the place of the class among the bundle's classes.
+        class_index: the index of the class among the bundle's classes.
 
     Returns:
         float32 (h, w), in logits; negative where a place speaks against the class.
@@ -110,7 +110,9 @@ def contributions(activations: NDArray[np.float32], head: Head, class_index: int
     return np.asarray(np.einsum("fhw,hwf->hw", activations, weights), dtype=np.float32)
 
 
-def look(network: Looker, head: Head, pixels: Pixels, class_indices: Sequence[int]) -> Look:
+def map_classes(
+    network: FeatureMapper, head: Head, pixels: Pixels, class_indices: Sequence[int]
+) -> ClassMaps:
     """Read one image, uint8 (height, width, 3), at every shift and map each of some classes.
 
     The maps are float32 (h · SHIFTS, w · SHIFTS), in logits of one place.
@@ -118,10 +120,10 @@ def look(network: Looker, head: Head, pixels: Pixels, class_indices: Sequence[in
     plain = network.activations(pixels[np.newaxis])[0]
     seen = network.activations(shifted(pixels, plain.shape[1], plain.shape[2]))
     maps = tuple(
-        _evened(_stitched([contributions(one, head, index) for one in seen]))
+        _evened(_stitched([contributions(activations, head, index) for activations in seen]))
         for index in class_indices
     )
-    return Look(maps, plain.mean(axis=(1, 2)))
+    return ClassMaps(maps, plain.mean(axis=(1, 2)))
 
 
 def shifted(pixels: Pixels, rows: int, columns: int) -> Pixels:

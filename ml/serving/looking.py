@@ -24,8 +24,8 @@ Floats = NDArray[np.float32]
 _TURNED = (np.s_[:, :, ::-1], np.s_[:, ::-1], np.s_[:, ::-1, ::-1])
 
 
-def predictions(classifier: Classifier, readings: Sequence[Reading]) -> list[Verdict]:
-    """Return the prediction of each image, in order."""
+def classify_readings(classifier: Classifier, readings: Sequence[Reading]) -> list[Verdict]:
+    """Return the verdict on each image, in order."""
     if not readings:
         return []
     outputs = outputs_of(classifier, np.stack([reading.pixels for reading in readings]))
@@ -35,10 +35,12 @@ def predictions(classifier: Classifier, readings: Sequence[Reading]) -> list[Ver
 def outputs_of(classifier: Classifier, batch: Pixels) -> Outputs:
     """uint8 (N, height, width, 3) → the network's outputs, with second looks as its bundle says."""
     doubt = classifier.bundle.metadata.preprocessing.doubt
-    return look(classifier.classify, batch, doubt)
+    return classify_with_second_looks(classifier.classify, batch, doubt)
 
 
-def look(classify: Callable[[Pixels], Outputs], images: Pixels, doubt: float) -> Outputs:
+def classify_with_second_looks(
+    classify: Callable[[Pixels], Outputs], images: Pixels, doubt: float
+) -> Outputs:
     """Return a network's outputs for images; those in doubt are averaged over four views.
 
     Args:
@@ -47,12 +49,12 @@ def look(classify: Callable[[Pixels], Outputs], images: Pixels, doubt: float) ->
         doubt: images with no class as probable as this, by the plain softmax, are looked at again;
             0 looks at none.
     """
-    found = classify(images)
-    again = np.flatnonzero(softmax(found.logits).max(axis=1, initial=0) < doubt)
+    outputs = classify(images)
+    again = np.flatnonzero(softmax(outputs.logits).max(axis=1, initial=0) < doubt)
     if not len(again):
-        return found
+        return outputs
     others = classify(np.concatenate([images[again][turned] for turned in _TURNED]))
-    logits, features = found.logits.copy(), found.features.copy()
+    logits, features = outputs.logits.copy(), outputs.features.copy()
     logits[again] = _mean(logits[again], others.logits)
     features[again] = _mean(features[again], others.features)
     return Outputs(logits, features)

@@ -75,10 +75,10 @@ def nearest(features: Features, references: References, count: int) -> list[Neig
 
 
 def nearest_of_each_class(features: Features, references: References) -> list[Neighbour]:
-    """Of each class the reference most like a cell with these features, best first."""
+    """The reference of each class that is most like a cell with these features, best first."""
     best: dict[str, Neighbour] = {}
-    for one in _ranked(features, references):
-        best.setdefault(one.label, one)
+    for neighbour in _ranked(features, references):
+        best.setdefault(neighbour.label, neighbour)
     return list(best.values())
 
 
@@ -97,7 +97,7 @@ def choose_references(
         per_class: how many of each class; all, where there are not more.
 
     Returns:
-        int64, places in `features`, class by class.
+        int64, rows of `features`, class by class.
     """
     unit = _unit(features)
     chosen = []
@@ -132,7 +132,7 @@ def write_references(
         labels=np.array(labels),
         sources=np.array(sources),
         pictures=np.frombuffer(b"".join(pictures), np.uint8),
-        ends=np.array(list(accumulate(len(one) for one in pictures)), np.int64),
+        ends=np.array(list(accumulate(len(picture) for picture in pictures)), np.int64),
         attribution=np.array(attribution),
     )
 

@@ -50,8 +50,8 @@ class OnnxClassifier:
 
     def _run(self, names: Sequence[str], batch: Pixels) -> list[NDArray[np.float32]]:
         check_batch(self.bundle, batch)
-        found = self._session.run(list(names), {"image": batch})
-        return [np.asarray(one, dtype=np.float32) for one in found]
+        arrays = self._session.run(list(names), {"image": batch})
+        return [np.asarray(array, dtype=np.float32) for array in arrays]
 
 
 def gains_by_int8(facts: Path = CPU_FACTS) -> bool:

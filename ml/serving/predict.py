@@ -17,7 +17,7 @@ from ml.bundle import Bundle, Metadata
 from ml.decoding import UnreadableImage
 from ml.reading import Reading, read
 from ml.serving.classifier import Classifier
-from ml.serving.looking import predictions
+from ml.serving.looking import classify_readings
 
 FAILED = "failed"
 
@@ -48,13 +48,13 @@ def find_images(paths: Iterable[Path]) -> list[ImageFile]:
     Raises:
         FileNotFoundError: if there is nothing at a path.
     """
-    found: dict[Path, ImageFile] = {}
+    files: dict[Path, ImageFile] = {}
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"There is no file or folder {path}.")
         for image in _in_folder(path) if path.is_dir() else [ImageFile(path.name, path)]:
-            found.setdefault(image.path.resolve(), image)
-    return sorted(found.values(), key=lambda image: (image.name, str(image.path)))
+            files.setdefault(image.path.resolve(), image)
+    return sorted(files.values(), key=lambda image: (image.name, str(image.path)))
 
 
 def classify_files(
@@ -116,11 +116,11 @@ def _read(path: Path, metadata: Metadata) -> Reading | UnreadableImage:
 def _rows(
     classifier: Classifier, names: list[str], readings: list[Reading | UnreadableImage]
 ) -> Iterator[Row]:
-    readable = [one for one in readings if not isinstance(one, UnreadableImage)]
-    verdicts = iter(predictions(classifier, readable))
-    for name, one in zip(names, readings, strict=True):
-        if isinstance(one, UnreadableImage):
-            yield Row(name, None, str(one))
+    readable = [reading for reading in readings if not isinstance(reading, UnreadableImage)]
+    verdicts = iter(classify_readings(classifier, readable))
+    for name, reading in zip(names, readings, strict=True):
+        if isinstance(reading, UnreadableImage):
+            yield Row(name, None, str(reading))
         else:
             yield Row(name, next(verdicts))
 

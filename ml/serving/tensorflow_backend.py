@@ -36,7 +36,9 @@ class TensorFlowClassifier:
             input_signature=signature,
         )
         self._widths = (len(metadata.classes), int(maps.output_shape[-1]))
-        self._head = tf.function(lambda found: head(found, training=False), reduce_retracing=True)
+        self._head = tf.function(
+            lambda feature_map: head(feature_map, training=False), reduce_retracing=True
+        )
 
     def classify(self, batch: Pixels) -> Outputs:
         """uint8 (N, height, width, 3) → logits (N, classes) and features (N, channels)."""
@@ -46,7 +48,7 @@ class TensorFlowClassifier:
             return Outputs(*(np.zeros((0, width), np.float32) for width in self._widths))
         maps = self._maps(tf.constant(batch))
         logits, features = self._head(maps), tf.reduce_mean(maps, axis=(1, 2))
-        return Outputs(*(np.asarray(one.numpy(), np.float32) for one in (logits, features)))
+        return Outputs(*(np.asarray(tensor.numpy(), np.float32) for tensor in (logits, features)))
 
     def activations(self, batch: Pixels) -> NDArray[np.float32]:
         """uint8 (N, height, width, 3) → float32 (N, channels, h, w)."""

@@ -47,7 +47,7 @@ class BundleUnfit(BundleError):
     """The bundle does not work, or states something impossible."""
 
 
-def check_metadata(said: Metadata) -> None:
+def check_metadata(metadata: Metadata) -> None:
     """Check what a bundle says of itself.
 
     Class names are lower-case words, since pages, exports and file names are made of them.
@@ -55,23 +55,23 @@ def check_metadata(said: Metadata) -> None:
     Raises:
         BundleUnfit: something can't be; the sentence says what.
     """
-    for what, value in (("name", said.name), ("version", said.version)):
+    for what, value in (("name", metadata.name), ("version", metadata.version)):
         if not isinstance(value, str) or not _TITLE.fullmatch(value):
             raise BundleUnfit(f"The bundle's {what} can't be shown. {_FOR_TITLES}")
-    if not all(isinstance(name, str) and _CLASS.fullmatch(name) for name in said.classes):
+    if not all(isinstance(name, str) and _CLASS.fullmatch(name) for name in metadata.classes):
         raise BundleUnfit(f"A class of the bundle has a name that can't be used. {_FOR_CLASSES}")
-    if len(set(said.classes)) != len(said.classes):
+    if len(set(metadata.classes)) != len(metadata.classes):
         raise BundleUnfit("The bundle lists a class twice.")
-    if not _FEWEST_CLASSES <= len(said.classes) <= _MOST_CLASSES:
+    if not _FEWEST_CLASSES <= len(metadata.classes) <= _MOST_CLASSES:
         raise BundleUnfit(f"A bundle must have {_FEWEST_CLASSES} to {_MOST_CLASSES} classes.")
-    for side in (said.shape.height, said.shape.width):
+    for side in (metadata.shape.height, metadata.shape.width):
         if not isinstance(side, int) or not _SHORTEST_SIDE <= side <= _LONGEST_SIDE:
             raise BundleUnfit(f"A network takes {_SHORTEST_SIDE} to {_LONGEST_SIDE} pixels a side.")
-    _require_finite(said)
+    _require_finite(metadata)
 
 
-def _require_finite(said: Metadata) -> None:
-    for part in (said.scores, said.trust, said.int8, said.preprocessing.__dict__):
+def _require_finite(metadata: Metadata) -> None:
+    for part in (metadata.scores, metadata.trust, metadata.int8, metadata.preprocessing.__dict__):
         if not all(map(math.isfinite, _numbers(part))):
             raise BundleUnfit("The bundle's metadata contain a number that is not finite.")
 
@@ -80,8 +80,8 @@ def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        for one in value:
-            yield from _numbers(one)
+        for entry in value:
+            yield from _numbers(entry)
     elif isinstance(value, int | float):
         yield value
 
@@ -120,20 +120,20 @@ def try_apart(folder: Path) -> None:
         BundleUnfit: as `try_out`; or it exceeded its limits, or ended its process.
     """
     context = multiprocessing.get_context("spawn")
-    heard, said = context.Pipe(duplex=False)
-    process = context.Process(target=_try_here, args=(folder, said), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_try_here, args=(folder, sender), daemon=True)
     process.start()
-    said.close()
+    sender.close()
     try:
         # Bytes, not pickled objects: what runs there is not trusted.
-        answered = heard.poll(_SECONDS)
-        problem = heard.recv_bytes().decode() if answered else "Running it takes too long."
+        answered = receiver.poll(_SECONDS)
+        problem = receiver.recv_bytes().decode() if answered else "Running it takes too long."
     except EOFError:
         problem = "Running it crashes the process."
     finally:
         process.kill()
         process.join()
-        heard.close()
+        receiver.close()
     if problem:
         raise BundleUnfit(f"The bundle failed its trial and was not added. {problem}")
 
@@ -164,9 +164,9 @@ def check_answers(network: Classifier) -> None:
     network.trust.judge(outputs, [Location(Sight.ONE, None)] * count)
 
 
-def _drawn(said: Metadata) -> Pixels:
+def _drawn(metadata: Metadata) -> Pixels:
     """uint8 (4, height, width, 3): noise, a dark disc on a light ground, all dark, all light."""
-    height, width = said.shape.height, said.shape.width
+    height, width = metadata.shape.height, metadata.shape.width
     rows, columns = np.ogrid[:height, :width]
     disc = (rows - height / 2) ** 2 + (columns - width / 2) ** 2 < (min(height, width) / 4) ** 2
     images = np.zeros((4, height, width, 3), np.uint8)
@@ -205,8 +205,8 @@ def _check_references(bundle: Bundle) -> None:
         raise BundleUnfit("The bundle's reference cells have classes that it does not know.")
 
 
-def _require(found: NDArray[np.float32], shape: Sequence[int], what: str) -> None:
-    if found.shape != tuple(shape):
-        raise BundleUnfit(f"The network's {what} have the shape {found.shape}, not {tuple(shape)}.")
-    if not np.isfinite(found).all():
+def _require(array: NDArray[np.float32], shape: Sequence[int], what: str) -> None:
+    if array.shape != tuple(shape):
+        raise BundleUnfit(f"The network's {what} have the shape {array.shape}, not {tuple(shape)}.")
+    if not np.isfinite(array).all():
         raise BundleUnfit(f"The network's {what} contain a number that is not finite.")

@@ -22,13 +22,13 @@ from ml.decoding import Pixels
 from ml.network.export import export_onnx
 from ml.network.model import parts
 from ml.serving.explain import write_head
-from ml.serving.looking import look
+from ml.serving.looking import classify_with_second_looks
 from ml.serving.neighbours import choose_references, write_references
 from ml.training.batches import middle
 from ml.training.quantization import Small
 from ml.training.recipes.recipe import Recipe
 from ml.trust import TRUST
-from ml.trust.fitting import Known, fit_trust
+from ml.trust.fitting import LabelledOutputs, fit_trust
 from ml.trust.judge import write_trust
 from ml.trust.unfamiliar import Nearest
 
@@ -49,7 +49,7 @@ class Taught:
 class Judging:
     """What a bundle judges by: numbers for its metadata, arrays for a file."""
 
-    said: dict[str, Any]
+    numbers: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
 
 
@@ -59,22 +59,26 @@ def outputs(taught: Taught, images: Pixels) -> Outputs:
     recipe = taught.recipe
 
     def compute(batch: Any) -> tuple[Any, Any]:
-        found = maps(batch, training=False)
-        return head(found, training=False), tf.reduce_mean(found, (1, 2))
+        feature_map = maps(batch, training=False)
+        return head(feature_map, training=False), tf.reduce_mean(feature_map, (1, 2))
 
-    given = tf.TensorSpec((None, *taught.network.input_shape[1:]), tf.float32)
-    compiled = tf.function(compute, input_signature=[given])
+    signature = tf.TensorSpec((None, *taught.network.input_shape[1:]), tf.float32)
+    compiled = tf.function(compute, input_signature=[signature])
 
     def classify(batch: Pixels) -> Outputs:
-        found = compiled(tf.constant(batch, tf.float32))
-        return Outputs(*(np.asarray(one, np.float32) for one in found))
+        tensors = compiled(tf.constant(batch, tf.float32))
+        return Outputs(*(np.asarray(tensor, np.float32) for tensor in tensors))
 
     chunks = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
-    made = [
-        look(classify, np.stack([middle(image, recipe.shape) for image in chunk]), recipe.doubt)
+    answers = [
+        classify_with_second_looks(
+            classify, np.stack([middle(image, recipe.shape) for image in chunk]), recipe.doubt
+        )
         for chunk in chunks
     ]
-    logits, features = ([getattr(one, name) for one in made] for name in ("logits", "features"))
+    logits, features = (
+        [getattr(answer, name) for answer in answers] for name in ("logits", "features")
+    )
     return Outputs(np.concatenate(logits), np.concatenate(features))
 
 
@@ -86,14 +90,14 @@ def judging(taught: Taught, learned: Outputs) -> Judging:
     """
     recipe, learn = taught.recipe, taught.learn
     check = taught.check.at(taught.check.one_cell)
-    known = Known(
+    checked = LabelledOutputs(
         outputs(taught, check.images),
         check.truth,
         _photographs(check),
         [sample.source for sample in check.samples],
     )
     gate = Nearest.fit(learned, learn.truth, _photographs(learn))
-    return Judging(*fit_trust(known, recipe.classes, gate, few_shot=recipe.few_shot))
+    return Judging(*fit_trust(checked, recipe.classes, gate, few_shot=recipe.few_shot))
 
 
 def fill(
@@ -123,21 +127,21 @@ def write_network(folder: Path, network: keras.Model, small: Small | None) -> No
 def _write_references(folder: Path, taught: Taught, learned: Outputs) -> None:
     """One image of each photograph may be chosen: its copies would only repeat it."""
     learn, recipe = taught.learn, taught.recipe
-    places = np.unique(_photographs(learn), return_index=True)[1]
-    chosen = places[
+    candidates = np.unique(_photographs(learn), return_index=True)[1]
+    chosen = candidates[
         choose_references(
-            learned.features[places],
-            learn.truth[places],
-            learned.logits[places].argmax(axis=1),
+            learned.features[candidates],
+            learn.truth[candidates],
+            learned.logits[candidates].argmax(axis=1),
             recipe.references,
         )
     ]
     write_references(
         folder,
         learned.features[chosen],
-        [learn.samples[place].label for place in chosen],
-        [middle(learn.images[place], recipe.shape) for place in chosen],
-        [learn.samples[place].source for place in chosen],
+        [learn.samples[index].label for index in chosen],
+        [middle(learn.images[index], recipe.shape) for index in chosen],
+        [learn.samples[index].source for index in chosen],
         recipe.attribution,
     )
 

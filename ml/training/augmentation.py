@@ -86,8 +86,8 @@ def _stained(image: Pixels, jitter: Jitter, rng: np.random.Generator) -> Pixels:
     density: Densities = np.maximum(cv2.LUT(image, _DENSITIES), 0) ** bend
     if rng.random() < jitter.fade:
         density = _faded(density, rng)
-    found = cv2.transform(density, dyes.astype(np.float32))
-    levels = np.exp(-found) * ((255 - _LIFT) * light).astype(np.float32) - _LIFT
+    dyed = cv2.transform(density, dyes.astype(np.float32))
+    levels = np.exp(-dyed) * ((255 - _LIFT) * light).astype(np.float32) - _LIFT
     return np.clip(levels + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -170,18 +170,18 @@ def mixed(
     """
     partners = rng.permutation(len(images))
     blended, described = images.copy(), labels.copy()
-    for place in np.flatnonzero(rng.random(len(images)) < share):
-        partner = images[partners[place]]
+    for index in np.flatnonzero(rng.random(len(images)) < share):
+        partner = images[partners[index]]
         mix = _mixup if rng.random() < 0.5 else _cutmix
-        blended[place], kept = mix(images[place], partner, rng)
-        described[place] = kept * labels[place] + (1 - kept) * labels[partners[place]]
+        blended[index], weight = mix(images[index], partner, rng)
+        described[index] = weight * labels[index] + (1 - weight) * labels[partners[index]]
     return blended, described
 
 
 def _mixup(image: Floats, other: Floats, rng: np.random.Generator) -> tuple[Floats, float]:
     """The two laid over each other, and the share of the first."""
-    kept = rng.beta(MIXUP, MIXUP)
-    return (kept * image + (1 - kept) * other).astype(np.float32), kept
+    weight = rng.beta(MIXUP, MIXUP)
+    return (weight * image + (1 - weight) * other).astype(np.float32), weight
 
 
 def _cutmix(image: Floats, other: Floats, rng: np.random.Generator) -> tuple[Floats, float]:

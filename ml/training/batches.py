@@ -25,7 +25,7 @@ Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
-# class → data folder → photograph → the places of its images
+# class → data folder → photograph → the indices of its images
 Tree = dict[str, dict[str, dict[str, list[int]]]]
 
 
@@ -52,17 +52,17 @@ class Batches:
         return ahead(self._batch, chosen, self.threads)
 
     def _batch(self, task: tuple[int, int, NDArray[np.int64]]) -> Batch:
-        number, start, places = task
+        number, start, indices = task
         images = np.stack(
-            [self._image(place, number, start + turn) for turn, place in enumerate(places)]
+            [self._image(index, number, start + turn) for turn, index in enumerate(indices)]
         ).astype(np.float32)
-        labels = one_hot(self.data.truth[places], len(self.recipe.classes))
+        labels = one_hot(self.data.truth[indices], len(self.recipe.classes))
         if not self.recipe.mix:
             return images, labels
         return mixed(images, labels, self.recipe.mix, self._draws(number, start, 1))
 
-    def _image(self, place: int, number: int, turn: int) -> Pixels:
-        image = self.data.images[place]
+    def _image(self, index: int, number: int, turn: int) -> Pixels:
+        image = self.data.images[index]
         if self.recipe.jitter is None:
             return middle(image, self.recipe.shape)
         return changed(image, self.recipe.jitter, self._draws(number, turn, 0), self.recipe.shape)
@@ -84,14 +84,14 @@ def one_hot(truth: NDArray[np.int64], count: int) -> NDArray[np.float32]:
 
 
 def ahead(
-    make: Callable[[_Given], _Made], given: Iterable[_Given], threads: int
+    make: Callable[[_Given], _Made], tasks: Iterable[_Given], threads: int
 ) -> Iterator[_Made]:
     """`make` of each, in order, computed in threads a few ahead; memory holds only those few."""
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         waiting: deque[Future[_Made]] = deque()
         try:
-            for entry in given:
-                waiting.append(pool.submit(make, entry))
+            for task in tasks:
+                waiting.append(pool.submit(make, task))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -108,10 +108,10 @@ class Plan:
     def __init__(self, samples: Sequence[Sample], recipe: Recipe, seed: int) -> None:
         self.samples, self.recipe, self.seed = samples, recipe, seed
         self._tree: Tree = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-        for place, sample in enumerate(samples):
+        for index, sample in enumerate(samples):
             # An image of an unknown photograph, which only a leaking split has, is one by itself.
             photograph = sample.group if sample.group is not None else sample.file
-            self._tree[sample.label][sample.source][photograph].append(place)
+            self._tree[sample.label][sample.source][photograph].append(index)
         self.quotas = self._quotas()
 
     @property
@@ -120,7 +120,7 @@ class Plan:
         return sum(self.quotas.values())
 
     def draws(self, number: int) -> NDArray[np.int64]:
-        """int64 (size,): the places, in `samples`, of the images of pass `number`, in order."""
+        """int64 (size,): the indices, in `samples`, of the images of pass `number`, in order."""
         rng = np.random.default_rng([self.seed, number])
         drawn: list[int] = []
         for label, sources in sorted(self._tree.items()):
@@ -133,14 +133,14 @@ class Plan:
 
     def _every(self, label: str) -> list[int]:
         photographs = [p for source in self._tree[label].values() for p in source.values()]
-        return [place for members in photographs for place in members] * self._repeats(label)
+        return [index for members in photographs for index in members] * self._repeats(label)
 
     def _of_class(
         self, sources: dict[str, dict[str, list[int]]], quota: int, rng: np.random.Generator
     ) -> list[int]:
         weights = dict(self.recipe.sources)
         shares = shared_out(quota, {name: weights.get(name, 1.0) for name in sorted(sources)})
-        return [place for name in shares for place in in_turn(sources[name], shares[name], rng)]
+        return [index for name in shares for index in in_turn(sources[name], shares[name], rng)]
 
     def _repeats(self, label: str) -> int:
         return self.recipe.few_shot_repeat if label in self.recipe.few_shot else 1
@@ -185,8 +185,8 @@ def in_turn(
     drawn: list[int] = []
     turn = 0
     while len(drawn) < count:
-        for place in rng.permutation(len(queues))[: count - len(drawn)]:
-            queue = queues[place]
+        for number in rng.permutation(len(queues))[: count - len(drawn)]:
+            queue = queues[number]
             drawn.append(int(queue[turn % len(queue)]))
         turn += 1
     return drawn

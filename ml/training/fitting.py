@@ -23,7 +23,6 @@ from ml.errors import MlError
 from ml.training.batches import Batch, Batches, Plan, ahead, middle, one_hot
 from ml.training.recipes.recipe import Recipe
 from ml.training.teacher import (
-    Answer,
     Teacher,
     answering,
     falling,
@@ -48,7 +47,7 @@ class Interrupted(TrainingFailed):
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """The inputs and the folder of one training run; `log` is the log of all runs."""
 
     recipe: Recipe
@@ -109,9 +108,9 @@ def validation_score(
         for number, label in enumerate(classes):
             members = (origins == origin) & (data.truth == number)
             if members.any():
-                found = ClassRecall(float(hits[members].mean()), int(members.sum()))
-                sources.setdefault(str(origin), {})[label] = found
-                means.append((found.recall, float(losses[members].mean())))
+                class_recall = ClassRecall(float(hits[members].mean()), int(members.sum()))
+                sources.setdefault(str(origin), {})[label] = class_recall
+                means.append((class_recall.recall, float(losses[members].mean())))
     recall, nll = np.mean(means, axis=0)
     return ValidationScore(float(recall), float(nll), float(hits.mean()), sources)
 
@@ -140,8 +139,8 @@ class Course:
         arrays, facts = restore_checkpoint(folder / LAST)
         best = {n.removeprefix(BEST): a for n, a in arrays.items() if n.startswith(BEST)}
         state = {n: array for n, array in arrays.items() if not n.startswith(BEST)}
-        found = _score_of(facts["best"]) if facts["best"] else None
-        return cls(facts["done"], facts["seconds"], facts["best_pass"], found, best, state)
+        score = _score_of(facts["best"]) if facts["best"] else None
+        return cls(facts["done"], facts["seconds"], facts["best_pass"], score, best, state)
 
     def enter(self, teacher: Teacher, folder: Path) -> None:
         """Let a new teacher go on from here; a new course writes its first checkpoint."""
@@ -155,12 +154,12 @@ class Course:
         """Whether the last `patience` passes were no better than one before; 0 is endless."""
         return bool(patience) and self.done - self.best_pass >= patience
 
-    def finish(self, found: ValidationScore, seconds: float, teacher: Teacher) -> None:
+    def finish(self, score: ValidationScore, seconds: float, teacher: Teacher) -> None:
         """A pass is over, with the weights that the network has now."""
         self.done += 1
         self.seconds += seconds
-        if found.beats(self.best):
-            self.best, self.best_pass = found, self.done
+        if score.beats(self.best):
+            self.best, self.best_pass = score, self.done
             self.best_weights = teacher.weights()
 
     def save(self, folder: Path, teacher: Teacher) -> None:
@@ -183,13 +182,13 @@ class Course:
         return None
 
 
-def train_head(run: Run, network: keras.Model, learn: Labelled, check: Labelled) -> None:
+def train_head(run: TrainingRun, network: keras.Model, learn: Labelled, check: Labelled) -> None:
     """Train the head alone; the base does not change, so its features are computed only once."""
     recipe = run.recipe
     flat = network.get_layer(FLAT).output
     base, head = keras.Model(network.input, flat), keras.Model(flat, network.output)
-    known = features(run, base, learn.images, "features")
-    unknown = features(run, base, check.images, "validation features")
+    learned = features(run, base, learn.images, "features")
+    checked = features(run, base, check.images, "validation features")
     plan = Plan(learn.samples, recipe, run.seed)
     steps = -(-plan.size // recipe.batch)
     rate = falling(recipe.head_rate, steps * recipe.head_passes)
@@ -197,13 +196,13 @@ def train_head(run: Run, network: keras.Model, learn: Labelled, check: Labelled)
     clock = _Clock(run, "head", recipe.head_passes, steps)
     for number in range(1, recipe.head_passes + 1):
         clock.begin(number)
-        batches = _rows(known, learn, recipe, plan.draws(number))
+        batches = _rows(learned, learn, recipe, plan.draws(number))
         loss = _pass(run, teacher, batches, clock)
-        clock.note(loss, _judged(teacher, unknown, check, recipe))
+        clock.note(loss, _judged(teacher, checked, check, recipe))
 
 
 def train_everything(
-    run: Run, network: keras.Model, learn: Labelled, check: Labelled, course: Course
+    run: TrainingRun, network: keras.Model, learn: Labelled, check: Labelled, course: Course
 ) -> None:
     """Fine-tune every weight, from where `course` stands; the statistics of the batch norms stay
     as they are.
@@ -223,14 +222,16 @@ def train_everything(
         clock.begin(course.done + 1)
         loss = _pass(run, teacher, batches.of_pass(clock.number), clock)
         with teacher.averaged():
-            found = _judged(teacher, check.images, check, recipe)
-            course.finish(found, time.monotonic() - clock.started, teacher)
+            score = _judged(teacher, check.images, check, recipe)
+            course.finish(score, time.monotonic() - clock.started, teacher)
         course.save(run.checkpoints, teacher)
-        clock.note(loss, found)
+        clock.note(loss, score)
     course.settle(teacher, recipe.patience)
 
 
-def features(run: Run, base: keras.Model, images: Pixels, stage: str) -> NDArray[np.float16]:
+def features(
+    run: TrainingRun, base: keras.Model, images: Pixels, stage: str
+) -> NDArray[np.float16]:
     """float16 (N, …): what the base makes of each image; computed once a run, kept on disk."""
     path = run.checkpoints / f"{stage.replace(' ', '-')}.npy"
     if not path.exists():
@@ -243,18 +244,15 @@ def features(run: Run, base: keras.Model, images: Pixels, stage: str) -> NDArray
             run.report(stage, (start + len(chunk)) / len(images), f"{len(images)} images")
         rows.flush()
         aside.replace(path)
-    kept: NDArray[np.float16] = np.load(path, mmap_mode="r")
-    return kept
-
-
-def _answers(answer: Answer, images: NDArray[Any], recipe: Recipe) -> NDArray[np.float32]:
-    return np.concatenate([answer(chunk) for _, chunk in _chunks(images, recipe)])
+    stored: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    return stored
 
 
 def _judged(
     teacher: Teacher, images: NDArray[Any], check: Labelled, recipe: Recipe
 ) -> ValidationScore:
-    return validation_score(_answers(teacher.answer, images, recipe), check, recipe.classes)
+    answers = [teacher.answer(chunk) for _, chunk in _chunks(images, recipe)]
+    return validation_score(np.concatenate(answers), check, recipe.classes)
 
 
 def _chunks(images: NDArray[Any], recipe: Recipe) -> Iterable[tuple[int, NDArray[Any]]]:
@@ -267,19 +265,19 @@ def _chunks(images: NDArray[Any], recipe: Recipe) -> Iterable[tuple[int, NDArray
 
 
 def _rows(
-    known: NDArray[np.float16], learn: Labelled, recipe: Recipe, drawn: NDArray[np.int64]
+    stored: NDArray[np.float16], learn: Labelled, recipe: Recipe, drawn: NDArray[np.int64]
 ) -> Iterable[Batch]:
     """Batches of features, float32 (n, …), read from disk a few ahead."""
 
     def batch(start: int) -> Batch:
-        places = drawn[start : start + recipe.batch]
-        labels = one_hot(learn.truth[places], len(recipe.classes))
-        return known[places].astype(np.float32), labels
+        indices = drawn[start : start + recipe.batch]
+        labels = one_hot(learn.truth[indices], len(recipe.classes))
+        return stored[indices].astype(np.float32), labels
 
     return ahead(batch, range(0, len(drawn), recipe.batch), threads=2)
 
 
-def _pass(run: Run, teacher: Teacher, batches: Iterable[Batch], clock: _Clock) -> float:
+def _pass(run: TrainingRun, teacher: Teacher, batches: Iterable[Batch], clock: _Clock) -> float:
     """Learn from one pass's batches; returns the mean loss.
 
     Raises:
@@ -302,7 +300,7 @@ def _pass(run: Run, teacher: Teacher, batches: Iterable[Batch], clock: _Clock) -
 class _Clock:
     """Shows how far a stage is, and logs each of its passes."""
 
-    def __init__(self, run: Run, stage: str, passes: int, steps: int) -> None:
+    def __init__(self, run: TrainingRun, stage: str, passes: int, steps: int) -> None:
         self.run, self.stage, self.passes, self.steps = run, stage, passes, steps
         self.number, self.started, self.words = 0, 0.0, ""
 
@@ -315,21 +313,21 @@ class _Clock:
         share = (self.number - 1 + step / self.steps) / self.passes
         self.run.report(self.stage, share, self.words)
 
-    def note(self, loss: float, found: ValidationScore) -> None:
+    def note(self, loss: float, score: ValidationScore) -> None:
         """The pass is over: show its scores and the time left, and log them."""
         seconds = time.monotonic() - self.started
         left = seconds * (self.passes - self.number) / 60
-        scores = f"loss {loss:.3f}, recall {found.recall:.4f}, NLL {found.nll:.3f}"
+        scores = f"loss {loss:.3f}, recall {score.recall:.4f}, NLL {score.nll:.3f}"
         self.words = f"pass {self.number} of {self.passes}: {scores}, {left:.0f} min left"
         self.run.report(self.stage, self.number / self.passes, self.words)
         entry = {"stage": self.stage, "pass": self.number, "seconds": round(seconds, 1)}
         with (self.run.out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps({**entry, "loss": loss, **asdict(found)}) + "\n")
+            log.write(json.dumps({**entry, "loss": loss, **asdict(score)}) + "\n")
 
 
 def _score_of(facts: dict[str, Any]) -> ValidationScore:
     sources = {
-        source: {label: ClassRecall(**found) for label, found in classes.items()}
+        source: {label: ClassRecall(**fields) for label, fields in classes.items()}
         for source, classes in facts["sources"].items()
     }
     return ValidationScore(**{**facts, "sources": sources})

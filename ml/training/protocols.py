@@ -42,8 +42,8 @@ def _grouped(recipe: Recipe, samples: Sequence[Sample], seed: int) -> Sides:
     training: list[Sample] = []
     validation: list[Sample] = []
     for source in sorted({sample.source for sample in usable}):
-        kept, held = _split_source([s for s in usable if s.source == source], recipe, seed)
-        training += spread(kept, recipe.per_class or len(kept), seed)
+        remaining, held = _split_source([s for s in usable if s.source == source], recipe, seed)
+        training += spread(remaining, recipe.per_class or len(remaining), seed)
         validation += spread(held, recipe.per_class or len(held), seed)
     require_grouped(training, validation)
     _require_classes(recipe, training, "to learn from; add some")
@@ -55,21 +55,21 @@ def _split_source(samples: list[Sample], recipe: Recipe, seed: int) -> Sides:
     """Classes that the set's authors held none of out for validation are split by photographs."""
     held = [sample for sample in samples if sample.split == "val"]
     checked = {sample.label for sample in held}
-    kept = [sample for sample in samples if sample.split != "val" and sample.label in checked]
+    remaining = [sample for sample in samples if sample.split != "val" and sample.label in checked]
     rest = [sample for sample in samples if sample.label not in checked]
     if not rest:
-        return kept, held
+        return remaining, held
     more, others = grouped_split(rest, recipe.validation, seed)
-    return kept + more, held + others
+    return remaining + more, held + others
 
 
 def _require_sources(recipe: Recipe, samples: Sequence[Sample]) -> None:
     """A recipe that names its data folders learns from all of them and from no other."""
-    wanted, given = {name for name, _ in recipe.sources}, {sample.source for sample in samples}
-    if wanted and wanted != given:
+    wanted, folders = {name for name, _ in recipe.sources}, {sample.source for sample in samples}
+    if wanted and wanted != folders:
         raise DataError(
             f"The recipe {recipe.name} learns from {_listed(wanted)}, "
-            f"but was given {_listed(given)}. Give the right folders with --data."
+            f"but was given {_listed(folders)}. Give the right folders with --data."
         )
 
 

@@ -78,7 +78,7 @@ class Small:
     fitness: Fitness
 
     @property
-    def said(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """What a bundle says of it, as JSON knows it."""
         return {**asdict(self.fitness), "used": self.fitness.fit}
 
@@ -113,8 +113,8 @@ def small_of(network: keras.Model, learn: Labelled, check: Labelled) -> Small:
         plain, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         export_onnx(network, plain)
         quantize(plain, small, _middles(learn.images[_typical(learn.truth)], shape))
-        found = fitness(plain, small, _middles(check.images, shape), check.truth)
-        return Small(small.read_bytes(), found)
+        compared = fitness(plain, small, _middles(check.images, shape), check.truth)
+        return Small(small.read_bytes(), compared)
 
 
 def quantize(plain: Path, small: Path, images: Pixels) -> None:
@@ -170,7 +170,7 @@ def _answers(path: Path, images: Pixels) -> NDArray[np.int64]:
 
 
 def _typical(truth: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64: the places of `CALIBRATION` images at most, every class alike as far as it goes."""
+    """int64: the rows of `CALIBRATION` images at most, every class alike as far as it goes."""
     rng, classes = np.random.default_rng(0), np.unique(truth)
     share = CALIBRATION // len(classes)
     chosen = [rng.permutation(np.flatnonzero(truth == number))[:share] for number in classes]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import MlError
+from ml.tables import markdown_table
 
 Entry = dict[str, Any]
 
@@ -87,35 +88,33 @@ def table(entries: Sequence[Entry], by: Sequence[str] = ()) -> str:
     rows = [_flat(entry) for entry in entries]
     unknown = [field for field in by if not any(field in row for row in rows)]
     if unknown:
-        known = ", ".join(sorted({field for row in rows for field in row}))
-        raise NoRuns(f"No run has a field {unknown[0]!r}. The fields are {known}.")
+        names = ", ".join(sorted({field for row in rows for field in row}))
+        raise NoRuns(f"No run has a field {unknown[0]!r}. The fields are {names}.")
     if by:
-        return _aligned(_grouped_rows(entries, rows, by))
+        return _grouped(entries, rows, by)
     fields = [field for field in _fields(rows) if len({_text(row.get(field)) for row in rows}) > 1]
     sources = _sources(entries)
-    lines = [["run", *fields, "state", *SCORES, *sources, "min"]]
+    lines = []
     for entry, row in zip(entries, rows, strict=True):
         numbers = [_number(value) for value in _scores(entry, sources)]
         minutes = f"{entry['seconds'] / 60:.1f}"
         described = [_text(row.get(field)) for field in fields]
         state = f"{entry['state']}, LEAKS" if entry["leaking"] else entry["state"]
         lines.append([entry["out"], *described, state, *numbers, minutes])
-    return _aligned(lines)
+    return markdown_table(lines, ["run", *fields, "state", *SCORES, *sources, "min"]) + "\n"
 
 
-def _grouped_rows(
-    entries: Sequence[Entry], rows: Sequence[Entry], by: Sequence[str]
-) -> list[list[str]]:
+def _grouped(entries: Sequence[Entry], rows: Sequence[Entry], by: Sequence[str]) -> str:
     sources = _sources(entries)
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry, row in zip(entries, rows, strict=True):
         if entry["state"] == "finished":
             groups.setdefault(tuple(_text(row.get(field)) for field in by), []).append(entry)
-    lines = [[*by, "runs", *SCORES, *sources]]
+    lines = []
     for values, members in sorted(groups.items()):
         columns = zip(*(_scores(entry, sources) for entry in members), strict=True)
         lines.append([*values, str(len(members)), *(_spread(column) for column in columns)])
-    return lines
+    return markdown_table(lines, [*by, "runs", *SCORES, *sources]) + "\n"
 
 
 def _flat(entry: Entry) -> Entry:
@@ -139,21 +138,21 @@ def _sources(entries: Sequence[Entry]) -> list[str]:
 
 
 def _validation(entry: Entry) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = entry.get("scores") or {}
-    return found
+    scores: Mapping[str, Any] = entry.get("scores") or {}
+    return scores
 
 
 def _scores(entry: Entry, sources: Sequence[str]) -> list[float | None]:
     """Recall, NLL, accuracy, and the mean recall of the classes of each data folder."""
-    found = _validation(entry)
-    by_source = found.get("sources", {})
+    scores = _validation(entry)
+    by_source = scores.get("sources", {})
     means = [
         statistics.fmean(cell["recall"] for cell in by_source[name].values())
         if name in by_source
         else None
         for name in sources
     ]
-    return [*(found.get(name) for name in SCORES), *means]
+    return [*(scores.get(name) for name in SCORES), *means]
 
 
 def _number(value: float | None) -> str:
@@ -161,23 +160,12 @@ def _number(value: float | None) -> str:
 
 
 def _spread(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return ""
-    deviation = f" ± {statistics.stdev(known):.4f}" if len(known) > 1 else ""
-    return f"{statistics.fmean(known):.4f}{deviation}"
+    deviation = f" ± {statistics.stdev(numbers):.4f}" if len(numbers) > 1 else ""
+    return f"{statistics.fmean(numbers):.4f}{deviation}"
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    """A table that a person can read and Markdown knows."""
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
-    rows = (
-        " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        for line in ruled
-    )
-    return "\n".join(f"| {row} |" for row in rows) + "\n"

@@ -61,10 +61,10 @@ class Teacher:
 
     def begin(self, seed: int, number: int) -> None:
         """Start pass `number`: what dropout drops depends on the seed and the pass alone."""
-        for place, layer in enumerate(self.network.layers):
+        for index, layer in enumerate(self.network.layers):
             generator = getattr(layer, "seed_generator", None)
             if generator is not None:
-                draws = np.random.default_rng([seed, number, place])
+                draws = np.random.default_rng([seed, number, index])
                 generator.state.assign(draws.integers(2**31, size=2).astype("uint32"))
 
     @contextmanager
@@ -120,9 +120,9 @@ class Teacher:
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         # At first the average follows the weights closely, so that it forgets where they began.
         steps = tf.cast(self.optimizer.iterations.value, tf.float32)
-        kept = tf.minimum(self.momentum, (1.0 + steps) / (10.0 + steps))
+        share = tf.minimum(self.momentum, (1.0 + steps) / (10.0 + steps))
         for mean, variable in zip(self.average, variables, strict=False):
-            mean.assign(kept * mean.value + (1.0 - kept) * variable.value)
+            mean.assign(share * mean.value + (1.0 - share) * variable.value)
         # Some processors' fused layers turn what is no number into 0, so that the loss looks fine.
         return loss + 0.0 * tf.linalg.global_norm(gradients)
 

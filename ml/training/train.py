@@ -36,8 +36,8 @@ from ml.training.fitting import (
     LAST,
     Course,
     Interrupted,
-    Run,
     TrainingFailed,
+    TrainingRun,
     ValidationScore,
     train_everything,
     train_head,
@@ -68,7 +68,7 @@ NOT_A_PRODUCT = (
 )
 
 
-def train(run: Run) -> Bundle:
+def train(run: TrainingRun) -> Bundle:
     """Train by the recipe and write the bundle; however it ends, the run is logged.
 
     Raises:
@@ -81,19 +81,19 @@ def train(run: Run) -> Bundle:
     training, validation = split(run.recipe, run.samples, run.seed)
     keras.utils.set_random_seed(run.seed)
     network = _network(run)
-    learn = _load(run, training, run.recipe.kept)
+    learn = _load(run, training, run.recipe.stored_shape)
     check = _load(run, validation, run.recipe.shape)
     record = _recorded(run, _facts(run, [*training, *validation]))
     with _interruptible(), logged(run.log or run.out.parent / "log.jsonl", record) as entry:
         entry |= _teach(run, network, learn, check)
-        bundle, found = _write(run, network, learn, check)
-        entry |= {"scores": asdict(found), "bundle": bundle.digest}
+        bundle, score = _write(run, network, learn, check)
+        entry |= {"scores": asdict(score), "bundle": bundle.digest}
     for features in run.checkpoints.glob("*.npy"):
         features.unlink()
     return bundle
 
 
-def _require_place(run: Run) -> None:
+def _require_place(run: TrainingRun) -> None:
     """A new run needs a new folder, a resumed one the folder of a run that has not ended."""
     begun, ended = (run.out / RECORD).exists(), (run.out / "bundle").exists()
     if run.resume and ended:
@@ -117,7 +117,7 @@ def _interruptible() -> Iterator[None]:
         raise Interrupted(message + "command.") from None
 
 
-def _network(run: Run) -> keras.Model:
+def _network(run: TrainingRun) -> keras.Model:
     recipe = run.recipe
     classes, style = len(recipe.classes), recipe.style
     network = build(recipe.architecture, recipe.shape, classes, recipe.dropout, style)
@@ -125,12 +125,12 @@ def _network(run: Run) -> keras.Model:
     return network
 
 
-def _load(run: Run, samples: Sequence[Sample], shape: InputShape) -> Labelled:
+def _load(run: TrainingRun, samples: Sequence[Sample], shape: InputShape) -> Labelled:
     steps = preprocessing(run.recipe).widened(shape.height / run.recipe.shape.height)
     return load(samples, run.recipe.classes, shape, steps, run.report)
 
 
-def _facts(run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
+def _facts(run: TrainingRun, samples: Sequence[Sample]) -> dict[str, Any]:
     """What a run is made of, as JSON knows it."""
     return {
         "recipe": json.loads(json.dumps(asdict(run.recipe))),
@@ -142,7 +142,7 @@ def _facts(run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def _recorded(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
+def _recorded(run: TrainingRun, facts: dict[str, Any]) -> dict[str, Any]:
     """Begin the run's folder, or make sure that the run in it is made of the same.
 
     Returns:
@@ -165,7 +165,9 @@ def _recorded(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
     return {**facts, "run": record["run"]}
 
 
-def _teach(run: Run, network: keras.Model, learn: Labelled, check: Labelled) -> dict[str, int]:
+def _teach(
+    run: TrainingRun, network: keras.Model, learn: Labelled, check: Labelled
+) -> dict[str, int]:
     """Teach the network, from the last checkpoint if there is one.
 
     Returns:
@@ -181,7 +183,7 @@ def _teach(run: Run, network: keras.Model, learn: Labelled, check: Labelled) -> 
 
 
 def _write(
-    run: Run, network: keras.Model, learn: Labelled, check: Labelled
+    run: TrainingRun, network: keras.Model, learn: Labelled, check: Labelled
 ) -> tuple[Bundle, ValidationScore]:
     """Write the bundle, and return the network's scores on the validation photographs."""
     recipe = run.recipe
@@ -195,8 +197,8 @@ def _write(
     small = small_of(folded, learn, check) if recipe.int8 else None
     metadata = replace(
         _metadata(run, learn, check, scores),
-        trust=judged.said if judged else {},
-        int8=small.said if small else {},
+        trust=judged.numbers if judged else {},
+        int8=small.facts if small else {},
     )
     bundle = write_bundle(
         run.out / "bundle", metadata, lambda folder: fill(folder, taught, learned, judged, small)
@@ -213,11 +215,13 @@ def _scores(check: Labelled, guesses: NDArray[np.int64], recipe: Recipe) -> dict
     names = [group_of(sample) for sample in check.samples]
     photographs = np.unique(names, return_inverse=True)[1].astype(np.int64)
     classes = len(recipe.classes)
-    found = score_intervals(photograph_matrices(photographs, check.truth, guesses, classes))[0]
-    return {**scores, "intervals": {name: asdict(one) for name, one in found.items()}}
+    intervals = score_intervals(photograph_matrices(photographs, check.truth, guesses, classes))[0]
+    return {**scores, "intervals": {name: asdict(interval) for name, interval in intervals.items()}}
 
 
-def _metadata(run: Run, learn: Labelled, check: Labelled, scores: dict[str, Any]) -> Metadata:
+def _metadata(
+    run: TrainingRun, learn: Labelled, check: Labelled, scores: dict[str, Any]
+) -> Metadata:
     recipe = run.recipe
     return Metadata(
         name=recipe.name,
@@ -241,7 +245,7 @@ def preprocessing(recipe: Recipe) -> Preprocessing:
     return Preprocessing.located(recipe.margin, recipe.doubt, recipe.span)
 
 
-def _data_facts(run: Run, learn: Labelled, check: Labelled) -> dict[str, Any]:
+def _data_facts(run: TrainingRun, learn: Labelled, check: Labelled) -> dict[str, Any]:
     samples = [*learn.samples, *check.samples]
     leaking = run.recipe.protocol == "random"
     return {

@@ -94,8 +94,8 @@ def even_weights(*namings: Sequence[str]) -> Floats:
     """
     weights = np.ones(len(namings[0]))
     for names in namings:
-        _, places = np.unique(np.asarray(names), return_inverse=True)
-        weights = weights / np.bincount(places, weights=weights)[places]
+        _, groups = np.unique(np.asarray(names), return_inverse=True)
+        weights = weights / np.bincount(groups, weights=weights)[groups]
     return np.asarray(weights * (len(weights) / max(weights.sum(), 1e-300)))
 
 
@@ -114,10 +114,15 @@ def reliability(
     right = np.asarray(probabilities).argmax(axis=1) == truth
     edges = _edges(confidence, bins, division)
     # A confidence on an edge belongs to the bin below it, and 0 to the first.
-    places = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, len(edges) - 2)
+    numbers = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, len(edges) - 2)
     return tuple(
-        _bin(edges[place], edges[place + 1], confidence[places == place], right[places == place])
-        for place in range(len(edges) - 1)
+        _bin(
+            edges[number],
+            edges[number + 1],
+            confidence[numbers == number],
+            right[numbers == number],
+        )
+        for number in range(len(edges) - 1)
     )
 
 
@@ -134,8 +139,8 @@ def expected_calibration_error(
     """
     if not len(truth):
         raise ValueError("There must be at least one image.")
-    found = reliability(probabilities, truth, bins, division)
-    return sum(one.images * abs(one.accuracy - one.confidence) for one in found) / len(truth)
+    parts = reliability(probabilities, truth, bins, division)
+    return sum(part.images * abs(part.accuracy - part.confidence) for part in parts) / len(truth)
 
 
 def _log_softmax(logits: NDArray[Any], temperature: float) -> Floats:

@@ -143,13 +143,13 @@ def coverages(
 ) -> tuple[ClassCoverage, ...]:
     """How the sets, bool (N, C), did for the images of each class that is there."""
     held, sizes = members[np.arange(len(truth)), truth], members.sum(axis=1)
-    found = []
-    for place, label in enumerate(labels):
-        own = truth == place
+    measured = []
+    for number, label in enumerate(labels):
+        own = truth == number
         if own.any():
             share, size = float(held[own].mean()), float(sizes[own].mean())
-            found.append(ClassCoverage(label, int(own.sum()), share, size))
-    return tuple(found)
+            measured.append(ClassCoverage(label, int(own.sum()), share, size))
+    return tuple(measured)
 
 
 def _one_a_photograph(truth: Classes, groups: Sequence[str] | None) -> Floats:
@@ -157,5 +157,5 @@ def _one_a_photograph(truth: Classes, groups: Sequence[str] | None) -> Floats:
     if groups is None:
         return np.ones(len(truth))
     names = [f"{label}/{group}" for label, group in zip(truth, groups, strict=True)]
-    _, places, counts = np.unique(names, return_inverse=True, return_counts=True)
-    return np.asarray(1 / counts[places])
+    _, photographs, counts = np.unique(names, return_inverse=True, return_counts=True)
+    return np.asarray(1 / counts[photographs])

@@ -23,7 +23,7 @@ STEPS = 1000
 
 
 @dataclass(frozen=True)
-class Known:
+class LabelledOutputs:
     """Cells with a label that the network was not trained on: what it gave, the class numbers,
     int64 (N,), and of each the photograph and the source it is from.
 
@@ -39,7 +39,7 @@ class Known:
 
 
 def fit_trust(
-    validation: Known,
+    validation: LabelledOutputs,
     classes: Sequence[str],
     gate: Gate,
     *,
@@ -71,13 +71,13 @@ def fit_trust(
     _require_every_class(validation, [name for name in classes if name not in lacking], classes)
     weights = even_weights(validation.photographs, validation.sources)
     temperature = fit_temperature(validation.outputs.logits, validation.truth, weights)
-    few = [place for place, name in enumerate(classes) if name in few_shot]
+    few = [number for number, name in enumerate(classes) if name in few_shot]
     levels = _fit_levels(validation, temperature, few, coverage)
     measured = validation.distances
     if measured is None:
         measured = gate.distance(validation.outputs)
     threshold, distances = fit_threshold(measured, weights, accepted)
-    said = {
+    numbers = {
         "temperature": temperature,
         "coverage": coverage,
         "levels": levels,
@@ -86,7 +86,7 @@ def fit_trust(
         "accepted": accepted,
         "validation": _counts(validation, classes),
     }
-    return said, {"distances": distances, **gate.arrays()}
+    return numbers, {"distances": distances, **gate.arrays()}
 
 
 def fit_threshold(
@@ -99,20 +99,20 @@ def fit_threshold(
 
 
 def _fit_levels(
-    validation: Known, temperature: float, few: Sequence[int], coverage: float
+    validation: LabelledOutputs, temperature: float, few: Sequence[int], coverage: float
 ) -> list[dict[str, Any]]:
     probabilities = softmax(validation.outputs.logits, temperature)
     levels = []
     for level in sorted({*LEVELS, coverage}):
         try:
-            found = fit_quantiles(
+            quantiles = fit_quantiles(
                 probabilities, validation.truth, level, groups=validation.photographs, few_shot=few
             )
         except TooFewCells:
             if level == coverage:
                 raise
             continue
-        levels.append({"coverage": level, "limits": found.limits, "pooled": found.pooled})
+        levels.append({"coverage": level, "limits": quantiles.limits, "pooled": quantiles.pooled})
     return levels
 
 
@@ -121,23 +121,23 @@ def _quantiles(distances: NDArray[np.float32], weights: NDArray[np.float64]) -> 
     order = np.argsort(distances)
     reached = np.cumsum(weights[order]) / weights.sum()
     wanted = (np.arange(STEPS) + 0.5) / STEPS
-    places = np.minimum(np.searchsorted(reached, wanted), len(order) - 1)
-    return np.asarray(distances[order][places], dtype=np.float32)
+    ranks = np.minimum(np.searchsorted(reached, wanted), len(order) - 1)
+    return np.asarray(distances[order][ranks], dtype=np.float32)
 
 
-def _counts(validation: Known, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+def _counts(validation: LabelledOutputs, classes: Sequence[str]) -> dict[str, dict[str, int]]:
     """How many cells and photographs of each class were measured on."""
     cells = Counter(validation.truth.tolist())
     pairs = set(zip(validation.truth.tolist(), validation.photographs, strict=True))
     photographs = Counter(number for number, _ in pairs)
     return {
-        "cells": {name: cells[place] for place, name in enumerate(classes)},
-        "photographs": {name: photographs[place] for place, name in enumerate(classes)},
+        "cells": {name: cells[number] for number, name in enumerate(classes)},
+        "photographs": {name: photographs[number] for number, name in enumerate(classes)},
     }
 
 
 def _require_every_class(
-    validation: Known, needed: Collection[str], classes: Sequence[str]
+    validation: LabelledOutputs, needed: Collection[str], classes: Sequence[str]
 ) -> None:
     there = {classes[number] for number in validation.truth}
     missing = [name for name in needed if name not in there]

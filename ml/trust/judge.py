@@ -81,34 +81,34 @@ class Trust:
         Raises:
             TrustMismatch: if it is damaged or is another network's.
         """
-        said = bundle.metadata.trust
-        arrays = read_trust(bundle.path / TRUST) if said else {}
-        return cls.of(bundle.metadata.classes, said, arrays)
+        numbers = bundle.metadata.trust
+        arrays = read_trust(bundle.path / TRUST) if numbers else {}
+        return cls.of(bundle.metadata.classes, numbers, arrays)
 
     @classmethod
     def of(
-        cls, classes: Sequence[str], said: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+        cls, classes: Sequence[str], numbers: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     ) -> Trust:
-        """The trust that `fit_trust` gave as `said` and `arrays`; plain if nothing was said.
+        """The trust that `fit_trust` gave as `numbers` and `arrays`; plain if there are no numbers.
 
         Raises:
             TrustMismatch: if they fit neither each other nor the classes.
         """
-        if not said:
+        if not numbers:
             return cls(tuple(classes))
         try:
-            levels = tuple(_level(entry, len(classes)) for entry in said["levels"])
-            found = cls(
+            levels = tuple(_level(entry, len(classes)) for entry in numbers["levels"])
+            trust = cls(
                 classes=tuple(classes),
-                temperature=_positive(said["temperature"]),
-                coverage=float(said["coverage"]),
+                temperature=_positive(numbers["temperature"]),
+                coverage=float(numbers["coverage"]),
                 levels=levels,
-                familiar=_familiar(said, arrays),
+                familiar=_familiar(numbers, arrays),
             )
         except (KeyError, TypeError, ValueError) as error:
             message = f"The bundle's trust data can't be used ({error}). "
             raise TrustMismatch(message + "Fetch the bundle again.") from None
-        return found.at(found.coverage)
+        return trust.at(trust.coverage)
 
     def at(self, coverage: float) -> Trust:
         """The same with sets of another promised coverage.
@@ -117,13 +117,13 @@ class Trust:
             TrustMismatch: if the bundle has no sets of that coverage.
         """
         if coverage not in [level.coverage for level in self.levels]:
-            known = ", ".join(f"{level.coverage:g}" for level in self.levels) or "none"
-            message = f"The bundle carries no sets of coverage {coverage:g}; it has {known}."
+            coverages = ", ".join(f"{level.coverage:g}" for level in self.levels) or "none"
+            message = f"The bundle carries no sets of coverage {coverage:g}; it has {coverages}."
             raise TrustMismatch(message)
         return replace(self, coverage=coverage)
 
     def judge(self, outputs: Outputs, locations: Sequence[Location]) -> list[Verdict]:
-        """Return the prediction for each image.
+        """Return the verdict on each image.
 
         Args:
             outputs: what the network gave, N rows.
@@ -138,7 +138,7 @@ class Trust:
         probabilities = softmax(outputs.logits, self.temperature)
         members, strange, shares = self._sets(probabilities), *self._strangeness(outputs)
         rows = zip(probabilities, members, strange, shares, locations, strict=True)
-        return [self._prediction(*row) for row in rows]
+        return [self._verdict(*row) for row in rows]
 
     def promised(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_] | None:
         """bool (N, C): the sets, maybe empty, on which the promise of coverage rests, of calibrated
@@ -148,7 +148,7 @@ class Trust:
 
     @property
     def _level(self) -> Quantiles | None:
-        return next((one for one in self.levels if one.coverage == self.coverage), None)
+        return next((level for level in self.levels if level.coverage == self.coverage), None)
 
     def _sets(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """bool (N, C): the classes that can't be ruled out."""
@@ -158,7 +158,7 @@ class Trust:
         return np.asarray(np.arange(len(self.classes)) == best[:, np.newaxis])
 
     def _strangeness(self, outputs: Outputs) -> tuple[list[bool], list[float | None]]:
-        """Of each image, whether it lies beyond the threshold, and its familiarity."""
+        """Whether each image lies beyond the threshold, and how familiar it is."""
         if self.familiar is None:
             count = len(outputs.logits)
             return [False] * count, [None] * count
@@ -167,7 +167,7 @@ class Trust:
         strange = ~(distances <= self.familiar.threshold)
         return strange.tolist(), self.familiar.shares(distances).tolist()
 
-    def _prediction(
+    def _verdict(
         self,
         row: NDArray[np.float64],
         members: NDArray[np.bool_],
@@ -175,14 +175,14 @@ class Trust:
         familiarity: float | None,
         location: Location,
     ) -> Verdict:
-        order = [int(place) for place in np.argsort(-row, kind="stable")]
-        candidates = tuple(self.classes[place] for place in order if members[place])
+        order = [int(number) for number in np.argsort(-row, kind="stable")]
+        candidates = tuple(self.classes[number] for number in order if members[number])
         outcome, reason = _outcome(location.sight, strange, len(candidates))
-        said = row.round(_DIGITS).tolist()
+        probabilities = row.round(_DIGITS).tolist()
         return Verdict(
             label=self.classes[order[0]],
-            confidence=said[order[0]],
-            probabilities=tuple(said),
+            confidence=probabilities[order[0]],
+            probabilities=tuple(probabilities),
             outcome=outcome,
             candidates=candidates,
             reason=reason,
@@ -239,12 +239,12 @@ def _positive(value: Any) -> float:
     return number
 
 
-def _familiar(said: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Familiar:
-    distances, threshold = arrays["distances"], float(said["threshold"])
+def _familiar(numbers: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Familiar:
+    distances, threshold = arrays["distances"], float(numbers["threshold"])
     if distances.dtype != np.float32 or distances.ndim != 1 or not len(distances):
         raise ValueError("distances of another kind")
     if not (np.isfinite(distances).all() and (np.diff(distances) >= 0).all()):
         raise ValueError("distances that do not rise")
     if not math.isfinite(threshold):
         raise ValueError("no threshold")
-    return Familiar(gate_of(str(said["gate"]), arrays), distances, threshold)
+    return Familiar(gate_of(str(numbers["gate"]), arrays), distances, threshold)

@@ -185,9 +185,9 @@ def _evenly(truth: Classes, most: int) -> Classes:
 
 
 def _require_width(outputs: Outputs, width: int) -> None:
-    found = outputs.features.shape[1]
-    if found != width:
-        message = f"The gate was made for {width} features and the network gives {found}. "
+    given = outputs.features.shape[1]
+    if given != width:
+        message = f"The gate was made for {width} features and the network gives {given}. "
         raise TrustMismatch(message + "Fetch the bundle again.")
 
 

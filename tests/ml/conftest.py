@@ -75,8 +75,8 @@ def crops(bccd4: list[Sample], shipped: Bundle) -> Pixels:
     uint8 (200, height, width, 3)."""
     test = [sample for sample in bccd4 if sample.split == "test"]
     chosen = list(islice(test[:: len(test) // 200], 200))
-    said = shipped.metadata
-    readings = [read(s.path.read_bytes(), said.shape, said.preprocessing) for s in chosen]
+    metadata = shipped.metadata
+    readings = [read(s.path.read_bytes(), metadata.shape, metadata.preprocessing) for s in chosen]
     return np.stack([reading.pixels for reading in readings])
 
 
@@ -141,12 +141,12 @@ def tiny_run(
     small_set: Path, small_weights: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The folder of a whole run on the small set by the tiny recipe."""
-    from ml.training.fitting import Run
+    from ml.training.fitting import TrainingRun
     from ml.training.train import train
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     with _uncompiled():
-        train(Run(recipe, read_folder(small_set), out, small_weights, 0, _silent))
+        train(TrainingRun(recipe, read_folder(small_set), out, small_weights, 0, _silent))
     return out
 
 

@@ -17,7 +17,7 @@ from ml.reading import Preprocessing
 THREE = ("basophil", "eosinophil", "neutrophil")
 
 
-def said(label: str, confidence: float = 0.9, classes: Sequence[str] = THREE) -> Verdict:
+def accepted(label: str, confidence: float = 0.9, classes: Sequence[str] = THREE) -> Verdict:
     """An accepted prediction; the other classes share what is left."""
     rest = (1 - confidence) / (len(classes) - 1)
     probabilities = tuple(confidence if name == label else rest for name in classes)
@@ -26,24 +26,24 @@ def said(label: str, confidence: float = 0.9, classes: Sequence[str] = THREE) ->
 
 def unsure(label: str, *others: str) -> Verdict:
     """A prediction that could be one of several classes."""
-    found = replace(said(label, 0.5), candidates=(label, *others), reason="between_classes")
-    return replace(found, outcome=Outcome.UNCERTAIN)
+    verdict = replace(accepted(label, 0.5), candidates=(label, *others), reason="between_classes")
+    return replace(verdict, outcome=Outcome.UNCERTAIN)
 
 
 def strange(label: str, familiarity: float, reason: str = "unlike_training") -> Verdict:
     """A prediction of an image that looks like no known cell."""
-    found = replace(said(label, 0.4), outcome=Outcome.UNFAMILIAR, reason=reason)
-    return replace(found, familiarity=familiarity)
+    verdict = replace(accepted(label, 0.4), outcome=Outcome.UNFAMILIAR, reason=reason)
+    return replace(verdict, familiarity=familiarity)
 
 
 def judged(*pairs: tuple[str, Verdict], photographs: Sequence[str | None] = ()) -> Judged:
     """Labels with what was said; each image is of a photograph of its own if none are given."""
-    groups = photographs or [str(place) for place in range(len(pairs))]
+    groups = photographs or [str(number) for number in range(len(pairs))]
     samples = tuple(
-        Sample(Path(f"{place}.png"), f"{place}.png", label, "set", "test", group)
-        for place, ((label, _), group) in enumerate(zip(pairs, groups, strict=True))
+        Sample(Path(f"{number}.png"), f"{number}.png", label, "set", "test", group)
+        for number, ((label, _), group) in enumerate(zip(pairs, groups, strict=True))
     )
-    return Judged(THREE, samples, tuple(prediction for _, prediction in pairs))
+    return Judged(THREE, samples, tuple(verdict for _, verdict in pairs))
 
 
 def a_bundle(path: Path, name: str = "three", classes: tuple[str, ...] = THREE) -> Bundle:

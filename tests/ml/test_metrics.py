@@ -1,9 +1,14 @@
-"""Scores against values worked out by hand, and properties that hold for all inputs."""
+"""Scores against values worked out by hand, published ones and scikit-learn's, and properties that
+hold for all inputs."""
 
 from __future__ import annotations
 
+import warnings
+from math import comb
+
 import numpy as np
 import pytest
+import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,6 +21,7 @@ from ml.metrics import (
     class_intervals,
     confusion_matrix,
     macro_f1,
+    mcnemar,
     resample,
     score,
     share_bounds,
@@ -35,17 +41,17 @@ def test_scores_of_a_worked_example() -> None:
     """Of 4 a's 3 are found, of 2 b's 1, of 4 c's 2; 'd' is nowhere."""
     truth = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
     predicted = np.array([0, 0, 0, 1, 1, 2, 2, 2, 0, 1])
-    found = score(truth, predicted, LABELS)
-    a, b, c, d = found.classes
+    scores = score(truth, predicted, LABELS)
+    a, b, c, d = scores.classes
     assert (a.precision, a.recall, a.f1, a.support) == (3 / 4, 3 / 4, 3 / 4, 4)
     assert (b.precision, b.recall, b.support) == (1 / 3, 1 / 2, 2)
     assert b.f1 == pytest.approx(0.4)
     assert (c.precision, c.recall, c.support) == (2 / 3, 1 / 2, 4)
     assert (d.precision, d.recall, d.f1, d.support) == (0, 0, 0, 0)
-    assert found.accuracy == 0.6
-    assert found.balanced_accuracy == pytest.approx((3 / 4 + 1 / 2 + 1 / 2) / 3)
-    assert found.macro_f1 == pytest.approx((3 / 4 + 2 / 5 + 4 / 7) / 3)
-    assert found.matrix == ((3, 1, 0, 0), (0, 1, 1, 0), (1, 1, 2, 0), (0, 0, 0, 0))
+    assert scores.accuracy == 0.6
+    assert scores.balanced_accuracy == pytest.approx((3 / 4 + 1 / 2 + 1 / 2) / 3)
+    assert scores.macro_f1 == pytest.approx((3 / 4 + 2 / 5 + 4 / 7) / 3)
+    assert scores.matrix == ((3, 1, 0, 0), (0, 1, 1, 0), (1, 1, 2, 0), (0, 0, 0, 0))
 
 
 def test_an_empty_set_has_no_scores() -> None:
@@ -70,11 +76,35 @@ def test_the_matrix_counts_every_image_once(pairs: list[tuple[int, int]]) -> Non
 @given(PAIRS)
 def test_the_two_ways_to_each_average_agree(pairs: list[tuple[int, int]]) -> None:
     truth, predicted = columns(pairs)
-    found = score(truth, predicted, LABELS)
+    scores = score(truth, predicted, LABELS)
     matrix = confusion_matrix(truth, predicted, 4)
-    assert found.accuracy == pytest.approx(accuracy(matrix))
-    assert found.balanced_accuracy == pytest.approx(balanced_accuracy(matrix))
-    assert found.macro_f1 == pytest.approx(macro_f1(matrix))
+    assert scores.accuracy == pytest.approx(accuracy(matrix))
+    assert scores.balanced_accuracy == pytest.approx(balanced_accuracy(matrix))
+    assert scores.macro_f1 == pytest.approx(macro_f1(matrix))
+
+
+@given(PAIRS)
+def test_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    truth, predicted = columns(pairs)
+    scores = score(truth, predicted, LABELS)
+    by_class = sklearn.metrics.precision_recall_fscore_support(
+        truth, predicted, labels=range(4), zero_division=0
+    )
+    for part, expected in zip(("precision", "recall", "f1", "support"), by_class, strict=True):
+        assert [getattr(entry, part) for entry in scores.classes] == pytest.approx(expected)
+    expected = sklearn.metrics.confusion_matrix(truth, predicted, labels=range(4))
+    assert scores.matrix == tuple(map(tuple, expected.tolist()))
+    assert scores.accuracy == pytest.approx(sklearn.metrics.accuracy_score(truth, predicted))
+    present = np.unique(truth)
+    f1 = sklearn.metrics.f1_score(
+        truth, predicted, labels=present, average="macro", zero_division=0
+    )
+    assert scores.macro_f1 == pytest.approx(f1)
+    with warnings.catch_warnings():
+        # It warns of classes that are predicted and not there.
+        warnings.simplefilter("ignore", UserWarning)
+        balanced = sklearn.metrics.balanced_accuracy_score(truth, predicted)
+    assert scores.balanced_accuracy == pytest.approx(balanced)
 
 
 @given(PAIRS)
@@ -90,17 +120,17 @@ def test_scores_lie_between_nothing_and_one_and_f1_between_its_parts(
 @given(PAIRS)
 def test_a_perfect_classifier_scores_one(pairs: list[tuple[int, int]]) -> None:
     truth, _ = columns(pairs)
-    found = score(truth, truth, LABELS)
-    assert found.accuracy == found.balanced_accuracy == found.macro_f1 == 1
+    scores = score(truth, truth, LABELS)
+    assert scores.accuracy == scores.balanced_accuracy == scores.macro_f1 == 1
 
 
 def photographs(copies: int) -> NDArray[np.int64]:
     """20 photographs of each of two classes, three in four of them right, so many copies each."""
     matrices = np.zeros((40, 2, 2), np.int64)
-    for place in range(40):
-        truth = place // 20
-        predicted = truth if place % 4 else 1 - truth
-        matrices[place, truth, predicted] = copies
+    for number in range(40):
+        truth = number // 20
+        predicted = truth if number % 4 else 1 - truth
+        matrices[number, truth, predicted] = copies
     return matrices
 
 
@@ -108,11 +138,11 @@ KINDS = np.arange(40) // 20
 
 
 def test_an_interval_holds_the_score_and_is_as_wide_as_its_photographs_say() -> None:
-    found = bounds(accuracy(resample(photographs(1), KINDS)), 40)
+    interval = bounds(accuracy(resample(photographs(1), KINDS)), 40)
     spread = 1.96 * np.sqrt(0.75 * 0.25 / 40)
-    assert found.low < 0.75 < found.high
-    assert found.units == 40
-    assert found.high - found.low == pytest.approx(2 * spread, rel=0.15)
+    assert interval.low < 0.75 < interval.high
+    assert interval.units == 40
+    assert interval.high - interval.low == pytest.approx(2 * spread, rel=0.15)
 
 
 def test_more_copies_of_the_same_photographs_make_no_interval_narrower() -> None:
@@ -135,25 +165,39 @@ def test_a_class_has_an_interval_of_its_own_over_its_photographs() -> None:
     matrices = np.zeros((40, 3, 3), np.int64)
     matrices[:20, 0, 0] = matrices[20:30, 0, 1] = matrices[30:, 1, 1] = 1
     sums = resample(matrices, np.repeat([0, 1], [30, 10]))
-    found = class_intervals(matrices, sums, ("a", "b", "c"))
-    assert list(found) == ["a", "b"]
-    assert found["a"]["recall"].low < 2 / 3 < found["a"]["recall"].high
-    assert found["a"]["recall"].units == 30
-    assert (found["a"]["precision"].high, found["a"]["precision"].units) == (1, 20)
-    assert (found["b"]["recall"].high, found["b"]["recall"].units) == (1, 10)
-    assert found["b"]["precision"].low < 0.5 < found["b"]["precision"].high
-    assert found["b"]["f1"].units == 10
+    intervals = class_intervals(matrices, sums, ("a", "b", "c"))
+    assert list(intervals) == ["a", "b"]
+    assert intervals["a"]["recall"].low < 2 / 3 < intervals["a"]["recall"].high
+    assert intervals["a"]["recall"].units == 30
+    assert (intervals["a"]["precision"].high, intervals["a"]["precision"].units) == (1, 20)
+    assert (intervals["b"]["recall"].high, intervals["b"]["recall"].units) == (1, 10)
+    assert intervals["b"]["precision"].low < 0.5 < intervals["b"]["precision"].high
+    assert intervals["b"]["f1"].units == 10
 
 
 def test_faultless_photographs_do_not_prove_that_there_are_no_faults() -> None:
     """None in 10: up to 1 - 0.025 ** 0.1 may have one, by Clopper and Pearson's table 0.308."""
-    found = share_bounds([1.0, 1.0], 10)
-    assert found.low == pytest.approx(1 - 0.308, abs=0.001)
-    assert found.high == 1
-    found = share_bounds([0.0, 0.0], 10)
-    assert found.low == 0
-    assert found.high == pytest.approx(0.308, abs=0.001)
+    interval = share_bounds([1.0, 1.0], 10)
+    assert interval.low == pytest.approx(1 - 0.308, abs=0.001)
+    assert interval.high == 1
+    interval = share_bounds([0.0, 0.0], 10)
+    assert interval.low == 0
+    assert interval.high == pytest.approx(0.308, abs=0.001)
     assert share_bounds([0.4, 0.5], 10) == bounds([0.4, 0.5], 10)
+
+
+def test_the_exact_interval_is_the_published_one() -> None:
+    """None in 20, by Clopper and Pearson: 0 to 0.1684 (Newcombe, Statistics in Medicine 1998)."""
+    interval = share_bounds([0.0, 0.0], 20)
+    assert (interval.low, round(interval.high, 4)) == (0, 0.1684)
+
+
+@given(st.integers(1, 5000))
+def test_the_exact_interval_leaves_one_chance_in_forty(photographs: int) -> None:
+    """With as many faults as it allows at most, none in so many is seen one time in forty."""
+    none, every = share_bounds([0.0], photographs), share_bounds([1.0], photographs)
+    assert (1 - none.high) ** photographs == pytest.approx(0.025)
+    assert every.low == pytest.approx(1 - none.high)
 
 
 @given(
@@ -162,10 +206,47 @@ def test_faultless_photographs_do_not_prove_that_there_are_no_faults() -> None:
 )
 def test_the_area_under_the_curve_counts_every_pair(higher: list[int], lower: list[int]) -> None:
     pairs = [(a > b) + (a == b) / 2 for a in higher for b in lower]
-    found = auroc(np.array(higher, np.float64), np.array(lower, np.float64))
-    assert found == pytest.approx(sum(pairs) / len(pairs))
+    area = auroc(np.array(higher, np.float64), np.array(lower, np.float64))
+    assert area == pytest.approx(sum(pairs) / len(pairs))
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=30),
+    st.lists(st.floats(0, 1), min_size=1, max_size=30),
+)
+def test_the_area_under_the_curve_is_that_of_scikit_learn(
+    higher: list[float], lower: list[float]
+) -> None:
+    truth = [1] * len(higher) + [0] * len(lower)
+    expected = sklearn.metrics.roc_auc_score(truth, higher + lower)
+    assert auroc(np.array(higher), np.array(lower)) == pytest.approx(expected)
 
 
 def test_the_area_under_the_curve_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         auroc(np.array([]), np.array([1.0]))
+
+
+def test_mcnemar_is_the_two_sided_binomial_test() -> None:
+    """2 · (1 + 10 + 45) / 1,024; of 6 against 0, 2 / 64; a tie is no evidence at all."""
+    assert mcnemar(2, 8) == pytest.approx(112 / 1024)
+    assert mcnemar(6, 0) == 2 / 64
+    assert mcnemar(5, 5) == 1
+    assert mcnemar(0, 0) == 1
+
+
+def test_mcnemar_is_as_published() -> None:
+    """The example of R's exact2x2 (Fay, 2010): 2 against 9 discordant pairs."""
+    assert round(mcnemar(2, 9), 5) == 0.06543
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_counts_the_throws_that_fall_as_unevenly(b: int, c: int) -> None:
+    throws, fewer = b + c, min(b, c)
+    as_few = sum(comb(throws, heads) for heads in range(fewer + 1))
+    assert mcnemar(b, c) == pytest.approx(min(1.0, 2 * as_few / 2**throws))
+    assert 0 < mcnemar(b, c) == mcnemar(c, b) <= 1
+
+
+def test_mcnemar_takes_many_images() -> None:
+    assert mcnemar(4000, 6000) < 1e-80

@@ -13,7 +13,7 @@ from lexicon.cells import CELL_TYPES
 from ml.evaluation.choosing import Choice
 from ml.evaluation.evaluate import evaluate
 from ml.evaluation.report.files import write_report
-from tests.ml.judgements import THREE, a_bundle, judged, said, unsure
+from tests.ml.judgements import THREE, a_bundle, accepted, judged, unsure
 from tests.system.browser import needs_chromium, open_page
 
 pytestmark = needs_chromium
@@ -24,7 +24,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a page about sixty images."""
     out = tmp_path_factory.mktemp("evaluation")
     (out / "cell.png").write_bytes(b"a cell")
-    guesses = [said(THREE[index % 7 % 3], 0.4 + index / 100) for index in range(59)]
+    guesses = [accepted(THREE[index % 7 % 3], 0.4 + index / 100) for index in range(59)]
     pairs = [(THREE[index % 3], guess) for index, guess in enumerate(guesses)]
     cells = judged(*pairs, ("basophil", unsure("eosinophil", "basophil")))
     samples = tuple(replace(sample, path=out / "cell.png") for sample in cells.samples)

@@ -24,7 +24,7 @@ from core.states import ImageState, JobState, ModelState, ShardState
 from core.tables import Image, Job, Model, Prediction, Shard
 from ml.bundle import Bundle
 from ml.reading import read
-from ml.serving import predictions
+from ml.serving import classify_readings
 from tests.worker.conftest import MakeBundle, Submit, Watched, counts_of, png
 from worker.fleet import Badge, beat
 from worker.lease import Lease
@@ -89,7 +89,7 @@ def test_the_network_sees_what_a_direct_call_gives_it(
     model = process.models.get(process.models.shipped.digest)
     metadata = model.bundle.metadata
     readings = [read(png(seed), metadata.shape, metadata.preprocessing) for seed in range(3)]
-    direct = predictions(model.classifier, readings)
+    direct = classify_readings(model.classifier, readings)
     with process.database.reading() as session:
         rows = list(jobs.export_rows(session, job_id))
     for row, expected in zip(rows, direct, strict=True):

@@ -27,9 +27,9 @@ INK, QUIET, LINE, ACCENT, NEEDS = PAINTS
 SIZE = (4.9, 3.7)
 
 
-def draw(name: str, found: Evaluation) -> str:
+def draw(name: str, evaluation: Evaluation) -> str:
     """The picture called `name` (reliability or risk_coverage) as an <svg> element."""
-    drawn: Callable[[Axes, Evaluation], None] = {
+    plot: Callable[[Axes, Evaluation], None] = {
         "reliability": _reliability,
         "risk_coverage": _risk_coverage,
     }[name]
@@ -39,27 +39,28 @@ def draw(name: str, found: Evaluation) -> str:
 
         figure = Figure(figsize=SIZE, layout="constrained")
         FigureCanvasSVG(figure)
-        drawn(figure.add_subplot(), found)
+        plot(figure.add_subplot(), evaluation)
         return _svg(figure, name)
 
 
-def _reliability(axes: Axes, found: Evaluation) -> None:
+def _reliability(axes: Axes, evaluation: Evaluation) -> None:
     """How often the best guess is right, by the confidence that was stated."""
-    bins = [one for one in found.confidence.bins if one.images]
-    most = max(one.images for one in bins)
+    bins = [part for part in evaluation.confidence.bins if part.images]
+    most = max(part.images for part in bins)
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-    for one in bins:
-        axes.plot([one.confidence] * 2, [one.confidence, one.accuracy], color=NEEDS, linewidth=2)
+    for part in bins:
+        stated = [part.confidence] * 2
+        axes.plot(stated, [part.confidence, part.accuracy], color=NEEDS, linewidth=2)
     # The area of a dot stands for the number of images.
-    sizes = [12 + 140 * one.images / most for one in bins]
-    places = [one.confidence for one in bins], [one.accuracy for one in bins]
-    axes.scatter(*places, s=sizes, color=ACCENT, zorder=3, clip_on=False)
+    sizes = [12 + 140 * part.images / most for part in bins]
+    middles = [part.confidence for part in bins], [part.accuracy for part in bins]
+    axes.scatter(*middles, s=sizes, color=ACCENT, zorder=3, clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated confidence", ylabel="share right")
 
 
-def _risk_coverage(axes: Axes, found: Evaluation) -> None:
+def _risk_coverage(axes: Axes, evaluation: Evaluation) -> None:
     """The share of wrong ones among the most confident images, by how many are taken."""
-    curve = found.confidence.curve
+    curve = evaluation.confidence.curve
     coverage = [100 * point.coverage for point in curve]
     errors = [100 * point.error for point in curve]
     axes.plot(coverage, errors, color=ACCENT, linewidth=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import fill
 
@@ -12,8 +12,10 @@ from lexicon.verdicts import Verdict
 from ml.data import Sample
 from ml.evaluation.evaluate import LEAK_WARNING, Evaluation
 from ml.evaluation.judging import Judged
+from ml.evaluation.report.page import as_page
 from ml.evaluation.report.parts import Matrix, Section, Table, code_of, name_of
 from ml.evaluation.report.sections import sections, title
+from ml.tables import plain_table
 
 TEXT, DATA, PAGE = "evaluation.txt", "evaluation.json", "evaluation.html"
 WIDTH = 100
@@ -21,32 +23,34 @@ TABLE = "predictions.csv"
 KNOWN = ("file", "source", "group", "truth")
 
 
-def write_report(found: Evaluation, out: Path, colours: Mapping[str, str]) -> None:
+def write_report(evaluation: Evaluation, out: Path, colours: Mapping[str, str]) -> None:
     """Write the text, the JSON and the page into the folder `out`.
 
     Args:
-        found: the evaluation to write.
+        evaluation: the evaluation to write.
         out: made if it is not there.
         colours: the colour of each class, as CSS writes it; other classes have none.
     """
-    from ml.evaluation.report.page import as_page
-
-    written = {TEXT: as_text(found), DATA: as_json(found), PAGE: as_page(found, colours)}
+    written = {
+        TEXT: as_text(evaluation),
+        DATA: as_json(evaluation),
+        PAGE: as_page(evaluation, colours),
+    }
     out.mkdir(parents=True, exist_ok=True)
     for name, text in written.items():
         (out / name).write_text(text, encoding="utf-8")
 
 
-def as_json(found: Evaluation) -> str:
+def as_json(evaluation: Evaluation) -> str:
     """The whole evaluation as JSON."""
-    return json.dumps(found.as_dict(), indent=2) + "\n"
+    return json.dumps(evaluation.as_dict(), indent=2) + "\n"
 
 
-def as_text(found: Evaluation) -> str:
+def as_text(evaluation: Evaluation) -> str:
     """The whole evaluation without its pictures, for a terminal."""
-    parts = [f"{title(found)}: {found.images:,} images"]
-    parts += [section_text(section) for section in sections(found)]
-    if found.leaking:
+    parts = [f"{title(evaluation)}: {evaluation.images:,} images"]
+    parts += [section_text(section) for section in sections(evaluation)]
+    if evaluation.leaking:
         parts = [LEAK_WARNING, *parts, LEAK_WARNING]
     return "\n\n".join(parts) + "\n"
 
@@ -58,38 +62,24 @@ def section_text(section: Section) -> str:
         if isinstance(part, str):
             blocks.append(fill(part, WIDTH))
         elif isinstance(part, Table):
-            blocks.append(_table(part))
+            blocks += [part.caption] if part.caption else []
+            blocks.append(plain_table(part.rows, part.head if part.headed else ()))
         elif isinstance(part, Matrix):
-            blocks.append(_aligned(matrix_rows(part)))
+            blocks.append(_matrix(part))
     return "\n".join(blocks)
 
 
-def matrix_rows(matrix: Matrix) -> list[tuple[str, ...]]:
-    """The matrix as rows, its heading first; a cell is a count and its share of the row."""
-    rows = [("true", *(code_of(label) for label in matrix.labels), "images")]
-    for label, counts, shares in zip(matrix.labels, matrix.counts, matrix.shares(), strict=True):
-        cells = [
-            f"{count:,} {share:>6.1%}" if count else "·"
-            for count, share in zip(counts, shares, strict=True)
-        ]
-        rows.append((f"{code_of(label)} {name_of(label)}", *cells, f"{sum(counts):,}"))
-    return rows
-
-
-def _table(table: Table) -> str:
-    rows = [table.head, *table.rows] if any(table.head) else list(table.rows)
-    text = _aligned(rows)
-    return f"{table.caption}\n{text}" if table.caption else text
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns as wide as their widest cell: words to the left, numbers to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
+def _matrix(matrix: Matrix) -> str:
+    """The matrix as a table; a cell is a count and its share of the row."""
+    rows = [
+        (
+            f"{code_of(row.label)} {name_of(row.label)}",
+            *(f"{count:,} {share:>6.1%}" if count else "·" for count, share in row.cells),
+            f"{row.images:,}",
+        )
+        for row in matrix.rows()
+    ]
+    return plain_table(rows, ("true", *map(code_of, matrix.labels), "images"))
 
 
 def write_predictions(judged: Judged, out: Path) -> None:
@@ -100,7 +90,7 @@ def write_predictions(judged: Judged, out: Path) -> None:
         label, *rest = results.VERDICT_COLUMNS
         shares = results.probability_columns(judged.classes)
         table.write((*KNOWN, label, "right", *rest, *shares))
-        for sample, verdict in zip(judged.samples, judged.predictions, strict=True):
+        for sample, verdict in zip(judged.samples, judged.verdicts, strict=True):
             table.write(_cells(sample, verdict))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lexicon.cells import cell_type
 from ml.metrics import Interval
@@ -23,6 +25,19 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
 
+    @property
+    def headed(self) -> bool:
+        """Whether its columns have names; without, it is a list of facts."""
+        return any(self.head)
+
+
+class MatrixRow(NamedTuple):
+    """The images of one true class: of each predicted class their count and share, and all."""
+
+    label: str
+    cells: tuple[tuple[int, float], ...]
+    images: int
+
 
 @dataclass(frozen=True)
 class Matrix:
@@ -31,9 +46,12 @@ class Matrix:
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
 
-    def shares(self) -> list[list[float]]:
-        """Each row as shares of its sum, 0 to 1."""
-        return [[count / max(1, sum(row)) for count in row] for row in self.counts]
+    def rows(self) -> Iterator[MatrixRow]:
+        """Yield the row of each class; shares are from 0 to 1."""
+        for label, counts in zip(self.labels, self.counts, strict=True):
+            images = sum(counts)
+            cells = tuple((count, count / max(1, images)) for count in counts)
+            yield MatrixRow(label, cells, images)
 
 
 @dataclass(frozen=True)
@@ -46,10 +64,11 @@ class Chart:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands below it, from top to bottom; a str is a paragraph."""
+    """A heading with what stands below it, from top to bottom; a str is a paragraph, and charts
+    in one tuple stand side by side."""
 
     title: str
-    parts: tuple[str | Table | Matrix | Chart, ...]
+    parts: tuple[str | Table | Matrix | tuple[Chart, ...], ...]
 
 
 def name_of(label: str) -> str:

@@ -27,45 +27,51 @@ from ml.trust.conformal import ClassCoverage
 
 FEW = 20
 NO_INTERVAL = f"No intervals: the photographs of these images are not known. {HOW_TO_FIND}"
-RELIABILITY = Chart(
-    "reliability",
-    "Reliability. On the dashed line, confidence equals the share right; below it the bundle is "
-    "overconfident. The area of a dot is the number of images.",
-)
-RISK_COVERAGE = Chart(
-    "risk_coverage",
-    "Risk and coverage. The share wrong if only the most confident images are accepted.",
+CHARTS = (
+    Chart(
+        "reliability",
+        "Reliability. On the dashed line, confidence equals the share right; below it the bundle "
+        "is overconfident. The area of a dot is the number of images.",
+    ),
+    Chart(
+        "risk_coverage",
+        "Risk and coverage. The share wrong if only the most confident images are accepted.",
+    ),
 )
 
 
-def sections(found: Evaluation) -> list[Section]:
+def sections(evaluation: Evaluation) -> list[Section]:
     """Return all sections of an evaluation, the most important first."""
-    made = [_averages(found), _classes(found), _confusion(found)]
-    made += [outcome_section(found), workload_section(found), confidence_section(found)]
-    made += _sources(found)
-    made += [unfamiliar_section(found.unfamiliar)] if found.unfamiliar else []
-    made += [comparison_section(found.comparison)] if found.comparison else []
-    return [*made, _limits(found)]
+    made = [_averages(evaluation), _classes(evaluation), _confusion(evaluation)]
+    made += [
+        outcome_section(evaluation),
+        workload_section(evaluation),
+        confidence_section(evaluation),
+    ]
+    made += _sources(evaluation)
+    made += [unfamiliar_section(evaluation.unfamiliar)] if evaluation.unfamiliar else []
+    made += [comparison_section(evaluation.comparison)] if evaluation.comparison else []
+    return [*made, _limits(evaluation)]
 
 
-def title(found: Evaluation) -> str:
+def title(evaluation: Evaluation) -> str:
     """Return which bundle was judged on which images, in one line."""
     special = {"random": "random split, LEAKING", "whole": "the whole set"}
-    kind = special.get(found.split, f"{found.split} split")
-    return f"{found.model} on {', '.join(found.sources)}, {kind}"
+    kind = special.get(evaluation.split, f"{evaluation.split} split")
+    return f"{evaluation.model} on {', '.join(evaluation.sources)}, {kind}"
 
 
-def _averages(found: Evaluation) -> Section:
-    shown: list[tuple[str, Part | None]] = [("all images", found.forced)]
-    shown += [("accepted only", found.accepted)] if found.accepted else []
-    shown += [(_without(found), found.large)] if found.large else []
+def _averages(evaluation: Evaluation) -> Section:
+    shown: list[tuple[str, Part | None]] = [("all images", evaluation.forced)]
+    shown += [("accepted only", evaluation.accepted)] if evaluation.accepted else []
+    shown += [(_without(evaluation), evaluation.large)] if evaluation.large else []
     rows = [(label, f"{part.images:,}", *_three(part)) for label, part in shown if part]
     table = Table(("best guess of", "images", *AVERAGES.values()), tuple(rows))
     words = NO_INTERVAL
-    if found.leaking:
+    if evaluation.leaking:
         words = "No intervals: a random split leaks, so its images are not independent."
-    elif found.forced.intervals:
-        units = found.forced.intervals["accuracy"].units
+    elif evaluation.forced.intervals:
+        units = evaluation.forced.intervals["accuracy"].units
         words = (
             f"In brackets: the 95 % interval, by resampling {units:,} photographs. A score without "
             "brackets had too few errors for an interval: it is the same on every resample."
@@ -73,71 +79,78 @@ def _averages(found: Evaluation) -> Section:
     return Section("Scores", (table, words))
 
 
-def _classes(found: Evaluation) -> Section:
-    scores = [entry for entry in found.forced.scores.classes if entry.support]
-    kinds = {entry.label: _kind(entry.label, found) for entry in scores}
+def _classes(evaluation: Evaluation) -> Section:
+    scores = [entry for entry in evaluation.forced.scores.classes if entry.support]
+    kinds = {entry.label: _kind(entry.label, evaluation) for entry in scores}
     parts: list[str | Table] = []
     for kind in ("Large classes", "Reported separately", "Classes with few training images"):
         entries = [entry for entry in scores if kinds[entry.label] == kind]
         caption = kind if len(set(kinds.values())) > 1 else ""
-        parts += [_class_table(entries, found.forced, caption)] if entries else []
+        parts += [_class_table(entries, evaluation.forced, caption)] if entries else []
     if any(entry.support < FEW for entry in scores):
         parts.append(f"* judged on fewer than {FEW} images: the scores mean little.")
     return Section("Classes", tuple(parts))
 
 
-def _kind(label: str, found: Evaluation) -> str:
-    if label in found.few_shot:
+def _kind(label: str, evaluation: Evaluation) -> str:
+    if label in evaluation.few_shot:
         return "Classes with few training images"
-    return "Reported separately" if label in found.apart else "Large classes"
+    return "Reported separately" if label in evaluation.apart else "Large classes"
 
 
-def _without(found: Evaluation) -> str:
-    if not found.apart:
+def _without(evaluation: Evaluation) -> str:
+    if not evaluation.apart:
         return "large classes"
-    return "without " + ", ".join(name_of(name) for name in (*found.apart, *found.few_shot))
+    return "without " + ", ".join(
+        name_of(name) for name in (*evaluation.apart, *evaluation.few_shot)
+    )
 
 
 def _class_table(entries: Sequence[ClassScore], part: Part, caption: str) -> Table:
     rows = []
     for entry in entries:
-        found = part.class_intervals.get(entry.label, {})
+        intervals = part.class_intervals.get(entry.label, {})
         numbers = [
-            number(getattr(entry, name), found.get(name)) for name in ("precision", "recall", "f1")
+            number(getattr(entry, name), intervals.get(name))
+            for name in ("precision", "recall", "f1")
         ]
         mark = "*" if entry.support < FEW else ""
         rows.append((name_of(entry.label) + mark, *numbers, f"{entry.support:,}"))
     return Table(("class", "precision", "recall", "F1", "images"), tuple(rows), caption)
 
 
-def _confusion(found: Evaluation) -> Section:
-    labels = tuple(entry.label for entry in found.forced.scores.classes)
+def _confusion(evaluation: Evaluation) -> Section:
+    labels = tuple(entry.label for entry in evaluation.forced.scores.classes)
     words = "Rows are the true classes, columns the best guesses."
-    return Section("Confusion matrix", (words, Matrix(labels, found.forced.scores.matrix)))
+    return Section("Confusion matrix", (words, Matrix(labels, evaluation.forced.scores.matrix)))
 
 
-def _sources(found: Evaluation) -> Iterator[Section]:
-    if not found.by_source:
+def _sources(evaluation: Evaluation) -> Iterator[Section]:
+    if not evaluation.by_source:
         return
-    rows = [(name, f"{part.images:,}", *_three(part)) for name, part in found.by_source.items()]
+    rows = [
+        (name, f"{part.images:,}", *_three(part)) for name, part in evaluation.by_source.items()
+    ]
     table = Table(("source", "images", *AVERAGES.values()), tuple(rows))
-    became = outcome_table(found.outcomes_by_source)
-    yield Section("Sources", (table, Table(("source", *became.head[1:]), became.rows)))
+    outcomes = outcome_table(evaluation.outcomes_by_source)
+    yield Section("Sources", (table, Table(("source", *outcomes.head[1:]), outcomes.rows)))
 
 
-def _limits(found: Evaluation) -> Section:
+def _limits(evaluation: Evaluation) -> Section:
     parts = []
-    if found.left_out:
-        counted = ", ".join(f"{name_of(name)} {count:,}" for name, count in found.left_out.items())
+    if evaluation.left_out:
+        counted = ", ".join(
+            f"{name_of(name)} {count:,}" for name, count in evaluation.left_out.items()
+        )
         parts.append(f"Left out, because the bundle does not know these classes: {counted}.")
-    if found.lacking:
-        names = ", ".join(name_of(name) for name in found.lacking)
+    if evaluation.lacking:
+        names = ", ".join(name_of(name) for name in evaluation.lacking)
         parts.append(f"Not judged, because the set has no images of these classes: {names}.")
     facts = (
-        ("images judged", f"{found.images:,}"),
-        ("data folders", ", ".join(found.sources)),
-        ("data, SHA-256", found.data),
-        ("bundle, digest", found.digest),
+        ("images judged", f"{evaluation.images:,}"),
+        ("data folders", ", ".join(evaluation.sources)),
+        ("data, SHA-256", evaluation.data),
+        ("bundle, digest", evaluation.digest),
     )
     return Section("What was judged", (*parts, Table(("", ""), facts)))
 
@@ -146,7 +159,7 @@ def _three(part: Part) -> tuple[str, ...]:
     return tuple(number(getattr(part.scores, key), part.intervals.get(key)) for key in AVERAGES)
 
 
-def outcome_section(found: Evaluation) -> Section:
+def outcome_section(evaluation: Evaluation) -> Section:
     """Return how many images were accepted, and why the others were not."""
     words = (
         "Accepted images are reported as a class. Uncertain ones go to review with their "
@@ -154,16 +167,16 @@ def outcome_section(found: Evaluation) -> Section:
         "Coverage is the share of images whose candidates include the true class, size the number "
         "of candidates."
     )
-    parts: list[str | Table] = [words, outcome_table(found.outcomes)]
-    reasons = found.outcomes[0].reasons
+    parts: list[str | Table] = [words, outcome_table(evaluation.outcomes)]
+    reasons = evaluation.outcomes[0].reasons
     if reasons:
         parts.append(f"Not accepted: {_reasons(reasons)}.")
-    if found.promised is not None:
+    if evaluation.promised is not None:
         parts += [
             f"The bundle promises sets that include the true class for "
-            f"{percent(found.promised, 1)} of each class's images. A set may be empty; the "
+            f"{percent(evaluation.promised, 1)} of each class's images. A set may be empty; the "
             "candidates above then fill in.",
-            _promise_table(found.promise),
+            _promise_table(evaluation.promise),
         ]
     return Section("Outcomes", tuple(parts))
 
@@ -190,23 +203,25 @@ def outcome_table(entries: Sequence[Outcomes]) -> Table:
 def _promise_table(entries: Sequence[ClassCoverage]) -> Table:
     """Return how often the promised sets include the true class."""
     rows = [
-        (name_of(one.label), f"{one.images:,}", percent(one.coverage, 1), f"{one.size:.2f}")
-        for one in entries
+        (name_of(entry.label), f"{entry.images:,}", percent(entry.coverage, 1), f"{entry.size:.2f}")
+        for entry in entries
     ]
     return Table(("class", "images", "coverage kept", "size of the set"), tuple(rows))
 
 
-def workload_section(found: Evaluation) -> Section:
+def workload_section(evaluation: Evaluation) -> Section:
     """Return the bundle's own rule, then the same rule with a minimum confidence."""
-    rules = [one for one in found.workload if one.rule != "confidence" and one.threshold != 0]
     rows = [
         (
-            "as the bundle decides" if one.threshold is None else f"and at least {one.threshold:g}",
-            share(one.sent, one.sent_interval),
-            f"{one.accepted:,}",
-            DASH if one.error is None else share(one.error, one.error_interval),
+            "as the bundle decides"
+            if load.threshold is None
+            else f"and at least {load.threshold:g}",
+            share(load.sent, load.sent_interval),
+            f"{load.accepted:,}",
+            DASH if load.error is None else share(load.error, load.error_interval),
         )
-        for one in rules
+        for load in evaluation.workload
+        if load.rule != "confidence" and load.threshold != 0
     ]
     words = (
         "How many images need review, and how many of the accepted ones are wrong, if a minimum "
@@ -216,9 +231,9 @@ def workload_section(found: Evaluation) -> Section:
     return Section("Workload against error", (words, Table(head, tuple(rows))))
 
 
-def confidence_section(found: Evaluation) -> Section:
+def confidence_section(evaluation: Evaluation) -> Section:
     """Return how well stated confidences match the share that is right."""
-    stated = found.confidence
+    stated = evaluation.confidence
     words = (
         f"Expected calibration error {stated.error:.4f} over {len(stated.bins)} bins of equal "
         f"width, {stated.error_by_mass:.4f} over bins of equally many images. Area under the "
@@ -226,16 +241,16 @@ def confidence_section(found: Evaluation) -> Section:
     )
     rows = [
         (
-            f"{one.low:.2f} to {one.high:.2f}",
-            f"{one.images:,}",
-            percent(one.confidence, 1),
-            percent(one.accuracy, 1),
+            f"{part.low:.2f} to {part.high:.2f}",
+            f"{part.images:,}",
+            percent(part.confidence, 1),
+            percent(part.accuracy, 1),
         )
-        for one in stated.bins
-        if one.images
+        for part in stated.bins
+        if part.images
     ]
     table = Table(("confidence", "images", "stated", "right"), tuple(rows))
-    return Section("Confidence", (words, RELIABILITY, RISK_COVERAGE, table))
+    return Section("Confidence", (words, CHARTS, table))
 
 
 def unfamiliar_section(entries: Sequence[TurnedAway]) -> Section:
@@ -262,25 +277,25 @@ def unfamiliar_section(entries: Sequence[TurnedAway]) -> Section:
     return Section("Unfamiliar images", (words, Table(head, tuple(rows)), *reasons))
 
 
-def comparison_section(found: Comparison) -> Section:
+def comparison_section(comparison: Comparison) -> Section:
     """Return this bundle compared with another one on the same images."""
     rows = [
-        ("accuracy of this bundle", f"{found.accuracy:.3f}"),
-        ("accuracy of the other", f"{found.other_accuracy:.3f}"),
-        ("difference", _signed(found)),
-        ("same class", percent(found.agreement, 1)),
-        ("only this one right", f"{found.only_this:,}"),
-        ("only the other right", f"{found.only_other:,}"),
-        ("p, McNemar's exact test", chance(found.p)),
+        ("accuracy of this bundle", f"{comparison.accuracy:.3f}"),
+        ("accuracy of the other", f"{comparison.other_accuracy:.3f}"),
+        ("difference", _signed(comparison)),
+        ("same class", percent(comparison.agreement, 1)),
+        ("only this one right", f"{comparison.only_this:,}"),
+        ("only the other right", f"{comparison.only_other:,}"),
+        ("p, McNemar's exact test", chance(comparison.p)),
     ]
-    words = [f"The other bundle is {found.other}, on the same {found.images:,} images."]
-    if found.left_out:
-        known = ", ".join(name_of(name) for name in found.left_out)
-        words.append(f"Left out, because only one bundle knows these classes: {known}.")
-    if found.p_photographs is None:
+    words = [f"The other bundle is {comparison.other}, on the same {comparison.images:,} images."]
+    if comparison.left_out:
+        names = ", ".join(name_of(name) for name in comparison.left_out)
+        words.append(f"Left out, because only one bundle knows these classes: {names}.")
+    if comparison.p_photographs is None:
         words.append("The test treats every image as independent; their photographs are not known.")
     else:
-        rows.append(("p, photographs as units", chance(found.p_photographs)))
+        rows.append(("p, photographs as units", chance(comparison.p_photographs)))
         words.append(
             "McNemar's test treats every image as independent, but copies of one photograph are "
             "not. If photographs have several images, rely on the last line and the interval."
@@ -288,10 +303,11 @@ def comparison_section(found: Comparison) -> Section:
     return Section("Against another bundle", (words[0], Table(("", ""), tuple(rows)), *words[1:]))
 
 
-def _signed(found: Comparison) -> str:
-    if found.interval is None:
-        return f"{found.difference:+.3f}"
-    return f"{found.difference:+.3f} [{found.interval.low:+.3f} to {found.interval.high:+.3f}]"
+def _signed(comparison: Comparison) -> str:
+    if comparison.interval is None:
+        return f"{comparison.difference:+.3f}"
+    low, high = comparison.interval.low, comparison.interval.high
+    return f"{comparison.difference:+.3f} [{low:+.3f} to {high:+.3f}]"
 
 
 def _reasons(counted: Mapping[str, int]) -> str:

@@ -29,7 +29,7 @@ def load_recipe(name: str) -> Recipe:
         UnknownRecipe: if there is none.
     """
     if name not in recipe_names():
-        known = ", ".join(recipe_names())
-        raise UnknownRecipe(f"There is no recipe {name!r}; the recipes are {known}.")
+        names = ", ".join(recipe_names())
+        raise UnknownRecipe(f"There is no recipe {name!r}; the recipes are {names}.")
     recipe: Recipe = importlib.import_module(f"{__name__}.{name}").RECIPE
     return recipe

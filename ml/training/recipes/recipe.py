@@ -160,7 +160,7 @@ class Recipe:
             raise ValueError("the weights of sources must be above 0")
 
     @property
-    def kept(self) -> InputShape:
+    def stored_shape(self) -> InputShape:
         """The size that training images are kept in."""
         return self.stored or self.shape
 
@@ -206,9 +206,9 @@ def _set(values: dict[str, Any], change: str) -> None:
     for parent in parents:
         target = target.get(parent) if isinstance(target, dict) else None
     if not isinstance(target, dict) or field not in target or path in FIXED:
-        place = ".".join(parents) or "a recipe"
-        known = sorted(set(target) - set(FIXED)) if isinstance(target, dict) else []
-        what = f"the fields of {place} are {', '.join(known)}" if known else f"{place} has none"
+        owner = ".".join(parents) or "a recipe"
+        fields = sorted(set(target) - set(FIXED)) if isinstance(target, dict) else []
+        what = f"the fields of {owner} are {', '.join(fields)}" if fields else f"{owner} has none"
         raise BadChange(f"{path.strip()!r} can't be set: {what}.")
     target[field] = _value(text.strip(), target[field])
 

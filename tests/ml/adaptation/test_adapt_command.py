@@ -82,11 +82,11 @@ def judging(
 
     full = replace(recipe, trust=True, references=5, attribution="Anyone's.")
     samples = [replace(s, group=s.file, source="bccd4") for s in read_folder(lab)]
-    known = load(samples, full.classes, full.shape, tiny.metadata.preprocessing, silent)
-    taught = Taught(network_of(tiny), full, known, known)
-    learned = outputs(taught, known.images)
+    labelled = load(samples, full.classes, full.shape, tiny.metadata.preprocessing, silent)
+    taught = Taught(network_of(tiny), full, labelled, labelled)
+    learned = outputs(taught, labelled.images)
     judged = judging(taught, learned)
-    metadata = replace(tiny.metadata, trust=judged.said)
+    metadata = replace(tiny.metadata, trust=judged.numbers)
     out = tmp_path_factory.mktemp("bundles") / "judging"
     with warnings.catch_warnings():
         # See `uncompiled`.
@@ -124,9 +124,9 @@ def test_a_bundle_is_adapted_by_the_best_way_that_can_be_gone(
     bundle = Bundle.load(out / "bundle")
     assert bundle.title in result.stdout
     assert (bundle.metadata.name, bundle.metadata.version) == ("tiny-adapted", "1.0.0+lab")
-    said = bundle.metadata.data["adapted"]
-    assert (said["parent"], sum(said["learned"].values())) == (tiny.digest, 32)
-    assert said["how"] in ("recalibrate", "head")
+    facts = bundle.metadata.data["adapted"]
+    assert (facts["parent"], sum(facts["learned"].values())) == (tiny.digest, 32)
+    assert facts["how"] in ("recalibrate", "head")
     account = json.loads((out / "adaptation.json").read_text())
     assert account["after"]["digest"] == account["bundle"] == bundle.digest
     assert account["before"]["digest"] == tiny.digest
@@ -143,14 +143,14 @@ def test_a_head_is_adapted_for_every_backend_alike(tiny: Bundle, lab: Path, tmp_
     bundle = Bundle.load(out / "bundle")
     assert bundle.metadata.name == "x"
     batch = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), np.uint8)
-    found = [
+    answers = [
         load_classifier(bundle, gpus=gpus).classify(batch)
         for gpus in (lambda: (), lambda: ("GPU",))
     ]
-    assert np.abs(found[0].logits - found[1].logits).max() < 1e-3
+    assert np.abs(answers[0].logits - answers[1].logits).max() < 1e-3
     old = load_classifier(tiny, gpus=lambda: ()).classify(batch)
-    assert np.abs(found[0].features - old.features).max() < 1e-5
-    assert np.abs(found[0].logits - old.logits).max() > 1e-3
+    assert np.abs(answers[0].features - old.features).max() < 1e-5
+    assert np.abs(answers[0].logits - old.logits).max() > 1e-3
     samples = read_folder(lab)
     with pytest.raises(LeakingSplit, match="was trained on images of lab"):
         require_unseen(bundle, samples)
@@ -226,12 +226,12 @@ def test_a_bundle_without_reference_cells_rehearses_what_it_was_trained_on(
     result = run(*order, "--rehearse", small_set)
     assert result.exit_code == 0, (result.output, result.exception)
     bundle = Bundle.load(out / "bundle")
-    said = bundle.metadata.data["adapted"]
-    assert set(said["rehearsed"]) == set(bare.metadata.classes)
+    facts = bundle.metadata.data["adapted"]
+    assert set(facts["rehearsed"]) == set(bare.metadata.classes)
     assert bundle.metadata.trust["note"] == "Measured on cells of lab."
     assert not (bundle.path / "references.npz").exists()
-    kept = run("--data", lab, "--bundle", judging.path, "--out", out, "--rehearse", small_set)
-    assert "carries its own cells to rehearse" in sentence(kept)
+    refused = run("--data", lab, "--bundle", judging.path, "--out", out, "--rehearse", small_set)
+    assert "carries its own cells to rehearse" in sentence(refused)
 
 
 @pytest.fixture
@@ -285,11 +285,11 @@ def test_crops_without_labels_come_along_with_labelled_ones(
     assert result.exit_code == 0, (result.output, result.exception)
     for words in ("BEFORE AND AFTER", "WITHOUT LABELS", "Measured on cells of lab."):
         assert words in result.stdout
-    said = Bundle.load(out / "bundle").metadata.data
-    assert "learned as what the network was sure of" in said["adapted"]["note"]
-    assert {"lab", "night"} < set(said["sources"])
+    data = Bundle.load(out / "bundle").metadata.data
+    assert "learned as what the network was sure of" in data["adapted"]["note"]
+    assert {"lab", "night"} < set(data["sources"])
     held = json.loads((out / "adaptation.json").read_text())["after"]["images"]
-    assert held == 64 - sum(said["adapted"]["learned"].values())
+    assert held == 64 - sum(data["adapted"]["learned"].values())
 
 
 @pytest.mark.usefixtures("uncompiled")
@@ -301,8 +301,8 @@ def test_a_way_that_can_not_learn_without_labels_does_not_say_it_did(
     result = run(*order, "--most", "32")
     assert result.exit_code == 0, (result.output, result.exception)
     assert "They were not learned from: only" in " ".join(result.stdout.split())
-    said = Bundle.load(out / "bundle").metadata.data
-    assert (said["adapted"]["without_labels"], "night" in said["sources"]) == (0, False)
+    data = Bundle.load(out / "bundle").metadata.data
+    assert (data["adapted"]["without_labels"], "night" in data["sources"]) == (0, False)
 
 
 def test_without_any_crop_there_is_nothing_to_adapt_to(
@@ -343,14 +343,14 @@ def test_own_cells_come_in_the_size_that_images_are_kept_in(judging: Bundle) -> 
     from ml.training.batches import middle
 
     def images(shape: InputShape) -> Pixels:
-        found: Labelled | None = own_cells(judging, shape)
-        assert found is not None
-        assert all(sample.label for sample in found.samples)
-        return found.images
+        own: Labelled | None = own_cells(judging, shape)
+        assert own is not None
+        assert all(sample.label for sample in own.samples)
+        return own.images
 
-    small, kept = InputShape(32, 32), InputShape(45, 45)
-    assert images(kept).shape[1:] == (45, 45, 3)
-    for framed, plain in zip(images(kept), images(small), strict=True):
+    small, stored = InputShape(32, 32), InputShape(45, 45)
+    assert images(stored).shape[1:] == (45, 45, 3)
+    for framed, plain in zip(images(stored), images(small), strict=True):
         assert np.array_equal(middle(framed, small), plain)
 
 

@@ -24,7 +24,7 @@ from ml.adaptation.trust import (
 from ml.answers import Outputs
 from ml.bundle import Bundle, Metadata, write_bundle
 from ml.trust import TRUST, Trust
-from ml.trust.fitting import Known, fit_trust
+from ml.trust.fitting import LabelledOutputs, fit_trust
 from ml.trust.judge import write_trust
 from ml.trust.unfamiliar import Nearest
 
@@ -40,7 +40,7 @@ def cells(count: int, seed: int, *, elsewhere: bool = False, classes: int = 3) -
     features[:, 10] += 4.0 * elsewhere
     logits = np.where(np.eye(3, dtype=bool)[truth], 5.0, 0.0) + 2 * rng.normal(size=(count, 3))
     outputs = Outputs(logits.astype(np.float32), features.astype(np.float32))
-    names = tuple(f"{seed}/{place}" for place in range(count))
+    names = tuple(f"{seed}/{number}" for number in range(count))
     return Cells(outputs, truth.astype(np.int64), names)
 
 
@@ -49,8 +49,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, shipped: Bundle) -> Bundle:
     """A bundle that judges by 600 cells; its network is of no use."""
     learned, held = cells(300, 0), cells(600, 1)
     gate = Nearest.fit(learned.outputs, learned.truth, learned.photographs)
-    known = Known(held.outputs, held.truth, held.photographs, [""] * 600)
-    said, arrays = fit_trust(known, CLASSES, gate, few_shot=["platelet"])
+    outputs = LabelledOutputs(held.outputs, held.truth, held.photographs, [""] * 600)
+    numbers, arrays = fit_trust(outputs, CLASSES, gate, few_shot=["platelet"])
     metadata = Metadata(
         "known",
         "1.0.0",
@@ -58,7 +58,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, shipped: Bundle) -> Bundle:
         shipped.metadata.shape,
         shipped.metadata.architecture,
         data={"few_shot": ["platelet"]},
-        trust=said,
+        trust=numbers,
     )
 
     def fill(folder: Path) -> None:
@@ -77,14 +77,14 @@ def crossed(bundle: Bundle, few: Cells) -> Crossed:
     distances: NDArray[np.float32] = np.zeros(len(few.truth), np.float32)
     for half in (0, 1):
         judged = few.at(np.flatnonzero(halves == half))
-        known = few.at(np.flatnonzero(halves != half))
-        distances[halves == half] = widened(gate, known).distance(judged.outputs)
+        others = few.at(np.flatnonzero(halves != half))
+        distances[halves == half] = widened(gate, others).distance(judged.outputs)
     return Crossed(few.outputs, distances)
 
 
-def accepted(bundle: Bundle, said: Any, arrays: Any, new: Cells) -> float:
+def accepted(bundle: Bundle, numbers: Any, arrays: Any, new: Cells) -> float:
     """The share of cells within the threshold."""
-    familiar = Trust.of(bundle.metadata.classes, said, arrays).familiar
+    familiar = Trust.of(bundle.metadata.classes, numbers, arrays).familiar
     assert familiar is not None
     return float((familiar.gate.distance(new.outputs) <= familiar.threshold).mean())
 
@@ -114,14 +114,16 @@ def test_trust_is_measured_anew_on_enough_cells(bundle: Bundle) -> None:
     few = cells(90, 2, elsewhere=True)
     gate = gate_in(bundle)
     assert gate is not None
-    found = measured(bundle, crossed(bundle, few), few, widened(gate, few), np.arange(90), "lab")
-    assert found.anew
-    assert found.said["note"] == "Measured on cells of lab."
-    assert sum(found.said["validation"]["cells"].values()) == 90
+    trusted = measured(bundle, crossed(bundle, few), few, widened(gate, few), np.arange(90), "lab")
+    assert trusted.anew
+    assert trusted.numbers["note"] == "Measured on cells of lab."
+    assert sum(trusted.numbers["validation"]["cells"].values()) == 90
     new = cells(300, 5, elsewhere=True)
-    kept = accepted(bundle, bundle.metadata.trust, {**gate.arrays(), "distances": _any()}, new)
-    assert kept < 0.1
-    assert accepted(bundle, found.said, found.arrays, new) > 0.88
+    by_old_numbers = accepted(
+        bundle, bundle.metadata.trust, {**gate.arrays(), "distances": _any()}, new
+    )
+    assert by_old_numbers < 0.1
+    assert accepted(bundle, trusted.numbers, trusted.arrays, new) > 0.88
 
 
 def _any() -> NDArray[np.float32]:
@@ -130,41 +132,41 @@ def _any() -> NDArray[np.float32]:
 
 def test_classes_that_the_laboratory_has_not_keep_their_limits(bundle: Bundle) -> None:
     few, gate = cells(90, 2, classes=2), gate_in(bundle)
-    found = measured(bundle, crossed(bundle, few), few, gate, np.arange(90), "lab")
-    assert found.anew
+    trusted = measured(bundle, crossed(bundle, few), few, gate, np.arange(90), "lab")
+    assert trusted.anew
     old = {entry["coverage"]: entry for entry in bundle.metadata.trust["levels"]}
-    for entry in found.said["levels"]:
+    for entry in trusted.numbers["levels"]:
         assert entry["limits"][2] == old[entry["coverage"]]["limits"][2]
         assert entry["limits"][0] != old[entry["coverage"]]["limits"][0]
 
 
-@pytest.mark.parametrize("one", [True, False])
-def test_too_few_cells_leave_trust_as_it_was(bundle: Bundle, one: bool) -> None:
-    count = 24 if one else 60
+@pytest.mark.parametrize("all_seen", [True, False])
+def test_too_few_cells_leave_trust_as_it_was(bundle: Bundle, all_seen: bool) -> None:
+    count = 24 if all_seen else 60
     few, gate = cells(count, 2), gate_in(bundle)
-    seen = np.arange(count if one else 20)
-    found = measured(bundle, crossed(bundle, few), few, gate, seen, "lab")
-    assert not found.anew
-    assert found.said == {**bundle.metadata.trust, "note": KEPT}
-    assert found.arrays.keys() == {"distances", *gate.arrays()} if gate else False
+    seen = np.arange(count if all_seen else 20)
+    trusted = measured(bundle, crossed(bundle, few), few, gate, seen, "lab")
+    assert not trusted.anew
+    assert trusted.numbers == {**bundle.metadata.trust, "note": KEPT}
+    assert trusted.arrays.keys() == {"distances", *gate.arrays()} if gate else False
 
 
 def test_a_bundle_that_does_not_judge_does_not_begin_to(shipped: Bundle) -> None:
     few = cells(60, 2)
     plain = replace(shipped, metadata=replace(shipped.metadata, trust={}))
     assert gate_in(plain) is None
-    found = measured(plain, Crossed(few.outputs, None), few, None, np.arange(60), "lab")
-    assert (found.said, found.arrays, found.anew) == ({}, {}, False)
+    trusted = measured(plain, Crossed(few.outputs, None), few, None, np.arange(60), "lab")
+    assert (trusted.numbers, trusted.arrays, trusted.anew) == ({}, {}, False)
 
 
 def test_without_labels_the_gate_alone_is_set_anew(bundle: Bundle) -> None:
     gate = gate_in(bundle)
     strange = np.linspace(5, 6, 200, dtype=np.float32)
-    found = without_labels(bundle, gate, strange)
+    trusted = without_labels(bundle, gate, strange)
     old = dict(bundle.metadata.trust)
-    assert (strange <= found.said["threshold"]).mean() == pytest.approx(0.95, abs=0.01)
-    new = {"threshold": found.said["threshold"], "calibrated": False, "note": UNMEASURED}
-    assert found.said == {**old, **new}
-    assert (found.arrays["distances"] >= 5).all()
-    assert not found.anew
-    assert not without_labels(bundle, None, strange).said
+    assert (strange <= trusted.numbers["threshold"]).mean() == pytest.approx(0.95, abs=0.01)
+    new = {"threshold": trusted.numbers["threshold"], "calibrated": False, "note": UNMEASURED}
+    assert trusted.numbers == {**old, **new}
+    assert (trusted.arrays["distances"] >= 5).all()
+    assert not trusted.anew
+    assert not without_labels(bundle, None, strange).numbers

@@ -50,8 +50,8 @@ def test_few_crops_are_learned_from_and_all_other_photographs_are_held_out(
     crops = share_out(paired(read_folder(lab)), shipped, Terms(most=40))
     learned = Counter(sample.label for sample in crops.learn)
     assert learned == {"eosinophil": 8, "lymphocyte": 8, "monocyte": 8, "neutrophil": 16}
-    known = {group_of(sample) for sample in crops.learn}
-    assert not known & {group_of(sample) for sample in crops.held}
+    photographs = {group_of(sample) for sample in crops.learn}
+    assert not photographs & {group_of(sample) for sample in crops.held}
     assert {sample.label for sample in crops.held} == set(learned)
     assert crops.grouped
 
@@ -171,10 +171,10 @@ def test_crops_without_labels_are_those_that_nobody_has_labelled(
     (night / "run 1" / "again.png").write_text("new 3")
     (night / "run 1" / "neutrophil" / "held.png").write_text("neutrophil 7")
     crops = share_out(read_folder(lab), shipped, Terms())
-    found = without_labels(night, shipped, crops)
-    assert len(found) == FEWEST_WITHOUT_LABELS
-    assert {(s.label, s.source, s.group == s.file) for s in found} == {("", "night", True)}
-    assert not {"run 1/neutrophil/held.png", "run 1/notes.txt"} & {s.file for s in found}
+    unlabelled = without_labels(night, shipped, crops)
+    assert len(unlabelled) == FEWEST_WITHOUT_LABELS
+    assert {(s.label, s.source, s.group == s.file) for s in unlabelled} == {("", "night", True)}
+    assert not {"run 1/neutrophil/held.png", "run 1/notes.txt"} & {s.file for s in unlabelled}
     # Nobody's labels: what else is in the folder counts, whatever it is.
     assert len(without_labels(night, shipped, None)) == FEWEST_WITHOUT_LABELS + 1
     (night / "run 1" / "00.png").unlink()

@@ -27,9 +27,9 @@ def cells(count: int, seed: int, classes: int = 3, temperature: float = 1.0) -> 
     features[truth == 1] += 1.2 * np.eye(WIDTH)[0] + 0.8 * np.eye(WIDTH)[9]
     kernel, bias = layer()
     logits = (features @ kernel + bias).astype(np.float32)
-    photographs = tuple(f"{place // 6}/{place % classes}" for place in range(count))
-    found = Outputs(logits, features.astype(np.float32))
-    return Cells(found, truth.astype(np.int64), photographs, temperature)
+    photographs = tuple(f"{number // 6}/{number % classes}" for number in range(count))
+    outputs = Outputs(logits, features.astype(np.float32))
+    return Cells(outputs, truth.astype(np.int64), photographs, temperature)
 
 
 def right(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
@@ -81,8 +81,8 @@ def test_a_changed_layer_gives_what_the_change_says(temperature: float) -> None:
     few = cells(60, 0, temperature=temperature)
     for change in (recalibrated(few), turned(few, 3.0)):
         kernel, bias = change.layer(*layer())
-        given = few.outputs.features @ kernel + bias
-        assert given == pytest.approx(change.logits(few.outputs), abs=1e-3)
+        by_layer = few.outputs.features @ kernel + bias
+        assert by_layer == pytest.approx(change.logits(few.outputs), abs=1e-3)
 
 
 def test_a_class_without_cells_neither_gains_nor_loses() -> None:

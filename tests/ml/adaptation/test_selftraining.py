@@ -32,11 +32,11 @@ def pupil(
 ) -> Pupil:
     """A pupil with grey crops, each of its own file, some of them of one cell."""
     samples = tuple(
-        Sample(Path(), f"{place:03}", "", "lab", "", f"{place:03}")
-        for place in range(len(one_cell))
+        Sample(Path(), f"{number:03}", "", "lab", "", f"{number:03}")
+        for number in range(len(one_cell))
     )
     images = np.full((len(samples), 32, 32, 3), 128, np.uint8)
-    seen = tuple(UNLOOKED if one else NOWHERE for one in one_cell)
+    seen = tuple(UNLOOKED if is_one else NOWHERE for is_one in one_cell)
     crops = Labelled(samples, images, np.full(len(samples), -1, np.int64), seen)
     return Pupil(bundle, 1, (), crops, classes, needed, 0, lambda stage, done, words: None)
 
@@ -51,7 +51,7 @@ def answering(logits: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(selftraining, "seen", seen)
 
 
-def said(labels: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.float32]:
+def logits_of(labels: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Logits for these classes of four, at 0.97 where sure and at 0.75 elsewhere."""
     height = np.where(sure, 4.57, 2.2).astype(np.float32)
     rows: NDArray[np.float32] = np.eye(4, dtype=np.float32)[labels] * height.reshape(-1, 1)
@@ -64,16 +64,16 @@ def test_what_the_network_is_sure_of_is_taken_for_what_it_says(
     count = 12 * FEWEST_SURE
     labels = np.arange(count) % 3
     sure = np.arange(count) % 2 == 0
-    one = np.arange(count) % 4 < 3
+    single = np.arange(count) % 4 < 3
     # Of class 2 too few are sure; class 1 is not looked for.
     sure &= (labels != 2) | (np.arange(count) < 3 * FEWEST_SURE)
-    answering(said(labels, sure), monkeypatch)
-    found = pupil(tiny, one, (0, 2, 3)).sure(network_of(tiny))
-    expected = np.flatnonzero(sure & one & (labels == 0))
-    assert [int(sample.file) for sample in found.samples] == expected.tolist()
-    assert set(found.truth.tolist()) == {0}
-    assert {(s.label, s.source) for s in found.samples} == {(tiny.metadata.classes[0], SURE_CROPS)}
-    assert [sample.group for sample in found.samples] == [s.file for s in found.samples]
+    answering(logits_of(labels, sure), monkeypatch)
+    crops = pupil(tiny, single, (0, 2, 3)).sure(network_of(tiny))
+    expected = np.flatnonzero(sure & single & (labels == 0))
+    assert [int(sample.file) for sample in crops.samples] == expected.tolist()
+    assert set(crops.truth.tolist()) == {0}
+    assert {(s.label, s.source) for s in crops.samples} == {(tiny.metadata.classes[0], SURE_CROPS)}
+    assert [sample.group for sample in crops.samples] == [s.file for s in crops.samples]
 
 
 def test_crops_that_nothing_can_be_learned_from_are_refused(
@@ -81,7 +81,7 @@ def test_crops_that_nothing_can_be_learned_from_are_refused(
 ) -> None:
     count = 4 * FEWEST_SURE
     labels = np.arange(count) % 4
-    answering(said(labels, np.zeros(count, bool)), monkeypatch)
+    answering(logits_of(labels, np.zeros(count, bool)), monkeypatch)
     with pytest.raises(DataError, match="Give more, or leave them out"):
         pupil(tiny, np.ones(count, bool), (0, 1, 2, 3)).sure(network_of(tiny))
     with pytest.raises(DataError, match="None of the unlabelled crops shows exactly one cell"):
@@ -92,8 +92,8 @@ def test_without_labels_enough_is_needed_of_every_class(
     tiny: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = np.repeat([0, 1, 2], [FEWEST_ALONE, FEWEST_ALONE - 1, FEWEST_ALONE])
-    answering(said(labels, np.ones(len(labels), bool)), monkeypatch)
-    everything, one = (0, 1, 2, 3), np.ones(len(labels), bool)
+    answering(logits_of(labels, np.ones(len(labels), bool)), monkeypatch)
+    everything, single = (0, 1, 2, 3), np.ones(len(labels), bool)
     with pytest.raises(DataError, match=r"too few: lymphocyte 19\. It needs 20 of each class"):
-        pupil(tiny, one, everything, (0, 1, 2)).sure(network_of(tiny))
-    assert len(pupil(tiny, one, everything, (0, 2)).sure(network_of(tiny)).truth) == len(labels)
+        pupil(tiny, single, everything, (0, 1, 2)).sure(network_of(tiny))
+    assert len(pupil(tiny, single, everything, (0, 2)).sure(network_of(tiny)).truth) == len(labels)

@@ -101,11 +101,11 @@ def test_a_missing_file_is_named(bundle: Bundle, name: str) -> None:
         Bundle.load(bundle.path)
 
 
-@pytest.mark.parametrize("place", ["nowhere", "file"])
-def test_a_place_without_a_bundle_is_named(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("folder", ["nowhere", "file"])
+def test_a_place_without_a_bundle_is_named(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BundleMissing, match=f"no bundle at .*{place}"):
-        Bundle.load(tmp_path / place)
+    with pytest.raises(BundleMissing, match=f"no bundle at .*{folder}"):
+        Bundle.load(tmp_path / folder)
 
 
 @pytest.mark.parametrize("version", [1, "2", None])

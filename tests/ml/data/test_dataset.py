@@ -115,9 +115,9 @@ def test_other_cells_are_left_out() -> None:
 def test_a_grouped_split_never_cuts_a_photograph(
     everything: list[Sample], share: float, seed: int
 ) -> None:
-    kept, held = grouped_split(everything, share, seed)
-    require_grouped(kept, held)
-    assert Counter(kept) + Counter(held) == Counter(everything)
+    remaining, held = grouped_split(everything, share, seed)
+    require_grouped(remaining, held)
+    assert Counter(remaining) + Counter(held) == Counter(everything)
     assert {s.label for s in held} == {"monocyte", "neutrophil"}
 
 
@@ -131,8 +131,8 @@ def test_a_split_hangs_on_the_seed_alone(everything: list[Sample], seed: int) ->
 def test_a_photograph_with_two_kinds_of_cell_stays_whole() -> None:
     mixed = samples({"a": 2, "b": 2, "d": 2}) + samples({"a": 3, "c": 2}, "neutrophil")
     for seed in range(8):
-        kept, held = grouped_split(mixed, 0.5, seed)
-        assert not {s.group for s in kept} & {s.group for s in held}
+        remaining, held = grouped_split(mixed, 0.5, seed)
+        assert not {s.group for s in remaining} & {s.group for s in held}
 
 
 def test_one_photograph_alone_can_not_be_split() -> None:
@@ -146,10 +146,10 @@ def test_unknown_photographs_can_not_be_split() -> None:
 
 
 def test_a_random_split_cuts_photographs_and_is_found_out() -> None:
-    kept, held = random_split(samples({"a": 20, "b": 20}), 0.3, 0)
+    remaining, held = random_split(samples({"a": 20, "b": 20}), 0.3, 0)
     assert len(held) == 12
     with pytest.raises(LeakingSplit, match="2 photographs are on both sides"):
-        require_grouped(kept, held)
+        require_grouped(remaining, held)
 
 
 def test_the_same_name_in_two_sets_is_two_photographs() -> None:

@@ -47,29 +47,29 @@ def silent(stage: str, done: float, note: str) -> None:
     """Show no progress."""
 
 
-def sure(found: Link) -> bool:
-    return found.agreeing >= 30
+def sure(link: Link) -> bool:
+    return link.agreeing >= 30
 
 
 def test_turned_and_mirrored_copies_are_of_their_photograph(tmp_path: Path) -> None:
     first, second = photograph(1), photograph(2)
     images = [first, turned(first, 40), turned(first, 75, mirrored=True), second, turned(second, 9)]
-    found = find_groups(saved(tmp_path, images), silent)
-    assert found.scenes == (0, 0, 0, 1, 1)
+    grouping = find_groups(saved(tmp_path, images), silent)
+    assert grouping.scenes == (0, 0, 0, 1, 1)
 
 
 def test_equal_files_are_one_even_without_anything_to_see(tmp_path: Path) -> None:
     blank = np.full((60, 60, 3), 200, np.uint8)
-    found = find_groups(saved(tmp_path, [blank, blank, blank + 1]), silent)
-    assert found.photographs == (0, 0, 1)
+    grouping = find_groups(saved(tmp_path, [blank, blank, blank + 1]), silent)
+    assert grouping.photographs == (0, 0, 1)
 
 
 def test_a_broken_file_is_told_and_stays_alone(tmp_path: Path) -> None:
     paths = saved(tmp_path, [photograph(1), turned(photograph(1), 20)])
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    found = find_groups([*paths, broken], silent)
-    assert (found.scenes, found.unreadable) == ((0, 0, 1), (2,))
+    grouping = find_groups([*paths, broken], silent)
+    assert (grouping.scenes, grouping.unreadable) == ((0, 0, 1), (2,))
 
 
 def test_one_wrong_link_does_not_weld_two_photographs() -> None:
@@ -100,10 +100,10 @@ def copies(bccd4: list[Sample]) -> list[Sample]:
 
 
 def test_the_photographs_of_the_real_set_are_found(copies: list[Sample]) -> None:
-    found = find_groups([sample.path for sample in copies], silent)
+    grouping = find_groups([sample.path for sample in copies], silent)
     truth = [sample.group for sample in copies]
-    both = pairs(list(zip(truth, found.photographs, strict=True)))
-    assert both / pairs(found.photographs) >= 0.99
+    both = pairs(list(zip(truth, grouping.photographs, strict=True)))
+    assert both / pairs(grouping.photographs) >= 0.99
     assert both / pairs(truth) >= 0.95
     # Every photograph lies in one scene: a split by scenes cuts none.
-    assert pairs(list(zip(truth, found.scenes, strict=True))) == pairs(truth)
+    assert pairs(list(zip(truth, grouping.scenes, strict=True))) == pairs(truth)

@@ -32,7 +32,9 @@ def profile(primaries: NDArray[Any] | None, gamma: float = GAMMA) -> bytes:
     """A profile of RGB with these primaries, or of grey, and one gamma."""
 
     def xyz(values: Any) -> bytes:
-        return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(one * 65536)) for one in values)
+        return b"XYZ \0\0\0\0" + b"".join(
+            struct.pack(">i", round(value * 65536)) for value in values
+        )
 
     curve = b"curv" + struct.pack(">IIHH", 0, 1, round(gamma * 256), 0)
     text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(79)
@@ -43,13 +45,13 @@ def profile(primaries: NDArray[Any] | None, gamma: float = GAMMA) -> bytes:
         for letter, values in zip("rgb", primaries, strict=True):
             tags[f"{letter}XYZ".encode()] = xyz(values)
             tags[f"{letter}TRC".encode()] = curve
-    place, table, body = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    start, table, body = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
-        table += name + struct.pack(">II", place + len(body), len(content))
+        table += name + struct.pack(">II", start + len(body), len(content))
         body += content + b"\0" * (-len(content) % 4)
     space = b"GRAY" if primaries is None else b"RGB "
     head = struct.pack(
-        ">I4sI4s4s4s", place + len(body), b"lcms", 0x02100000, b"mntr", space, b"XYZ "
+        ">I4sI4s4s4s", start + len(body), b"lcms", 0x02100000, b"mntr", space, b"XYZ "
     )
     head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">iii", 63190, 65536, 54061)
     return head.ljust(128, b"\0") + table + body
@@ -141,9 +143,9 @@ def test_inks_that_are_not_adobe_s_are_not_inverted() -> None:
     out = io.BytesIO()
     Image.new("CMYK", (32, 32), (0, 0, 0, 0)).save(out, "JPEG")
     data = out.getvalue()
-    place = data.index(b"\xff\xee")
-    size = struct.unpack(">H", data[place + 2 : place + 4])[0]
-    bare = data[:place] + data[place + 2 + size :]
+    start = data.index(b"\xff\xee")
+    size = struct.unpack(">H", data[start + 2 : start + 4])[0]
+    bare = data[:start] + data[start + 2 + size :]
     assert decode(data).min() > 245
     assert decode(bare).max() < 10
 

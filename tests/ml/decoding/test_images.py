@@ -223,8 +223,8 @@ def test_a_plain_jpeg_has_the_pixels_that_pillow_gives_it(
 def test_a_damaged_jpeg_is_taken_or_refused_as_pillow_would(data: st.DataObject) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     content = bytearray(encoded(Image.fromarray(noise), "JPEG"))
-    place = data.draw(st.integers(200, len(content) - 4))
-    content[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    at = data.draw(st.integers(200, len(content) - 4))
+    content[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
     assert _outcome(bytes(content)) == _outcome(bytes(content), pillow=True)
 
 
@@ -283,9 +283,9 @@ def test_a_phones_jpeg_with_a_preview_behind_it_is_taken() -> None:
 def test_a_tiff_whose_directory_is_damaged_is_refused_by_name() -> None:
     """Its next directory lies nowhere: to a look at the header that is one more picture."""
     content = bytearray(encoded(halves(size=(24, 16)), "TIFF"))
-    place = struct.unpack("<I", content[4:8])[0]
-    entries = struct.unpack("<H", content[place : place + 2])[0]
-    following = place + 2 + 12 * entries
+    start = struct.unpack("<I", content[4:8])[0]
+    entries = struct.unpack("<H", content[start : start + 2])[0]
+    following = start + 2 + 12 * entries
     content[following : following + 4] = struct.pack("<I", len(content) - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -297,9 +297,9 @@ def test_a_tiff_whose_directory_is_damaged_is_refused_by_name() -> None:
 def test_no_damage_to_a_file_raises_anything_but_a_refusal(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["JPEG", "PNG", "BMP", "TIFF", "WEBP"]))
     content = bytearray(encoded(halves(size=(24, 16)), kind))
-    places = st.integers(0, len(content) - 1)
-    for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=8)):
-        content[place] = value
+    positions = st.integers(0, len(content) - 1)
+    for at, value in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), max_size=8)):
+        content[at] = value
     try:
         assert decode(bytes(content)).shape[2] == 3
     except UnreadableImage as error:
@@ -330,17 +330,17 @@ def test_a_telephone_s_picture_is_turned_upright(
 ) -> None:
     """The box that cuts the picture is made one that turns it: its uncut rows are seen as well."""
     content = bytearray((CASES / "heic.heic").read_bytes())
-    place = content.index(b"clap")
-    content[place : place + 5] = box + bytes([value])
+    at = content.index(b"clap")
+    content[at : at + 5] = box + bytes([value])
     uncut = content.copy()
-    uncut[place : place + 5] = b"irot\0"
+    uncut[at : at + 5] = b"irot\0"
     assert np.array_equal(decode(bytes(content)), turned(decode(bytes(uncut))))
 
 
 def test_a_list_of_contents_that_is_no_text_does_not_end_the_process() -> None:
     content = (CASES / "heic.heic").read_bytes()
-    place = content.index(b"infe") + 12
-    assert refused(content[:place] + b"E\xeaif" + content[place + 4 :]).code == "damaged"
+    at = content.index(b"infe") + 12
+    assert refused(content[:at] + b"E\xeaif" + content[at + 4 :]).code == "damaged"
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000"])
@@ -360,8 +360,8 @@ def test_jpeg_2000_without_loss_is_returned_untouched(mode: str) -> None:
 def test_jpeg_2000_with_channels_in_another_order_is_refused_by_name() -> None:
     content = encoded(halves("RGBA"), "JPEG2000")
     assert b"cdef" in content
-    place = content.index(b"cdef") + 4
-    swapped = content[:place] + struct.pack(">H3H3H", 4, 0, 0, 3, 1, 0, 2) + content[place + 14 :]
+    start = content.index(b"cdef") + 4
+    swapped = content[:start] + struct.pack(">H3H3H", 4, 0, 0, 3, 1, 0, 2) + content[start + 14 :]
     assert refused(swapped).code == "unsupported"
 
 
@@ -418,11 +418,11 @@ def test_a_jpeg_that_lacks_more_is_refused_by_name(name: str) -> None:
 def test_a_progressive_jpeg_that_was_cut_between_two_scans_is_refused_by_name() -> None:
     """Each scan makes the picture finer; without the last ones it is there, only coarser."""
     content = jpeg("progressive")
-    scans = [place for place in range(len(content)) if content[place : place + 2] == b"\xff\xda"]
+    scans = [start for start in range(len(content)) if content[start : start + 2] == b"\xff\xda"]
     assert len(scans) > 3
     table = content.rindex(b"\xff\xc4", 0, scans[-1])
-    for place in (scans[-1], table, scans[-2]):
-        assert refused(content[:place]).code == "truncated"
+    for start in (scans[-1], table, scans[-2]):
+        assert refused(content[:start]).code == "truncated"
 
 
 def test_a_jpeg_without_loss_is_returned_untouched() -> None:

@@ -62,14 +62,14 @@ def by_hand(
         279: ("I", tuple(len(strip) for strip in strips)),
         **tags,
     }
-    place, offsets = 8, []
+    at, offsets = 8, []
     for strip in strips:
-        offsets.append(place)
-        place += len(strip)
+        offsets.append(at)
+        at += len(strip)
     every[273] = ("I", tuple(offsets))
-    place += place % 2
+    at += at % 2
     entries, rest = b"", b""
-    beyond = place + 2 + 12 * len(every) + 4
+    beyond = at + 2 + 12 * len(every) + 4
     kinds = {"B": 1, "H": 3, "I": 4, "b": 6, "h": 8}
     for tag, (kind, values) in sorted(every.items()):
         values = values if isinstance(values, tuple) else (values,)
@@ -80,7 +80,7 @@ def by_hand(
         else:
             entries += struct.pack(f"{order}I", beyond + len(rest))
             rest += packed + b"\0" * (len(packed) % 2)
-    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", place)
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", at)
     body = b"".join(strips)
     body += b"\0" * (len(body) % 2)
     return head + body + struct.pack(f"{order}H", len(every)) + entries + b"\0\0\0\0" + rest
@@ -353,10 +353,10 @@ def test_several_pictures_are_refused_by_name(marks: tuple[int, ...]) -> None:
 
 def test_a_page_that_leads_back_to_itself_is_one_picture() -> None:
     content = bytearray(pages(0))
-    (place,) = struct.unpack("<I", content[4:8])
-    (entries,) = struct.unpack("<H", content[place : place + 2])
-    following = place + 2 + 12 * entries
-    content[following : following + 4] = struct.pack("<I", place)
+    (start,) = struct.unpack("<I", content[4:8])
+    (entries,) = struct.unpack("<H", content[start : start + 2])
+    following = start + 2 + 12 * entries
+    content[following : following + 4] = struct.pack("<I", start)
     assert off(bytes(content), CELL) == 0
 
 
@@ -377,8 +377,8 @@ def test_a_file_that_breaks_off_is_refused_by_name(compression: str | None, shar
 def test_a_strip_that_is_missing_is_not_black() -> None:
     data = bytearray(written(CELL, photometric="rgb", rowsperstrip=8, compression="zlib"))
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        place = file.pages.first.tags[279].valueoffset
-    data[place : place + 4] = b"\0\0\0\0"
+        start = file.pages.first.tags[279].valueoffset
+    data[start : start + 4] = b"\0\0\0\0"
     assert refused(bytes(data)).code == "truncated"
 
 

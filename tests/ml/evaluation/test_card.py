@@ -58,7 +58,7 @@ def bundle(shipped: Bundle) -> Bundle:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("facts", "words"),
     [
         ({}, "no: CPU workers run it in float"),
         ({"used": True, "p": 0.4}, "yes: the same class on 98.8 % of 1,200 images"),
@@ -66,24 +66,24 @@ def bundle(shipped: Bundle) -> Bundle:
     ],
 )
 def test_it_says_how_the_network_answers_in_8_bits(
-    bundle: Bundle, said: dict[str, object], words: str
+    bundle: Bundle, facts: dict[str, object], words: str
 ) -> None:
     counted = {"images": 1200, "agreement": 0.9875, "only_int8": 3, "only_float": 5}
-    metadata = replace(bundle.metadata, int8={**counted, **said} if said else {})
+    metadata = replace(bundle.metadata, int8={**counted, **facts} if facts else {})
     assert words in card(replace(bundle, metadata=metadata))
 
 
 @pytest.fixture
 def written(bundle: Bundle, tmp_path: Path) -> Path:
     """An evaluation of that bundle on another laboratory's images, as a file."""
-    samples, predictions = [], []
+    samples, verdicts = [], []
     for number in range(80):
         label = FOUR[number % 4]
-        said = FOUR[(number + (number % 10 == 0)) % 4]
-        shares = tuple(0.93 if name == said else 0.01 for name in bundle.metadata.classes)
+        guess = FOUR[(number + (number % 10 == 0)) % 4]
+        shares = tuple(0.93 if name == guess else 0.01 for name in bundle.metadata.classes)
         samples.append(Sample(tmp_path / "none", f"{number}", label, "lab", "", f"{number // 8}"))
-        predictions.append(Verdict(said, 0.93, Outcome.ACCEPTED, shares))
-    judged = Judged(bundle.metadata.classes, tuple(samples), tuple(predictions))
+        verdicts.append(Verdict(guess, 0.93, Outcome.ACCEPTED, shares))
+    judged = Judged(bundle.metadata.classes, tuple(samples), tuple(verdicts))
     for sample in samples:
         sample.path.write_bytes(b"")
     choice = Choice(judged.samples, "whole", {"basophil": 3}, ())
@@ -131,8 +131,8 @@ def test_the_shipped_bundle_has_a_card(shipped: Bundle) -> None:
 
 
 def test_what_was_not_recorded_is_unknown(shipped: Bundle, tmp_path: Path) -> None:
-    said = shipped.metadata
-    bare = Metadata("bare", "1", said.classes, said.shape, said.architecture)
+    metadata = shipped.metadata
+    bare = Metadata("bare", "1", metadata.classes, metadata.shape, metadata.architecture)
     text = card(Bundle(tmp_path, bare, "f" * 64))
     for words in (
         "Unknown: none was recorded.",

@@ -54,9 +54,9 @@ def folder(tmp_path: Path) -> Path:
     """Test images of 2 photographs a class, 3 copies each; one photograph of class 0 looks like
     class 1. The training part has photographs of its own."""
     rows = ["split,label,file,source_image"]
-    for place, label in enumerate(FOUR_CLASSES):
+    for number, label in enumerate(FOUR_CLASSES):
         for split, photograph in (("TEST", 0), ("TEST", 1), ("TRAIN", 2), ("TRAIN", 3)):
-            shade = 96 if (place, photograph) == (0, 1) else place * 64 + 32
+            shade = 96 if (number, photograph) == (0, 1) else number * 64 + 32
             for copy in range(3):
                 file = tmp_path / "set" / split / label / f"{photograph}{copy}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -100,15 +100,15 @@ def evaluated(classifier: Classifier) -> Evaluated:
 def test_the_shipped_split_is_scored_with_an_interval_over_photographs(
     evaluated: Evaluated, folder: Path
 ) -> None:
-    found, _ = evaluated(read_folder(folder))
-    assert (found.images, found.split, found.leaking) == (24, "shipped", False)
-    assert found.forced.scores.accuracy == 21 / 24
-    assert found.forced.scores.matrix[0] == (3, 3, 0, 0)
-    interval = found.forced.intervals["accuracy"]
+    evaluation, _ = evaluated(read_folder(folder))
+    assert (evaluation.images, evaluation.split, evaluation.leaking) == (24, "shipped", False)
+    assert evaluation.forced.scores.accuracy == 21 / 24
+    assert evaluation.forced.scores.matrix[0] == (3, 3, 0, 0)
+    interval = evaluation.forced.intervals["accuracy"]
     assert (interval.low, interval.high, interval.units) == (0.75, 1.0, 8)
-    recall = found.forced.class_intervals["eosinophil"]["recall"]
+    recall = evaluation.forced.class_intervals["eosinophil"]["recall"]
     assert (recall.low, recall.high, recall.units) == (0.0, 1.0, 2)
-    assert found.model == "colour 1 (c0c0c0c0c0c0)"
+    assert evaluation.model == "colour 1 (c0c0c0c0c0c0)"
 
 
 def test_an_evaluation_is_the_same_every_time(evaluated: Evaluated, folder: Path) -> None:
@@ -116,11 +116,11 @@ def test_an_evaluation_is_the_same_every_time(evaluated: Evaluated, folder: Path
 
 
 def test_a_random_split_is_scored_but_called_leaking(evaluated: Evaluated, folder: Path) -> None:
-    found, _ = evaluated(read_folder(folder), "random")
-    assert found.leaking
-    assert found.forced.intervals == {}
-    assert found.forced.class_intervals == {}
-    assert found.workload[0].sent_interval is None
+    evaluation, _ = evaluated(read_folder(folder), "random")
+    assert evaluation.leaking
+    assert evaluation.forced.intervals == {}
+    assert evaluation.forced.class_intervals == {}
+    assert evaluation.workload[0].sent_interval is None
 
 
 def test_a_random_split_is_what_a_bundle_of_the_random_protocol_did_not_learn_from(
@@ -175,8 +175,8 @@ def test_a_part_that_the_authors_made_can_be_judged_by(
         replace(sample, split="small") if wanted else sample
         for sample, wanted in zip(samples, first, strict=True)
     ]
-    found, _ = evaluated(small, "SMALL")
-    assert (found.images, found.split) == (4, "SMALL")
+    evaluation, _ = evaluated(small, "SMALL")
+    assert (evaluation.images, evaluation.split) == (4, "SMALL")
     with pytest.raises(LeakingSplit, match=r"no part 'large'; its parts are small, test"):
         choose(small, bundle, "large")
     with pytest.raises(LeakingSplit, match="for training"):
@@ -187,10 +187,10 @@ def test_a_set_never_trained_on_may_be_judged_whole_without_an_interval(
     evaluated: Evaluated, folder: Path
 ) -> None:
     samples = [replace(s, group=None, split="") for s in read_folder(folder)]
-    found, _ = evaluated([s for s in samples if s.label != "eosinophil"], "whole")
-    assert found.forced.scores.accuracy == 1
-    assert found.forced.intervals == {}
-    assert found.lacking == ("eosinophil",)
+    evaluation, _ = evaluated([s for s in samples if s.label != "eosinophil"], "whole")
+    assert evaluation.forced.scores.accuracy == 1
+    assert evaluation.forced.intervals == {}
+    assert evaluation.lacking == ("eosinophil",)
 
 
 def test_a_set_trained_on_may_not_be_judged_whole(folder: Path, bundle: Bundle) -> None:
@@ -204,10 +204,10 @@ def test_a_class_that_the_bundle_does_not_know_is_left_out_and_counted(
 ) -> None:
     samples = [s for s in read_folder(folder) if s.label != "monocyte"]
     samples.append(replace(samples[0], label="platelet", group="p", split="test"))
-    found = choose(samples, bundle, "shipped")
-    assert {s.label for s in found.samples} == {"eosinophil", "lymphocyte", "neutrophil"}
-    assert found.left_out == {"platelet": 1}
-    assert found.lacking == ("monocyte",)
+    choice = choose(samples, bundle, "shipped")
+    assert {s.label for s in choice.samples} == {"eosinophil", "lymphocyte", "neutrophil"}
+    assert choice.left_out == {"platelet": 1}
+    assert choice.lacking == ("monocyte",)
 
 
 def test_one_class_alone_is_not_enough_to_judge_by(folder: Path, bundle: Bundle) -> None:
@@ -233,18 +233,18 @@ def test_an_image_that_can_not_be_read_is_named(classifier: Classifier, folder: 
 
 def test_accepted_images_are_scored_apart(evaluated: Evaluated, folder: Path) -> None:
     """The three wrong ones are made uncertain: what is accepted is then all right."""
-    found, judged = evaluated(read_folder(folder))
-    assert found.accepted == found.forced
+    evaluation, judged = evaluated(read_folder(folder))
+    assert evaluation.accepted == evaluation.forced
     unsure = tuple(
-        said if right else replace(said, outcome=Outcome.UNCERTAIN)
-        for said, right in zip(judged.predictions, judged.right, strict=True)
+        verdict if right else replace(verdict, outcome=Outcome.UNCERTAIN)
+        for verdict, right in zip(judged.verdicts, judged.right, strict=True)
     )
     again = evaluate(
         Bundle(folder, _metadata(), "d"),
         Choice(judged.samples, "shipped", {}, ()),
-        replace(judged, predictions=unsure),
+        replace(judged, verdicts=unsure),
     )
-    assert again.forced == found.forced
+    assert again.forced == evaluation.forced
     assert again.accepted is not None
     assert (again.accepted.images, again.accepted.scores.accuracy) == (21, 1.0)
 
@@ -252,8 +252,8 @@ def test_accepted_images_are_scored_apart(evaluated: Evaluated, folder: Path) ->
 def test_classes_with_few_training_images_are_scored_apart(
     evaluated: Evaluated, folder: Path
 ) -> None:
-    found, judged = evaluated(read_folder(folder))
-    assert found.large is None
+    evaluation, judged = evaluated(read_folder(folder))
+    assert evaluation.large is None
     choice = Choice(judged.samples, "shipped", {}, ())
     metadata = replace(_metadata(), data={"few_shot": ["eosinophil"]})
     again = evaluate(Bundle(folder, metadata, "d"), choice, judged)
@@ -272,12 +272,12 @@ def test_several_sources_are_scored_together_and_each_alone(
     samples = read_folder(folder)
     assert evaluated(samples)[0].by_source == {}
     other = [replace(s, source="other") for s in samples if s.label != "eosinophil"]
-    found, _ = evaluated([*samples, *other])
-    assert found.sources == ("other", "set")
-    assert found.by_source["other"].scores.accuracy == 1
-    assert found.by_source["set"].scores.accuracy == 21 / 24
-    assert [entry.images for entry in found.outcomes_by_source] == [18, 24]
-    assert found.forced.intervals["accuracy"].units == 14
+    evaluation, _ = evaluated([*samples, *other])
+    assert evaluation.sources == ("other", "set")
+    assert evaluation.by_source["other"].scores.accuracy == 1
+    assert evaluation.by_source["set"].scores.accuracy == 21 / 24
+    assert [entry.images for entry in evaluation.outcomes_by_source] == [18, 24]
+    assert evaluation.forced.intervals["accuracy"].units == 14
 
 
 def test_the_shipped_bundle_holds_its_promise_on_the_real_test_split(
@@ -287,9 +287,9 @@ def test_the_shipped_bundle_holds_its_promise_on_the_real_test_split(
     choice = choose(bccd4, by_onnxruntime.bundle, "shipped")
     one_each = tuple({sample.group: sample for sample in choice.samples}.values())
     judged = judge(by_onnxruntime, one_each, silent)
-    found = evaluate(by_onnxruntime.bundle, replace(choice, samples=one_each), judged)
-    assert found.images == 71
-    assert found.forced.scores.accuracy > 0.8
+    evaluation = evaluate(by_onnxruntime.bundle, replace(choice, samples=one_each), judged)
+    assert evaluation.images == 71
+    assert evaluation.forced.scores.accuracy > 0.8
 
 
 def _metadata() -> Metadata:

@@ -23,7 +23,7 @@ from ml.evaluation.report.page import as_page
 from ml.evaluation.report.parts import DASH, percent
 from ml.serving import Row
 from ml.trust.conformal import ClassCoverage
-from tests.ml.judgements import a_bundle, judged, said, strange, unsure
+from tests.ml.judgements import a_bundle, accepted, judged, strange, unsure
 
 COLOURS = {"basophil": "#CC79A7", "eosinophil": "#D55E00", "neutrophil": "#0072B2"}
 
@@ -32,14 +32,16 @@ COLOURS = {"basophil": "#CC79A7", "eosinophil": "#D55E00", "neutrophil": "#0072B
 def cells(tmp_path: Path) -> Judged:
     """Twenty-four neutrophils, four of them wrong, four eosinophils and two basophils, one image a
     photograph; one of the eosinophils is uncertain and one of the basophils unfamiliar."""
-    pairs = [("neutrophil", said("neutrophil" if place % 6 else "basophil")) for place in range(24)]
-    pairs += [("eosinophil", said("eosinophil")) for _ in range(3)]
+    pairs = [
+        ("neutrophil", accepted("neutrophil" if number % 6 else "basophil")) for number in range(24)
+    ]
+    pairs += [("eosinophil", accepted("eosinophil")) for _ in range(3)]
     pairs += [("eosinophil", unsure("eosinophil", "neutrophil"))]
-    pairs += [("basophil", said("basophil")), ("basophil", strange("neutrophil", 0.01))]
-    found = judged(*pairs)
+    pairs += [("basophil", accepted("basophil")), ("basophil", strange("neutrophil", 0.01))]
+    thirty = judged(*pairs)
     file = tmp_path / "cell.png"
     file.write_bytes(b"a cell")
-    return replace(found, samples=tuple(replace(sample, path=file) for sample in found.samples))
+    return replace(thirty, samples=tuple(replace(sample, path=file) for sample in thirty.samples))
 
 
 Told = Callable[..., Evaluation]
@@ -112,11 +114,11 @@ def test_what_was_not_judged_is_said(told: Told) -> None:
 
 
 def test_a_leaking_split_is_shouted_at_both_ends(told: Told) -> None:
-    found = told("random")
-    text = as_text(found)
+    leaking = told("random")
+    text = as_text(leaking)
     assert text.startswith(LEAK_WARNING)
     assert text.rstrip().endswith(LEAK_WARNING)
-    assert as_page(found, COLOURS).count(LEAK_WARNING) == 2
+    assert as_page(leaking, COLOURS).count(LEAK_WARNING) == 2
 
 
 def test_without_photographs_it_is_said_how_to_find_them(told: Told, cells: Judged) -> None:
@@ -140,8 +142,8 @@ def test_outcomes_are_told_by_class(told: Told) -> None:
 
 
 def test_a_promise_of_coverage_is_told_beside_what_was_kept_of_it(told: Told) -> None:
-    kept = (ClassCoverage("neutrophil", 24, 0.9375, 1.05),)
-    text = as_text(told(promised=0.95, promise=kept))
+    reached = (ClassCoverage("neutrophil", 24, 0.9375, 1.05),)
+    text = as_text(told(promised=0.95, promise=reached))
     assert "sets that include the true class for 95.0 %" in " ".join(text.split())
     assert "neutrophil      24         93.8 %             1.05" in text
     assert "promises" not in as_text(told())
@@ -154,17 +156,17 @@ def test_the_json_holds_all_numbers(told: Told) -> None:
     assert document["accepted"]["images"] == 28
     assert document["outcomes"][0]["reasons"] == {"between_classes": 1, "unlike_training": 1}
     assert document["workload"][0]["rule"] == "outcome"
-    assert sum(one["images"] for one in document["confidence"]["bins"]) == 30
+    assert sum(part["images"] for part in document["confidence"]["bins"]) == 30
     assert len(document["data"]) == 64
 
 
 def test_the_page_holds_all_it_needs(told: Told, cells: Judged, tmp_path: Path) -> None:
     strangers = [Row("cat.jpg", strange("neutrophil", 0.0)), Row("dog.jpg", None, "The file …")]
-    found = told(
+    evaluation = told(
         comparison=compare(cells, cells, a_bundle(tmp_path)),
         unfamiliar=(turned_away("pets", strangers, cells),),
     )
-    page = as_page(found, COLOURS)
+    page = as_page(evaluation, COLOURS)
     seen = Reader(page).seen
     assert seen.count("svg") == 2
     assert "script" not in seen
@@ -188,8 +190,8 @@ def test_pictures_on_the_page_share_no_ids_and_take_its_colours(told: Told) -> N
 
 
 def test_names_on_the_page_can_not_break_it(told: Told) -> None:
-    found = told(sources=("<b>set</b>",), by_source={}, model="<i>")
-    page = as_page(found, COLOURS)
+    evaluation = told(sources=("<b>set</b>",), by_source={}, model="<i>")
+    page = as_page(evaluation, COLOURS)
     assert "<b>" not in page
     assert "&lt;b&gt;set&lt;/b&gt;" in page
 
@@ -205,10 +207,10 @@ def test_the_report_is_written_whole(told: Told, tmp_path: Path) -> None:
 
 
 def test_the_table_has_a_row_an_image(cells: Judged, tmp_path: Path) -> None:
-    boxed = replace(cells.predictions[-1], box=Box(0.1, 0.2, 0.5, 0.75))
+    boxed = replace(cells.verdicts[-1], box=Box(0.1, 0.2, 0.5, 0.75))
     samples = (*cells.samples[:-1], replace(cells.samples[-1], file="=1+1.png"))
     write_predictions(
-        replace(cells, samples=samples, predictions=(*cells.predictions[:-1], boxed)), tmp_path
+        replace(cells, samples=samples, verdicts=(*cells.verdicts[:-1], boxed)), tmp_path
     )
     with (tmp_path / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

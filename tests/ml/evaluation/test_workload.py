@@ -30,14 +30,14 @@ CASES = st.lists(
 
 def judged(cases: list[Case], copies: int = 1, groups: bool = True) -> Judged:
     """Images that are right or wrong, with a confidence and an outcome, of a photograph each."""
-    samples, predictions = [], []
-    for place, (right, confidence, outcome) in enumerate(cases * copies):
-        photograph = str(place % len(cases)) if groups else None
+    samples, verdicts = [], []
+    for number, (right, confidence, outcome) in enumerate(cases * copies):
+        photograph = str(number % len(cases)) if groups else None
         label = CLASSES[0 if right else 1]
         samples.append(Sample(Path("a.jpg"), "a.jpg", label, "here", "test", photograph))
         both = (confidence, 1 - confidence)
-        predictions.append(Verdict(CLASSES[0], confidence, outcome, both))
-    return Judged(CLASSES, tuple(samples), tuple(predictions))
+        verdicts.append(Verdict(CLASSES[0], confidence, outcome, both))
+    return Judged(CLASSES, tuple(samples), tuple(verdicts))
 
 
 WORKED: list[Case] = [
@@ -51,12 +51,12 @@ WORKED: list[Case] = [
 
 
 def test_the_rule_of_the_bundle() -> None:
-    found = by_outcome(judged(WORKED))
-    assert (found.images, found.accepted) == (6, 4)
-    assert found.sent == pytest.approx(2 / 6)
-    assert found.error == 1 / 4
-    assert found.sent_interval is not None
-    assert found.sent_interval.units == 6
+    load = by_outcome(judged(WORKED))
+    assert (load.images, load.accepted) == (6, 4)
+    assert load.sent == pytest.approx(2 / 6)
+    assert load.error == 1 / 4
+    assert load.sent_interval is not None
+    assert load.sent_interval.units == 6
 
 
 def test_thresholds_on_confidence_alone() -> None:
@@ -68,16 +68,16 @@ def test_thresholds_on_confidence_alone() -> None:
 
 
 def test_thresholds_beside_the_outcomes() -> None:
-    found = by_both(judged(WORKED), (0.0, 0.95))
-    assert [one.accepted for one in found] == [4, 2]
-    assert [one.error for one in found] == [1 / 4, 0]
+    loads = by_both(judged(WORKED), (0.0, 0.95))
+    assert [load.accepted for load in loads] == [4, 2]
+    assert [load.error for load in loads] == [1 / 4, 0]
 
 
 def test_no_error_seen_is_not_none_possible() -> None:
-    found = by_confidence(judged(WORKED), (0.95,))[0]
-    assert found.error_interval is not None
+    load = by_confidence(judged(WORKED), (0.95,))[0]
+    assert load.error_interval is not None
     # Of three photographs, all right: one minus the cube root of 0.025.
-    assert found.error_interval.high == pytest.approx(0.7076, abs=1e-4)
+    assert load.error_interval.high == pytest.approx(0.7076, abs=1e-4)
 
 
 def test_copies_of_photographs_make_no_interval_narrower() -> None:
@@ -87,8 +87,8 @@ def test_copies_of_photographs_make_no_interval_narrower() -> None:
 
 
 def test_unknown_photographs_have_no_intervals() -> None:
-    found = by_outcome(judged(WORKED, groups=False))
-    assert (found.sent_interval, found.error_interval) == (None, None)
+    load = by_outcome(judged(WORKED, groups=False))
+    assert (load.sent_interval, load.error_interval) == (None, None)
 
 
 def test_the_least_work_for_an_error() -> None:
@@ -113,7 +113,7 @@ def test_no_images_have_no_workload() -> None:
 @given(CASES)
 def test_a_higher_threshold_never_lessens_the_work(cases: list[Case]) -> None:
     for rule in (by_confidence, by_both):
-        sent = [one.sent for one in rule(judged(cases, groups=False))]
+        sent = [load.sent for load in rule(judged(cases, groups=False))]
         assert sent == sorted(sent)
 
 
@@ -128,8 +128,8 @@ def test_the_area_lies_between_the_best_and_the_worst_order(cases: list[Case]) -
 
 def test_the_area_of_a_worked_example() -> None:
     """Right, wrong, right in this order: errors 0, 1/2 and 1/3."""
-    found = area_under_risk_coverage(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]))
-    assert found == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
+    area = area_under_risk_coverage(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]))
+    assert area == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
 
 
 def test_confidence_that_tells_nothing_has_the_mean_error_as_its_area() -> None:

@@ -57,10 +57,10 @@ def test_its_gradients_are_those_of_the_two_layers(layers: Layers, images: Any) 
         apart = tf.reduce_sum(normalization(convolution(images), training=False) ** 2)
         together = tf.reduce_sum(both(images) ** 2)
     expected = tape.gradient(apart, [variable.value for variable in learning])
-    found = tape.gradient(together, [variable.value for variable in both.trainable_variables])
-    assert len(found) == 3
-    for one, other in zip(found, expected, strict=True):
-        assert np.allclose(one, other, rtol=1e-3, atol=1e-3)
+    gradients = tape.gradient(together, [variable.value for variable in both.trainable_variables])
+    assert len(gradients) == 3
+    for gradient, other in zip(gradients, expected, strict=True):
+        assert np.allclose(gradient, other, rtol=1e-3, atol=1e-3)
 
 
 def test_it_folds_into_one_plain_convolution(layers: Layers, images: Any) -> None:

@@ -67,9 +67,9 @@ def test_the_onnx_network_computes_what_the_folded_one_does(
         tmp_path / "model.onnx", providers=["CPUExecutionProvider"]
     )
     batch = batch_for(folded)
-    (found,) = session.run(["logits"], {"image": batch})
+    (logits,) = session.run(["logits"], {"image": batch})
     expected = folded.predict(batch.astype(np.float32), verbose=0)
-    assert np.abs(softmax(found) - expected).max() <= 1e-4
+    assert np.abs(softmax(logits) - expected).max() <= 1e-4
 
 
 def test_a_layer_of_an_unknown_kind_is_not_exported(tmp_path: Path) -> None:
@@ -84,18 +84,18 @@ def test_the_shipped_onnx_network_agrees_with_keras_on_200_real_images(
     exact: Classifier, by_tensorflow: Classifier, crops: Pixels
 ) -> None:
     assert len(crops) == 200
-    one, other = (softmax(by.classify(crops).logits) for by in (by_tensorflow, exact))
-    assert np.abs(one - other).max() <= 1e-4
+    by_keras, by_onnx = (softmax(by.classify(crops).logits) for by in (by_tensorflow, exact))
+    assert np.abs(by_keras - by_onnx).max() <= 1e-4
 
 
 def tensors(path: Path) -> list[NDArray[np.float32]]:
     """Every array of a weights file."""
-    found: list[NDArray[np.float32]] = []
+    arrays: list[NDArray[np.float32]] = []
     with h5py.File(path) as file:
         file.visititems(
-            lambda _, item: found.append(item[()]) if isinstance(item, h5py.Dataset) else None
+            lambda _, item: arrays.append(item[()]) if isinstance(item, h5py.Dataset) else None
         )
-    return found
+    return arrays
 
 
 def directions(kernel: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -27,14 +27,14 @@ def field() -> Pixels:
 
 def test_the_crop_is_a_square_of_the_size_asked_for(field: Pixels) -> None:
     for side in (32, 96, 224):
-        found = crop(field, Box(0.3, 0.3, 0.7, 0.6), side, 1.3)
-        assert found.shape == (side, side, 3)
-        assert found.dtype == np.uint8
+        square = crop(field, Box(0.3, 0.3, 0.7, 0.6), side, 1.3)
+        assert square.shape == (side, side, 3)
+        assert square.dtype == np.uint8
 
 
 def test_the_cell_fills_the_crop_but_for_the_margin(field: Pixels) -> None:
-    found = crop(field, Box(96 / 240, 96 / 240, 144 / 240, 144 / 240), 100, 2.0)
-    dark = found[..., 1] < 120
+    square = crop(field, Box(96 / 240, 96 / 240, 144 / 240, 144 / 240), 100, 2.0)
+    dark = square[..., 1] < 120
     assert dark.any(axis=0).sum() == pytest.approx(50, abs=4)
     assert np.flatnonzero(dark.any(axis=0)).mean() == pytest.approx(50, abs=2)
 
@@ -47,8 +47,8 @@ def test_the_background_becomes_a_neutral_near_white(field: Pixels) -> None:
 
 
 def test_what_lies_outside_the_image_is_background(field: Pixels) -> None:
-    found = crop(field, Box(0.0, 0.0, 0.1, 0.1), 96, 3.0)
-    assert np.abs(found[:20, :20].astype(int) - 240).max() <= 4
+    square = crop(field, Box(0.0, 0.0, 0.1, 0.1), 96, 3.0)
+    assert np.abs(square[:20, :20].astype(int) - 240).max() <= 4
 
 
 def test_black_corners_are_filled(field: Pixels) -> None:
@@ -59,14 +59,14 @@ def test_black_corners_are_filled(field: Pixels) -> None:
 def test_without_a_box_the_largest_square_is_taken() -> None:
     image = np.full((100, 300, 3), 200, np.uint8)
     image[:, 140:160] = (90, 40, 120)
-    found = crop(image, None, 100, 1.3)
-    assert (found[50, :, 1] < 120).sum() == pytest.approx(20, abs=2)
+    square = crop(image, None, 100, 1.3)
+    assert (square[50, :, 1] < 120).sum() == pytest.approx(20, abs=2)
 
 
 def test_balancing_leaves_the_darkest_dark() -> None:
     image = np.array([[[0, 0, 0], [100, 200, 50]]], np.uint8)
-    found = balanced(image, np.array([100, 200, 50], np.float32))
-    assert found.tolist() == [[[0, 0, 0], [240, 240, 240]]]
+    pixels = balanced(image, np.array([100, 200, 50], np.float32))
+    assert pixels.tolist() == [[[0, 0, 0], [240, 240, 240]]]
 
 
 def test_reading_locates_only_where_the_bundle_was_taught_to() -> None:

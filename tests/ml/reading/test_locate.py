@@ -23,8 +23,8 @@ def smear(*nuclei: tuple[int, int], radius: int = 24, side: int = 240) -> Pixels
     for x in range(20, side, 60):
         for y in range(20, side, 60):
             cv2.circle(image, (x, y), 18, RED_CELL, -1)
-    for place in nuclei:
-        cv2.circle(image, place, radius, NUCLEUS, -1)
+    for middle in nuclei:
+        cv2.circle(image, middle, radius, NUCLEUS, -1)
     return image
 
 
@@ -41,9 +41,9 @@ def middle(location: Location) -> tuple[float, float]:
 
 
 def test_a_nucleus_is_found_where_it_is() -> None:
-    found = seen(smear((80, 150)))
-    assert found.sight is Sight.ONE
-    assert middle(found) == pytest.approx((80 / 240, 150 / 240), abs=0.02)
+    location = seen(smear((80, 150)))
+    assert location.sight is Sight.ONE
+    assert middle(location) == pytest.approx((80 / 240, 150 / 240), abs=0.02)
 
 
 def test_the_box_holds_the_nucleus_and_some_of_the_cell_round_it() -> None:
@@ -88,9 +88,9 @@ def test_two_nuclei_far_apart_are_several_cells() -> None:
 
 def test_lobes_that_lie_close_are_one_nucleus() -> None:
     image = smear((107, 120), (132, 126), radius=12)
-    found = seen(image)
-    assert found.sight is Sight.ONE
-    assert middle(found)[0] == pytest.approx(119.5 / 240, abs=0.03)
+    location = seen(image)
+    assert location.sight is Sight.ONE
+    assert middle(location)[0] == pytest.approx(119.5 / 240, abs=0.03)
 
 
 def test_of_two_nuclei_the_central_one_is_taken() -> None:
@@ -125,9 +125,9 @@ def test_the_box_stays_inside_the_image() -> None:
 
 
 def test_the_most_prominent_nucleus_comes_first() -> None:
-    found = find_nuclei(Slide.of(smear((120, 120), (30, 30))))
-    assert [one.prominence for one in found] == sorted(
-        (one.prominence for one in found), reverse=True
+    nuclei = find_nuclei(Slide.of(smear((120, 120), (30, 30))))
+    assert [nucleus.prominence for nucleus in nuclei] == sorted(
+        (nucleus.prominence for nucleus in nuclei), reverse=True
     )
 
 
@@ -135,11 +135,11 @@ def test_cells_are_found_where_people_drew_their_boxes(data: Path) -> None:
     hits, centres, sizes = [], [], []
     for path, boxes in list(drawn_boxes(data).items())[::4]:
         image = decode(path.read_bytes())
-        found = seen(image)
-        drawn = around(found, boxes)
+        location = seen(image)
+        drawn = around(location, boxes)
         hits.append(drawn is not None)
-        if drawn is not None and found.box is not None:
-            centre, size = errors(found.box, drawn, image.shape)
+        if drawn is not None and location.box is not None:
+            centre, size = errors(location.box, drawn, image.shape)
             centres.append(centre)
             sizes.append(size)
     assert len(hits) > 100

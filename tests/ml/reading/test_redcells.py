@@ -65,8 +65,8 @@ def test_without_red_cells_there_is_no_ruler() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (16, 16)])
 def test_an_image_of_any_size_is_measured(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    found = diameter(Slide.of(image), Box(0.2, 0.2, 0.8, 0.8))
-    assert found is None or 0 < found <= 1
+    measured = diameter(Slide.of(image), Box(0.2, 0.2, 0.8, 0.8))
+    assert measured is None or 0 < measured <= 1
 
 
 def test_red_cells_are_as_large_as_people_drew_them(data: Path) -> None:
@@ -75,10 +75,10 @@ def test_red_cells_are_as_large_as_people_drew_them(data: Path) -> None:
         if path not in leucocytes or not path.is_file():
             continue
         image = decode(path.read_bytes())
-        size, found = red_size(boxes, image.shape), ruler(image)
+        size, measured = red_size(boxes, image.shape), ruler(image)
         if size is not None:
-            assert found is not None
-            ratios.append(found / size)
+            assert measured is not None
+            ratios.append(measured / size)
     assert len(ratios) > 50
     assert 0.8 < np.median(ratios) < 1.0
     assert np.quantile(ratios, 0.9) / np.quantile(ratios, 0.1) < 1.5

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from ml.bundle import Architecture, Bundle
 from ml.decoding import InputShape, Pixels
 from ml.network.model import build_folded
-from ml.serving.explain import SHIFTS, Head, contributions, head_arrays, heat_map, look, write_head
+from ml.serving.explain import (
+    SHIFTS,
+    Head,
+    contributions,
+    head_arrays,
+    heat_map,
+    map_classes,
+    write_head,
+)
 
 SHAPE = InputShape(96, 128)
 CLASSES = 4
@@ -62,10 +70,10 @@ def test_contributions_and_bias_are_the_logit(small: Small) -> None:
     assert np.ptp(logits) > 0.1
     for image, activations in enumerate(small.activations(batch)):
         for index in range(CLASSES):
-            found = contributions(activations, small.head, index)
-            assert found.shape == activations.shape[1:] == (3, 4)
-            assert found.dtype == np.float32
-            total = found.sum() + small.head.bias[index]
+            contributed = contributions(activations, small.head, index)
+            assert contributed.shape == activations.shape[1:] == (3, 4)
+            assert contributed.dtype == np.float32
+            total = contributed.sum() + small.head.bias[index]
             assert total == pytest.approx(logits[image, index], abs=1e-4)
 
 
@@ -73,9 +81,9 @@ def test_the_softmax_of_these_sums_is_what_the_network_says(small: Small) -> Non
     """The same by another way: Keras' probabilities know nothing of our head."""
     (activations,) = small.activations(noise()[np.newaxis])
     sums = [contributions(activations, small.head, index).sum() for index in range(CLASSES)]
-    said = np.asarray(small.network(noise()[np.newaxis].astype(np.float32)))[0]
+    probabilities = np.asarray(small.network(noise()[np.newaxis].astype(np.float32)))[0]
     expected = np.exp(sums + small.head.bias)
-    assert np.allclose(expected / expected.sum(), said, atol=1e-4)
+    assert np.allclose(expected / expected.sum(), probabilities, atol=1e-4)
 
 
 def test_it_is_grad_cam_without_gradients() -> None:
@@ -94,10 +102,10 @@ def test_it_is_grad_cam_without_gradients() -> None:
 
 
 def test_a_look_has_a_map_a_class_and_the_features_of_the_image_as_it_is(small: Small) -> None:
-    found = look(small, small.head, noise(), (2, 0))
+    class_maps = map_classes(small, small.head, noise(), (2, 0))
     plain = small.activations(noise()[np.newaxis])[0]
-    assert np.allclose(found.features, plain.mean(axis=(1, 2)), atol=1e-5)
-    assert [one.shape for one in found.maps] == [(3 * SHIFTS, 4 * SHIFTS)] * 2
+    assert np.allclose(class_maps.features, plain.mean(axis=(1, 2)), atol=1e-5)
+    assert [plane.shape for plane in class_maps.maps] == [(3 * SHIFTS, 4 * SHIFTS)] * 2
 
 
 class Rim:
@@ -110,9 +118,9 @@ class Rim:
 
 def test_what_hangs_on_the_place_alone_leaves_no_pattern() -> None:
     head = Head(np.ones((1, 1), np.float32), np.zeros(1, np.float32))
-    (found,) = look(Rim(), head, np.zeros((96, 96, 3), np.uint8), (0,)).maps
-    assert not np.diff(found, axis=0).any()
-    steps = np.diff(found[0].round(5))
+    (plane,) = map_classes(Rim(), head, np.zeros((96, 96, 3), np.uint8), (0,)).maps
+    assert not np.diff(plane, axis=0).any()
+    steps = np.diff(plane[0].round(5))
     turns = np.diff(np.sign(steps[steps != 0]))
     assert np.count_nonzero(turns) == 1, "it rises and falls as the columns do, and no more"
 
@@ -134,8 +142,8 @@ def test_what_was_looked_at_is_marked_where_it_is(middle: tuple[int, int]) -> No
     down, across = middle
     image[down - 10 : down + 10, across - 10 : across + 10] = 255
     head = Head(np.ones((1, 1), np.float32), np.zeros(1, np.float32))
-    (found,) = look(Brightness(), head, image, (0,)).maps
-    opacity = heat_map(found, InputShape(96, 96), 2)[..., 3]
+    (plane,) = map_classes(Brightness(), head, image, (0,)).maps
+    opacity = heat_map(plane, InputShape(96, 96), 2)[..., 3]
     rows, columns = np.nonzero(opacity > 0.9 * opacity.max())
     assert rows.mean() / 2 == pytest.approx(down, abs=4)
     assert columns.mean() / 2 == pytest.approx(across, abs=4)
@@ -143,22 +151,22 @@ def test_what_was_looked_at_is_marked_where_it_is(middle: tuple[int, int]) -> No
 
 def test_a_place_of_the_map_is_drawn_about_the_middle_of_what_it_sees() -> None:
     """Measured by gradients: MobileNetV2's places see what lies half a place further on."""
-    side, place = 256, 4
+    side, index = 256, 4
     keras.utils.set_random_seed(0)
     network = build_folded(Architecture(alpha=0.35), InputShape(side, side), CLASSES)
     base = keras.Model(network.input, network.get_layer("out_relu").output)
     image = tf.random.stateless_uniform((1, side, side, 3), (0, 0), 0, 255)
     with tf.GradientTape() as tape:
         tape.watch(image)
-        seen = tf.reduce_sum(base(image)[0, place, place])
+        seen = tf.reduce_sum(base(image)[0, index, index])
     strength = np.square(np.asarray(tape.gradient(seen, image))[0]).sum(axis=2)
     middle = (strength.sum(axis=0) * np.arange(side)).sum() / strength.sum()
     alone = np.zeros((8, 8), np.float32)
-    alone[place, place] = 1
+    alone[index, index] = 1
     opacity = heat_map(alone, InputShape(side, side))[..., 3].astype(np.float32)
     drawn = (opacity.sum(axis=0) * np.arange(side)).sum() / opacity.sum()
     assert drawn == pytest.approx(middle, abs=8)
-    assert drawn > place * 32 + 16 + 10
+    assert drawn > index * 32 + 16 + 10
 
 
 def test_a_heat_map_shows_what_speaks_for_and_nothing_else() -> None:

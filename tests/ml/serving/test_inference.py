@@ -13,7 +13,7 @@ from lexicon.verdicts import Box
 from ml.bundle import Bundle
 from ml.decoding import Pixels
 from ml.reading import Location, Reading, Sight
-from ml.serving import Classifier, load_classifier, predictions
+from ml.serving import Classifier, classify_readings, load_classifier
 from ml.serving.inference import NoGpu, gpu_possible, visible_gpus
 from ml.serving.looking import outputs_of
 
@@ -32,10 +32,10 @@ def test_it_says_what_it_runs_and_where(classifier: Classifier, shipped: Bundle)
 
 
 def test_outputs_are_a_row_an_image(classifier: Classifier, crops: Pixels, shipped: Bundle) -> None:
-    found = classifier.classify(crops[:5])
-    assert found.logits.shape == (5, len(shipped.metadata.classes))
-    assert found.features.shape == (5, 1280)
-    assert found.logits.dtype == found.features.dtype == np.float32
+    outputs = classifier.classify(crops[:5])
+    assert outputs.logits.shape == (5, len(shipped.metadata.classes))
+    assert outputs.features.shape == (5, 1280)
+    assert outputs.logits.dtype == outputs.features.dtype == np.float32
 
 
 def test_the_features_are_the_mean_of_the_activations(
@@ -50,19 +50,19 @@ def test_the_features_are_the_mean_of_the_activations(
 def test_both_backends_give_the_same_activations(
     exact: Classifier, by_tensorflow: Classifier, crops: Pixels
 ) -> None:
-    one, other = (backend.activations(crops[:4]) for backend in (exact, by_tensorflow))
-    assert np.abs(one - other).max() < 1e-3
+    by_onnx, by_gpu_backend = (backend.activations(crops[:4]) for backend in (exact, by_tensorflow))
+    assert np.abs(by_onnx - by_gpu_backend).max() < 1e-3
 
 
 def test_an_image_scores_the_same_in_any_company(classifier: Classifier, crops: Pixels) -> None:
     together = classifier.classify(crops[:7]).logits
-    alone = [classifier.classify(crops[place : place + 1]).logits for place in range(7)]
+    alone = [classifier.classify(crops[index : index + 1]).logits for index in range(7)]
     assert np.abs(together - np.concatenate(alone)).max() < 1e-4
 
 
 def test_no_images_give_no_rows(classifier: Classifier, crops: Pixels) -> None:
     assert classifier.classify(crops[:0]).logits.shape[0] == 0
-    assert predictions(classifier, []) == []
+    assert classify_readings(classifier, []) == []
 
 
 @pytest.mark.parametrize("wrong", ["dtype", "side", "channels", "single"])
@@ -85,14 +85,14 @@ def test_predictions_follow_the_logits_and_carry_the_box(
     box = Box(0.1, 0.2, 0.8, 0.9)
     readings = [Reading(image, Location(Sight.ONE, box)) for image in crops[:6]]
     logits = outputs_of(classifier, crops[:6]).logits
-    found = predictions(classifier, readings)
+    verdicts = classify_readings(classifier, readings)
     names = classifier.bundle.metadata.classes
-    assert [one.label for one in found] == [names[int(row.argmax())] for row in logits]
-    for one in found:
-        assert one.confidence == max(one.probabilities)
-        assert sum(one.probabilities) == pytest.approx(1)
-        assert one.box == box
-        assert one.label == one.candidates[0]
+    assert [verdict.label for verdict in verdicts] == [names[int(row.argmax())] for row in logits]
+    for verdict in verdicts:
+        assert verdict.confidence == max(verdict.probabilities)
+        assert sum(verdict.probabilities) == pytest.approx(1)
+        assert verdict.box == box
+        assert verdict.label == verdict.candidates[0]
 
 
 def test_without_a_gpu_the_cpu_is_taken(shipped: Bundle) -> None:

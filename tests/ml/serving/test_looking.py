@@ -7,7 +7,7 @@ import pytest
 
 from ml.answers import Outputs
 from ml.decoding import Pixels
-from ml.serving.looking import look
+from ml.serving.looking import classify_with_second_looks
 
 
 class Corner:
@@ -35,22 +35,22 @@ def images() -> Pixels:
 
 def test_what_is_sure_is_looked_at_once(images: Pixels) -> None:
     network = Corner()
-    found = look(network, images, 0.9)
+    outputs = classify_with_second_looks(network, images, 0.9)
     assert network.sizes == [2, 3]
-    assert found.logits[0].tolist() == [10, 0]
+    assert outputs.logits[0].tolist() == [10, 0]
 
 
 def test_what_is_in_doubt_is_the_mean_of_four_views(images: Pixels) -> None:
     corners = np.array([128, 255, 255, 0]) / 255
-    found = look(Corner(), images, 0.9)
-    assert found.features[1] == pytest.approx(corners.mean(), abs=1e-6)
-    assert found.logits[1] == pytest.approx([10 * corners.mean(), 10 - 10 * corners.mean()])
+    outputs = classify_with_second_looks(Corner(), images, 0.9)
+    assert outputs.features[1] == pytest.approx(corners.mean(), abs=1e-6)
+    assert outputs.logits[1] == pytest.approx([10 * corners.mean(), 10 - 10 * corners.mean()])
 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_without_doubt_nothing_is_looked_at_again(images: Pixels, count: int) -> None:
     network = Corner()
-    found = look(network, images[:count], 0.0)
+    outputs = classify_with_second_looks(network, images[:count], 0.0)
     assert network.sizes == [count]
-    assert len(found.logits) == count
-    assert len(look(Corner(), images[:0], 0.9).logits) == 0
+    assert len(outputs.logits) == count
+    assert len(classify_with_second_looks(Corner(), images[:0], 0.9).logits) == 0

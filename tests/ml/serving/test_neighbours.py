@@ -72,18 +72,18 @@ def bundle(shipped: Bundle, tmp_path: Path) -> Bundle:
     """A bundle with eight references, on whose files nothing else hangs."""
     features, group = clusters((4, 4))
     crops = [np.full((120, 100, 3), 30 * i, np.uint8) for i in range(8)]
-    labels = [NAMES[one] for one in group]
+    labels = [NAMES[number] for number in group]
     write_references(tmp_path, features, labels, crops, ["pbc8"] * 8, "By somebody, CC BY 4.0.")
     return Bundle(tmp_path, shipped.metadata, "d")
 
 
 def test_what_was_written_is_read_back_small(bundle: Bundle) -> None:
-    found = References.load(bundle)
-    assert found is not None
-    assert np.allclose(np.linalg.norm(found.features, axis=1), 1, atol=1e-3)
-    assert found.labels == ("eosinophil",) * 4 + ("neutrophil",) * 4
-    assert (found.sources[0], found.attribution) == ("pbc8", "By somebody, CC BY 4.0.")
-    for number, data in enumerate(found.pictures):
+    references = References.load(bundle)
+    assert references is not None
+    assert np.allclose(np.linalg.norm(references.features, axis=1), 1, atol=1e-3)
+    assert references.labels == ("eosinophil",) * 4 + ("neutrophil",) * 4
+    assert (references.sources[0], references.attribution) == ("pbc8", "By somebody, CC BY 4.0.")
+    for number, data in enumerate(references.pictures):
         picture = Image.open(io.BytesIO(data))
         assert (picture.format, max(picture.size)) == ("JPEG", LARGEST_SIDE)
         assert abs(np.asarray(picture).mean() - 30 * number) < 3
@@ -98,22 +98,22 @@ def test_the_same_references_make_the_same_file(bundle: Bundle, tmp_path: Path) 
     before = (bundle.path / REFERENCES).read_bytes()
     features, group = clusters((4, 4))
     crops = [np.full((120, 100, 3), 30 * i, np.uint8) for i in range(8)]
-    labels = [NAMES[one] for one in group]
+    labels = [NAMES[number] for number in group]
     write_references(tmp_path, features, labels, crops, ["pbc8"] * 8, "By somebody, CC BY 4.0.")
     assert (bundle.path / REFERENCES).read_bytes() == before
 
 
 def test_the_most_alike_come_first_and_a_cell_is_most_like_itself(bundle: Bundle) -> None:
-    found = References.load(bundle)
-    assert found is not None
+    references = References.load(bundle)
+    assert references is not None
     features, _ = clusters((4, 4))
-    near = nearest(features[5] * 3, found, 6)
+    near = nearest(features[5] * 3, references, 6)
     assert (near[0].index, near[0].label) == (5, "neutrophil")
     assert near[0].similarity == pytest.approx(1, abs=1e-3)
     assert len(near) == 6
-    similarities = [one.similarity for one in near]
+    similarities = [neighbour.similarity for neighbour in near]
     assert similarities == sorted(similarities, reverse=True)
-    assert {one.label for one in near[:4]} == {"neutrophil"}
-    each = nearest_of_each_class(features[5], found)
-    assert [one.label for one in each] == ["neutrophil", "eosinophil"]
+    assert {neighbour.label for neighbour in near[:4]} == {"neutrophil"}
+    each = nearest_of_each_class(features[5], references)
+    assert [neighbour.label for neighbour in each] == ["neutrophil", "eosinophil"]
     assert each[0].index == 5

@@ -15,7 +15,7 @@ from lexicon.results import COLUMNS, harmless
 from ml.bundle import Bundle
 from ml.data import Sample
 from ml.reading import read
-from ml.serving import Classifier, Row, classify_files, find_images, predictions, write_csv
+from ml.serving import Classifier, Row, classify_files, classify_readings, find_images, write_csv
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def test_rows_agree_with_classifying_each_image_alone(
     rows = list(classify_files(classifier, files, batch))
     assert [row.file for row in rows] == [file.name for file in files]
     for file, row in list(zip(files, rows, strict=True))[::5]:
-        said = classifier.bundle.metadata
-        reading = read(file.path.read_bytes(), said.shape, said.preprocessing)
-        (alone,) = predictions(classifier, [reading])
+        metadata = classifier.bundle.metadata
+        reading = read(file.path.read_bytes(), metadata.shape, metadata.preprocessing)
+        (alone,) = classify_readings(classifier, [reading])
         assert row.verdict is not None
         assert row.verdict.label == alone.label
         assert row.verdict.confidence == pytest.approx(alone.confidence, abs=1e-5)

@@ -105,7 +105,7 @@ def test_a_network_of_other_classes_than_it_says_is_refused(make: Make) -> None:
 def weights(folder: Path, change: Callable[[Any], None]) -> bytes:
     """Return the float network with its largest weights changed."""
     network = onnx.load(folder / ONNX)
-    change(max(network.graph.initializer, key=lambda one: len(one.raw_data)))
+    change(max(network.graph.initializer, key=lambda tensor: len(tensor.raw_data)))
     content: bytes = network.SerializeToString()
     return content
 

@@ -43,7 +43,7 @@ def test_without_jitter_an_image_is_at_most_flipped(smear: Pixels) -> None:
     results = [drawn(smear, STILL, seed).astype(int) for seed in range(12)]
     same = [np.abs(result - smear).max() <= 2 for result in results]
     flipped = [np.abs(result - smear[:, ::-1]).max() <= 2 for result in results]
-    assert all(one or other for one, other in zip(same, flipped, strict=True))
+    assert all(is_same or is_flipped for is_same, is_flipped in zip(same, flipped, strict=True))
     assert any(same)
     assert any(flipped)
 
@@ -52,7 +52,7 @@ def test_a_smaller_shape_shows_the_middle_at_the_same_scale(smear: Pixels) -> No
     result = changed(smear, STILL, np.random.default_rng(1), InputShape(32, 32)).astype(int)
     middle = smear[16:48, 16:48].astype(int)
     assert result.shape == (32, 32, 3)
-    assert min(np.abs(result - one).max() for one in (middle, middle[:, ::-1])) <= 2
+    assert min(np.abs(result - original).max() for original in (middle, middle[:, ::-1])) <= 2
 
 
 def test_turning_and_shifting_leave_no_empty_corners() -> None:
@@ -89,7 +89,7 @@ def test_another_eosin_moves_red_cells_apart_from_nuclei() -> None:
     for seed in range(40):
         result = np.sort(drawn(image, replace(STILL, dyes=0.5), seed).reshape(-1, 3).astype(int), 0)
         dark, bright = result[100], result[-100]
-        hues.append([(one[0] - one[2]) / one.sum() for one in (bright, dark)])
+        hues.append([(colour[0] - colour[2]) / colour.sum() for colour in (bright, dark)])
     spread = np.ptp(hues, axis=0)
     assert spread.min() > 0.05
     assert abs(np.corrcoef(np.transpose(hues))[0, 1]) < 0.8

@@ -53,8 +53,8 @@ def test_batches_have_the_networks_size_and_the_labels_of_their_images(
     for images, labels in Batches(data, plain, 0).of_pass(1):
         assert images.dtype == labels.dtype == np.float32
         assert images.shape[1:] == (32, 32, 3)
-        found = [truth[image.astype(np.uint8).tobytes()] for image in images]
-        assert labels.argmax(axis=1).tolist() == found
+        expected = [truth[image.astype(np.uint8).tobytes()] for image in images]
+        assert labels.argmax(axis=1).tolist() == expected
 
 
 def test_the_middle_is_of_the_networks_size_and_of_the_same_scale() -> None:

@@ -128,7 +128,7 @@ def test_train_writes_a_bundle_that_predict_takes(
 def test_train_goes_on_with_an_interrupted_run(
     small_set: Path, small_weights: Path, tmp_path: Path
 ) -> None:
-    from ml.training.fitting import Interrupted, Run
+    from ml.training.fitting import Interrupted, TrainingRun
     from ml.training.train import train as train_network
 
     def stop(stage: str, done: float, words: str) -> None:
@@ -137,7 +137,7 @@ def test_train_goes_on_with_an_interrupted_run(
 
     recipe, out = variant(load_recipe("baseline"), SMALL), tmp_path / "run"
     with pytest.raises(Interrupted):
-        train_network(Run(recipe, read_folder(small_set), out, small_weights, 0, stop))
+        train_network(TrainingRun(recipe, read_folder(small_set), out, small_weights, 0, stop))
     result = run(train, *small_training(small_set, small_weights, out), "--resume")
     assert result.exit_code == 0, (result.output, result.exception)
     assert "pass 1 of 2" not in result.stderr

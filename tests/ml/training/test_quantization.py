@@ -29,9 +29,11 @@ def shipped() -> Bundle:
 @pytest.fixture(scope="module")
 def crops(shipped: Bundle, data: Path) -> np.ndarray:
     """Forty real crops of the test split, as the network sees them."""
-    said = shipped.metadata
+    metadata = shipped.metadata
     files = sorted((data / "bccd4" / "TEST").glob("*/*.jpeg"))[::62][:40]
-    return np.stack([read(f.read_bytes(), said.shape, said.preprocessing).pixels for f in files])
+    return np.stack(
+        [read(f.read_bytes(), metadata.shape, metadata.preprocessing).pixels for f in files]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +48,10 @@ def test_it_answers_as_the_float_network_does(
     shipped: Bundle, small: Path, crops: np.ndarray
 ) -> None:
     truth = OnnxClassifier(shipped, exact=True).classify(crops).logits.argmax(axis=1)
-    found = fitness(shipped.onnx, small, crops, truth)
-    assert found.images == 40
-    assert found.agreement >= 0.95
-    assert (found.only_int8, found.only_float) == (0, round((1 - found.agreement) * 40))
+    compared = fitness(shipped.onnx, small, crops, truth)
+    assert compared.images == 40
+    assert compared.agreement >= 0.95
+    assert (compared.only_int8, compared.only_float) == (0, round((1 - compared.agreement) * 40))
 
 
 def test_it_is_a_quarter_of_the_size(shipped: Bundle, small: Path) -> None:
@@ -58,7 +60,7 @@ def test_it_is_a_quarter_of_the_size(shipped: Bundle, small: Path) -> None:
 
 def test_all_weights_take_eight_bits_but_those_of_the_first_convolutions(small: Path) -> None:
     weights = onnx.load(small).graph.initializer
-    by_name = {one.name: onnx.numpy_helper.to_array(one) for one in weights}
+    by_name = {weight.name: onnx.numpy_helper.to_array(weight) for weight in weights}
     kernels = {name: array for name, array in by_name.items() if "/kernel" in name}
     ints = {n: a for n, a in kernels.items() if a.dtype == np.int8 and a.ndim == 4}
     floats = {n for n, a in kernels.items() if a.dtype == np.float32 and a.ndim == 4}
@@ -80,7 +82,7 @@ def test_the_shipped_bundle_has_one_that_is_run(shipped: Bundle) -> None:
 
 
 def test_a_bundle_without_one_runs_in_float(shipped: Bundle) -> None:
-    files = {name: one for name, one in shipped.metadata.files.items() if name != INT8}
+    files = {name: digest for name, digest in shipped.metadata.files.items() if name != INT8}
     plain = replace(shipped, metadata=replace(shipped.metadata, files=files))
     assert plain.int8 is None
     assert load_classifier(plain, device="cpu").backend == "onnxruntime"
@@ -88,10 +90,10 @@ def test_a_bundle_without_one_runs_in_float(shipped: Bundle) -> None:
 
 def test_the_shipped_one_agrees_with_the_float_network(shipped: Bundle, crops: np.ndarray) -> None:
     exact = OnnxClassifier(shipped, exact=True).classify(crops)
-    found = load_classifier(shipped, device="cpu").classify(crops)
-    same = exact.logits.argmax(axis=1) == found.logits.argmax(axis=1)
+    outputs = load_classifier(shipped, device="cpu").classify(crops)
+    same = exact.logits.argmax(axis=1) == outputs.logits.argmax(axis=1)
     assert same.mean() >= 0.95
-    assert np.linalg.norm(exact.features - found.features) < 0.2 * np.linalg.norm(exact.features)
+    assert np.linalg.norm(exact.features - outputs.features) < 0.2 * np.linalg.norm(exact.features)
 
 
 @pytest.mark.parametrize(
@@ -119,5 +121,5 @@ def test_answers_that_differ_by_more_than_chance_are_not_used(
 ) -> None:
     from ml.metrics import mcnemar
 
-    found = Fitness(100, 0.9, only_int8, only_float, mcnemar(only_int8, only_float))
-    assert found.fit is fit
+    compared = Fitness(100, 0.9, only_int8, only_float, mcnemar(only_int8, only_float))
+    assert compared.fit is fit

@@ -129,8 +129,8 @@ def test_runs_that_agree_share_a_row_with_the_spread(recipe: Recipe, tmp_path: P
     for seed, recall in enumerate((0.8, 0.9)):
         write(log, facts(recipe, f"a{seed}", seed), recall)
     write(log, facts(replace(recipe, rate=0.1), "b"), 0.5)
-    found = cells(table(read_log(log), ["rate"]))
-    assert [line[:3] for line in found] == [
+    lines = cells(table(read_log(log), ["rate"]))
+    assert [line[:3] for line in lines] == [
         ["rate", "runs", "recall"],
         ["0.0003", "2", "0.8500 ± 0.0707"],
         ["0.1", "1", "0.5000"],

@@ -36,34 +36,34 @@ def samples() -> list[Sample]:
 
 
 def drawn(samples: list[Sample], recipe: Recipe, number: int = 1, seed: int = 0) -> list[Sample]:
-    return [samples[place] for place in Plan(samples, recipe, seed).draws(number)]
+    return [samples[index] for index in Plan(samples, recipe, seed).draws(number)]
 
 
 def test_every_class_is_drawn_equally_often(samples: list[Sample], recipe: Recipe) -> None:
-    found = Counter(s.label for s in drawn(samples, replace(recipe, per_pass=400)))
-    assert found == dict.fromkeys(recipe.classes, 100)
+    counted = Counter(s.label for s in drawn(samples, replace(recipe, per_pass=400)))
+    assert counted == dict.fromkeys(recipe.classes, 100)
 
 
 def test_a_class_is_drawn_from_its_folders_equally_often(
     samples: list[Sample], recipe: Recipe
 ) -> None:
     chosen = drawn(samples, replace(recipe, per_pass=400))
-    found = Counter(s.source for s in chosen if s.label == "eosinophil")
-    assert found == {"bccd4": 50, "pbc8": 50}
+    counted = Counter(s.source for s in chosen if s.label == "eosinophil")
+    assert counted == {"bccd4": 50, "pbc8": 50}
 
 
 def test_a_folder_is_drawn_by_its_weight(samples: list[Sample], recipe: Recipe) -> None:
     weighed = replace(recipe, per_pass=400, sources=(("bccd4", 1.0), ("pbc8", 3.0)))
-    found = Counter(s.source for s in drawn(samples, weighed) if s.label == "eosinophil")
-    assert found == {"bccd4": 25, "pbc8": 75}
+    counted = Counter(s.source for s in drawn(samples, weighed) if s.label == "eosinophil")
+    assert counted == {"bccd4": 25, "pbc8": 75}
 
 
 def test_a_photograph_with_many_copies_is_drawn_no_more_than_others(
     samples: list[Sample], recipe: Recipe
 ) -> None:
     chosen = drawn(samples, replace(recipe, per_pass=160))
-    found = Counter(s.group for s in chosen if s.label == "lymphocyte")
-    assert found == {"copied": 10, "l0": 10, "l1": 10, "l2": 10}
+    counted = Counter(s.group for s in chosen if s.label == "lymphocyte")
+    assert counted == {"copied": 10, "l0": 10, "l1": 10, "l2": 10}
 
 
 def test_a_few_shot_class_is_repeated_no_more_than_it_may(
@@ -71,10 +71,10 @@ def test_a_few_shot_class_is_repeated_no_more_than_it_may(
 ) -> None:
     few = replace(recipe, per_pass=400, few_shot=("monocyte",), few_shot_repeat=5)
     chosen = drawn(samples, few)
-    found = Counter(s.label for s in chosen)
+    counted = Counter(s.label for s in chosen)
     assert len(chosen) == 400
-    assert found["monocyte"] == 15
-    assert sorted(found.values())[1:] == [128, 128, 129]
+    assert counted["monocyte"] == 15
+    assert sorted(counted.values())[1:] == [128, 128, 129]
     assert set(Counter(s.file for s in chosen if s.label == "monocyte").values()) == {5}
 
 
@@ -82,8 +82,8 @@ def test_without_a_number_a_pass_takes_every_image_once(
     samples: list[Sample], recipe: Recipe
 ) -> None:
     few = replace(recipe, few_shot=("monocyte",), few_shot_repeat=5)
-    found = Counter(id(s) for s in drawn(samples, few))
-    times = Counter((s.label == "monocyte", found[id(s)]) for s in samples)
+    counted = Counter(id(s) for s in drawn(samples, few))
+    times = Counter((s.label == "monocyte", counted[id(s)]) for s in samples)
     assert times == {(False, 1): len(samples) - 3, (True, 5): 3}
 
 
@@ -119,10 +119,10 @@ def test_taking_turns_is_even_over_photographs_and_their_images(
     sizes: list[int], count: int
 ) -> None:
     photographs = {f"{n}": [100 * n + image for image in range(m)] for n, m in enumerate(sizes)}
-    places = in_turn(photographs, count, np.random.default_rng(0))
-    assert len(places) == count
-    by_photograph = [sum(place // 100 == n for place in places) for n in range(len(sizes))]
+    images = in_turn(photographs, count, np.random.default_rng(0))
+    assert len(images) == count
+    by_photograph = [sum(image // 100 == n for image in images) for n in range(len(sizes))]
     assert max(by_photograph) - min(by_photograph) <= 1
     for members in photographs.values():
-        times = [places.count(place) for place in members]
+        times = [images.count(image) for image in members]
         assert max(times) - min(times) <= 1

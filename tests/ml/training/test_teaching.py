@@ -18,8 +18,8 @@ from ml.decoding import InputShape
 from ml.training.fitting import (
     LAST,
     Course,
-    Run,
     TrainingFailed,
+    TrainingRun,
     features,
     train_everything,
     train_head,
@@ -67,7 +67,7 @@ def network(scale: float = 1 / 255) -> keras.Model:
 
 
 def taught(
-    run: Run, data: Labelled, course: Course | None = None, net: keras.Model | None = None
+    run: TrainingRun, data: Labelled, course: Course | None = None, net: keras.Model | None = None
 ) -> keras.Model:
     """A network after all passes over everything."""
     net = net or network()
@@ -97,7 +97,7 @@ def stopping(passes: int) -> Callable[[str, float, str], None]:
 def test_training_teaches_the_network_something(
     short: Recipe, data: Labelled, tmp_path: Path
 ) -> None:
-    taught(Run(replace(short, rate=0.03), [], tmp_path, None, 0, silent), data)
+    taught(TrainingRun(replace(short, rate=0.03), [], tmp_path, None, 0, silent), data)
     entries = logged(tmp_path)
     assert [entry["pass"] for entry in entries] == [1, 2, 3, 4, 5, 6]
     assert entries[-1]["loss"] < 0.8 * entries[0]["loss"]
@@ -109,8 +109,8 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
     short: Recipe, data: Labelled, tmp_path: Path
 ) -> None:
     recipe = replace(short, average=0.9, mix=0.5, patience=5)
-    whole = taught(Run(recipe, [], tmp_path / "whole", None, 0, silent), data)
-    broken = Run(recipe, [], tmp_path / "broken", None, 0, stopping(3))
+    whole = taught(TrainingRun(recipe, [], tmp_path / "whole", None, 0, silent), data)
+    broken = TrainingRun(recipe, [], tmp_path / "broken", None, 0, stopping(3))
     with pytest.raises(KeyboardInterrupt):
         taught(broken, data)
     course = Course.load(broken.checkpoints)
@@ -126,7 +126,8 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
 
 def test_another_seed_gives_other_weights(short: Recipe, data: Labelled, tmp_path: Path) -> None:
     first, second = (
-        taught(Run(short, [], tmp_path / str(seed), None, seed, silent), data) for seed in (0, 1)
+        taught(TrainingRun(short, [], tmp_path / str(seed), None, seed, silent), data)
+        for seed in (0, 1)
     )
     assert not np.allclose(weights(first), weights(second))
 
@@ -135,7 +136,7 @@ def test_training_stops_when_nothing_gets_better_and_keeps_the_best(
     short: Recipe, data: Labelled, tmp_path: Path
 ) -> None:
     recipe = replace(short, passes=40, rate=1.0, patience=3)
-    run = Run(recipe, [], tmp_path, None, 0, silent)
+    run = TrainingRun(recipe, [], tmp_path, None, 0, silent)
     net = taught(run, data)
     course = Course.load(run.checkpoints)
     assert course.done == course.best_pass + 3 < 40
@@ -148,7 +149,7 @@ def test_training_stops_when_nothing_gets_better_and_keeps_the_best(
 def test_without_patience_the_last_pass_counts(
     short: Recipe, data: Labelled, tmp_path: Path
 ) -> None:
-    run = Run(replace(short, passes=8, rate=1.0), [], tmp_path, None, 0, silent)
+    run = TrainingRun(replace(short, passes=8, rate=1.0), [], tmp_path, None, 0, silent)
     net = taught(run, data)
     state = Course.load(run.checkpoints).state
     for weight in net.weights:
@@ -158,7 +159,7 @@ def test_without_patience_the_last_pass_counts(
 def test_the_average_lags_behind_and_is_what_is_kept(
     short: Recipe, data: Labelled, tmp_path: Path
 ) -> None:
-    run = Run(replace(short, average=0.9), [], tmp_path, None, 0, silent)
+    run = TrainingRun(replace(short, average=0.9), [], tmp_path, None, 0, silent)
     net = taught(run, data)
     state = Course.load(run.checkpoints).state
     averages = [state[f"average/{n:03}"] for n in range(len(net.trainable_variables))]
@@ -174,8 +175,8 @@ def test_an_average_follows_closely_at_first_and_slowly_later() -> None:
     expected = np.array(net.get_layer("head").bias.numpy())
     for step in range(1, 12):
         teacher.learn(batch)
-        kept = min(0.5, (1 + step) / (10 + step))
-        expected = kept * expected + (1 - kept) * np.array(net.get_layer("head").bias.numpy())
+        share = min(0.5, (1 + step) / (10 + step))
+        expected = share * expected + (1 - share) * np.array(net.get_layer("head").bias.numpy())
     with teacher.averaged():
         assert np.array(net.get_layer("head").bias.numpy()) == pytest.approx(expected, abs=1e-5)
 
@@ -193,7 +194,7 @@ def test_the_networks_own_weights_come_back_after_the_averaged_ones() -> None:
 def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_good_checkpoint(
     short: Recipe, data: Labelled, tmp_path: Path
 ) -> None:
-    run = Run(short, [], tmp_path, None, 0, silent)
+    run = TrainingRun(short, [], tmp_path, None, 0, silent)
     with pytest.raises(TrainingFailed, match=r"no longer a number \(stage everything, pass 1"):
         taught(run, data, net=network(scale=np.inf))
     assert Course.load(run.checkpoints).done == 0
@@ -204,7 +205,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_good_checkpoi
 def test_the_head_learns_from_features_that_are_computed_once(
     short: Recipe, data: Labelled, tmp_path: Path
 ) -> None:
-    run = Run(replace(short, head_passes=8), [], tmp_path, None, 0, silent)
+    run = TrainingRun(replace(short, head_passes=8), [], tmp_path, None, 0, silent)
     run.checkpoints.mkdir()
     net = network()
     before = net.get_layer("hidden").get_weights()
@@ -213,16 +214,16 @@ def test_the_head_learns_from_features_that_are_computed_once(
     assert losses[-1] < losses[0]
     # The boundary is the flat layer; in this network a hidden layer comes after it.
     assert not np.array_equal(before[0], net.get_layer("hidden").get_weights()[0])
-    kept = np.load(run.checkpoints / "features.npy")
-    assert kept.dtype == np.float16
-    assert kept.shape == (48, 8 * 8 * 3)
-    assert kept == pytest.approx(data.images.reshape(48, -1) / 255, abs=1e-3)
+    stored = np.load(run.checkpoints / "features.npy")
+    assert stored.dtype == np.float16
+    assert stored.shape == (48, 8 * 8 * 3)
+    assert stored == pytest.approx(data.images.reshape(48, -1) / 255, abs=1e-3)
 
 
 def test_features_that_are_there_are_not_computed_again(
     short: Recipe, data: Labelled, tmp_path: Path
 ) -> None:
-    run = Run(short, [], tmp_path, None, 0, silent)
+    run = TrainingRun(short, [], tmp_path, None, 0, silent)
     run.checkpoints.mkdir()
     np.save(run.checkpoints / "features.npy", np.full((48, 2), 7, np.float16))
     base = network()

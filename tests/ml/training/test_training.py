@@ -20,7 +20,7 @@ from ml.data import DataError, read_folder
 from ml.data.dataset import data_hash, random_protocol
 from ml.data.loading import load
 from ml.serving import load_classifier
-from ml.training.fitting import LAST, Course, Interrupted, Run, TrainingFailed
+from ml.training.fitting import LAST, Course, Interrupted, TrainingFailed, TrainingRun
 from ml.training.recipes.recipe import Recipe, leaking
 from ml.training.runs import read_log
 from ml.training.train import LEAKING_SCORES, preprocessing, train
@@ -117,7 +117,7 @@ def test_an_interrupted_run_is_resumed_to_the_same_bundle(
     done: int,
 ) -> None:
     report, small = interrupting(stage, 0.5), replace(recipe, int8=True)
-    run = Run(small, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
+    run = TrainingRun(small, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
     with pytest.raises(Interrupted, match="add --resume to the same command"):
         train(run)
     assert not (run.out / "bundle").exists()
@@ -142,7 +142,7 @@ def test_a_run_is_not_resumed_with_another_recipe_or_seed(
     small_set: Path, small_weights: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     report = interrupting("features", 0)
-    run = Run(recipe, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
+    run = TrainingRun(recipe, read_folder(small_set), tmp_path / "run", small_weights, 0, report)
     with pytest.raises(Interrupted):
         train(run)
     with pytest.raises(TrainingFailed, match=r"already exists. .* or continue it with --resume"):
@@ -155,7 +155,9 @@ def test_a_run_is_not_resumed_with_another_recipe_or_seed(
 def test_only_a_run_that_was_begun_is_resumed(
     small_set: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
-    run = Run(recipe, read_folder(small_set), tmp_path / "run", None, 0, silent, resume=True)
+    run = TrainingRun(
+        recipe, read_folder(small_set), tmp_path / "run", None, 0, silent, resume=True
+    )
     with pytest.raises(TrainingFailed, match="no run to resume"):
         train(run)
 
@@ -166,7 +168,7 @@ def test_a_bundle_by_the_leaking_protocol_can_not_be_taken_for_a_product(
 ) -> None:
     samples = read_folder(small_set)
     published = leaking(replace(recipe, passes=0, head_passes=1))
-    bundle = train(Run(published, samples, tmp_path / "run", small_weights, 3, silent))
+    bundle = train(TrainingRun(published, samples, tmp_path / "run", small_weights, 3, silent))
     held = random_protocol(samples, recipe.classes, 3)[1]
     assert bundle.metadata.name == "tiny-leaking"
     assert bundle.metadata.data["leaking"] is True
@@ -188,13 +190,13 @@ def test_a_missing_class_is_named_before_anything_is_written(
     samples = [s for s in read_folder(small_set) if s.label != "monocyte"]
     out = tmp_path / "run"
     with pytest.raises(DataError, match="no images of monocyte"):
-        train(Run(recipe, samples, out, None, 0, silent))
+        train(TrainingRun(recipe, samples, out, None, 0, silent))
     assert not out.exists()
 
 
 def test_a_run_never_overwrites_another(small_set: Path, recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(TrainingFailed, match="already exists"):
-        train(Run(recipe, read_folder(small_set), tmp_path, None, 0, silent))
+        train(TrainingRun(recipe, read_folder(small_set), tmp_path, None, 0, silent))
 
 
 def test_an_unreadable_training_image_is_named(

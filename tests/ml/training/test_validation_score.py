@@ -25,15 +25,15 @@ def labelled(*cells: tuple[str, str]) -> Labelled:
 def test_every_class_of_every_folder_counts_alike() -> None:
     data = labelled(*[("eosinophil", "a")] * 3, ("lymphocyte", "a"), ("eosinophil", "b"))
     rows = np.array([[0.8, 0.2], [0.8, 0.2], [0.4, 0.6], [0.5, 0.5], [0.2, 0.8]], np.float32)
-    found = validation_score(rows, data, CLASSES)
-    assert found.sources == {
+    score = validation_score(rows, data, CLASSES)
+    assert score.sources == {
         "a": {"eosinophil": ClassRecall(2 / 3, 3), "lymphocyte": ClassRecall(0.0, 1)},
         "b": {"eosinophil": ClassRecall(0.0, 1)},
     }
-    assert found.recall == pytest.approx((2 / 3 + 0 + 0) / 3)
-    assert found.accuracy == pytest.approx(2 / 5)
+    assert score.recall == pytest.approx((2 / 3 + 0 + 0) / 3)
+    assert score.accuracy == pytest.approx(2 / 5)
     means = [-(2 * math.log(0.8) + math.log(0.4)) / 3, -math.log(0.5), -math.log(0.2)]
-    assert found.nll == pytest.approx(sum(means) / 3, rel=1e-5)
+    assert score.nll == pytest.approx(sum(means) / 3, rel=1e-5)
 
 
 def test_a_probability_of_nothing_has_a_finite_cost() -> None:

@@ -76,9 +76,9 @@ def test_nothing_is_calibrated_by_no_cells() -> None:
 @given(st.integers(0, 30), st.floats(0.1, 10))
 def test_a_temperature_leaves_the_best_guess_and_sums_to_one(seed: int, heat: float) -> None:
     logits, _ = drawn(1.0, 50, seed)
-    found = softmax(logits, heat)
-    assert (found.argmax(axis=1) == logits.argmax(axis=1)).all()
-    assert np.abs(found.sum(axis=1) - 1).max() < 1e-12
+    probabilities = softmax(logits, heat)
+    assert (probabilities.argmax(axis=1) == logits.argmax(axis=1)).all()
+    assert np.abs(probabilities.sum(axis=1) - 1).max() < 1e-12
 
 
 def test_huge_logits_overflow_nothing() -> None:
@@ -90,9 +90,9 @@ def test_the_error_of_a_worked_example() -> None:
     best = np.array([0.9, 0.9, 0.9, 0.9, 0.6, 0.6])
     probabilities = np.stack([best, 1 - best], axis=1)
     truth = np.array([0, 0, 0, 1, 0, 1])
-    found = expected_calibration_error(probabilities, truth, bins=10)
-    assert found == pytest.approx((4 * 0.15 + 2 * 0.1) / 6)
-    assert expected_calibration_error(probabilities, truth, 2, "mass") == pytest.approx(found)
+    error = expected_calibration_error(probabilities, truth, bins=10)
+    assert error == pytest.approx((4 * 0.15 + 2 * 0.1) / 6)
+    assert expected_calibration_error(probabilities, truth, 2, "mass") == pytest.approx(error)
 
 
 def test_an_error_over_no_images_is_refused() -> None:
@@ -105,14 +105,14 @@ def test_every_image_falls_into_one_bin(division: str) -> None:
     logits, truth = drawn(2.0, 997)
     bins = reliability(softmax(logits), truth, 15, "mass" if division == "mass" else "width")
     assert len(bins) == 15
-    assert sum(one.images for one in bins) == 997
-    assert all(one.low <= one.confidence <= one.high for one in bins if one.images)
-    assert [one.high for one in bins[:-1]] == [one.low for one in bins[1:]]
+    assert sum(part.images for part in bins) == 997
+    assert all(part.low <= part.confidence <= part.high for part in bins if part.images)
+    assert [part.high for part in bins[:-1]] == [part.low for part in bins[1:]]
 
 
 def test_bins_by_mass_hold_as_many_images_each() -> None:
     logits, truth = drawn(2.0, 1500)
-    assert {one.images for one in reliability(softmax(logits), truth, 15, "mass")} == {100}
+    assert {part.images for part in reliability(softmax(logits), truth, 15, "mass")} == {100}
 
 
 def test_copies_of_one_photograph_and_large_sources_count_no_more() -> None:

@@ -38,14 +38,14 @@ def drawn(count: int, seed: int) -> Drawn:
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
 def test_every_class_is_covered_as_promised_the_hard_one_too(coverage: float) -> None:
-    found = []
+    shares = []
     for seed in range(60):
         probabilities, truth = drawn(600, seed)
         quantiles = fit_quantiles(probabilities, truth, coverage)
         new, their = drawn(2000, 1000 + seed)
         within = conforming(new, quantiles)[np.arange(2000), their]
-        found.append([within[their == label].mean() for label in range(3)])
-    assert np.abs(np.mean(found, axis=0) - coverage).max() < 0.012
+        shares.append([within[their == label].mean() for label in range(3)])
+    assert np.abs(np.mean(shares, axis=0) - coverage).max() < 0.012
 
 
 def test_the_quantile_is_the_one_of_the_finite_sample() -> None:
@@ -76,16 +76,16 @@ def test_copies_of_one_photograph_promise_no_more_than_the_photograph() -> None:
 def test_photographs_are_counted_within_each_class() -> None:
     probabilities, truth = drawn(600, 3)
     thrice = np.repeat(probabilities, 3, axis=0), np.repeat(truth, 3)
-    groups = np.repeat([f"photograph {place}" for place in range(600)], 3).tolist()
+    groups = np.repeat([f"photograph {number}" for number in range(600)], 3).tolist()
     assert fit_quantiles(*thrice, 0.9, groups=groups) == fit_quantiles(probabilities, truth, 0.9)
 
 
 def test_a_class_with_few_cells_takes_the_limit_of_all_and_says_so() -> None:
     probabilities, truth = drawn(600, 0)
-    kept = np.sort(np.concatenate([np.flatnonzero(truth != 2), np.flatnonzero(truth == 2)[:10]]))
-    quantiles = fit_quantiles(probabilities[kept], truth[kept], 0.95)
+    rows = np.sort(np.concatenate([np.flatnonzero(truth != 2), np.flatnonzero(truth == 2)[:10]]))
+    quantiles = fit_quantiles(probabilities[rows], truth[rows], 0.95)
     assert quantiles.pooled == (False, False, True)
-    scores = 1 - probabilities[kept, truth[kept]]
+    scores = 1 - probabilities[rows, truth[rows]]
     assert quantiles.limits[2] == conformal_quantile(scores, 0.95)
 
 
@@ -96,10 +96,10 @@ def test_a_class_may_be_called_few_whatever_it_has() -> None:
 
 def test_a_class_needs_more_cells_for_a_greater_promise() -> None:
     probabilities, truth = drawn(600, 0)
-    kept = np.flatnonzero(np.cumsum(truth == 0) <= FEWEST + 10)
-    kept = np.union1d(kept, np.flatnonzero(truth != 0))
-    assert not fit_quantiles(probabilities[kept], truth[kept], 0.95).pooled[0]
-    assert fit_quantiles(probabilities[kept], truth[kept], 0.99).pooled[0]
+    rows = np.flatnonzero(np.cumsum(truth == 0) <= FEWEST + 10)
+    rows = np.union1d(rows, np.flatnonzero(truth != 0))
+    assert not fit_quantiles(probabilities[rows], truth[rows], 0.95).pooled[0]
+    assert fit_quantiles(probabilities[rows], truth[rows], 0.99).pooled[0]
 
 
 def test_too_few_cells_in_all_are_refused_with_what_to_do() -> None:
@@ -141,8 +141,8 @@ def test_an_image_between_two_classes_passes_for_none_of_them() -> None:
 
 
 def test_the_fewest_classes_that_reach_a_share() -> None:
-    found = credible(np.array([[0.25, 0.7, 0.05], [0.04, 0.01, 0.95]]), 0.9)
-    assert found.tolist() == [[True, True, False], [False, False, True]]
+    members = credible(np.array([[0.25, 0.7, 0.05], [0.04, 0.01, 0.95]]), 0.9)
+    assert members.tolist() == [[True, True, False], [False, False, True]]
 
 
 def test_coverage_and_size_of_a_worked_example() -> None:

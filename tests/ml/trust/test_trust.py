@@ -22,7 +22,7 @@ from ml.answers import Outputs
 from ml.reading import Location, Sight
 from ml.trust import TooFewCells, Trust, TrustMismatch
 from ml.trust.calibration import softmax
-from ml.trust.fitting import LEVELS, STEPS, Known, fit_trust
+from ml.trust.fitting import LEVELS, STEPS, LabelledOutputs, fit_trust
 from ml.trust.judge import Familiar, read_trust, write_trust
 from ml.trust.unfamiliar import Nearest
 
@@ -34,17 +34,17 @@ Said = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
 
 
-def known(count: int, seed: int) -> Known:
+def labelled_outputs(count: int, seed: int) -> LabelledOutputs:
     """Cells of two photographs each from two sources, a few of them mistaken by the network."""
     rng = np.random.default_rng(seed)
     truth = np.arange(count) % 3
     seen = np.where(rng.random(count) < 0.05, rng.integers(0, 3, count), truth)
     features = np.eye(3, WIDTH)[seen] * 4 + rng.normal(size=(count, WIDTH)) * 0.4
-    return Known(
+    return LabelledOutputs(
         outputs=outputs(features[:, :3] * 3, features),
         truth=truth.astype(np.int64),
-        photographs=[f"photograph {place // 6} of {place % 3}" for place in range(count)],
-        sources=["near" if place // 6 < count // 18 else "far" for place in range(count)],
+        photographs=[f"photograph {number // 6} of {number % 3}" for number in range(count)],
+        sources=["near" if number // 6 < count // 18 else "far" for number in range(count)],
     )
 
 
@@ -56,10 +56,10 @@ def outputs(logits: NDArray[Any], features: NDArray[Any]) -> Outputs:
 @pytest.fixture(scope="module")
 def fitted() -> tuple[Said, Arrays]:
     """What 1,200 validation cells said, as JSON gives it back, and the arrays."""
-    reference = known(600, 7)
+    reference = labelled_outputs(600, 7)
     gate = Nearest.fit(reference.outputs, reference.truth, reference.photographs)
-    said, arrays = fit_trust(known(1200, 0), CLASSES, gate, few_shot=["platelet"])
-    return json.loads(json.dumps(said)), arrays
+    numbers, arrays = fit_trust(labelled_outputs(1200, 0), CLASSES, gate, few_shot=["platelet"])
+    return json.loads(json.dumps(numbers)), arrays
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_the_promise_rests_on_sets_that_may_be_empty(trust: Trust) -> None:
     sure, torn = [0.9999, 0.00005, 0.00005], [0.5, 0.49, 0.01]
     members = trust.promised(np.array([sure, torn]))
     assert members is not None
-    level = next(one for one in trust.levels if one.coverage == trust.coverage)
+    level = next(candidate for candidate in trust.levels if candidate.coverage == trust.coverage)
     assert members.tolist() == [
         [1 - p <= limit for p, limit in zip(row, level.limits, strict=True)] for row in (sure, torn)
     ]
@@ -107,11 +107,11 @@ def test_the_outcome_of_every_case(
     trust: Trust, strange: bool, sight: Sight, torn: bool, outcome: Outcome, reason: str
 ) -> None:
     box = None if sight == Sight.NONE else BOX
-    [found] = trust.judge(a_cell(strange, torn), [Location(sight, box)])
-    assert (found.outcome, found.reason) == (outcome, reason)
-    assert found.candidates == (("eosinophil", "lymphocyte") if torn else ("eosinophil",))
-    assert found.label == "eosinophil"
-    assert found.box == box
+    [verdict] = trust.judge(a_cell(strange, torn), [Location(sight, box)])
+    assert (verdict.outcome, verdict.reason) == (outcome, reason)
+    assert verdict.candidates == (("eosinophil", "lymphocyte") if torn else ("eosinophil",))
+    assert verdict.label == "eosinophil"
+    assert verdict.box == box
 
 
 def test_a_bundle_without_trust_is_believed_in_all_that_it_says() -> None:
@@ -119,30 +119,33 @@ def test_a_bundle_without_trust_is_believed_in_all_that_it_says() -> None:
     both = Outputs(
         *(np.concatenate(pair) for pair in zip(*map(_parts, (True, False)), strict=True))
     )
-    for found in plain.judge(both, [ONE, ONE]):
-        assert found.outcome == Outcome.ACCEPTED
-        assert (found.reason, found.familiarity) == ("", None)
-        assert found.candidates == (found.label,)
-        assert found.probabilities == pytest.approx(
+    for verdict in plain.judge(both, [ONE, ONE]):
+        assert verdict.outcome == Outcome.ACCEPTED
+        assert (verdict.reason, verdict.familiarity) == ("", None)
+        assert verdict.candidates == (verdict.label,)
+        assert verdict.probabilities == pytest.approx(
             softmax(a_cell(torn=True).logits)[0].tolist(), abs=1e-7
         )
 
 
 def _parts(strange: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    found = a_cell(strange, torn=True)
-    return found.logits, found.features
+    outputs = a_cell(strange, torn=True)
+    return outputs.logits, outputs.features
 
 
 def test_a_bundle_without_trust_finds_no_cell_where_there_is_none() -> None:
-    [found] = Trust(CLASSES).judge(a_cell(), [Location(Sight.NONE, None)])
-    assert (found.outcome, found.reason) == (Outcome.UNFAMILIAR, "no_cell")
+    [verdict] = Trust(CLASSES).judge(a_cell(), [Location(Sight.NONE, None)])
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNFAMILIAR, "no_cell")
 
 
 def test_new_cells_are_covered_and_turned_away_as_measured(trust: Trust) -> None:
-    new = known(6000, 1)
-    found = trust.judge(new.outputs, [ONE] * 6000)
-    held = [CLASSES[label] in one.candidates for label, one in zip(new.truth, found, strict=True)]
-    away = [one.reason == "unlike_training" for one in found]
+    new = labelled_outputs(6000, 1)
+    verdicts = trust.judge(new.outputs, [ONE] * 6000)
+    held = [
+        CLASSES[label] in verdict.candidates
+        for label, verdict in zip(new.truth, verdicts, strict=True)
+    ]
+    away = [verdict.reason == "unlike_training" for verdict in verdicts]
     assert np.mean(held) > 0.94
     assert np.mean(away) == pytest.approx(0.05, abs=0.02)
 
@@ -152,15 +155,15 @@ def test_new_cells_are_covered_and_turned_away_as_measured(trust: Trust) -> None
 def test_every_prediction_is_whole(trust: Trust, seed: int) -> None:
     rng = np.random.default_rng(seed)
     given_ = outputs(rng.normal(size=(5, 3)) * 5, rng.normal(size=(5, WIDTH)))
-    for found in trust.judge(given_, [ONE] * 5):
-        assert sum(found.probabilities) == pytest.approx(1)
-        assert found.candidates[0] == found.label
-        assert found.confidence == max(found.probabilities)
-        said = [found.probabilities[CLASSES.index(name)] for name in found.candidates]
-        assert said == sorted(said, reverse=True)
-        assert (found.outcome == Outcome.ACCEPTED) == (not found.reason)
-        assert found.familiarity is not None
-        assert 0 <= found.familiarity <= 1
+    for verdict in trust.judge(given_, [ONE] * 5):
+        assert sum(verdict.probabilities) == pytest.approx(1)
+        assert verdict.candidates[0] == verdict.label
+        assert verdict.confidence == max(verdict.probabilities)
+        probabilities = [verdict.probabilities[CLASSES.index(name)] for name in verdict.candidates]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert (verdict.outcome == Outcome.ACCEPTED) == (not verdict.reason)
+        assert verdict.familiarity is not None
+        assert 0 <= verdict.familiarity <= 1
 
 
 @settings(max_examples=50, deadline=None)
@@ -184,26 +187,26 @@ def test_strangers_are_those_of_the_least_familiar_twentieth(trust: Trust) -> No
 def test_a_distance_that_is_no_number_is_a_stranger(trust: Trust) -> None:
     broken = a_cell()
     broken.features[0, 0] = np.nan
-    [found] = trust.judge(broken, [ONE])
-    assert found.reason == "unlike_training"
+    [verdict] = trust.judge(broken, [ONE])
+    assert verdict.reason == "unlike_training"
 
 
 def test_the_hidden_temperature_is_used(trust: Trust) -> None:
-    [found] = replace(trust, temperature=3.0).judge(a_cell(torn=True), [ONE])
-    assert found.probabilities == pytest.approx(
+    [verdict] = replace(trust, temperature=3.0).judge(a_cell(torn=True), [ONE])
+    assert verdict.probabilities == pytest.approx(
         softmax(a_cell(torn=True).logits, 3.0)[0].tolist(), abs=1e-7
     )
 
 
 def test_a_greater_promise_is_kept_more_often(trust: Trust) -> None:
-    new = known(3000, 2)
+    new = labelled_outputs(3000, 2)
     held = []
     for level in trust.levels:
-        found = trust.at(level.coverage).judge(new.outputs, [ONE] * 3000)
+        verdicts = trust.at(level.coverage).judge(new.outputs, [ONE] * 3000)
         held.append(
             sum(
-                CLASSES[label] in one.candidates
-                for label, one in zip(new.truth, found, strict=True)
+                CLASSES[label] in verdict.candidates
+                for label, verdict in zip(new.truth, verdicts, strict=True)
             )
         )
     assert held == sorted(held)
@@ -219,41 +222,41 @@ def test_a_promise_that_was_not_measured_is_refused(trust: Trust) -> None:
 
 
 def test_what_was_measured_is_told(fitted: tuple[Said, Arrays]) -> None:
-    said, arrays = fitted
-    assert tuple(level["coverage"] for level in said["levels"]) == LEVELS
-    assert said["levels"][1]["pooled"] == [False, False, True]
-    assert said["validation"]["cells"] == dict.fromkeys(CLASSES, 400)
-    assert said["validation"]["photographs"] == dict.fromkeys(CLASSES, 200)
+    numbers, arrays = fitted
+    assert tuple(level["coverage"] for level in numbers["levels"]) == LEVELS
+    assert numbers["levels"][1]["pooled"] == [False, False, True]
+    assert numbers["validation"]["cells"] == dict.fromkeys(CLASSES, 400)
+    assert numbers["validation"]["photographs"] == dict.fromkeys(CLASSES, 200)
     assert len(arrays["distances"]) == STEPS
 
 
 def test_coverages_that_need_more_cells_are_left_out() -> None:
-    said, _ = fit_trust(known(72, 0), CLASSES, Energy())
-    assert [level["coverage"] for level in said["levels"]] == [0.9, 0.95]
+    numbers, _ = fit_trust(labelled_outputs(72, 0), CLASSES, Energy())
+    assert [level["coverage"] for level in numbers["levels"]] == [0.9, 0.95]
 
 
 def test_a_class_without_validation_cells_is_named() -> None:
-    cells = known(600, 0)
+    cells = labelled_outputs(600, 0)
     with pytest.raises(TooFewCells, match="no validation cells of basophil"):
         fit_trust(cells, (*CLASSES, "basophil"), Energy())
 
 
 def test_too_few_cells_for_the_promise_are_refused() -> None:
     with pytest.raises(TooFewCells, match=r"too few to promise 95\.0%"):
-        fit_trust(known(9, 0), CLASSES, Energy())
+        fit_trust(labelled_outputs(9, 0), CLASSES, Energy())
 
 
 def test_copies_of_a_photograph_and_a_large_source_move_no_threshold() -> None:
-    cells = known(600, 0)
+    cells = labelled_outputs(600, 0)
     # Of the larger source every cell five times, of the other every cell twice.
     twice = np.concatenate([np.repeat(np.arange(198), 2), np.repeat(np.arange(198, 600), 5)])
-    more = Known(
+    more = LabelledOutputs(
         outputs(cells.outputs.logits[twice], cells.outputs.features[twice]),
         cells.truth[twice],
-        [cells.photographs[place] for place in twice],
-        [cells.sources[place] for place in twice],
+        [cells.photographs[row] for row in twice],
+        [cells.sources[row] for row in twice],
     )
-    once, again = (fit_trust(one, CLASSES, Energy())[0] for one in (cells, more))
+    once, again = (fit_trust(measured_on, CLASSES, Energy())[0] for measured_on in (cells, more))
     assert again["threshold"] == once["threshold"]
     assert again["temperature"] == pytest.approx(once["temperature"])
 
@@ -261,21 +264,21 @@ def test_copies_of_a_photograph_and_a_large_source_move_no_threshold() -> None:
 def test_the_file_gives_back_the_same_and_is_the_same_every_time(
     fitted: tuple[Said, Arrays], trust: Trust, tmp_path: Path
 ) -> None:
-    said, arrays = fitted
+    numbers, arrays = fitted
     write_trust(tmp_path / "trust.npz", arrays)
     write_trust(tmp_path / "again.npz", arrays)
     assert (tmp_path / "trust.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
-    again = Trust.of(CLASSES, said, read_trust(tmp_path / "trust.npz"))
-    new = known(50, 3).outputs
+    again = Trust.of(CLASSES, numbers, read_trust(tmp_path / "trust.npz"))
+    new = labelled_outputs(50, 3).outputs
     assert again.judge(new, [ONE] * 50) == trust.judge(new, [ONE] * 50)
 
 
 def test_trust_is_read_from_a_bundle(fitted: tuple[Said, Arrays], tmp_path: Path) -> None:
-    said, arrays = fitted
+    numbers, arrays = fitted
     write_trust(tmp_path / "trust.npz", arrays)
-    metadata = SimpleNamespace(classes=CLASSES, trust=said)
+    metadata = SimpleNamespace(classes=CLASSES, trust=numbers)
     bundle: Any = SimpleNamespace(path=tmp_path, metadata=metadata)
-    assert Trust.load(bundle).temperature == said["temperature"]
+    assert Trust.load(bundle).temperature == numbers["temperature"]
     metadata.trust = {}
     assert Trust.load(bundle) == Trust(CLASSES)
 
@@ -329,15 +332,15 @@ def test_pickled_objects_are_never_unpacked(tmp_path: Path) -> None:
 def test_numbers_that_make_no_sense_are_refused(
     fitted: tuple[Said, Arrays], name: str, value: Any
 ) -> None:
-    said, arrays = fitted
+    numbers, arrays = fitted
     with pytest.raises(TrustMismatch):
-        Trust.of(CLASSES, {**said, name: value}, arrays)
+        Trust.of(CLASSES, {**numbers, name: value}, arrays)
 
 
 def test_a_missing_number_is_named(fitted: tuple[Said, Arrays]) -> None:
-    said, arrays = fitted
+    numbers, arrays = fitted
     for name in ("temperature", "coverage", "levels", "gate", "threshold"):
-        rest = {other: value for other, value in said.items() if other != name}
+        rest = {other: value for other, value in numbers.items() if other != name}
         with pytest.raises(TrustMismatch, match=name):
             Trust.of(CLASSES, rest, arrays)
 
@@ -355,9 +358,9 @@ def test_a_missing_number_is_named(fitted: tuple[Said, Arrays]) -> None:
 def test_distances_of_another_kind_are_refused(
     fitted: tuple[Said, Arrays], change: Callable[[NDArray[Any]], NDArray[Any]]
 ) -> None:
-    said, arrays = fitted
+    numbers, arrays = fitted
     with pytest.raises(TrustMismatch, match="distances"):
-        Trust.of(CLASSES, said, {**arrays, "distances": change(arrays["distances"])})
+        Trust.of(CLASSES, numbers, {**arrays, "distances": change(arrays["distances"])})
 
 
 def test_a_network_of_other_classes_is_refused(fitted: tuple[Said, Arrays], trust: Trust) -> None:
@@ -369,7 +372,7 @@ def test_a_network_of_other_classes_is_refused(fitted: tuple[Said, Arrays], trus
 
 def test_every_image_needs_its_place(trust: Trust) -> None:
     with pytest.raises(ValueError, match="shorter"):
-        trust.judge(known(3, 0).outputs, [ONE] * 2)
+        trust.judge(labelled_outputs(3, 0).outputs, [ONE] * 2)
 
 
 def test_no_images_have_no_predictions(trust: Trust) -> None:

@@ -26,7 +26,7 @@ def cells(count: int, seed: int, spread: float = 0.3) -> Cells:
     truth = rng.integers(0, 3, count)
     features = np.eye(3, WIDTH)[truth] * 5 + rng.normal(size=(count, WIDTH)) * spread
     logits = features[:, :3] * 2
-    names = [f"photograph {place}" for place in range(count)]
+    names = [f"photograph {number}" for number in range(count)]
     return outputs(logits, features), truth, names
 
 
@@ -61,31 +61,33 @@ def gate(request: pytest.FixtureRequest, nearest: Nearest) -> Fitted:
 
 
 def test_strangers_lie_farther_than_new_cells(gate: Fitted) -> None:
-    known, strange = gate.distance(cells(200, 1)[0]), gate.distance(strangers(200))
-    assert known.dtype == np.float32
-    assert known.shape == (200,)
-    assert auroc(strange.astype(np.float64), known.astype(np.float64)) > 0.99
+    near, far = gate.distance(cells(200, 1)[0]), gate.distance(strangers(200))
+    assert near.dtype == np.float32
+    assert near.shape == (200,)
+    assert auroc(far.astype(np.float64), near.astype(np.float64)) > 0.99
 
 
 def test_an_image_is_as_far_in_any_company(gate: Fitted) -> None:
-    found = cells(20, 1)[0]
+    answers = cells(20, 1)[0]
     alone = [
-        gate.distance(Outputs(found.logits[place : place + 1], found.features[place : place + 1]))
-        for place in range(20)
+        gate.distance(
+            Outputs(answers.logits[index : index + 1], answers.features[index : index + 1])
+        )
+        for index in range(20)
     ]
-    assert np.allclose(np.concatenate(alone), gate.distance(found), rtol=1e-4)
+    assert np.allclose(np.concatenate(alone), gate.distance(answers), rtol=1e-4)
 
 
 def test_no_images_have_no_distances(gate: Fitted) -> None:
-    found = cells(1, 1)[0]
-    none = Outputs(found.logits[:0], found.features[:0])
+    answers = cells(1, 1)[0]
+    none = Outputs(answers.logits[:0], answers.features[:0])
     assert gate.distance(none).shape == (0,)
 
 
 def test_a_gate_comes_back_from_its_arrays_to_the_last_digit(nearest: Nearest) -> None:
     again = gate_of(nearest.kind, nearest.arrays())
-    found = cells(50, 2)[0]
-    assert again.distance(found).tolist() == nearest.distance(found).tolist()
+    answers = cells(50, 2)[0]
+    assert again.distance(answers).tolist() == nearest.distance(answers).tolist()
 
 
 def test_an_unknown_gate_is_named() -> None:
@@ -105,25 +107,25 @@ def test_features_that_are_all_zero_have_a_finite_distance(gate: Fitted) -> None
 
 def test_length_of_features_says_nothing() -> None:
     fitted = Nearest.fit(*cells(100, 0))
-    found = cells(20, 1)[0]
-    longer = Outputs(found.logits, found.features * 7)
-    assert np.allclose(fitted.distance(longer), fitted.distance(found), rtol=1e-3)
+    answers = cells(20, 1)[0]
+    longer = Outputs(answers.logits, answers.features * 7)
+    assert np.allclose(fitted.distance(longer), fitted.distance(answers), rtol=1e-3)
 
 
 def test_a_loose_set_does_not_open_the_gate_round_a_tight_one() -> None:
     """Half the cells lie ten times closer together; what lies a little off them is a stranger."""
     rng = np.random.default_rng(0)
 
-    def around(place: int, spread: float, count: int) -> NDArray[np.float64]:
-        return np.asarray(np.eye(WIDTH)[place] * 5 + rng.normal(size=(count, WIDTH)) * spread)
+    def around(axis: int, spread: float, count: int) -> NDArray[np.float64]:
+        return np.asarray(np.eye(WIDTH)[axis] * 5 + rng.normal(size=(count, WIDTH)) * spread)
 
     learned = np.concatenate([around(0, 0.05, 150), around(1, 0.5, 150)])
     truth = np.repeat([0, 1], 150)
-    names = [str(place) for place in range(300)]
+    names = [str(number) for number in range(300)]
     fitted = Nearest.fit(outputs(learned[:, :2], learned), truth, names)
-    known = np.concatenate([around(0, 0.05, 200), around(1, 0.5, 200)])
+    features = np.concatenate([around(0, 0.05, 200), around(1, 0.5, 200)])
     off = around(0, 0.25, 200)
-    threshold = np.quantile(fitted.distance(outputs(known[:, :2], known)), 0.95)
+    threshold = np.quantile(fitted.distance(outputs(features[:, :2], features)), 0.95)
     assert (fitted.distance(outputs(off[:, :2], off)) > threshold).mean() > 0.99
 
 
@@ -136,15 +138,15 @@ def test_copies_of_one_photograph_are_no_neighbours_of_each_other() -> None:
 
 
 def test_references_of_too_few_photographs_are_refused() -> None:
-    found, truth, _ = cells(60, 0)
+    answers, truth, _ = cells(60, 0)
     with pytest.raises(TooFewCells, match="more than 10 photographs"):
-        Nearest.fit(found, truth, ["one", "two"] * 30)
+        Nearest.fit(answers, truth, ["one", "two"] * 30)
 
 
 def test_the_references_stay_small_and_no_rare_class_is_crowded_out() -> None:
-    found, truth, names = cells(MOST_REFERENCES + 300, 0)
+    answers, truth, names = cells(MOST_REFERENCES + 300, 0)
     truth = np.where(np.arange(len(truth)) < 20, 3, truth)
-    few = outputs(found.logits, found.features)
+    few = outputs(answers.logits, answers.features)
     few.features[:20] = np.eye(WIDTH)[20] + np.random.default_rng(0).normal(size=(20, WIDTH)) / 50
     fitted = Nearest.fit(few, truth, names)
     assert len(fitted.references) == MOST_REFERENCES
