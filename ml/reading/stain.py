@@ -91,7 +91,8 @@ def shrunk(image: Pixels, side: int) -> Pixels:
     factor = max(height, width) / side
     if factor <= 1:
         return image
-    whole = int(factor)
+    # A strip that is thinner than such a block has no block to average.
+    whole = min(int(factor), height, width)
     if whole > 1:
         # Averaging whole blocks is many times faster than OpenCV's fractional areas.
         image = np.asarray(image[: height // whole * whole, : width // whole * whole])
