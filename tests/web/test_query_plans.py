@@ -145,7 +145,7 @@ def test_the_history_adds_up(history: Database) -> None:
         for job_id, *said in rows:
             images.setdefault(job_id, []).append(tuple(said))
         for job in session.scalars(select(Job)):
-            found, of_job = jobs.standing(session, job), images[job.id]
+            found, of_job = jobs.overview(session, job), images[job.id]
             states = [state for state, *_ in of_job]
             assert found.counts.by_state == {s: states.count(s) for s in ImageState}
             for one in found.differential.classes:
