@@ -12,7 +12,7 @@ import sys
 from sqlalchemy import select
 
 from core.db import Database, clock
-from core.jobs import WORKER_SECONDS
+from core.jobs.queries import WORKER_SECONDS
 from core.settings import Settings
 from core.tables import Worker
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from flask import current_app
 
-from core import jobs
 from core.blobs import image_key
 from core.blobs.space import Space
 from core.installation import Installation, room
 from core.intake import Accepted, Limits
 from core.intake.archives import Caps
+from core.jobs import purging
 from web.parts import Parts
 from web.readings import Readings
 
@@ -55,7 +55,7 @@ class Wiring(Installation):
     def let_go(self, hashes: Iterable[str]) -> None:
         """Have stored bytes deleted whose row was never written."""
         with self.database.writing() as session:
-            jobs.note_loose(session, map(image_key, hashes))
+            purging.note_loose(session, map(image_key, hashes))
 
 
 def wired() -> Wiring:

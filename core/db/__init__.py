@@ -4,7 +4,7 @@
 No table is known here.
 """
 
-from core.db.bulk import insert_new_rows, update_rows
+from core.db.bulk import in_parts, insert_new_rows, update_rows
 from core.db.engine import (
     STATEMENT_SECONDS,
     Database,
@@ -25,6 +25,7 @@ __all__ = [
     "clock",
     "close_to_others",
     "entries",
+    "in_parts",
     "insert_if_new",
     "insert_new_rows",
     "update_rows",

@@ -7,8 +7,9 @@ more than all else that is done for it. SQLite runs in this process and takes th
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import JSON, FromClause, Table, bindparam, column, func, select, update
 from sqlalchemy.dialects import postgresql
@@ -17,6 +18,16 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from core.db.engine import insert_if_new
 
 Rows = Sequence[dict[str, Any]]
+Value = TypeVar("Value")
+# SQLite takes some thousands of variables in a statement; PostgreSQL plans short lists faster.
+_PART = 500
+
+
+def in_parts(values: Iterable[Value], size: int = _PART) -> Iterator[Sequence[Value]]:
+    """Yield values in their order, ``size`` at a time: as many as a statement takes well."""
+    rest = iter(values)
+    while part := list(islice(rest, size)):
+        yield part
 
 
 def insert_new_rows(session: Session, table: type[DeclarativeBase], rows: Rows) -> None:
@@ -27,8 +38,8 @@ def insert_new_rows(session: Session, table: type[DeclarativeBase], rows: Rows) 
         session.execute(insert_if_new(session, table), rows)
         return
     target = cast(Table, table.__table__)
-    given = _given(target, rows)
-    query = select(*given.c)
+    new_rows = _as_table(target, rows)
+    query = select(*new_rows.c)
     statement = postgresql.insert(target).from_select(list(rows[0]), query)
     session.connection().execute(statement.on_conflict_do_nothing(), _parameter(rows))
 
@@ -48,9 +59,9 @@ def update_rows(session: Session, table: type[DeclarativeBase], rows: Rows) -> N
         parameters = [{f"new_{name}": value for name, value in row.items()} for row in rows]
         session.connection().execute(statement, parameters)
         return
-    given = _given(target, rows)
-    joined = update(target).where(target.c.id == given.c.id)
-    changed = joined.values({name: given.c[name] for name in names})
+    new_rows = _as_table(target, rows)
+    joined = update(target).where(target.c.id == new_rows.c.id)
+    changed = joined.values({name: new_rows.c[name] for name in names})
     session.connection().execute(changed, _parameter(rows))
 
 
@@ -58,11 +69,11 @@ def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def _given(target: Table, rows: Rows) -> FromClause:
-    """The rows as a table of the same column types."""
+def _as_table(target: Table, rows: Rows) -> FromClause:
+    """Return the rows as a table of the same column types."""
     columns = [column(name, target.c[name].type) for name in rows[0]]
     recordset = func.json_to_recordset(bindparam("rows", type_=JSON))
-    return recordset.table_valued(*columns, name="given").render_derived(with_types=True)
+    return recordset.table_valued(*columns, name="new_rows").render_derived(with_types=True)
 
 
 def _parameter(rows: Rows) -> dict[str, Any]:

@@ -1,63 +1,55 @@
 """The life of a job and of an image: the only writer of their states.
 
-`arrival` takes a job's files in and `skipping` names what is not taken, `submission` cuts it into
-shards, cancels and retries it, `shards` is what a worker does under its lease, `recovery` takes it
-from a dead one, `tallies` counts what stands, `dispatch` decides what is rung for next and sweeps
-up what crashes left, `queries` and `differential` read, `lock` says in which order rows are locked.
-`deletion` deletes and restores, `purging` then removes rows, and bytes that no row needs,
-`cleaning` looks for bytes that never had one; `holdings` and `keeping` say whose bytes are, and how
-deleting them is safe. No Celery and no pages here.
+`arrival` takes a job's files in and names what was skipped, `submission` cuts it into shards,
+cancels and retries it, `shards` is what a worker does under its lease, `recovery` takes it from a
+dead one, `tallies` counts what stands, `dispatch` decides what is rung for next and sweeps up what
+crashes left, `queries` and `differential` read, `lock` says in which order rows and bytes are
+locked. `deletion` deletes and restores, `purging` then removes rows, and bytes that no row needs;
+`holdings` says whose bytes are. `intentions` makes a repeated request harmless. No Celery and no
+pages here.
+
+What several rooms call is named here; the rest is asked for where it is.
 """
 
-from core.jobs.arrival import Entry, announce, create, receive, refuse, require_open, take
-from core.jobs.cleaning import remove_strays, strays
-from core.jobs.deletion import (
-    delete,
-    delete_pictures,
-    end_of_retention,
-    keep_pictures,
-    restore,
+from core.jobs.arrival import (
+    Entry,
+    announce,
+    count_skipped,
+    create,
+    receive,
+    refuse,
+    require_open,
+    skip,
+    skipped,
+    take,
 )
+from core.jobs.deletion import delete, delete_pictures, end_of_retention, keep_pictures, restore
 from core.jobs.differential import (
     ClassCount,
     Differential,
-    Judge,
     calibrated,
     differential,
     few_shot,
     judges,
     to_check,
 )
-from core.jobs.dispatch import (
-    Swept,
-    dispatch,
-    go_on,
-    in_turn,
-    next_waiting,
-    sweep,
-    waiting_interactive,
-)
-from core.jobs.lock import LIVE
-from core.jobs.purging import Purged, note_loose, purge
+from core.jobs.dispatch import dispatch, go_on, in_turn, next_waiting, sweep, waiting_interactive
+from core.jobs.purging import purge
 from core.jobs.queries import (
-    LATELY_SECONDS,
-    WORKER_SECONDS,
     Counts,
-    Fleet,
+    JobOverview,
     Progress,
     Row,
-    Standing,
-    alive,
     counts,
     export_rows,
     fleet,
     images_per_second,
     live_workers,
+    overview,
     page_of_jobs,
     progress,
     seconds_left,
     share_done,
-    standing,
 )
 from core.jobs.recovery import held_by, release
 from core.jobs.shards import (
@@ -71,28 +63,19 @@ from core.jobs.shards import (
     record_shadow,
     settle,
 )
-from core.jobs.skipping import count_skipped, skip, skipped
 from core.jobs.submission import cancel, retry_failed, run_again, submit
 
 __all__ = [
-    "LATELY_SECONDS",
-    "LIVE",
-    "WORKER_SECONDS",
     "ClassCount",
     "Counts",
     "Differential",
     "Entry",
     "Failure",
-    "Fleet",
-    "Judge",
+    "JobOverview",
     "Progress",
-    "Purged",
     "Row",
     "ShardClaim",
-    "Standing",
-    "Swept",
     "Work",
-    "alive",
     "announce",
     "calibrated",
     "cancel",
@@ -117,7 +100,7 @@ __all__ = [
     "known_verdicts",
     "live_workers",
     "next_waiting",
-    "note_loose",
+    "overview",
     "page_of_jobs",
     "pass_on",
     "progress",
@@ -127,7 +110,6 @@ __all__ = [
     "record_shadow",
     "refuse",
     "release",
-    "remove_strays",
     "require_open",
     "restore",
     "retry_failed",
@@ -137,8 +119,6 @@ __all__ = [
     "share_done",
     "skip",
     "skipped",
-    "standing",
-    "strays",
     "submit",
     "sweep",
     "take",

@@ -144,24 +144,24 @@ def _draw(session: Session, settings: Settings) -> int:
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(_DRAWING)))
     workers, *out = session.execute(_COUNTS).one()
-    room = max(1, workers or 0) * settings.shards_per_worker
+    capacity = max(1, workers or 0) * settings.shards_per_worker
     drawn = [
         Message(CLASSIFY, id_, lane)
-        for lane, taken in zip(_LANES, out, strict=True)
-        for id_ in _draw_lane(session, lane, room - taken)
+        for lane, count in zip(_LANES, out, strict=True)
+        for id_ in _draw_lane(session, lane, capacity - count)
     ]
     for message in drawn:
         after_commit(session, message)
     return len(drawn)
 
 
-def _draw_lane(session: Session, lane: Lane, room: int) -> list[int]:
+def _draw_lane(session: Session, lane: Lane, most: int) -> list[int]:
     """One shard of each job in turn, first of those with the fewest images out."""
     drawn: list[int] = []
-    while len(drawn) < room:
-        jobs = session.scalars(_JOBS_IN_TURN, {"lane": lane, "most": room}).all()
+    while len(drawn) < most:
+        jobs = session.scalars(_JOBS_IN_TURN, {"lane": lane, "most": most}).all()
         batch = [_next_of(session, lane, job) for job in jobs]
-        ids = [id_ for id_ in batch if id_ is not None][: room - len(drawn)]
+        ids = [id_ for id_ in batch if id_ is not None][: most - len(drawn)]
         if not ids:
             break
         session.execute(
@@ -195,8 +195,8 @@ def in_turn(session: Session, shard_id: int, passed: Collection[int] = ()) -> in
     lane = session.scalar(select(Shard.lane).where(Shard.id == shard_id))
     if lane is not Lane.BATCH:
         return shard_id
-    found = session.scalar(_IN_TURN, {"asked": shard_id, "passed": list(passed)})
-    return shard_id if found is None else found
+    next_id = session.scalar(_IN_TURN, {"asked": shard_id, "passed": list(passed)})
+    return shard_id if next_id is None else next_id
 
 
 def waiting_interactive(session: Session, most: int) -> list[int]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
+from core.db import in_parts
 from core.tables import Image, Job
-
-# SQLite takes some thousands of variables in a statement; PostgreSQL plans short lists faster.
-PART = 500
 
 
 def holds_bytes() -> ColumnElement[bool]:
@@ -18,18 +16,11 @@ def holds_bytes() -> ColumnElement[bool]:
     return Image.format.is_not(None)
 
 
-def in_parts(hashes: Collection[str]) -> Iterator[Sequence[str]]:
-    """Yield hashes in order, as many at a time as a statement takes well."""
-    ordered = sorted(hashes)
-    for start in range(0, len(ordered), PART):
-        yield ordered[start : start + PART]
-
-
 def first_held_by(session: Session, job: Job) -> int:
     """Return how many bytes a job keeps that its owner holds in no earlier one."""
     own = select(Image.sha256, Image.size).where(Image.job_id == job.id, holds_bytes())
     sizes = {sha256: size for sha256, size in session.execute(own) if sha256}
-    for part in in_parts(sizes):
+    for part in in_parts(sorted(sizes)):
         for sha256, holder, _ in _holders(session, job.owner_id, part):
             if holder < job.id:
                 sizes.pop(sha256, None)
@@ -39,10 +30,12 @@ def first_held_by(session: Session, job: Job) -> int:
 def hand_on(session: Session, job: Job, hashes: Collection[str]) -> None:
     """Count these of a job's bytes, of which it is about to let go, for the next job that holds
     them, if they were counted for this one."""
-    for part in in_parts(hashes):
+    for part in in_parts(sorted(hashes)):
         heirs: dict[int, int] = {}
-        for holders in _by_hash(_holders(session, job.owner_id, part)).values():
-            first, *others = sorted(holders)
+        holders: dict[str, list[tuple[int, int]]] = {}
+        for sha256, job_id, size in _holders(session, job.owner_id, part):
+            holders.setdefault(sha256, []).append((job_id, size))
+        for first, *others in map(sorted, holders.values()):
             if first[0] == job.id and others:
                 heir, size = others[0]
                 heirs[heir] = heirs.get(heir, 0) + size
@@ -53,10 +46,9 @@ def hand_on(session: Session, job: Job, hashes: Collection[str]) -> None:
             )
 
 
-_Holders = Sequence[tuple[str, int, int]]
-
-
-def _holders(session: Session, owner_id: int, hashes: Sequence[str]) -> _Holders:
+def _holders(
+    session: Session, owner_id: int, hashes: Sequence[str]
+) -> Sequence[tuple[str, int, int]]:
     """Return hash, job and size for each of a person's jobs that holds one of these hashes."""
     rows = session.execute(
         select(Image.sha256, Image.job_id, func.min(Image.size))
@@ -65,10 +57,3 @@ def _holders(session: Session, owner_id: int, hashes: Sequence[str]) -> _Holders
         .group_by(Image.sha256, Image.job_id)
     )
     return [(sha256 or "", job_id, size) for sha256, job_id, size in rows]
-
-
-def _by_hash(holders: _Holders) -> dict[str, list[tuple[int, int]]]:
-    grouped: dict[str, list[tuple[int, int]]] = {}
-    for sha256, job_id, size in holders:
-        grouped.setdefault(sha256, []).append((job_id, size))
-    return grouped

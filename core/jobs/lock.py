@@ -1,13 +1,18 @@
-"""A job's row serves as the lock for every change of the job.
+"""The locks: a job's row for every change of the job, and one for all bytes.
 
 Anything that changes the parts of a job holds the row; uploads share it, so that they run side by
 side but not past a submit. Every transaction that takes several locks takes them in one order,
-job, shards, images, or passes over what is locked: so no two ever wait for each other.
+job, bytes, shards, images, or passes over what is locked: so no two ever wait for each other.
+
+Equal bytes are kept once, no matter who sends them. A row may begin to rely on bytes that another
+row has just released: the answer "these are here already" must not be overtaken by their deletion.
+To write a row that relies on bytes, share the lock of the bytes and look into the store. To delete
+bytes, hold it alone, look for rows, delete, and commit.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound
@@ -24,6 +29,8 @@ _SHARED, _HELD = (
     _READ_AGAIN.with_for_update(read=True),
     _READ_AGAIN.with_for_update(key_share=True),
 )
+# The number of PostgreSQL's lock; SQLite has one writer anyway.
+_BYTES = 7_460_002
 
 
 def lock(session: Session, job: Job, *, shared: bool = False) -> None:
@@ -58,3 +65,14 @@ def require_receiving(session: Session, job: Job, otherwise: str, *, shared: boo
     lock(session, job, shared=shared)
     if job.state is not JobState.RECEIVING:
         raise Conflict(otherwise)
+
+
+def lock_bytes(session: Session, *, shared: bool = False) -> None:
+    """Keep taking bytes in and deleting them apart until the transaction ends.
+
+    ``shared``: no bytes are deleted; any number may hold this together. Otherwise no row that
+    relies on bytes is written.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        advisory = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        session.execute(select(advisory(_BYTES)))

@@ -4,11 +4,15 @@ Every step is a small transaction of its own and may be the last one before a cr
 go of bytes notes their keys in the same transaction (`LooseBlob`); the bytes are deleted later, by
 `collect`, if no row needs them. So a crash leaves keys to be looked at again, never a row without
 its bytes.
+
+What a crash left between keeping bytes and writing their row was never noted: `strays` looks for
+such files in the store itself. Their age tells them from bytes whose row is about to be written.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +22,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from core import audit
 from core.audit import Action
 from core.blobs import BlobStore, image_key
-from core.db import Database, insert_new_rows, utcnow
-from core.jobs import deletion, holdings, keeping
+from core.db import Database, in_parts, insert_new_rows, utcnow
+from core.jobs import deletion, holdings
+from core.jobs.lock import lock_bytes
 from core.made import explanations
 from core.made.derivatives import keys_of_image
 from core.settings import Settings
@@ -29,7 +34,9 @@ from core.tables import Explanation, Image, Job, LooseBlob, Report, Shard
 BATCH = 200
 # A round ends after so many batches, for the sweep has other things to do.
 MOST_BATCHES = 25
-_IMAGES = "images/"
+_IMAGES, _REPORTS, _EXPLANATIONS = "images/", "reports/", "explanations/"
+_OF_IMAGES = (_IMAGES, "derivatives/", "thumbnails/")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +96,11 @@ def _next(
 
 
 def _purge_job(session: Session, job: Job) -> int:
-    images = session.execute(
-        select(Image.id, Image.sha256)
-        .where(Image.job_id == job.id)
-        .order_by(Image.position)
-        .limit(BATCH)
-    ).all()
-    if not images:
+    ids = _let_go(session, job)
+    if ids:
+        session.execute(delete(Image).where(Image.id.in_(ids)))
+    else:
         _bury(session, job)
-        return 0
-    ids = [id_ for id_, _ in images]
-    _let_go(session, job, ids, {sha256 for _, sha256 in images if sha256})
-    session.execute(delete(Image).where(Image.id.in_(ids)))
     return len(ids)
 
 
@@ -120,24 +120,26 @@ def _purge_pictures(session: Session, job: Job) -> int:
     if job.pictures_gone_at is None:
         job.pictures_gone_at = utcnow()
         _let_go_of_reports(session, job)
-    images = session.execute(
-        select(Image.id, Image.sha256)
-        .where(Image.job_id == job.id, holdings.holds_bytes())
-        .order_by(Image.position)
-        .limit(BATCH)
-    ).all()
-    if not images:
+    ids = _let_go(session, job, holdings.holds_bytes())
+    if ids:
+        session.execute(delete(Explanation).where(Explanation.image_id.in_(ids)))
+        session.execute(update(Image).where(Image.id.in_(ids)).values(format=None))
+    else:
         job.bytes, job.pictures_until = 0, None
         audit.note(session, Action.PICTURES_PURGED, audit.SYSTEM, f"job {job.id}")
-        return 0
-    ids = [id_ for id_, _ in images]
-    _let_go(session, job, ids, {sha256 for _, sha256 in images if sha256})
-    session.execute(delete(Explanation).where(Explanation.image_id.in_(ids)))
-    session.execute(update(Image).where(Image.id.in_(ids)).values(format=None))
     return len(ids)
 
 
-def _let_go(session: Session, job: Job, ids: Sequence[int], hashes: Collection[str]) -> None:
+def _let_go(session: Session, job: Job, *conditions: ColumnElement[bool]) -> Sequence[int]:
+    """Let go of the bytes of a job's next images, `BATCH` at most; return the images' ids."""
+    images = session.execute(
+        select(Image.id, Image.sha256)
+        .where(Image.job_id == job.id, *conditions)
+        .order_by(Image.position)
+        .limit(BATCH)
+    ).all()
+    ids = [id_ for id_, _ in images]
+    hashes = {sha256 for _, sha256 in images if sha256}
     holdings.hand_on(session, job, hashes)
     made = select(Explanation.blob_key).where(
         Explanation.image_id.in_(ids), Explanation.blob_key.is_not(None)
@@ -148,6 +150,7 @@ def _let_go(session: Session, job: Job, ids: Sequence[int], hashes: Collection[s
         for name in explanations.PICTURES
     )
     note_loose(session, (*map(image_key, hashes), *pictures))
+    return ids
 
 
 def _let_go_of_reports(session: Session, job: Job) -> None:
@@ -165,28 +168,71 @@ def collect(session: Session, blobs: BlobStore) -> int:
     """Delete the bytes of up to `BATCH` loose keys that no row needs; return how many keys.
 
     They are deleted before the commit: after a crash in between the keys are loose still, and the
-    bytes gone already. See `core.jobs.keeping` for those that arrive meanwhile.
+    bytes gone already. See `core.jobs.lock` for those that arrive meanwhile.
     """
     if session.scalar(select(LooseBlob.key).limit(1)) is None:
         return 0
-    keeping.delete_bytes(session)
+    lock_bytes(session)
     loose = session.scalars(select(LooseBlob.key).order_by(LooseBlob.key).limit(BATCH)).all()
-    needed = _needed(session, [key.rpartition("/")[2] for key in loose if _is_image(key)])
+    hashes = {key: key.rpartition("/")[2] for key in loose if key.startswith(_IMAGES)}
+    needed = _needed(session, hashes.values())
     for key in loose:
-        sha256 = key.rpartition("/")[2]
-        if not _is_image(key):
+        if key not in hashes:
             blobs.delete(key)
-        elif sha256 not in needed:
-            for one in keys_of_image(sha256):
-                blobs.delete(one)
+        elif hashes[key] not in needed:
+            for image_or_copy in keys_of_image(hashes[key]):
+                blobs.delete(image_or_copy)
     session.execute(delete(LooseBlob).where(LooseBlob.key.in_(loose)))
     return len(loose)
 
 
-def _is_image(key: str) -> bool:
-    return key.startswith(_IMAGES)
-
-
-def _needed(session: Session, hashes: Sequence[str]) -> set[str | None]:
+def _needed(session: Session, hashes: Collection[str]) -> set[str | None]:
+    """Return those of these hashes that some image's row needs the bytes of."""
     held = select(Image.sha256).where(Image.sha256.in_(hashes), holdings.holds_bytes())
     return set(session.scalars(held.distinct()))
+
+
+def strays(database: Database, blobs: BlobStore, seconds: float) -> tuple[int, list[str]]:
+    """Return how many stored files older than ``seconds`` were looked at, and the keys of those
+    that no row needs. Models are left alone."""
+    seen, unneeded = 0, []
+    for prefix in (*_OF_IMAGES, _REPORTS, _EXPLANATIONS):
+        for keys in in_parts(blobs.older_than(prefix, seconds), BATCH):
+            seen += len(keys)
+            with database.reading() as session:
+                unneeded += _unneeded(session, prefix, keys)
+    return seen, unneeded
+
+
+def _unneeded(session: Session, prefix: str, keys: Sequence[str]) -> list[str]:
+    """Return those of these keys, which all begin with ``prefix``, that no row needs."""
+    if prefix in _OF_IMAGES:
+        hashes = {key: match[0] for key in keys if (match := _HASH.search(key))}
+        needed = _needed(session, hashes.values())
+        return [key for key, sha256 in hashes.items() if sha256 not in needed]
+    if prefix == _REPORTS:
+        reported = select(Report.blob_key).where(Report.blob_key.in_(keys))
+        return sorted(set(keys) - set(session.scalars(reported)))
+    folders = {key: key.rpartition("/")[0] for key in keys}
+    explained = select(Explanation.blob_key).where(Explanation.blob_key.in_(folders.values()))
+    explanation_folders = set(session.scalars(explained))
+    return [key for key, folder in folders.items() if folder not in explanation_folders]
+
+
+def remove_strays(database: Database, blobs: BlobStore, keys: Sequence[str]) -> None:
+    """Delete what `strays` returned, unless a row needs it by now."""
+    for part in in_parts(keys, BATCH):
+        with database.writing() as session:
+            note_loose(session, map(_as_noted, part))
+        left = True
+        while left:
+            with database.writing() as session:
+                collect(session, blobs)
+                left = session.scalar(select(LooseBlob.key).limit(1)) is not None
+
+
+def _as_noted(key: str) -> str:
+    """Return the key that stands for all that belongs to an image, or a report's or explanation's
+    own."""
+    match = _HASH.search(key) if key.startswith(_OF_IMAGES) else None
+    return image_key(match[0]) if match else key

@@ -74,11 +74,11 @@ def _counts_of_submitted(session: Session, jobs: Sequence[Job]) -> dict[int, Cou
         .group_by(Shard.job_id)
     )
     done = {job_id: (int(classified), int(failed)) for job_id, classified, failed in sums}
-    answer = {}
+    by_job = {}
     for job in jobs:
         classified, failed = done.get(job.id, (0, 0))
-        answer[job.id] = Counts(job.received, classified, job.duplicates, job.refused, failed)
-    return answer
+        by_job[job.id] = Counts(job.received, classified, job.duplicates, job.refused, failed)
+    return by_job
 
 
 def _counts_before(session: Session, job_ids: Sequence[int]) -> dict[int, Counts]:
@@ -150,15 +150,15 @@ _PROGRESS = (
 def progress(session: Session, jobs: Sequence[Job]) -> dict[int, Progress]:
     """Return how far the run of each job is, summed over shard rows: no image row is read."""
     rows = session.execute(_PROGRESS, {"jobs": [job.id for job in jobs]})
-    known = {
+    by_job = {
         job_id: Progress(int(left), int(kept), int(lately), still)
         for job_id, left, kept, lately, still in rows
     }
-    return {job.id: known.get(job.id, Progress()) for job in jobs}
+    return {job.id: by_job.get(job.id, Progress()) for job in jobs}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class JobOverview:
     """All that a job's page counts: where its files are, how far its run is, what its cells are,
     and which models say so."""
 
@@ -174,9 +174,9 @@ class Standing:
         return tuple(judge.model for judge in self.judges)
 
 
-def standing(session: Session, job: Job) -> Standing:
+def overview(session: Session, job: Job) -> JobOverview:
     """Return where a job stands; read once for a page, however many parts of it show it."""
-    return Standing(
+    return JobOverview(
         counts(session, [job])[job.id],
         progress(session, [job])[job.id],
         differential(session, job.id),
@@ -224,8 +224,8 @@ def page_of_jobs(
     newest = query.order_by(Job.created_at.desc(), Job.id.desc()).options(
         selectinload(Job.owner).lazyload(User.roles), selectinload(Job.model)
     )
-    found = session.scalars(newest.limit(size + 1)).all()
-    return list(found[:size]), len(found) > size
+    jobs = session.scalars(newest.limit(size + 1)).all()
+    return list(jobs[:size]), len(jobs) > size
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,10 +287,10 @@ class Fleet:
 
 def fleet(session: Session) -> Fleet:
     """Return how many worker processes are alive; silent ones were stopped, killed or cut off."""
-    known, living = session.execute(
+    registered, living = session.execute(
         select(func.count(), func.count(case((alive(), Worker.name)))).select_from(Worker)
     ).one()
-    return Fleet(living, known - living)
+    return Fleet(living, registered - living)
 
 
 def alive() -> ColumnElement[bool]:

@@ -40,7 +40,7 @@ def submit(
     """
     require_receiving(session, job, "This job was already submitted.")
     job.model_digest = registry.choose(session, model or job.model_digest or "")
-    _settle_missing(session, job, without_missing)
+    _refuse_missing(session, job, without_missing)
     _set_duplicates_aside(session, job)
     counts = image_states(session, job.id)
     job.received = sum(counts.values())
@@ -53,7 +53,7 @@ def submit(
     _cut(session, job, settings, Image.state == ImageState.RECEIVED)
 
 
-def _settle_missing(session: Session, job: Job, without_missing: bool) -> None:
+def _refuse_missing(session: Session, job: Job, without_missing: bool) -> None:
     missing = update(Image).where(Image.job_id == job.id, Image.state == ImageState.EXPECTED)
     if not without_missing:
         count = image_states(session, job.id).get(ImageState.EXPECTED, 0)
@@ -78,14 +78,16 @@ def _set_duplicates_aside(session: Session, job: Job) -> None:
     """
     waiting = (Image.job_id == job.id, Image.state == ImageState.RECEIVED)
     query = select(Image.id, Image.sha256).where(*waiting).order_by(Image.position)
-    first: dict[str | None, int] = {}
-    again: list[dict[str, Any]] = []
+    first_ids: dict[str | None, int] = {}
+    duplicates: list[dict[str, Any]] = []
     for id_, sha256 in session.execute(query):
-        kept = first.setdefault(sha256, id_)
-        if kept != id_:
-            again.append({"id": id_, "state": ImageState.DUPLICATE, "duplicate_of_id": kept})
-    if again:
-        session.execute(update(Image), again)
+        first_id = first_ids.setdefault(sha256, id_)
+        if first_id != id_:
+            duplicates.append(
+                {"id": id_, "state": ImageState.DUPLICATE, "duplicate_of_id": first_id}
+            )
+    if duplicates:
+        session.execute(update(Image), duplicates)
 
 
 def _cut(
@@ -94,19 +96,19 @@ def _cut(
     """Put the job's images that are ``wanted`` into new shards, whose ids are returned, and the
     job into the queue that fits its size."""
     inside = and_(Image.job_id == job.id, wanted)
-    places = session.scalars(select(Image.position).where(inside).order_by(Image.position)).all()
-    job.lane = Lane.INTERACTIVE if len(places) <= settings.interactive_limit else Lane.BATCH
-    job.state = JobState.QUEUED if places else JobState.FAILED
-    job.started_at, job.finished_at = None, None if places else utcnow()
-    pieces = list(_pieces(places, settings.shard_size, max(1, live_workers(session))))
+    positions = session.scalars(select(Image.position).where(inside).order_by(Image.position)).all()
+    job.lane = Lane.INTERACTIVE if len(positions) <= settings.interactive_limit else Lane.BATCH
+    job.state = JobState.QUEUED if positions else JobState.FAILED
+    job.started_at, job.finished_at = None, None if positions else utcnow()
+    pieces = list(_pieces(positions, settings.shard_size, max(1, live_workers(session))))
     shards = [Shard(job_id=job.id, lane=job.lane, size=len(piece)) for piece in pieces]
     session.add_all(shards)
     session.flush()
     if not shards:
         return ()
     after_commit(session, Draw.SHARDS)
-    piece_of_it = Image.position.between(bindparam("first"), bindparam("last"))
-    statement = update(Image).where(inside, piece_of_it).values(shard_id=bindparam("shard"))
+    within_piece = Image.position.between(bindparam("first"), bindparam("last"))
+    statement = update(Image).where(inside, within_piece).values(shard_id=bindparam("shard"))
     # Between the ends of a piece nothing is wanted but the piece itself.
     rows = [
         {"shard": shard.id, "first": piece[0], "last": piece[-1]}
@@ -116,7 +118,7 @@ def _cut(
     return [shard.id for shard in shards]
 
 
-def _pieces(places: Sequence[int], most: int, workers: int) -> Iterator[Sequence[int]]:
+def _pieces(positions: Sequence[int], most: int, workers: int) -> Iterator[Sequence[int]]:
     """Return the sizes of pieces, which shrink towards the end so that all workers end together.
 
     Each is a share of what is left (guided self-scheduling, C. Polychronopoulos and D. Kuck, IEEE
@@ -124,12 +126,12 @@ def _pieces(places: Sequence[int], most: int, workers: int) -> Iterator[Sequence
     pays for few shards.
     """
     start, least = 0, min(_SMALLEST_PIECE, most)
-    while start < len(places):
-        left = len(places) - start
+    while start < len(positions):
+        left = len(positions) - start
         size = min(max(-(-left // (_TURNS * workers)), least), most)
         if left <= most and left - size < least:
             size = left
-        yield places[start : start + size]
+        yield positions[start : start + size]
         start += size
 
 

@@ -14,12 +14,10 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
+from core.db import in_parts
 from core.states import ImageState
 from core.tables import Image, Shard
 from lexicon.outcomes import TO_CHECK, Outcome
-
-# SQLite takes some thousands of variables in a statement.
-_PART = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +38,18 @@ def tally(results: Iterable[Result]) -> dict[str, Any]:
     accepted: Counter[str] = Counter()
     models: Counter[str] = Counter()
     others = dict.fromkeys(TO_CHECK, 0)
-    for one in results:
-        if one.state is ImageState.FAILED:
-            failed += one.count
-        if one.state is not ImageState.CLASSIFIED:
+    for result in results:
+        if result.state is ImageState.FAILED:
+            failed += result.count
+        if result.state is not ImageState.CLASSIFIED:
             continue
-        classified += one.count
-        kept += one.count if one.kept else 0
-        models[one.model or ""] += one.count
-        if one.outcome in others:
-            others[Outcome(one.outcome)] += one.count
+        classified += result.count
+        kept += result.count if result.kept else 0
+        models[result.model or ""] += result.count
+        if result.outcome in others:
+            others[Outcome(result.outcome)] += result.count
         else:
-            accepted[one.label or ""] += one.count
+            accepted[result.label or ""] += result.count
     return {
         "classified": classified,
         "failed": failed,
@@ -70,11 +68,9 @@ _TALLY = update(Shard).where(Shard.id == bindparam("shard")).values(_VALUES)
 def count_again(session: Session, shard_ids: Sequence[int]) -> None:
     """Write what stands of the images of these shards into their rows."""
     rows = []
-    for start in range(0, len(shard_ids), _PART):
-        part = shard_ids[start : start + _PART]
-        found = _results(session, part)
-        for id_ in part:
-            counted = {f"new_{name}": value for name, value in tally(found[id_]).items()}
+    for part in in_parts(shard_ids):
+        for id_, results in _results(session, part).items():
+            counted = {f"new_{name}": value for name, value in tally(results).items()}
             rows.append({"shard": id_, **counted})
     if rows:
         session.connection().execute(_TALLY, rows)
@@ -83,10 +79,17 @@ def count_again(session: Session, shard_ids: Sequence[int]) -> None:
 
 def _results(session: Session, shard_ids: Sequence[int]) -> dict[int, list[Result]]:
     """Return what stands of each shard's images, added up by the database."""
-    found: dict[int, list[Result]] = {id_: [] for id_ in shard_ids}
-    kept = Image.message.is_not(None)
-    what = (Image.shard_id, Image.state, Image.outcome, Image.label, Image.model_digest, kept)
-    counted = select(*what, func.count()).where(Image.shard_id.in_(shard_ids)).group_by(*what)
-    for id_, state, outcome, label, model, again, count in session.execute(counted):
-        found[id_ or 0].append(Result(state, outcome, label, model, again, count))
-    return found
+    results: dict[int, list[Result]] = {id_: [] for id_ in shard_ids}
+    has_message = Image.message.is_not(None)
+    columns = (
+        Image.shard_id,
+        Image.state,
+        Image.outcome,
+        Image.label,
+        Image.model_digest,
+        has_message,
+    )
+    counted = select(*columns, func.count()).where(Image.shard_id.in_(shard_ids)).group_by(*columns)
+    for id_, state, outcome, label, model, kept, count in session.execute(counted):
+        results[id_ or 0].append(Result(state, outcome, label, model, kept, count))
+    return results

@@ -93,14 +93,14 @@ def clean(hours: int, yes: bool) -> None:
     Crashes can leave files that the database does not refer to. Newer files may belong to work
     under way. Before using --hours 0, make sure nothing is running.
     """
-    from core import jobs
     from core.installation import open_installation
+    from core.jobs import purging
 
     opened = open_installation(_ready())
-    seen, strays = jobs.strays(opened.database, opened.blobs, hours * 3600)
+    seen, strays = purging.strays(opened.database, opened.blobs, hours * 3600)
     click.echo(f"{len(strays):,} of {seen:,} stored files are not needed by the database.")
     if strays and (yes or click.confirm("Delete them?")):
-        jobs.remove_strays(opened.database, opened.blobs, strays)
+        purging.remove_strays(opened.database, opened.blobs, strays)
         click.echo("Deleted.")
 
 

@@ -15,6 +15,7 @@ from core.db import Database
 from core.errors import QueueUnavailable, Refused
 from core.intake import Accepted
 from core.jobs import Counts, Entry, Failure, Progress, ShardClaim
+from core.jobs.dispatch import Swept
 from core.queue import CLASSIFY, MemoryQueue, Message
 from core.settings import Settings
 from core.states import ImageState, JobState
@@ -169,7 +170,7 @@ class Life:
         jobs.dispatch(self.database, self.settings)
         return self.heard()
 
-    def sweep(self) -> jobs.Swept:
+    def sweep(self) -> Swept:
         """Sweep once."""
         self.queue.rung.clear()
         return jobs.sweep(self.database, self.settings)

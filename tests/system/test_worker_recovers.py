@@ -22,6 +22,7 @@ from core.blobs import LocalBlobs
 from core.db import Database
 from core.doorbell import Doorbell
 from core.intake import Limits, accept
+from core.jobs.queries import Fleet
 from core.people import accounts
 from core.queue import CeleryQueue
 from core.settings import Settings
@@ -210,12 +211,12 @@ def test_a_frozen_worker_is_silent_and_goes_on_when_it_can(
     job_id = submit(database, settings, range(60))
     wait_for(lambda: at_work(database))
 
-    def fleet() -> jobs.Fleet:
+    def fleet() -> Fleet:
         with database.reading() as session:
             return jobs.fleet(session)
 
     with frozen(programs.pid, *pids):
-        wait_for(lambda: fleet() == jobs.Fleet(alive=0, silent=2))
+        wait_for(lambda: fleet() == Fleet(alive=0, silent=2))
         assert not finished(database, job_id)
     wait_for(lambda: finished(database, job_id))
-    assert fleet() == jobs.Fleet(alive=2, silent=0)
+    assert fleet() == Fleet(alive=2, silent=0)

@@ -147,14 +147,14 @@ def test_the_history_adds_up(history: Database) -> None:
         for job_id, *result in rows:
             images.setdefault(job_id, []).append(tuple(result))
         for job in session.scalars(select(Job)):
-            standing, of_job = jobs.standing(session, job), images[job.id]
+            overview, of_job = jobs.overview(session, job), images[job.id]
             states = [state for state, *_ in of_job]
-            assert standing.counts.by_state == {s: states.count(s) for s in ImageState}
-            for class_count in standing.differential.classes:
+            assert overview.counts.by_state == {s: states.count(s) for s in ImageState}
+            for class_count in overview.differential.classes:
                 assert class_count.count == of_job.count(
                     (ImageState.CLASSIFIED, "accepted", class_count.name)
                 )
-            assert standing.differential.classified == standing.counts.classified
+            assert overview.differential.classified == overview.counts.classified
     assert sum(map(len, images.values())) == 8_000
 
 

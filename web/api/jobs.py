@@ -80,4 +80,4 @@ def act_on_job(job_id: int, action: str) -> Response:
 def _job(job_id: int) -> Response:
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        return jsonify(summarise_job(job, jobs.standing(session, job)))
+        return jsonify(summarise_job(job, jobs.overview(session, job)))

@@ -98,7 +98,7 @@ def _size() -> int:
 def _job(job_id: int) -> Summary:
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        return summarise_job(job, jobs.standing(session, job))
+        return summarise_job(job, jobs.overview(session, job))
 
 
 def _file(pieces: Iterator[str], kind: str, name: str) -> Response:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core import jobs
 from core.errors import BadInput
-from core.jobs import ClassCount, Standing
+from core.jobs import ClassCount, JobOverview
 from core.states import ImageState
 from core.tables import Image
 from lexicon.cells import cell_type
@@ -167,9 +167,9 @@ def neighbours(session: Session, image: Image, bin_: Bin) -> tuple[int | None, i
     return previous.id if previous else None, following.id if following else None
 
 
-def choices(standing: Standing) -> list[Choice]:
+def choices(overview: JobOverview) -> list[Choice]:
     """Return the bins that are not empty: those that need review, then all cells, then classes."""
-    states, found = standing.counts.by_state, standing.differential
+    states, found = overview.counts.by_state, overview.differential
     problems, others = (_by_state(states, titles) for titles in (_PROBLEMS, _OTHERS))
     if not found.classified:
         return [*problems, *others]
@@ -178,7 +178,7 @@ def choices(standing: Standing) -> list[Choice]:
         for mark in MARKS.values()
         if (count := found.outcomes[mark.outcome])
     ]
-    few = jobs.few_shot(standing.models)
+    few = jobs.few_shot(overview.models)
     classes = [_class(one, one.name in few) for one in found.classes]
     return [
         *problems,

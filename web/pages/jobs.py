@@ -21,7 +21,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from core import jobs
 from core.errors import BadInput
-from core.jobs import Standing
+from core.jobs import JobOverview
 from core.made.reports import PAPERS
 from core.people import accounts
 from core.people.accounts import RoleName
@@ -95,12 +95,12 @@ def show_job(job_id: int) -> str:
     """Show one job with the first page of its gallery."""
     with wired().database.reading() as session:
         job = accounts.find_job(session, person(), job_id)
-        standing = jobs.standing(session, job)
-        values = _live(session, job, standing)
+        overview = jobs.overview(session, job)
+        values = _live(session, job, overview)
         skips = [summarise_skip(skip) for _, skip in jobs.skipped(session, job, _SKIPS_SHOWN + 1)]
         values |= {"skips": skips[:_SKIPS_SHOWN], "more_skips": len(skips) > _SKIPS_SHOWN}
         if job.state is not JobState.RECEIVING:
-            values |= _gallery(session, job, standing)
+            values |= _gallery(session, job, overview)
     record_reading(job_id)
     return render_template("jobs/show.html", **values)
 
@@ -115,7 +115,7 @@ def show_summary(job_id: int) -> Response:
         html, tag = wired().parts.get(
             ("summary", job_id, handles, manages),
             lambda: _version(session, job),
-            lambda: _render("jobs/_live.html", **_live(session, job, jobs.standing(session, job))),
+            lambda: _render("jobs/_live.html", **_live(session, job, jobs.overview(session, job))),
         )
         least = _least_pause(job)
     record_reading(job_id)
@@ -133,7 +133,7 @@ def show_gallery(job_id: int) -> Response:
             lambda: _render(
                 "jobs/_gallery.html",
                 job=job,
-                **_gallery(session, job, jobs.standing(session, job)),
+                **_gallery(session, job, jobs.overview(session, job)),
             ),
         )
     record_reading(job_id)
@@ -167,14 +167,14 @@ def _least_pause(job: Job) -> float:
     return max(_LEAST_PAUSE, job.received / _FILES_A_SECOND_OF_PAUSE)
 
 
-def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
+def _live(session: Session, job: Job, overview: JobOverview) -> dict[str, Any]:
     """Return what changes while a job runs, and no more: it is requested every second."""
     ended = job.state in ENDED
     return {
-        "job": summarise_job(job, standing),
+        "job": summarise_job(job, overview),
         "ended": ended,
         "models": models_for(session, person()) if ended else [],
-        "expected": standing.counts.expected,
+        "expected": overview.counts.expected,
         "papers": PAPERS,
         "limits": wired().limits,
         "rule": folders.RULE,
@@ -183,8 +183,8 @@ def _live(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
     }
 
 
-def _gallery(session: Session, job: Job, standing: Standing) -> dict[str, Any]:
-    choices = gallery.choices(standing)
+def _gallery(session: Session, job: Job, overview: JobOverview) -> dict[str, Any]:
+    choices = gallery.choices(overview)
     chosen = _chosen(choices)
     tiles, next_ = gallery.page(session, job.id, chosen, request.args.get("before", ""))
     return {

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from core import audit, registry
 from core.audit import Action
 from core.errors import NotAllowed
-from core.jobs import alive
+from core.jobs.queries import alive
 from core.people import accounts
 from core.people.accounts import RoleName
 from core.tables import Model, Worker

@@ -17,7 +17,7 @@ from core import registry
 from core.db import clock
 from core.errors import BadInput, Conflict, NotAllowed
 from core.intake import quotas
-from core.jobs import WORKER_SECONDS
+from core.jobs.queries import WORKER_SECONDS
 from core.people import accounts, membership
 from core.people.accounts import RoleName
 from core.people.membership import FIRST_PASSWORD_DAYS, Admission

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from core import jobs
 from core.db import utcnow
-from core.jobs import LIVE, ClassCount, Counts, Fleet, Progress, Standing
+from core.jobs import ClassCount, Counts, JobOverview, Progress
+from core.jobs.lock import LIVE
+from core.jobs.queries import LATELY_SECONDS, Fleet
 from core.settings import Settings
 from core.states import JobState
 from core.tables import Job, Model, Report
@@ -34,17 +36,17 @@ def summarise_jobs(session: Session, found: Sequence[Job]) -> list[Summary]:
     ]
 
 
-def summarise_job(job: Job, standing: Standing) -> Summary:
+def summarise_job(job: Job, overview: JobOverview) -> Summary:
     """Return one job with its differential: the accepted cells by class, all by outcome."""
-    found = standing.differential
-    few = jobs.few_shot(standing.models)
-    return _job(job, standing.counts, standing.progress, standing.fleet) | {
+    found = overview.differential
+    few = jobs.few_shot(overview.models)
+    return _job(job, overview.counts, overview.progress, overview.fleet) | {
         "to_check": found.to_check,
         "advice": found.advice,
         "classes": [_class(one, one.name in few) for one in found.classes],
         "outcomes": {outcome.value: count for outcome, count in found.outcomes.items()},
         "judged_by": [
-            {**model_summary(judge.model), "count": judge.count} for judge in standing.judges
+            {**model_summary(judge.model), "count": judge.count} for judge in overview.judges
         ],
     }
 
@@ -92,7 +94,7 @@ def standstill(job: Job, run: Progress, fleet: Fleet, now: dt.datetime) -> str |
     if not fleet.alive:
         silent = "The worker is" if fleet.silent == 1 else f"All {fleet.silent} workers are"
         return f"{moved}{silent} silent; the job waits until one is back."
-    if job.state is JobState.RUNNING and since and since > jobs.LATELY_SECONDS:
+    if job.state is JobState.RUNNING and since and since > LATELY_SECONDS:
         workers = "1 worker is" if fleet.alive == 1 else f"{fleet.alive} workers are"
         return f"{moved}{workers} running."
     return None

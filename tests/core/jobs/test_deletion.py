@@ -13,6 +13,7 @@ from core.blobs import MemoryBlobs, image_key
 from core.db import utcnow
 from core.errors import Conflict, LeaseLost, NotFound
 from core.jobs import Entry
+from core.jobs.purging import Purged
 from core.made import reports
 from core.made.derivatives import keys_of_image
 from core.people import accounts
@@ -64,7 +65,7 @@ def delete_pictures(life: Life, job_id: int, *, at_once: bool = False) -> None:
         )
 
 
-def purge(life: Life, blobs: MemoryBlobs, settings: Settings | None = None) -> jobs.Purged:
+def purge(life: Life, blobs: MemoryBlobs, settings: Settings | None = None) -> Purged:
     return jobs.purge(life.database, blobs, settings or life.settings)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, select
 
 from core import jobs
 from core.errors import Conflict, LeaseLost
-from core.jobs import Counts, Entry, ShardClaim, Standing
+from core.jobs import Counts, Entry, JobOverview, ShardClaim
 from core.states import ImageState, JobState, ShardState
 from core.tables import Image, Job, Prediction, Shard
 from lexicon.outcomes import Outcome
@@ -39,16 +39,16 @@ class Look:
     images: list[Image]
     shards: list[Shard]
     predictions: dict[int, int]
-    standing: Standing
+    overview: JobOverview
 
     @property
     def counts(self) -> Counts:
-        return self.standing.counts
+        return self.overview.counts
 
     @property
     def left(self) -> int:
         """Images that the present run has not judged."""
-        return self.standing.progress.left
+        return self.overview.progress.left
 
 
 class OneJob(RuleBasedStateMachine):
@@ -155,7 +155,7 @@ class OneJob(RuleBasedStateMachine):
     @precondition(lambda self: self._is(JobState.FINISHED, JobState.FAILED))
     @rule()
     def retry_failed(self) -> None:
-        failed = self.now.counts.failed + self.now.standing.progress.kept
+        failed = self.now.counts.failed + self.now.overview.progress.kept
         if failed:
             assert self.life.retry_failed(self.job_id) == failed
             self.begun_anew = True
@@ -211,7 +211,7 @@ class OneJob(RuleBasedStateMachine):
                 list(session.scalars(select(Image).order_by(Image.position))),
                 list(session.scalars(select(Shard).order_by(Shard.id))),
                 {image_id: count for image_id, count in session.execute(per_image)},
-                jobs.standing(session, job),
+                jobs.overview(session, job),
             )
 
 
@@ -227,7 +227,7 @@ def _counts_are_those_of_the_image_rows(now: Look) -> None:
 
 
 def _the_differential_is_that_of_the_image_rows(now: Look) -> None:
-    found = now.standing.differential
+    found = now.overview.differential
     judged = [(i.outcome, i.label) for i in now.images if i.state is ImageState.CLASSIFIED]
     assert found.outcomes == {o: sum(o == outcome for outcome, _ in judged) for o in Outcome}
     accepted = Counter(label for outcome, label in judged if outcome == Outcome.ACCEPTED)
@@ -236,9 +236,9 @@ def _the_differential_is_that_of_the_image_rows(now: Look) -> None:
 
 def _the_models_are_those_of_the_image_rows(now: Look) -> None:
     judged = [image for image in now.images if image.state is ImageState.CLASSIFIED]
-    counts = {judge.model.digest: judge.count for judge in now.standing.judges}
+    counts = {judge.model.digest: judge.count for judge in now.overview.judges}
     assert counts == Counter(image.model_digest for image in judged)
-    assert now.standing.progress.kept == sum(image.message is not None for image in judged)
+    assert now.overview.progress.kept == sum(image.message is not None for image in judged)
 
 
 def _what_is_classified_has_one_prediction(now: Look) -> None:

@@ -20,7 +20,7 @@ from core import intake, jobs
 from core.audit import Actor
 from core.blobs import LocalBlobs, MemoryBlobs, image_key
 from core.intake import Limits
-from core.jobs import Entry
+from core.jobs import Entry, purging
 from core.made.derivatives import keys_of_image
 from core.states import ImageState, MakingState
 from core.tables import Explanation, Image, Job, LooseBlob, Report
@@ -217,11 +217,11 @@ def test_strays_of_crashes_are_found_by_their_age_and_removed(
     copy_of_nothing = keys_of_image(sha("copy"))[1]
     for key in (*strays, copy_of_nothing, f"models/{'a' * 64}.zip"):
         store.put(key, b"bytes")
-    assert jobs.strays(life.database, store, 3600) == (0, [])
-    seen, found = jobs.strays(life.database, store, -1)
+    assert purging.strays(life.database, store, 3600) == (0, [])
+    seen, found = purging.strays(life.database, store, -1)
     assert sorted(found) == sorted([*strays, copy_of_nothing])
     assert seen == len(found) + len(expected(range(2))) + len(needed)
-    jobs.remove_strays(life.database, store, found)
+    purging.remove_strays(life.database, store, found)
     assert [key for key in found if store.exists(key)] == []
     assert present(store) == expected(range(2))
     assert all(store.exists(key) for key in (*needed, f"models/{'a' * 64}.zip"))
@@ -245,8 +245,8 @@ def test_what_a_row_needs_by_now_is_no_stray_any_more(life: Life) -> None:
     job_id = life.open()
     key = image_key(sha("a"))
     store.put(key, b"bytes")
-    _, found = jobs.strays(life.database, store, 0)
+    _, found = purging.strays(life.database, store, 0)
     [(image_id, _)] = life.announce(job_id, Entry("a.png", 100, sha("a")))
     life.receive(image_id, "a")
-    jobs.remove_strays(life.database, store, found)
+    purging.remove_strays(life.database, store, found)
     assert store.exists(key)

@@ -316,5 +316,5 @@ def test_the_first_run_shows_nothing_before_it_has_judged(life: Life) -> None:
     balanced(life, job_id)
     with life.database.reading() as session:
         job = session.get_one(Job, job_id)
-        assert jobs.standing(session, job).judges == ()
+        assert jobs.overview(session, job).judges == ()
         assert session.get_one(Image, life.images(job_id)[0].id).state is ImageState.RECEIVED
