@@ -33,7 +33,7 @@ import migrations
 from core.blobs import LocalBlobs, durable
 from core.db import Database
 from core.installation import Installation
-from core.people import accounts
+from core.people import accounts, tokens
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import TokenKind
@@ -74,7 +74,7 @@ class Door:
         with self.database.writing() as session:
             accounts.ensure_roles(session)
             owner = accounts.first_administrator(session, "benchmark@localhost")
-            token = accounts.issue_token(session, owner, TokenKind.API, "benchmark")
+            token = tokens.issue(session, owner, TokenKind.API, "benchmark")
         self._headers = {"Authorization": f"Bearer {token}"}
         blobs = LocalBlobs(folder / "blobs")
         self._app: Flask = create_app(Installation(settings, self.database, blobs, MemoryQueue()))

@@ -27,7 +27,7 @@ from sqlalchemy import select
 from benchmarks.connections import Answer, Browser, Times, held, kinds
 from benchmarks.rig import Rig, running, sign_in, spread
 from core import jobs
-from core.people import accounts
+from core.people import tokens
 from core.people.accounts import RoleName
 from core.states import ENDED, TokenKind
 from core.tables import Job, Role, User
@@ -51,7 +51,7 @@ def people(rig: Rig, count: int) -> list[str]:
             person = User(email=f"reader-{number}@example.org", roles=[role])
             session.add(person)
             session.flush()
-            links.append(accounts.issue_token(session, person, TokenKind.SIGN_IN, "benchmark"))
+            links.append(tokens.issue(session, person, TokenKind.SIGN_IN, "benchmark"))
     return [_cookie(rig, link) for link in links]
 
 
@@ -74,7 +74,7 @@ async def look_on(browser: Browser, kind: str, paths: list[str], seconds: float)
 async def among_slow(rig: Rig, cookie: str, slow: int, stalled: int, seconds: float) -> Times:
     """Hold slow connections of each kind in turn while one person looks."""
     with rig.database.writing() as session:
-        token = accounts.issue_token(session, rig.owner, TokenKind.API, "benchmark")
+        token = tokens.issue(session, rig.owner, TokenKind.API, "benchmark")
         job = jobs.create(session, rig.owner.id, "receives")
         entries = [jobs.Entry(f"{number}.png", 9_000_000, None) for number in range(stalled)]
         awaited = jobs.announce(session, job, entries, rig.settings.max_job_files)

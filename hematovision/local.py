@@ -212,11 +212,11 @@ def _prepare(settings: Settings) -> str | None:
 def _let_in(session: Session, person: User, settings: Settings) -> str:
     """Make a sign-in link and a token for this machine's command line; older ones stop working."""
     from core.audit import SYSTEM
-    from core.people import accounts, membership
+    from core.people import membership, tokens
     from core.states import TokenKind
 
-    accounts.revoke_tokens(session, person, TokenKind.MACHINE)
-    token = accounts.issue_token(session, person, TokenKind.MACHINE, "this machine")
+    tokens.revoke_all(session, person, TokenKind.MACHINE)
+    token = tokens.issue(session, person, TokenKind.MACHINE, "this machine")
     # This machine's command line signs in with this token; only its owner may read it.
     note = {"server": address(settings), "token": token}
     durable.write_file(settings.data / "client.json", json.dumps(note))

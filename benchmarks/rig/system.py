@@ -25,7 +25,7 @@ from benchmarks.rig.databases import server
 from benchmarks.rig.processes import LOOK_SECONDS, kind_of, most_resident
 from core import intake, jobs
 from core.installation import Installation, open_installation
-from core.people import accounts
+from core.people import accounts, tokens
 from core.settings import Settings
 from core.states import ENDED, TokenKind
 from core.tables import Job, User
@@ -106,7 +106,7 @@ class Rig(Installation):
     def client(self) -> Client:
         """A client of the web server, as the owner."""
         with self.database.writing() as session:
-            token = accounts.issue_token(session, self.owner, TokenKind.API, "benchmark")
+            token = tokens.issue(session, self.owner, TokenKind.API, "benchmark")
         return Client(local.address(self.settings), token)
 
     def wait_for_pages(self) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import delete
 
 from benchmarks.rig.system import Rig
 from core.db import Database
-from core.people import accounts
+from core.people import accounts, tokens
 from core.states import ENDED, TokenKind
 from core.tables import Prediction
 from hematovision.client import Client, upload
@@ -53,7 +53,7 @@ def let_in(browser: Any, database: Database, email: str) -> None:
     """Sign the person with this address in, by a new link; the browser is Flask's or httpx's."""
     with database.writing() as session:
         person = accounts.find_person(session, email)
-        secret = accounts.issue_token(session, person, TokenKind.SIGN_IN, "benchmark")
+        secret = tokens.issue(session, person, TokenKind.SIGN_IN, "benchmark")
     sign_in(browser, f"/sign-in/{secret}")
 
 

@@ -1,19 +1,15 @@
-"""What each person may see and do, and the tokens that act for them."""
+"""What each person may see and do."""
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
-import secrets
 from enum import StrEnum
 
-from sqlalchemy import Select, bindparam, delete, func, or_, select, update
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy.orm import Session
 
-from core.db import insert_if_new, utcnow
-from core.errors import Conflict, NotAllowed, NotFound
-from core.states import API_TOKENS, TokenKind
-from core.tables import Image, Job, Role, Token, User
+from core.db import insert_if_new
+from core.errors import NotAllowed, NotFound
+from core.tables import Image, Job, Role, User
 
 
 class RoleName(StrEnum):
@@ -39,11 +35,6 @@ _ONE_IMAGE, _ONE_OWN_IMAGE = (
         Image.id == bindparam("image"), Image.job_id.in_(query.with_only_columns(Job.id))
     )
     for query in (_VISIBLE, _OWN)
-)
-_KNOWN_TOKEN = (
-    select(Token)
-    .where(Token.digest == bindparam("digest"), Token.kind.in_(bindparam("kinds", expanding=True)))
-    .options(joinedload(Token.user).joinedload(User.roles))
 )
 
 
@@ -111,70 +102,6 @@ def find_job_to_handle(session: Session, user: User, job_id: int) -> Job:
     return job
 
 
-def issue_token(
-    session: Session, user: User, kind: TokenKind, name: str, lifetime: dt.timedelta | None = None
-) -> str:
-    """Make a token and return it. It can't be read again, since only its hash is kept.
-
-    Raises:
-        Conflict: the person is deactivated; a token made now would work once they return.
-    """
-    if not user.active:
-        raise Conflict(f"{user.email} is deactivated. Activate them first.")
-    prefix = "hv_" if kind in API_TOKENS else ""
-    secret = prefix + secrets.token_urlsafe(32)
-    session.add(
-        Token(
-            user_id=user.id,
-            kind=kind,
-            name=name[:120],
-            digest=digest_of(secret),
-            hint=secret[:8],
-            expires_at=utcnow() + lifetime if lifetime else None,
-        )
-    )
-    session.flush()
-    return secret
-
-
-def find_token(session: Session, secret: str, *kinds: TokenKind) -> Token | None:
-    """Return the token with its active person, or None if it is unknown or has expired."""
-    given = {"digest": digest_of(secret), "kinds": kinds}
-    token = session.scalars(_KNOWN_TOKEN, given).unique().first()
-    if token is None or (token.expires_at and token.expires_at < utcnow()):
-        return None
-    return token if token.user.active else None
-
-
-def use_up_token(session: Session, secret: str, kind: TokenKind) -> User | None:
-    """Return the person a token belongs to and use it up. None if it is unknown or expired."""
-    token = find_token(session, secret, kind)
-    if token is None:
-        return None
-    gone = session.scalar(delete(Token).where(Token.id == token.id).returning(Token.id))
-    return token.user if gone is not None else None
-
-
-def note_use(session: Session, token: Token) -> None:
-    """Record when a token was last used, to the minute, so that few requests need a write."""
-    minute_ago = utcnow() - dt.timedelta(minutes=1)
-    session.execute(
-        update(Token)
-        .where(Token.id == token.id, or_(Token.used_at.is_(None), Token.used_at < minute_ago))
-        .values(used_at=utcnow())
-    )
-
-
-def is_stale(token: Token) -> bool:
-    """Return whether `note_use` would write."""
-    return token.used_at is None or utcnow() - token.used_at > dt.timedelta(minutes=1)
-
-
-def digest_of(secret: str) -> str:
-    """Return the hash under which a secret is kept. Ours are random, so SHA-256 is enough."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
 def person_or_none(session: Session, email: str) -> User | None:
     """Return the person with this address, in any spelling, or None."""
     written = func.lower(User.email) == email.strip().lower()
@@ -190,11 +117,6 @@ def first_administrator(session: Session, email: str) -> User:
         session.add(person)
         session.flush()
     return person
-
-
-def revoke_tokens(session: Session, user: User, *kinds: TokenKind) -> None:
-    """Delete a person's tokens of these kinds; they stop working at once."""
-    session.execute(delete(Token).where(Token.user_id == user.id, Token.kind.in_(kinds)))
 
 
 def find_person(session: Session, email: str) -> User:

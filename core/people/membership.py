@@ -18,7 +18,7 @@ from core import audit
 from core.audit import Action, Actor
 from core.db import Database, utcnow
 from core.errors import BadInput, Conflict, NotFound
-from core.people import accounts, passwords, sign_ins
+from core.people import accounts, passwords, sign_ins, tokens
 from core.people.accounts import RoleName
 from core.states import TokenKind
 from core.tables import RecoveryCode, Role, Token, User
@@ -150,8 +150,8 @@ def make_link(session: Session, actor: Actor, person: User, lifetime: dt.timedel
     Raises:
         Conflict: the person is deactivated.
     """
-    accounts.revoke_tokens(session, person, TokenKind.SIGN_IN)
-    secret = accounts.issue_token(session, person, TokenKind.SIGN_IN, "link", lifetime)
+    tokens.revoke_all(session, person, TokenKind.SIGN_IN)
+    secret = tokens.issue(session, person, TokenKind.SIGN_IN, "link", lifetime)
     audit.note(session, Action.LINK_MADE, actor, f"person {person.id}")
     return f"/sign-in/{secret}"
 

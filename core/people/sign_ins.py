@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from core.db import utcnow
-from core.people.accounts import digest_of
+from core.people.tokens import digest_of
 from core.settings import Settings
 from core.tables import SignIn, User
 

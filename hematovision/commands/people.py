@@ -169,16 +169,12 @@ def link(email: str) -> None:
 @click.option("--name", default="command line", show_default=True, help="What the token is for.")
 def token(email: str, name: str) -> None:
     """Create an API token for EMAIL and print it. It can't be shown again."""
-    from core import audit
-    from core.people import accounts
-    from core.states import TokenKind
+    from core.people import accounts, tokens
     from hematovision.operator import operator
 
     with _database().writing() as session:
         person = accounts.find_person(session, email)
-        secret = accounts.issue_token(session, person, TokenKind.API, name)
-        detail = {"hint": secret[:8]}
-        audit.note(session, audit.Action.TOKEN_MADE, operator(), f"person {person.id}", detail)
+        secret = tokens.make_api_token(session, operator(), person, name)
     click.echo(secret)
 
 

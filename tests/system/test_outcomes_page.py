@@ -21,7 +21,7 @@ from core.db import Database
 from core.installation import Installation
 from core.intake import Limits, accept
 from core.jobs import Entry, Failure
-from core.people import accounts
+from core.people import accounts, tokens
 from core.queue import MemoryQueue
 from core.registry import Facts
 from core.settings import Settings
@@ -127,7 +127,7 @@ def page(
     odd = request.param != "wide"
     with database.writing() as session:
         user = accounts.find_person(session, "admin@localhost")
-        secret = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
+        secret = tokens.issue(session, user, TokenKind.SIGN_IN, "test")
     with signed_in(browser, f"{url}/sign-in/{secret}", narrow=odd, dark=odd) as page:
         yield page
 

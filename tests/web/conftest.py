@@ -25,7 +25,7 @@ from core.blobs import MemoryBlobs
 from core.db import Database
 from core.installation import Installation
 from core.jobs import Failure
-from core.people import accounts
+from core.people import accounts, tokens
 from core.people.accounts import RoleName
 from core.people.membership import add_person
 from core.queue import MemoryQueue
@@ -198,7 +198,7 @@ def sign_in(app: Flask, database: Database) -> SignIn:
     def enter(email: str) -> Browser:
         with database.writing() as session:
             user = accounts.find_person(session, email)
-            link = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
+            link = tokens.issue(session, user, TokenKind.SIGN_IN, "test")
         return Browser(app.test_client(), f"/sign-in/{link}")
 
     return enter
@@ -232,7 +232,7 @@ def api(app: Flask, database: Database) -> Api:
         if email not in secrets:
             with database.writing() as session:
                 user = accounts.find_person(session, email)
-                secrets[email] = accounts.issue_token(session, user, TokenKind.API, "test")
+                secrets[email] = tokens.issue(session, user, TokenKind.API, "test")
         return secrets[email]
 
     def call(

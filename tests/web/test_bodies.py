@@ -14,7 +14,7 @@ import pytest
 
 from core import jobs
 from core.db import Database
-from core.people import accounts
+from core.people import accounts, tokens
 from core.settings import Settings
 from core.states import TokenKind
 from hematovision.client import Client, ServerError
@@ -29,7 +29,7 @@ def serving(settings: Settings, database: Database) -> Iterator[tuple[int, str, 
     """Yield the port of a server in a process of its own, a token, and a job that receives."""
     with database.writing() as session:
         user = accounts.find_person(session, A)
-        token = accounts.issue_token(session, user, TokenKind.API, "test")
+        token = tokens.issue(session, user, TokenKind.API, "test")
         job_id = jobs.create(session, user.id, "Slide 7").id
     port = free_port()
     update = {"port": port, "web_workers": 1, "redis_url": "memory://"}

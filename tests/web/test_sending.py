@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Route, expect
 from werkzeug.serving import make_server
 
 from core.db import Database
-from core.people import accounts
+from core.people import accounts, tokens
 from core.states import TokenKind
 from lexicon.folders import RULE, skipped_for
 from tests.lexicon.test_folders import FATES
@@ -45,7 +45,7 @@ def page(server: str, database: Database) -> Iterator[Page]:
     """A browser that laboratory A is signed in with."""
     with database.writing() as session:
         user = accounts.find_person(session, A)
-        link = accounts.issue_token(session, user, TokenKind.SIGN_IN, "test")
+        link = tokens.issue(session, user, TokenKind.SIGN_IN, "test")
     with (
         running_browser() as browser,
         signed_in(browser, f"{server}/sign-in/{link}") as page,

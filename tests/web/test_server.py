@@ -22,7 +22,7 @@ import pytest
 from core.db import Database
 from core.errors import ConfigurationError
 from core.installation import adopt_store
-from core.people import accounts
+from core.people import accounts, tokens
 from core.settings import Settings
 from core.states import TokenKind
 from hematovision.supervisor import STOP_SECONDS
@@ -138,7 +138,7 @@ def token(database: Database) -> str:
     """Return the API token of somebody who submits."""
     with database.writing() as session:
         user = accounts.find_person(session, "a@laboratory.test")
-        return accounts.issue_token(session, user, TokenKind.API, "test")
+        return tokens.issue(session, user, TokenKind.API, "test")
 
 
 SLOW = {

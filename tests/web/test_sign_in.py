@@ -16,7 +16,7 @@ from core.audit import SYSTEM
 from core.blobs import MemoryBlobs
 from core.db import Database, utcnow
 from core.installation import Installation
-from core.people import accounts, membership
+from core.people import accounts, membership, tokens
 from core.queue import MemoryQueue
 from core.settings import Settings
 from core.states import API_TOKENS, TokenKind
@@ -50,7 +50,7 @@ def token_for(
     """Issue a token."""
     with database.writing() as session:
         user = accounts.find_person(session, email)
-        return accounts.issue_token(session, user, kind, "test", lifetime)
+        return tokens.issue(session, user, kind, "test", lifetime)
 
 
 def trail_of(database: Database) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from core.db import Database
-from core.people import accounts
+from core.people import accounts, tokens
 from core.states import TokenKind
 from hematovision.cli import main
 from tests.web.conftest import Api, Browser, Png, content, open_job
@@ -32,7 +32,7 @@ def submit(
     """Return what submits paths to the application on a socket, as laboratory A."""
     with database.writing() as session:
         user = accounts.find_person(session, A)
-        token = accounts.issue_token(session, user, TokenKind.API, "test")
+        token = tokens.issue(session, user, TokenKind.API, "test")
     made = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=made.serve_forever)
     thread.start()

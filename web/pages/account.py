@@ -6,7 +6,7 @@ import datetime as dt
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_wtf import FlaskForm
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from werkzeug.wrappers import Response
 from wtforms import PasswordField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
@@ -15,12 +15,11 @@ from wtforms.validators import InputRequired, Length
 from core import audit
 from core.audit import Action
 from core.errors import BadInput, NotFound, TooManyAttempts
-from core.people import accounts, membership, passwords, sign_ins
+from core.people import membership, passwords, sign_ins, tokens
 from core.people.passwords import SHORTEST
 from core.people.sign_ins import Limits
 from core.states import TokenKind
 from core.tables import Token, User
-from lexicon.names import one_line
 from web.actions.audit import actor
 from web.pages.sign_in import begin
 from web.security import guessing
@@ -107,9 +106,7 @@ def make_token() -> str:
         return _page(form)
     lifetime = dt.timedelta(days=int(form.days.data)) if form.days.data else None
     with wired().database.writing() as session:
-        name = one_line(form.name.data) or "Token"
-        secret = accounts.issue_token(session, user, TokenKind.API, name, lifetime)
-        audit.note(session, Action.TOKEN_MADE, actor(), f"person {user.id}", {"hint": secret[:8]})
+        secret = tokens.make_api_token(session, actor(), user, form.name.data, lifetime)
     return _page(TokenForm(formdata=None), secret)
 
 
@@ -118,15 +115,7 @@ def revoke_token(token_id: int) -> Response:
     """Delete one of the person's own tokens; it gives no access from now on."""
     user = person()
     with wired().database.writing() as session:
-        revoked = session.scalar(
-            delete(Token)
-            .where(Token.id == token_id, Token.user_id == user.id)
-            .where(Token.kind == TokenKind.API)
-            .returning(Token.id)
-        )
-        if revoked is None:
-            raise NotFound("There is no such token, or it is not yours.")
-        audit.note(session, Action.TOKEN_REVOKED, actor(), f"token {token_id}")
+        tokens.revoke_api_token(session, actor(), user, token_id)
     flash("The token is revoked.", "success")
     return redirect(url_for("account.show_account"))
 

@@ -15,7 +15,7 @@ from core import audit
 from core.audit import Action
 from core.db import utcnow
 from core.errors import BadInput, TooManyAttempts
-from core.people import accounts, passwords, sign_ins
+from core.people import accounts, passwords, sign_ins, tokens
 from core.people.membership import normal_email
 from core.states import TokenKind
 from core.tables import Token, User
@@ -124,7 +124,7 @@ def _has_run_out(user: User) -> bool:
 def show_link(secret: str) -> str | Response:
     """Show whom a link signs in. This does not use the link up: mail programs open links too."""
     with wired().database.reading() as session:
-        token = accounts.find_token(session, secret, TokenKind.SIGN_IN)
+        token = tokens.find(session, secret, TokenKind.SIGN_IN)
     if token is None:
         return _spent_link()
     return render_template("account/link.html", email=token.user.email, secret=secret)
@@ -134,7 +134,7 @@ def show_link(secret: str) -> str | Response:
 def take_link(secret: str) -> Response:
     """Sign in by a link, which stops working."""
     with wired().database.writing() as session:
-        user = accounts.use_up_token(session, secret, TokenKind.SIGN_IN)
+        user = tokens.use_up(session, secret, TokenKind.SIGN_IN)
     return _spent_link() if user is None else _go_on(user, "link")
 
 
@@ -151,8 +151,8 @@ def _go_on(user: User, how: str) -> Response:
     if user.totp_secret is None:
         return begin(user, how, _wanted_page())
     with wired().database.writing() as session:
-        accounts.revoke_tokens(session, user, TokenKind.CODE)
-        secret = accounts.issue_token(session, user, TokenKind.CODE, how, _CODE_LIFETIME)
+        tokens.revoke_all(session, user, TokenKind.CODE)
+        secret = tokens.issue(session, user, TokenKind.CODE, how, _CODE_LIFETIME)
     cookie.clear()
     cookie[_CODE_KEY] = secret
     return redirect(url_for("sign_in.show_code", next=request.args.get("next")))
@@ -183,7 +183,7 @@ def show_code() -> str:
 def _half_signed_in() -> Token:
     """Return the token that proves a correct first factor. Raises `NotSignedIn`."""
     with wired().database.reading() as session:
-        token = accounts.find_token(session, str(cookie.get(_CODE_KEY, "")), TokenKind.CODE)
+        token = tokens.find(session, str(cookie.get(_CODE_KEY, "")), TokenKind.CODE)
     if token is None:
         raise NotSignedIn(_TOO_LATE)
     return token
@@ -209,7 +209,7 @@ def take_code() -> str | Response | tuple[str, int, dict[str, str]]:
         return _code_page(form, _WRONG_CODE)
     with wired().database.writing() as session:
         guessing.give_back(session, budgets)
-        if accounts.use_up_token(session, cookie[_CODE_KEY], TokenKind.CODE) is None:
+        if tokens.use_up(session, cookie[_CODE_KEY], TokenKind.CODE) is None:
             raise NotSignedIn(_TOO_LATE)
     return begin(token.user, f"{token.name} and {second}", _wanted_page())
 

@@ -10,7 +10,7 @@ from flask import session as cookie
 from sqlalchemy.exc import OperationalError
 
 from core.audit import Actor
-from core.people import accounts, sign_ins
+from core.people import sign_ins, tokens
 from core.people.sign_ins import Limits
 from core.states import API_TOKENS
 from core.tables import SignIn, Token, User
@@ -89,13 +89,13 @@ def bearer_secret() -> str | None:
 def _by_token(secret: str) -> Caller | None:
     database = wired().database
     with database.reading() as session:
-        token = accounts.find_token(session, secret, *API_TOKENS)
+        token = tokens.find(session, secret, *API_TOKENS)
     if token is None:
         return None
-    if accounts.is_stale(token):
+    if tokens.is_stale(token):
         try:
             with database.writing() as session:
-                accounts.note_use(session, token)
+                tokens.note_use(session, token)
         except OperationalError:
             _log.warning("The database is busy: the use of token %d is not noted.", token.id)
     return Caller(token.user, token)

@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict
-from core.people import accounts, passwords
+from core.people import accounts, passwords, tokens
 from core.people.accounts import RoleName
 from core.settings import TotpRule
 from core.tables import RecoveryCode, User
@@ -72,9 +72,7 @@ def renew_recovery_codes(session: Session, user_id: int) -> list[str]:
     """Make new recovery codes in place of those before, and return them."""
     session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     codes = [passwords.made_up() for _ in range(_RECOVERY_CODES)]
-    session.add_all(
-        RecoveryCode(user_id=user_id, digest=accounts.digest_of(code)) for code in codes
-    )
+    session.add_all(RecoveryCode(user_id=user_id, digest=tokens.digest_of(code)) for code in codes)
     return codes
 
 
@@ -103,7 +101,7 @@ def take_code(session: Session, user: User, code: str, key: str) -> bool:
 
 def take_recovery_code(session: Session, user: User, code: str) -> bool:
     """Say whether this is one of the person's recovery codes; if so, it is used up."""
-    digest = accounts.digest_of(re.sub(r"\s", "", code).lower())
+    digest = tokens.digest_of(re.sub(r"\s", "", code).lower())
     mine = delete(RecoveryCode).where(
         RecoveryCode.user_id == user.id, RecoveryCode.digest == digest
     )

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from core.db import Database, utcnow
 from core.errors import Conflict, NotAllowed, NotFound
-from core.people import accounts
+from core.people import accounts, tokens
 from core.people.accounts import RoleName
 from core.states import TokenKind
 from core.tables import Token, User
@@ -21,12 +21,12 @@ HOUR = dt.timedelta(hours=1)
 
 def _issue(database: Database, user: User, lifetime: dt.timedelta | None = None) -> str:
     with database.writing() as session:
-        return accounts.issue_token(session, user, TokenKind.API, "laptop", lifetime)
+        return tokens.issue(session, user, TokenKind.API, "laptop", lifetime)
 
 
 def _find(database: Database, secret: str, kind: TokenKind = TokenKind.API) -> Token | None:
     with database.reading() as session:
-        return accounts.find_token(session, secret, kind)
+        return tokens.find(session, secret, kind)
 
 
 def test_a_tokens_secret_is_kept_nowhere(database: Database, person: MakePerson) -> None:
@@ -77,17 +77,17 @@ def test_a_token_that_is_good_once_opens_nothing_the_second_time(
 ) -> None:
     anna = person()
     with database.writing() as session:
-        secret = accounts.issue_token(session, anna, TokenKind.SIGN_IN, "link")
+        secret = tokens.issue(session, anna, TokenKind.SIGN_IN, "link")
     for opens in (True, False):
         with database.writing() as session:
-            assert bool(accounts.use_up_token(session, secret, TokenKind.SIGN_IN)) is opens
+            assert bool(tokens.use_up(session, secret, TokenKind.SIGN_IN)) is opens
 
 
 def test_a_revoked_token_opens_nothing(database: Database, person: MakePerson) -> None:
     anna = person()
     secret = _issue(database, anna)
     with database.writing() as session:
-        accounts.revoke_tokens(session, anna, TokenKind.API)
+        tokens.revoke_all(session, anna, TokenKind.API)
     assert _find(database, secret) is None
 
 
@@ -98,17 +98,17 @@ def test_use_is_noted_once_a_minute(database: Database, person: MakePerson) -> N
         token = _find(database, secret)
         assert token is not None
         with database.writing() as session:
-            accounts.note_use(session, token)
+            tokens.note_use(session, token)
         found = _find(database, secret)
         assert found is not None
-        assert not accounts.is_stale(found)
+        assert not tokens.is_stale(found)
         times.append(found.used_at)
     assert times[0] == times[1]
     with database.writing() as session:
         session.execute(update(Token).values(used_at=utcnow() - HOUR))
     stale = _find(database, secret)
     assert stale is not None
-    assert accounts.is_stale(stale)
+    assert tokens.is_stale(stale)
 
 
 def test_the_laboratory_sees_its_own_jobs_and_the_others_see_all(

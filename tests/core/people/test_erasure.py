@@ -13,7 +13,7 @@ from core.blobs import MemoryBlobs
 from core.db import utcnow
 from core.errors import Conflict
 from core.jobs import purge
-from core.people import accounts, erasure
+from core.people import erasure, tokens
 from core.people.accounts import RoleName
 from core.states import TokenKind
 from core.tables import Image, Token, User
@@ -49,14 +49,12 @@ def read(life: Life, user: User) -> User:
 
 def test_a_deleted_person_is_out_at_once_and_may_come_back(life: Life) -> None:
     with life.database.writing() as session:
-        secret = accounts.issue_token(
-            session, session.get_one(User, life.owner.id), TokenKind.API, "t"
-        )
+        secret = tokens.issue(session, session.get_one(User, life.owner.id), TokenKind.API, "t")
     delete(life, life.owner)
     gone = read(life, life.owner)
     assert not gone.active
     with life.database.reading() as session:
-        assert accounts.find_token(session, secret, TokenKind.API) is None
+        assert tokens.find(session, secret, TokenKind.API) is None
     assert erasure.erase_due(life.database, life.settings) == 0
     restore(life, life.owner)
     assert read(life, life.owner).active
@@ -68,7 +66,7 @@ def test_after_the_grace_no_personal_data_is_left_but_the_trail(
     life: Life, person: MakePerson
 ) -> None:
     with life.database.writing() as session:
-        accounts.issue_token(session, session.get_one(User, life.owner.id), TokenKind.API, "t")
+        tokens.issue(session, session.get_one(User, life.owner.id), TokenKind.API, "t")
     delete(life, life.owner, person("heir"))
     assert let_grace_end(life) == 1
     gone = read(life, life.owner)
