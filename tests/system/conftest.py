@@ -89,7 +89,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+def page(stack: Stack, browser: Browser) -> Iterator[Page]:
     """A page on which this machine's administrator is signed in."""
     with signed_in(browser, stack.new_link()) as page:
         yield page
