@@ -27,9 +27,9 @@ FORMATS = (
     Format("AVIF", (".avif",), pillow=True),
     Format("JPEG2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")),
 )
-_NAMES = [known.name for known in FORMATS]
+_NAMES = [kind.name for kind in FORMATS]
 FORMATS_IN_WORDS = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
-SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
+SUFFIXES = tuple(suffix for kind in FORMATS for suffix in kind.suffixes)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 PACK_ANEW = "Pack the images as .zip, .tar or .tar.gz"
 # Archives that can't be read. They are recognised, so that people are told how to repack them.
