@@ -55,11 +55,12 @@ def fingerprint(pixels: Pixels) -> Fingerprint:
         points[:KEYPOINTS],
         descriptors[:KEYPOINTS].astype(np.uint8),
         grey.shape[1],
-        shrunk(grey, SIDE // 2),
+        # Half of this very picture, which may be smaller than `SIDE`: that is what is laid over.
+        shrunk(grey, max(grey.shape) / 2),
     )
 
 
-def shrunk(grey: Any, side: int) -> Any:
+def shrunk(grey: Any, side: float) -> Any:
     """The same picture with its longer side at most `side` pixels."""
     scale = min(1.0, side / max(grey.shape))
     height, width = (max(1, round(length * scale)) for length in grey.shape)

@@ -102,7 +102,8 @@ def test_an_image_of_any_size_comes_out_in_the_network_s_shape(
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     for steps in (Preprocessing(), Preprocessing.located(1.3, span=3.2)):
         reading = see(noise, InputShape(side, side), steps)
-        assert (reading.pixels.shape, reading.pixels.dtype) == ((side, side, 3), np.uint8)
+        assert reading.pixels.shape == (side, side, 3)
+        assert reading.pixels.dtype == np.uint8
 
 
 @pytest.mark.parametrize("size", [(1, 400), (400, 1), (2, 640), (640, 3)])
@@ -136,7 +137,7 @@ def test_a_version_that_is_no_longer_or_not_yet_here_is_refused(document: dict[s
 
 
 def test_a_step_that_is_not_known_is_refused_by_its_name() -> None:
-    with pytest.raises(ValueError, match="not understood: .*'sharpen'"):
+    with pytest.raises(ValueError, match=r"not understood: .*'sharpen'"):
         Preprocessing.of({"sharpen": 1})
 
 

@@ -1,4 +1,4 @@
-"""A cell is the same cell upside down, mirrored, moved, enlarged: so are its place and its ruler."""
+"""A cell is the same cell upside down, mirrored, moved or enlarged, and measured as such."""
 
 from __future__ import annotations
 
