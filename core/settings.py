@@ -42,7 +42,9 @@ class TotpRule(StrEnum):
 class Settings(BaseSettings):
     """All settings. Frozen: a process reads them once, when it starts."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     data: Path = Field(
         default_factory=lambda: Path.home() / ".hematovision",

@@ -83,8 +83,10 @@ class MakingState(StrEnum):
     """The life of anything made on demand, such as a report.
 
     waiting ──▶ making ──▶ ready
-       ▲           ├─────▶ failed        an explanation that failed may be asked for again
+       ▲           ├─────▶ failed
        └───────────┘                     its worker died
+    failed ──▶ waiting                   an explanation may be asked for again
+    ready ──▶ waiting                    so may copies that are gone
     """
 
     WAITING = "waiting"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
@@ -165,3 +171,121 @@ def test_entries_are_found_by_object_and_by_person(database: Database) -> None:
         assert [one.number for one in audit.newest(session, 9, subject="job 1")] == [4, 3, 1]
         assert [one.number for one in audit.newest(session, 2, person_id=1)] == [3, 2]
         assert session.scalar(select(func.count()).select_from(AuditEntry)) == 4
+
+
+# PostgreSQL keeps no NUL, and no encoding has half a surrogate.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
+ACTORS = st.builds(Actor, TEXTS, st.none() | st.integers(1, 2**31 - 1), TEXTS, TEXTS, TEXTS)
+NOTES = st.tuples(
+    st.sampled_from(Action),
+    ACTORS,
+    TEXTS,
+    st.dictionaries(TEXTS, TEXTS | st.integers(-(2**60), 2**60), max_size=3),
+)
+# Each transaction: what is noted in it, and whether it is committed.
+DAYS = st.lists(st.tuples(st.lists(NOTES, max_size=3), st.booleans()), max_size=4)
+
+
+def _live(database: Database, day: Sequence[tuple[Sequence[Any], bool]]) -> list[Any]:
+    """Let a day pass; return what was noted and committed."""
+    kept: list[Any] = []
+    for notes, committed in day:
+        with suppress(RuntimeError), database.writing() as session:
+            for one in notes:
+                audit.note(session, one[0], one[1], one[2], one[3])
+            if not committed:
+                raise RuntimeError
+            kept += notes
+    return kept
+
+
+@given(DAYS)
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_after_any_day_the_chain_holds_and_says_what_was_done(
+    database: Database, day: list[tuple[list[Any], bool]]
+) -> None:
+    with database.reading() as session:
+        before = audit.verify(session)
+    kept = _live(database, day)
+    with database.reading() as session:
+        after = audit.verify(session, before.digest)
+        entries = audit.newest(session, len(kept))[::-1] if kept else []
+    assert (after.fault, after.entries) == ("", before.entries + len(kept))
+    assert after.expected_at == before.entries
+    assert (after.digest == before.digest) is (not kept)
+    for (action, actor, subject, detail), entry in zip(kept, entries, strict=True):
+        assert (entry.action, entry.person_id) == (action, actor.person_id)
+        assert entry.detail == detail
+        said = (entry.actor, entry.address, entry.session, entry.request, entry.subject)
+        meant = (actor.name, actor.address, actor.session, actor.request, subject)
+        for word, whole in zip(said, meant, strict=True):
+            assert whole.startswith(word)
+            assert word == whole or len(word) >= 40, "cut only where it is long"
+
+
+OTHER_VALUES: dict[str, Any] = {
+    "action": "exported",
+    "person_id": 4711,
+    "actor": "somebody",
+    "address": "somewhere",
+    "session": "another",
+    "request": "another",
+    "subject": "another",
+    "detail": {"other": 1},
+    "previous": "f" * 64,
+    "digest": "e" * 64,
+}
+
+
+@pytest.mark.parametrize("column", [*OTHER_VALUES, "at"])
+def test_a_change_of_any_column_of_any_entry_is_noticed(database: Database, column: str) -> None:
+    _note(database, "job 1", "job 2", "job 3")
+    for number in (1, 2, 3):
+        with database.writing() as session, without_triggers(session):
+            entry = session.get_one(AuditEntry, number)
+            before = getattr(entry, column)
+            other = (
+                before + dt.timedelta(microseconds=1) if column == "at" else OTHER_VALUES[column]
+            )
+            setattr(entry, column, other)
+            session.flush()
+            checked = audit.verify(session)
+            setattr(entry, column, before)
+            session.flush()
+        assert checked.fault.startswith(f"Entry {number} "), checked.fault
+        assert checked.entries == number - 1, "so many are sound"
+    assert _fault(database) == ""
+
+
+def test_the_columns_of_an_entry_are_all_sealed() -> None:
+    columns = set(AuditEntry.__table__.columns.keys())
+    assert columns == {*OTHER_VALUES, "at", "number"}, "a new column needs a row of the test above"
+
+
+def test_entries_that_changed_places_are_noticed(database: Database) -> None:
+    _note(database, "job 1", "job 2", "job 3")
+    _tamper(database, "UPDATE audit SET number = 9 WHERE number = 2")
+    _tamper(database, "UPDATE audit SET number = 2 WHERE number = 3")
+    _tamper(database, "UPDATE audit SET number = 3 WHERE number = 9")
+    assert _fault(database) == "Entry 2 does not follow the one before it."
+
+
+def test_an_entry_that_is_written_past_the_trail_is_noticed(database: Database) -> None:
+    _note(database, "job 1")
+    with database.reading() as session:
+        [last] = audit.newest(session, 1)
+    columns = AuditEntry.__table__.columns.keys()
+    forged = {name: getattr(last, name) for name in columns} | {"number": 2, "subject": "job 9"}
+    with database.writing() as session:
+        session.add(AuditEntry(**forged))
+    assert _fault(database) == "Entry 2 does not follow the one before it."
+
+
+def test_a_check_of_an_empty_trail_expects_nothing_but_its_beginning(database: Database) -> None:
+    with database.reading() as session:
+        checked = audit.verify(session, audit.BEFORE_THE_FIRST)
+        assert (checked.entries, checked.fault, checked.expected_at) == (0, "", 0)
+        other = audit.verify(session, "a" * 64)
+    assert other.fault.startswith("No entry has the expected digest")

@@ -103,7 +103,7 @@ class Desk:
         """Return for how many seconds the lease on the first row still holds."""
         query = select(self.kind.lease_until - clock()).where(self.kind.id == self.first)
         with self.database.reading() as session:
-            return float(session.scalars(query).one())
+            return session.scalars(query).one() or 0.0
 
     def lost(self) -> Sequence[int]:
         """Return the rows whose lease ran out."""

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from core import jobs
@@ -15,6 +17,7 @@ from core.errors import QuotaExceeded, TooManyJobs
 from core.intake import Arrival, quotas, refusal
 from core.jobs import Entry
 from core.settings import Settings
+from core.states import JobState
 from core.tables import Image, Job
 from tests.conftest import MakePerson
 from tests.core.conftest import Life, accepted, sha
@@ -257,3 +260,106 @@ def _refused(act: Callable[[int], None], ids: list[int]) -> list[type[Exception]
     for one in threads:
         one.join()
     return found
+
+
+def test_a_limit_of_none_refuses_nothing_and_one_that_is_met_exactly_neither(life: Life) -> None:
+    job_id = life.open()
+    for allowed, expected in ((300, 300), (0, 600)):
+        both = limited(life, quota_person_bytes=allowed, quota_laboratory_bytes=allowed)
+        with life.database.writing() as session:
+            job = session.get_one(Job, job_id)
+            with quotas.bounded(session, job, both):
+                entries = [Entry(f"{allowed}{i}.png", 100, sha((allowed, i))) for i in range(3)]
+                jobs.announce(session, job, entries, 1000)
+            quotas.require_turn(session, life.owner.id, limited(life, quota_person_jobs=0))
+        assert kept(life) == expected
+
+
+@pytest.mark.parametrize("limit", ["quota_person_jobs", "quota_laboratory_jobs"])
+def test_a_job_is_open_from_its_start_to_its_end_and_after_a_retry(life: Life, limit: str) -> None:
+    settings_ = limited(life, **{limit: 1})
+
+    def room() -> bool:
+        """Try to open another job, and undo it."""
+        try:
+            with life.database.writing() as session:
+                jobs.create(session, life.owner.id, "Slide")
+                quotas.require_turn(session, life.owner.id, settings_)
+                raise _Undone
+        except _Undone:
+            return True
+        except TooManyJobs:
+            return False
+
+    assert room()
+    job_id = life.open()
+    life.fill(job_id, 1)
+    assert not room(), "receiving"
+    life.submit(job_id)
+    assert not room(), "queued"
+    claim = life.claimed(life.dispatch()[0])
+    assert not room(), "running"
+    life.record(claim, failing=[claim.work[0].image_id])
+    life.settle(job_id)
+    assert room()
+    life.retry_failed(job_id)
+    assert not room()
+    life.cancel(job_id)
+    assert room()
+
+
+class _Undone(Exception):
+    """What was only tried is rolled back."""
+
+
+@pytest.mark.parametrize(
+    ("size", "bytes_allowed", "room"),
+    [(0, 0, None), (7, 0, None), (7, 9, 2), (9, 9, 0), (12, 9, 0)],
+)
+def test_room_is_what_is_left_and_never_less_than_nothing(
+    size: int, bytes_allowed: int, room: int | None
+) -> None:
+    assert quotas.Usage(size, 0, bytes_allowed, 0).room == room
+
+
+DEEDS = st.sampled_from(["send", "again", "purge", "delete", "restore", "refuse", "half"])
+
+
+@given(st.lists(st.tuples(DEEDS, st.integers(0, 3), st.sets(st.sampled_from("abcd"), min_size=1))))
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_is_sent_and_deleted_what_counts_is_what_is_held(
+    life: Life, deeds: list[tuple[str, int, set[str]]]
+) -> None:
+    """Bytes are those of the person's jobs that are not purged, equal ones once."""
+    sent: list[int] = []
+    for deed, place, contents in deeds[:8]:
+        job_id = sent[place % len(sent)] if sent else 0
+        if deed == "send":
+            sent.append(send(life, *sorted(contents)))
+        elif deed in ("refuse", "half"):
+            sent.append(life.open())
+            entries = [Entry(f"{one}.png", 100, sha(one)) for one in sorted(contents)]
+            for image_id, needed in life.announce(sent[-1], *entries)[:1]:
+                if needed and deed == "refuse":
+                    life.refuse(image_id)
+                elif needed:
+                    life.receive(image_id, sorted(contents)[0])
+            life.submit(sent[-1], without_missing=True)
+        elif sent and deed == "again" and life.state(job_id) is JobState.QUEUED:
+            life.cancel(job_id)
+            life.run_again(job_id)
+        elif sent and deed == "purge":
+            purge(life, sent.pop(place % len(sent)))
+        elif sent and deed in ("delete", "restore"):
+            with life.database.writing() as session:
+                job = session.get_one(Job, job_id)
+                if deed == "delete":
+                    jobs.delete(session, job, life.settings, BY)
+                elif job.deleted_at is not None:
+                    jobs.restore(session, job, BY)
+        assert kept(life) == truth(life), deed
+    for job_id in sent:
+        purge(life, job_id)
+    assert kept(life) == truth(life) == 0

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select, update
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -347,3 +349,135 @@ def test_the_list_begins_with_the_active_model_and_ends_with_the_retired(life: L
         count = session.scalar(select(func.count()).select_from(Model))
     assert found == ["d", "a", "b", "c"]
     assert count == 4
+
+
+def steps(*lines: tuple[str, str]) -> set[tuple[str, str]]:
+    """Return the steps from each state to those named beside it."""
+    return {(before, after) for before, afters in lines for after in afters.split()}
+
+
+# As `core.states` draws them.
+DRAWN = steps(
+    ("candidate", "shadow active retired"),
+    ("shadow", "candidate active retired"),
+    ("active", "candidate"),
+    ("retired", "candidate"),
+)
+CHANGES: dict[str, Callable[[Session, str], Model]] = {
+    "activate": registry.activate,
+    "shadow": registry.shadow,
+    "retire": registry.retire,
+    "candidate": registry.make_candidate,
+    "back": lambda session, _: registry.roll_back(session),
+}
+WHAT = st.tuples(st.sampled_from([*CHANGES, "activate", "back"]), st.sampled_from("abc"))
+
+
+def change(database: Database, what: str, letter: str) -> bool:
+    """Try a change of a model; return whether it was possible."""
+    try:
+        call(database, lambda session: CHANGES[what](session, letter * 64))
+    except Conflict:
+        return False
+    return True
+
+
+def test_each_step_of_a_model_that_is_drawn_is_possible_and_no_other(database: Database) -> None:
+    seen: set[tuple[str, str]] = set()
+    # The state in which a model is, and how it gets there.
+    ways = {"candidate": (), "shadow": ("shadow",), "active": ("activate",), "retired": ("retire",)}
+    for letter, (state, way) in zip("abef", ways.items(), strict=True):
+        add(database, letter)
+        for what in ("activate", "shadow", "retire", "candidate"):
+            for step in ("candidate", *way):
+                change(database, step, letter)
+            before = states(database)
+            assert before[letter] == state
+            done, after = change(database, what, letter), states(database)
+            assert done or after == before, "what is not possible changes nothing"
+            if after[letter] != state:
+                seen.add((state, after[letter]))
+            # The active one steps back only for another.
+            add(database, "c")
+            change(database, "activate", "c")
+            if after[letter] == "active":
+                seen.add(("active", states(database)[letter]))
+    assert seen == DRAWN
+
+
+@given(st.lists(WHAT, max_size=10))
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_administrators_do_one_model_is_active_and_goes_back_to_one_that_was(
+    database: Database, changes: list[tuple[str, str]]
+) -> None:
+    for letter in "abc":
+        with database.writing() as session:
+            session.execute(delete(Model).where(Model.digest == letter * 64))
+    add(database, "a", "b", "c")
+    activate(database, "a")
+    # The models that were activated and not gone back from, the latest last.
+    history = ["a"]
+    for what, letter in changes:
+        before = states(database)
+        done, after = change(database, what, letter), states(database)
+        changed = {(before[one], after[one]) for one in after if before[one] != after[one]}
+        assert changed <= DRAWN
+        assert list(after.values()).count("active") == 1
+        [now] = [one for one, state in after.items() if state == "active"]
+        if what == "activate" and done and now != history[-1]:
+            history = [one for one in history if one != now] + [now]
+        if what == "back":
+            usable = [one for one in history[:-1] if before[one] != "retired"]
+            assert done is bool(usable)
+            if done:
+                assert now == usable[-1]
+                history = [one for one in history[:-1] if one != now] + [now]
+
+
+def test_activating_retiring_and_going_back_at_once_leave_one_usable_model(
+    database: Database,
+) -> None:
+    add(database, "a", "b", "c")
+    activate(database, "a")
+    for _ in range(3):
+        activate(database, "b")
+        raised = at_once(
+            [
+                lambda: activate(database, "c"),
+                lambda: call(database, lambda session: registry.retire(session, "c" * 64)),
+                lambda: roll_back(database),
+                lambda: call(database, lambda session: registry.shadow(session, "b" * 64)),
+            ]
+        )
+        assert all(isinstance(error, Conflict) for error in raised), raised
+        now = states(database)
+        assert list(now.values()).count("active") == 1
+        assert now["c"] in ("active", "candidate", "retired")
+        # Whatever came first, the next administrator finds a registry that works.
+        change(database, "candidate", "c")
+        assert activate(database, "c") == "c"
+
+
+def test_a_shadow_that_is_activated_is_no_shadow_any_more(life: Life) -> None:
+    add(life.database, "a", "b")
+    for letter in "ab":
+        call(life.database, lambda session, one=letter: registry.shadow(session, one))  # type: ignore[misc]
+    activate(life.database, "a")
+    with life.database.reading() as session:
+        assert list(registry.shadows_of(session, "a" * 64)) == ["b" * 64]
+        assert list(registry.shadows_of(session, life.digest)) == []
+    assert states(life.database) == {"a": "active", "b": "shadow", "d": "candidate"}
+
+
+def test_two_models_that_were_never_asked_about_the_same_image_are_not_compared(
+    life: Life,
+) -> None:
+    life.submitted(1)
+    life.work_off()
+    add(life.database, "a")
+    with life.database.reading() as session:
+        agreement = registry.compare(session, life.digest, "a" * 64)
+    assert (agreement.images, agreement.equal, agreement.classes) == (0, 0, ())
+    assert agreement.share is None
