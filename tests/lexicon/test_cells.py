@@ -26,7 +26,7 @@ def test_the_folder_ig_holds_immature_granulocytes() -> None:
 
 
 def test_an_unknown_label_is_nothing_that_is_known() -> None:
-    assert known_cell_type("blast") is None
+    assert known_cell_type("yeast") is None
 
 
 def test_each_cell_type_has_a_code_and_a_colour_of_its_own() -> None:
@@ -35,6 +35,6 @@ def test_each_cell_type_has_a_code_and_a_colour_of_its_own() -> None:
 
 
 def test_a_class_that_no_table_knows_is_shown_all_the_same() -> None:
-    strange = cell_type("smudge_cell")
-    assert (strange.label, strange.code) == ("Smudge cell", "SM")
-    assert display_order("smudge_cell") > max(display_order(cell.name) for cell in CELL_TYPES)
+    strange = cell_type("yeast_cell")
+    assert (strange.label, strange.code) == ("Yeast cell", "YE")
+    assert display_order("yeast_cell") > max(display_order(cell.name) for cell in CELL_TYPES)
