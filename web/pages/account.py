@@ -17,7 +17,7 @@ from core.audit import Action
 from core.errors import BadInput, NotFound, TooManyAttempts
 from core.people import accounts, membership, passwords, sign_ins
 from core.people.passwords import SHORTEST
-from core.people.sign_ins import Limits
+from core.people.sign_ins import SignInLimits
 from core.states import TokenKind
 from core.tables import Token, User
 from lexicon.names import one_line
@@ -63,7 +63,7 @@ def _page(form: TokenForm, secret: str | None = None) -> str:
             .where(Token.user_id == known.user.id, Token.kind == TokenKind.API)
             .order_by(Token.created_at.desc())
         ).all()
-        places = sign_ins.of_person(session, known.user.id, Limits.of(wiring.settings))
+        places = sign_ins.of_person(session, known.user.id, SignInLimits.of(wiring.settings))
     return render_template(
         "account/show.html",
         user=known.user,
