@@ -144,9 +144,9 @@ def _append(session: Session) -> None:
     session.flush()
     head = _locked_head(session)
     number, digest, now = head.number, head.digest, utcnow()
-    for one in pending:
+    for noted in pending:
         number += 1
-        entry = _entry(one, number, now, digest)
+        entry = _entry(noted, number, now, digest)
         digest = entry.digest
         session.add(entry)
     head.number, head.digest = number, digest
@@ -166,18 +166,18 @@ def _locked_head(session: Session) -> AuditHead:
     return head
 
 
-def _entry(one: _Note, number: int, at: dt.datetime, previous: str) -> AuditEntry:
+def _entry(noted: _Note, number: int, at: dt.datetime, previous: str) -> AuditEntry:
     values: dict[str, Any] = {
         "number": number,
         "at": at,
-        "action": one.action.value,
-        "person_id": one.actor.person_id,
-        "actor": one.actor.name[:255],
-        "address": one.actor.address[:64],
-        "session": one.actor.session[:40],
-        "request": one.actor.request[:64],
-        "subject": one.subject[:120],
-        "detail": one.detail,
+        "action": noted.action.value,
+        "person_id": noted.actor.person_id,
+        "actor": noted.actor.name[:255],
+        "address": noted.actor.address[:64],
+        "session": noted.actor.session[:40],
+        "request": noted.actor.request[:64],
+        "subject": noted.subject[:120],
+        "detail": noted.detail,
         "previous": previous,
     }
     return AuditEntry(**values, digest=_digest(values))
@@ -251,12 +251,12 @@ def _fault(values: dict[str, Any], number: int, digest: str) -> str:
 
 def _fault_of_the_end(session: Session, number: int, digest: str) -> str:
     head = session.get(AuditHead, _CHAIN)
-    known = (head.number, head.digest) if head else (0, BEFORE_THE_FIRST)
-    if known == (number, digest):
+    expected = (head.number, head.digest) if head else (0, BEFORE_THE_FIRST)
+    if expected == (number, digest):
         return ""
-    if known[0] > number:
-        return f"The end is missing: there were {known[0]} entries, {number} are left."
-    return f"The head of the trail names entry {known[0]}, but the last one is {number}."
+    if expected[0] > number:
+        return f"The end is missing: there were {expected[0]} entries, {number} are left."
+    return f"The head of the trail names entry {expected[0]}, but the last one is {number}."
 
 
 def newest(

@@ -175,8 +175,8 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: a variable is unknown or has a value that can't be used.
         """
-        known = {PREFIX + name.upper() for name in cls.model_fields}
-        unknown = sorted(k for k in os.environ if k.startswith(PREFIX) and k not in known | OTHER)
+        variables = {PREFIX + name.upper() for name in cls.model_fields} | OTHER
+        unknown = sorted(k for k in os.environ if k.startswith(PREFIX) and k not in variables)
         if unknown:
             raise ConfigurationError(
                 f"There is no setting {', '.join(unknown)}. See `hematovision settings`."

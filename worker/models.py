@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from core import registry
 from core.blobs import BlobStore
-from core.registry import Facts
+from core.registry import BundleFacts
 from ml.bundle import Bundle, BundleError
 from ml.bundle.signing import SignatureInvalid, require_trusted, signer
 from ml.serving import Classifier, load_classifier
@@ -191,7 +191,7 @@ def introduce(session: Session, blobs: BlobStore, bundle: Bundle) -> str:
     return current.digest if current else bundle.digest
 
 
-def facts_of(bundle: Bundle) -> Facts:
+def facts_of(bundle: Bundle) -> BundleFacts:
     """Return what the list of models says about a bundle. Raises `SignatureInvalid`."""
     metadata = bundle.metadata
     shown: dict[str, Any] = {
@@ -202,7 +202,7 @@ def facts_of(bundle: Bundle) -> Facts:
         "trust": dict(metadata.trust),
         "intended_use": metadata.intended_use,
     }
-    return Facts(
+    return BundleFacts(
         digest=bundle.digest,
         name=metadata.name,
         version=metadata.version,

@@ -7,7 +7,7 @@ promises, `local` keeps files in a folder, `memory` is for tests, `mark` tells a
 folder, `sound` reads images and checks them by their hash.
 """
 
-from core.blobs.keeping import BlobStore, Settle, Staging, image_key
+from core.blobs.keeping import BlobStore, Flush, Staging, image_key
 from core.blobs.local import LocalBlobs
 from core.blobs.mark import MARK, Mark
 from core.blobs.memory import MemoryBlobs
@@ -16,10 +16,10 @@ from core.blobs.sound import sound_image
 __all__ = [
     "MARK",
     "BlobStore",
+    "Flush",
     "LocalBlobs",
     "Mark",
     "MemoryBlobs",
-    "Settle",
     "Staging",
     "image_key",
     "sound_image",

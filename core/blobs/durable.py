@@ -72,9 +72,9 @@ def make_folder(folder: Path) -> None:
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
-    for one in reversed(missing):
-        one.mkdir(exist_ok=True)
-        flush_path(one.parent)
+    for new_folder in reversed(missing):
+        new_folder.mkdir(exist_ok=True)
+        flush_path(new_folder.parent)
 
 
 def write_file(path: Path, text: str) -> None:

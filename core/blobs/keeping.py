@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
-Settle = Callable[[Collection[str]], None]
+Flush = Callable[[Collection[str]], None]
 
 
 class Staging(Protocol):
@@ -17,7 +17,7 @@ class Staging(Protocol):
     def keep(self, key: str, *, lasting: bool = True) -> None:
         """Make what was written durable under ``key``; without this call it is thrown away.
 
-        Without ``lasting`` a power cut may damage it, until it is settled.
+        Without ``lasting`` a power cut may damage it, until it is flushed.
 
         Other bytes under the key are replaced: they are damaged.
         """
@@ -58,7 +58,7 @@ class BlobStore(Protocol):
         ...
 
     @contextmanager
-    def settling(self) -> Iterator[Settle]:
+    def flushing(self) -> Iterator[Flush]:
         """Yield a function that makes durable what is kept under some keys while this is open.
 
         Many together cost little more than one. The function raises `NoSpace`.

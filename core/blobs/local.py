@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from core.blobs import durable
-from core.blobs.keeping import Settle
+from core.blobs.keeping import Flush
 from core.blobs.mark import Mark
 from core.blobs.space import FULL, NO_SPACE, Space
 from core.errors import BlobDamaged, BlobMissing, NoSpace, StoreAway
@@ -35,7 +35,7 @@ _UNWRITABLE = (
     "safe. Ask the administrator to check its disk, then send it again."
 )
 _COMPARED = 256 * 1024
-# So much is written between two looks at the room that is left.
+# So much is written between two looks at the space that is left.
 _LOOK_AFTER = 8 * 2**20
 
 
@@ -45,7 +45,7 @@ class LocalBlobs:
     Args:
         root: the folder.
         mark: tells this store from an empty folder and from others; without one any folder will do.
-        space: the room that must be left for what is staged to be taken in; work needs none.
+        space: what must be left on the disks for anything to be staged; work needs none.
     """
 
     def __init__(self, root: Path, *, mark: Mark | None = None, space: Space | None = None) -> None:
@@ -121,7 +121,7 @@ class LocalBlobs:
             handle, path = self._staging_file()
             try:
                 _write(handle, data)
-                self.place(path, handle, key, lasting=lasting)
+                self.give_key(path, handle, key, lasting=lasting)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
@@ -129,17 +129,17 @@ class LocalBlobs:
                 os.close(handle)
 
     @contextmanager
-    def settling(self) -> Iterator[Settle]:
+    def flushing(self) -> Iterator[Flush]:
         """Yield what flushes the files that lie under some keys. It raises `NoSpace`."""
         self.check()
         durable.make_folder(self._root)
         with contextlib.closing(durable.Flusher(self._root)) as flusher:
 
-            def settle(keys: Collection[str]) -> None:
+            def flush(keys: Collection[str]) -> None:
                 with _in_words():
                     flusher.flush({path for key in keys if (path := self._root / key).exists()})
 
-            yield settle
+            yield flush
 
     def get(self, key: str) -> bytes:
         """Return the file's bytes. Raises `BlobMissing` or `BlobDamaged`."""
@@ -224,7 +224,7 @@ class LocalBlobs:
                     if path.stat().st_mtime <= latest:
                         yield path.relative_to(self._root).as_posix()
 
-    def place(self, staged: Path, handle: int, key: str, *, lasting: bool) -> None:
+    def give_key(self, staged: Path, handle: int, key: str, *, lasting: bool) -> None:
         """Give a staged file its key; if it is ``lasting``, return once both are on the disk.
 
         The name comes first, so that one commit of the file system's journal holds all of it; that
@@ -253,12 +253,12 @@ class LocalBlobs:
         """Say whether ``key`` holds the bytes of an open file; ``lasting``: so that they stay."""
         path = self._root / key
         try:
-            with path.open("rb") as kept:
-                if not _same(kept, file):
+            with path.open("rb") as stored:
+                if not _same(stored, file):
                     return False
                 # Whoever is just keeping the same bytes may not have come to that yet.
                 if lasting:
-                    durable.flush(kept.fileno())
+                    durable.flush(stored.fileno())
         except OSError:
             return False
         if lasting:
@@ -279,12 +279,12 @@ class _LocalStaging:
         if self._store.holds(key, self.file, lasting=lasting):
             return
         # Two uploads of the same bytes may meet here; the rename of the second is harmless.
-        self._store.place(self._path, self.file.fileno(), key, lasting=lasting)
+        self._store.give_key(self._path, self.file.fileno(), key, lasting=lasting)
         self.moved = True
 
 
 class _Arriving(io.BufferedRandom):
-    """A file that looks at the room left as it grows."""
+    """A file that looks at the space left as it grows."""
 
     def __init__(self, handle: int, space: Space | None) -> None:
         super().__init__(io.FileIO(handle, "r+"))
@@ -322,12 +322,12 @@ def _write(handle: int, data: bytes) -> None:
         rest = rest[os.write(handle, rest) :]
 
 
-def _same(one: BinaryIO, other: BinaryIO) -> bool:
-    if one.seek(0, os.SEEK_END) != other.seek(0, os.SEEK_END):
+def _same(file: BinaryIO, other: BinaryIO) -> bool:
+    if file.seek(0, os.SEEK_END) != other.seek(0, os.SEEK_END):
         return False
-    one.seek(0)
+    file.seek(0)
     other.seek(0)
-    while chunk := one.read(_COMPARED):
+    while chunk := file.read(_COMPARED):
         if chunk != other.read(_COMPARED):
             return False
     return True

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from core.blobs.keeping import Settle
+from core.blobs.keeping import Flush
 from core.errors import BlobMissing
 
 
@@ -33,7 +33,7 @@ class MemoryBlobs:
         self._kept[key] = bytes(data)
 
     @contextmanager
-    def settling(self) -> Iterator[Settle]:
+    def flushing(self) -> Iterator[Flush]:
         """Yield a function that does nothing: memory does not last."""
         yield lambda keys: None
 
@@ -75,9 +75,9 @@ class MemoryBlobs:
 
 
 class _MemoryStaging:
-    def __init__(self, kept: dict[str, bytes]) -> None:
+    def __init__(self, blobs: dict[str, bytes]) -> None:
         self.file: BinaryIO = io.BytesIO()
-        self._kept = kept
+        self._kept = blobs
 
     def keep(self, key: str, *, lasting: bool = True) -> None:
         self.file.seek(0)

@@ -55,8 +55,8 @@ class Space:
 
 
 def _free(folder: Path) -> int:
-    for one in (folder, *folder.parents):
+    for ancestor in (folder, *folder.parents):
         with suppress(FileNotFoundError, NotADirectoryError):
-            status = os.statvfs(one)
+            status = os.statvfs(ancestor)
             return status.f_bavail * status.f_frsize
     return 0

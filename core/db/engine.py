@@ -221,8 +221,8 @@ def _limit(engine: Engine, statement_seconds: float | None) -> None:
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Dialect, _record: object, args: Any, named: dict[str, Any]) -> Any:
-        given = f"{named.get('options', '')} {options}".strip()
-        opened = PatientConnection.connect(*args, **named | {"options": given})
+        all_options = f"{named.get('options', '')} {options}".strip()
+        opened = PatientConnection.connect(*args, **named | {"options": all_options})
         if statement_seconds is not None:
             opened.patience = statement_seconds + _LATER_SECONDS
         return opened

@@ -77,7 +77,7 @@ def accept(
     """Read one upload, check it, and store it.
 
     ``announced`` is the SHA-256 that the sender gave, if any. Memory does not grow with the file.
-    Without ``lasting`` the file is safely on the disk only once its key is settled.
+    Without ``lasting`` the file is safely on the disk only once its key is flushed.
 
     Raises:
         Refused: it is empty, too large, not an accepted image, or not what was announced.

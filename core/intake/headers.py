@@ -42,28 +42,28 @@ class Header:
 
 
 class _File:
-    """A file that is read at places; what lies beyond its end is an error."""
+    """A file that is read at offsets; what lies beyond its end is an error."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = file.seek(0, 2)
 
-    def read(self, place: int, count: int) -> bytes:
-        if place + count > self.size:
+    def read(self, offset: int, count: int) -> bytes:
+        if offset + count > self.size:
             raise EOFError
-        self._file.seek(place)
+        self._file.seek(offset)
         return self._file.read(count)
 
-    def unpack(self, place: int, layout: str) -> tuple[int, ...]:
-        return struct.unpack(layout, self.read(place, struct.calcsize(layout)))
+    def unpack(self, offset: int, layout: str) -> tuple[int, ...]:
+        return struct.unpack(layout, self.read(offset, struct.calcsize(layout)))
 
 
 def header_of(stream: BinaryIO) -> Header | None:
     """Look at the beginning of a file; None if it is not a picture of a format that is known."""
     file = _File(stream)
     start = file.read(0, min(_LONGEST_START, file.size))
-    for is_it, look in _FORMATS:
-        if is_it(start):
+    for begins, look in _FORMATS:
+        if begins(start):
             try:
                 return look(file)
             except (EOFError, OSError, ValueError, struct.error):
@@ -72,31 +72,31 @@ def header_of(stream: BinaryIO) -> Header | None:
 
 
 def _jpeg(file: _File) -> Header | None:
-    place = 2
+    offset = 2
     for _ in range(_MOST_PARTS):
-        lead, marker = file.unpack(place, ">BB")
+        lead, marker = file.unpack(offset, ">BB")
         if lead != 0xFF or marker in (0x00, 0xFF):
-            place += 1
+            offset += 1
         elif marker in _ALONE:
-            place += 2
+            offset += 2
         elif marker in _FRAMES:
-            height, width = file.unpack(place + 5, ">HH")
+            height, width = file.unpack(offset + 5, ">HH")
             return Header("JPEG", width, height)
         else:
-            place += 2 + file.unpack(place + 2, ">H")[0]
+            offset += 2 + file.unpack(offset + 2, ">H")[0]
     return None
 
 
 def _png(file: _File) -> Header | None:
     width, height = file.unpack(16, ">II")
-    several, place = False, 8
+    several, offset = False, 8
     for _ in range(_MOST_PARTS):
-        size, name = struct.unpack(">I4s", file.read(place, 8))
+        size, name = struct.unpack(">I4s", file.read(offset, 8))
         if name == b"acTL":
-            several = file.unpack(place + 8, ">I")[0] > 1
+            several = file.unpack(offset + 8, ">I")[0] > 1
         if name == b"IDAT":
             return Header("PNG", width, height, several)
-        place += 12 + size
+        offset += 12 + size
     return None
 
 
@@ -116,19 +116,19 @@ def _webp(file: _File) -> Header | None:
         return Header("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     if name != b"VP8X":
         return None
-    width, height = (int.from_bytes(file.read(place, 3), "little") + 1 for place in (24, 27))
+    width, height = (int.from_bytes(file.read(offset, 3), "little") + 1 for offset in (24, 27))
     moving = bool(file.read(20, 1)[0] & _ANIMATED_WEBP)
     return Header("WebP", width, height, several=moving and _webp_frames(file) > 1)
 
 
 def _webp_frames(file: _File) -> int:
-    frames, place = 0, 12
+    frames, offset = 0, 12
     for _ in range(_MOST_PARTS):
-        if frames > 1 or place + 8 > file.size:
+        if frames > 1 or offset + 8 > file.size:
             break
-        name, size = struct.unpack("<4sI", file.read(place, 8))
+        name, size = struct.unpack("<4sI", file.read(offset, 8))
         frames += name == b"ANMF"
-        place += 8 + size + size % 2
+        offset += 8 + size + size % 2
     return frames
 
 
@@ -152,35 +152,35 @@ def _tiff_pages(file: _File) -> Iterator[tuple[int, int, bool]]:
     big = file.unpack(2, order + "H") == (43,)
     count_layout, entry_layout, next_layout = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
     entry_size = 20 if big else 12
-    (place,) = file.unpack(8 if big else 4, order + next_layout)
+    (offset,) = file.unpack(8 if big else 4, order + next_layout)
     seen: set[int] = set()
-    while place and place not in seen:
-        seen.add(place)
-        (count,) = file.unpack(place, order + count_layout)
+    while offset and offset not in seen:
+        seen.add(offset)
+        (count,) = file.unpack(offset, order + count_layout)
         if count > _MOST_PARTS:
             return
-        place += struct.calcsize(count_layout)
-        table = file.read(place, count * entry_size)
+        offset += struct.calcsize(count_layout)
+        table = file.read(offset, count * entry_size)
         tags = dict(_tiff_tags(table, order, entry_layout, entry_size))
         aside = tags.get(_SUBFILE, 0) & _REDUCED_OR_MASK or tags.get(_OLD_SUBFILE) == _OLD_REDUCED
         yield tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0), bool(aside)
-        (place,) = file.unpack(place + len(table), order + next_layout)
+        (offset,) = file.unpack(offset + len(table), order + next_layout)
 
 
 def _tiff_tags(table: bytes, order: str, layout: str, size: int) -> Iterator[tuple[int, int]]:
     """Yield those tags that are one whole number, in the order of the directory."""
     head = struct.calcsize("=" + layout)
     kinds = {_SHORT: "H", _LONG: "I", _LONG8: "Q"}
-    for place in range(0, len(table), size):
-        tag, kind, count = struct.unpack_from(order + layout, table, place)
+    for offset in range(0, len(table), size):
+        tag, kind, count = struct.unpack_from(order + layout, table, offset)
         if count == 1 and kind in kinds and head + struct.calcsize("=" + kinds[kind]) <= size:
-            yield tag, struct.unpack_from(order + kinds[kind], table, place + head)[0]
+            yield tag, struct.unpack_from(order + kinds[kind], table, offset + head)[0]
 
 
 def _iso(file: _File) -> Header | None:
     """HEIC and AVIF: the largest of the sizes given there, for tiles and previews have theirs."""
     brands = file.read(8, min(file.unpack(0, ">I")[0], 256) - 8)
-    names = {brands[place : place + 4] for place in range(0, len(brands), 4)}
+    names = {brands[offset : offset + 4] for offset in range(0, len(brands), 4)}
     if not names & {b"avif", b"avis"} and not names & _HEVC:
         return None
     sizes = [file.unpack(body + 4, ">II") for name, body in _boxes(file) if name == b"ispe"]
@@ -203,21 +203,21 @@ def _codestream(file: _File) -> Header:
 
 def _boxes(file: _File) -> Iterator[tuple[bytes, int]]:
     """Yield each box's name and where its body begins, those within other boxes too."""
-    place = 0
+    offset = 0
     for _ in range(_MOST_PARTS):
-        if place + 8 > file.size:
+        if offset + 8 > file.size:
             return
-        size, name = struct.unpack(">I4s", file.read(place, 8))
-        body = place + 8
+        size, name = struct.unpack(">I4s", file.read(offset, 8))
+        body = offset + 8
         if size == 1:
             (size,), body = file.unpack(body, ">Q"), body + 8
         yield name, body
         if name in _HOLDERS:
-            place = body + _HOLDERS[name]
-        elif size < body - place:  # 0: up to the end of the file
+            offset = body + _HOLDERS[name]
+        elif size < body - offset:  # 0: up to the end of the file
             return
         else:
-            place += size
+            offset += size
 
 
 _FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[_File], Header | None]], ...] = (

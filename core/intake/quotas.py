@@ -86,9 +86,9 @@ def _require_room(session: Session, job: Job, settings: Settings, added: int) ->
     if any(allowed for _, allowed, _ in limits):
         _count_alone(session)
     for owner_id, allowed, whose in limits:
-        kept = _bytes(session, owner_id) if allowed else 0
-        if kept > allowed:
-            raise QuotaExceeded(_no_room(kept - added, allowed, added, whose))
+        in_use = _bytes(session, owner_id) if allowed else 0
+        if in_use > allowed:
+            raise QuotaExceeded(_no_room(in_use - added, allowed, added, whose))
 
 
 def require_room_for(session: Session, job: Job, size: int, settings: Settings) -> None:
@@ -125,10 +125,10 @@ def require_turn(session: Session, owner_id: int, settings: Settings) -> None:
             )
 
 
-def _no_room(kept: int, allowed: int, added: int, whose: str) -> str:
+def _no_room(in_use: int, allowed: int, added: int, whose: str) -> str:
     return (
         f"There is no space for {amount(added)} more: {whose} may keep {amount(allowed)}, and "
-        f"{amount(kept)} are in use. {_REMEDY}"
+        f"{amount(in_use)} are in use. {_REMEDY}"
     )
 
 

@@ -67,7 +67,7 @@ def restore_person(session: Session, user: User, actor: Actor) -> None:
 
 def _require_another_administrator(session: Session, user: User) -> None:
     """Lock the administrators' rows: two who delete each other at once must not both succeed."""
-    others = session.scalars(
+    administrators = session.scalars(
         select(User)
         .join(User.roles)
         .where(Role.name == RoleName.ADMINISTRATOR, User.active.is_(True))
@@ -75,7 +75,8 @@ def _require_another_administrator(session: Session, user: User) -> None:
         .with_for_update(of=User, key_share=True)
         .execution_options(populate_existing=True)
     ).all()
-    if has_role(user, RoleName.ADMINISTRATOR) and all(one.id == user.id for one in others):
+    others = any(administrator.id != user.id for administrator in administrators)
+    if has_role(user, RoleName.ADMINISTRATOR) and not others:
         raise Conflict("This is the last administrator. Make somebody else an administrator first.")
 
 
@@ -115,8 +116,8 @@ def _leave_jobs(session: Session, user: User, settings: Settings) -> None:
         subject, detail = f"person {user.id}", {"to": f"person {heir}"}
         audit.note(session, Action.JOB_HANDED_ON, audit.SYSTEM, subject, detail)
         return
-    kept = select(Job).where(Job.owner_id == user.id, Job.purged_at.is_(None)).order_by(Job.id)
-    for job in session.scalars(kept):
+    jobs = select(Job).where(Job.owner_id == user.id, Job.purged_at.is_(None)).order_by(Job.id)
+    for job in session.scalars(jobs):
         deletion.delete(session, job, settings, audit.SYSTEM, at_once=True)
 
 
@@ -125,5 +126,5 @@ def _heir(session: Session, wanted: int) -> int:
     if session.get_one(User, wanted).erased_at is None:
         return wanted
     query = select(func.min(User.id)).join(User.roles)
-    found = session.scalar(query.where(Role.name == RoleName.ADMINISTRATOR, User.active.is_(True)))
-    return found or wanted
+    administrators = query.where(Role.name == RoleName.ADMINISTRATOR, User.active.is_(True))
+    return session.scalar(administrators) or wanted

@@ -62,21 +62,21 @@ def hashed(password: str) -> str:
         return _hasher.hash(_normal(password))
 
 
-def matches(kept: str | None, password: str) -> bool:
+def matches(password_hash: str | None, password: str) -> bool:
     """Return whether this is the password. It takes as long if there is none to compare with."""
-    if kept is None:
+    if password_hash is None:
         hashed(password)
         return False
     try:
         with _one_at_a_time:
-            return _hasher.verify(kept, _normal(password))
+            return _hasher.verify(password_hash, _normal(password))
     except (VerifyMismatchError, InvalidHashError):
         return False
 
 
-def is_outdated(kept: str) -> bool:
+def is_outdated(password_hash: str) -> bool:
     """Return whether a hash was made at another cost than hashes made now."""
-    return _hasher.check_needs_rehash(kept)
+    return _hasher.check_needs_rehash(password_hash)
 
 
 def made_up() -> str:

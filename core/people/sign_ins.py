@@ -31,14 +31,14 @@ _FIND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SignInLimits:
     """How long a sign-in lasts without activity, and how long at most."""
 
     idle: dt.timedelta
     lifetime: dt.timedelta
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: Settings) -> SignInLimits:
         """Return the limits from the settings."""
         return cls(
             dt.timedelta(minutes=settings.session_idle_minutes),
@@ -51,19 +51,19 @@ def begin(session: Session, user: User, how: str, address: str, browser: str) ->
     past = utcnow() - _REMEMBERED
     session.execute(delete(SignIn).where(SignIn.user_id == user.id, SignIn.created_at < past))
     secret = secrets.token_urlsafe(32)
-    one = SignIn(
+    sign_in = SignIn(
         user_id=user.id,
         digest=digest_of(secret),
         how=how,
         address=address[:64],
         browser=browser[:200],
     )
-    session.add(one)
+    session.add(sign_in)
     session.flush()
-    return secret, one.id
+    return secret, sign_in.id
 
 
-def find(session: Session, secret: str, limits: Limits) -> SignIn | None:
+def find(session: Session, secret: str, limits: SignInLimits) -> SignIn | None:
     """Return the live sign-in with this secret, its active person and roles loaded."""
     now = utcnow()
     values = {
@@ -71,11 +71,11 @@ def find(session: Session, secret: str, limits: Limits) -> SignIn | None:
         "began_after": now - limits.lifetime,
         "seen_after": now - limits.idle,
     }
-    found = session.scalars(_FIND, values).unique().first()
-    return found if found and found.user.active else None
+    sign_in = session.scalars(_FIND, values).unique().first()
+    return sign_in if sign_in and sign_in.user.active else None
 
 
-def of_person(session: Session, user_id: int, limits: Limits) -> list[SignIn]:
+def of_person(session: Session, user_id: int, limits: SignInLimits) -> list[SignIn]:
     """Return the places where a person is signed in, newest first."""
     now = utcnow()
     query = select(SignIn).where(
@@ -87,9 +87,9 @@ def of_person(session: Session, user_id: int, limits: Limits) -> list[SignIn]:
     return list(session.scalars(query.order_by(SignIn.created_at.desc(), SignIn.id.desc())))
 
 
-def is_stale(one: SignIn) -> bool:
+def is_stale(sign_in: SignIn) -> bool:
     """Return whether `seen_at` is due for an update; once a minute is enough."""
-    return utcnow() - one.seen_at > _MINUTE
+    return utcnow() - sign_in.seen_at > _MINUTE
 
 
 def note_presence(session: Session, sign_in_id: int) -> None:

@@ -1,12 +1,11 @@
 """Which models there are and which of them judges; `models` is the only writer of their states.
 
-`agreement` compares two of them, `scores` reads what was recorded of one. No bundle is opened here.
+`quality` compares two of them, and reads the scores recorded of one. No bundle is opened here.
 """
 
-from core.registry.agreement import Agreement, ClassAgreement, compare
 from core.registry.models import (
     ACTIVE,
-    Facts,
+    BundleFacts,
     Listed,
     activate,
     active,
@@ -25,13 +24,13 @@ from core.registry.models import (
     start_with,
     title,
 )
-from core.registry.scores import Score, read_scores
+from core.registry.quality import Agreement, ClassAgreement, Score, compare, read_scores
 
 __all__ = [
     "ACTIVE",
     "Agreement",
+    "BundleFacts",
     "ClassAgreement",
-    "Facts",
     "Listed",
     "Score",
     "activate",

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from core.db import utcnow
 from core.errors import Conflict, NotFound
-from core.registry.agreement import Agreement, compare
+from core.registry.quality import Agreement, compare
 from core.states import ModelState
 from core.tables import Job, Model
 
@@ -27,7 +27,7 @@ _ORDER = (ModelState.ACTIVE, ModelState.SHADOW, ModelState.CANDIDATE, ModelState
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class BundleFacts:
     """What a bundle states about itself, as plain values.
 
     ``scores`` are keyed by the name of the images they were measured on. ``shown`` is what else
@@ -75,16 +75,16 @@ def find(session: Session, digest: str) -> Model:
     """
     wanted = digest.strip().lower()
     query = select(Model).where(Model.digest.startswith(wanted, autoescape=True))
-    found = session.scalars(query.limit(2)).all() if wanted else []
-    if not found:
+    models = session.scalars(query.limit(2)).all() if wanted else []
+    if not models:
         raise NotFound(
             "There is no model with this digest. `hematovision model list` shows all models."
         )
-    if len(found) > 1:
+    if len(models) > 1:
         raise Conflict(
             "Several models have a digest that begins like this. Give more of its digits."
         )
-    return found[0]
+    return models[0]
 
 
 def shadows_of(session: Session, digest: str | None) -> Sequence[str]:
@@ -99,8 +99,8 @@ def shadows_of(session: Session, digest: str | None) -> Sequence[str]:
 def choosable(session: Session) -> Sequence[Model]:
     """Return the models that may be chosen for a job: the active one, then the newest first."""
     query = select(Model).where(Model.state != ModelState.RETIRED, Model.added_at.is_not(None))
-    found = session.scalars(query.order_by(Model.added_at.desc(), Model.digest)).all()
-    return sorted(found, key=lambda model: model.state is not ModelState.ACTIVE)
+    models = session.scalars(query.order_by(Model.added_at.desc(), Model.digest)).all()
+    return sorted(models, key=lambda model: model.state is not ModelState.ACTIVE)
 
 
 def choose(session: Session, wanted: str) -> str | None:
@@ -130,7 +130,7 @@ def listing(session: Session) -> list[Listed]:
     models = session.scalars(select(Model).order_by(Model.first_used_at.desc(), Model.digest))
     return [
         Listed(model, jobs.get(model.digest, 0), _agreement(session, model, current))
-        for model in sorted(models, key=lambda one: _ORDER.index(one.state))
+        for model in sorted(models, key=lambda model: _ORDER.index(model.state))
     ]
 
 
@@ -147,7 +147,7 @@ def title(model: Model) -> str:
     return f"{model.name} {model.version} ({model.digest[:12]})"
 
 
-def add(session: Session, facts: Facts) -> Model:
+def add(session: Session, facts: BundleFacts) -> Model:
     """Record a model whose bundle is in the store as a candidate; a known one keeps its state."""
     bundle_key(facts.digest)
     _lock(session)
@@ -163,7 +163,7 @@ def add(session: Session, facts: Facts) -> Model:
     return model
 
 
-def start_with(session: Session, facts: Facts) -> Model:
+def start_with(session: Session, facts: BundleFacts) -> Model:
     """Add a model, and make it active unless there already is an active model that works."""
     model = add(session, facts)
     current = active(session)

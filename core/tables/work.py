@@ -30,9 +30,10 @@ class Model(Base):
     """A model bundle that is known here. ``classes`` in the order of the probabilities.
 
     ``scores`` are as the bundle says them, ``facts`` what else pages show of it: see
-    `core.registry.Facts`. ``added_at`` is when its bundle came into the store, and None for one of
-    which only the results are known. ``activated_at`` is None for one that never was active, or
-    that was rolled back from. ``signed_by`` is the public key of who vouches for it, "" for nobody.
+    `core.registry.BundleFacts`. ``added_at`` is when its bundle came into the store, and None for
+    one of which only the results are known. ``activated_at`` is None for one that never was active,
+    or that was rolled back from. ``signed_by`` is the public key of who vouches for it, "" for
+    nobody.
     """
 
     __tablename__ = "model"
@@ -60,13 +61,13 @@ class Model(Base):
     )
 
 
-def _of_those_with(known: str, *columns: str) -> Index:
+def _of_those_with(column: str, *columns: str) -> Index:
     """Return an index over the rows in which a column is not NULL.
 
     An image is written three times, and every index costs a write each time. A query takes this one
     only if it says that the column is not NULL, or compares it.
     """
-    return _partial(text(f"{known} IS NOT NULL"), *columns)
+    return _partial(text(f"{column} IS NOT NULL"), *columns)
 
 
 def _of_those_without(unknown: str, *columns: str) -> Index:

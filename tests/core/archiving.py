@@ -40,30 +40,30 @@ class Read:
 
 def read(data: bytes, caps: Caps = CAPS, wanted: str = "") -> Read:
     """Read an archive, of each file only what its header says, of those named ``wanted``."""
-    found = Read()
+    contents = Read()
     try:
         for member in members(Stream(data), MemoryBlobs(), caps):
-            found.members += 1
+            contents.members += 1
             assert 0 <= member.size < 2**63
             if member.name.endswith(wanted):
-                _read(member, found)
+                _read(member, contents)
     except BadArchive as problem:
-        found.problem = str(problem)
-    return found
+        contents.problem = str(problem)
+    return contents
 
 
-def _read(member: Member, found: Read) -> None:
+def _read(member: Member, contents: Read) -> None:
     if member.refused:
-        found.refused[member.name] = member.refused.code
+        contents.refused[member.name] = member.refused.code
         return
     try:
         stream = member.open()
         pieces = []
         while piece := stream.read(65536):
             pieces.append(piece)
-        found.files[member.name] = b"".join(pieces)
+        contents.files[member.name] = b"".join(pieces)
     except Refused as refused:
-        found.refused[member.name] = refused.code
+        contents.refused[member.name] = refused.code
 
 
 def header(
@@ -147,24 +147,25 @@ def zip_of(
     """Return a .zip of these files; ``shifted`` offsets count what stands ``before`` it."""
     out, table = bytearray(before), bytearray()
     base = 0 if shifted else len(before)
-    for one in entries:
-        at, packed, checksum = len(out) - base, one.bytes_packed, zlib.crc32(one.data)
+    for entry in entries:
+        at, packed, checksum = len(out) - base, entry.bytes_packed, zlib.crc32(entry.data)
         out += struct.pack(
-            "<4s5H3L2H", b"PK\3\4", 20, one.flags, one.method, 0, 0, checksum,
-            len(packed), len(one.data), len(one.raw), 0,
+            "<4s5H3L2H", b"PK\3\4", 20, entry.flags, entry.method, 0, 0, checksum,
+            len(packed), len(entry.data), len(entry.raw), 0,
         )  # fmt: skip
-        out += one.raw + packed
-        one = replace(
-            one,
-            size=len(one.data) if one.size is None else one.size,
-            packed=len(packed) if one.packed is None else one.packed,
-            offset=at if one.offset is None else one.offset,
+        out += entry.raw + packed
+        entry = replace(
+            entry,
+            size=len(entry.data) if entry.size is None else entry.size,
+            packed=len(packed) if entry.packed is None else entry.packed,
+            offset=at if entry.offset is None else entry.offset,
         )
         table += struct.pack(
-            "<4s6H3L5H2L", b"PK\1\2", 20, 20, one.flags, one.method, 0, 0, checksum,
-            one.packed, one.size, len(one.raw), len(one.extra), 0, 0, 0, one.attributes, one.offset,
+            "<4s6H3L5H2L", b"PK\1\2", 20, 20, entry.flags, entry.method, 0, 0, checksum,
+            entry.packed, entry.size, len(entry.raw), len(entry.extra), 0, 0, 0, entry.attributes,
+            entry.offset,
         )  # fmt: skip
-        table += one.raw + one.extra
+        table += entry.raw + entry.extra
     start = len(out) - base
     end = struct.pack(
         "<4s4H2LH", b"PK\5\6", 0, 0, len(entries) % 65536, len(entries) % 65536, len(table), start,

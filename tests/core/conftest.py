@@ -262,7 +262,7 @@ class Life:
     def judged_by(self, job_id: int) -> dict[str, int]:
         """Return how many verdicts are which model's, as a page counts them."""
         with self.database.reading() as session:
-            return {one.model.digest: one.count for one in jobs.judges(session, job_id)}
+            return {judge.model.digest: judge.count for judge in jobs.judges(session, job_id)}
 
     def predictions(self) -> int:
         """Count the predictions of all jobs."""

@@ -65,7 +65,7 @@ def test_what_is_rolled_back_is_not_noted_and_what_is_noted_is_kept(
         with session.begin_nested(), pytest.raises(ValueError, match="outside any savepoint"):
             audit.note(session, Action.TOKEN_REVOKED, ANNA, f"person {anna.id}")
     with database.reading() as session:
-        assert [one.action for one in audit.newest(session, 9)] == ["role_changed"]
+        assert [entry.action for entry in audit.newest(session, 9)] == ["role_changed"]
     assert _fault(database) == ""
 
 
@@ -90,7 +90,7 @@ def test_several_entries_of_one_transaction_stand_in_their_order(database: Datab
         for number in range(3):
             audit.note(session, Action.JOB_DELETED, audit.SYSTEM, f"job {number}")
     with database.reading() as session:
-        assert [one.subject for one in audit.newest(session, 9)] == ["job 2", "job 1", "job 0"]
+        assert [entry.subject for entry in audit.newest(session, 9)] == ["job 2", "job 1", "job 0"]
 
 
 def test_a_chain_of_several_batches_is_checked_to_its_end(
@@ -152,15 +152,15 @@ def test_a_check_finds_what_was_changed_past_the_triggers(
 def test_a_digest_kept_elsewhere_tells_a_trail_that_was_written_anew(database: Database) -> None:
     _note(database, "job 1")
     with database.reading() as session:
-        kept = audit.verify(session).digest
+        digest = audit.verify(session).digest
     _note(database, "job 2")
-    assert _fault(database, kept) == ""
+    assert _fault(database, digest) == ""
     with database.writing() as session, without_triggers(session):
         session.execute(AuditEntry.__table__.delete())  # type: ignore[attr-defined]
         session.execute(AuditHead.__table__.delete())  # type: ignore[attr-defined]
     _note(database, "job 1", "job 2", "job 3")
     assert _fault(database) == ""
-    assert _fault(database, kept).startswith("No entry has the expected digest")
+    assert _fault(database, digest).startswith("No entry has the expected digest")
 
 
 def test_entries_are_found_by_object_and_by_person(database: Database) -> None:
@@ -168,8 +168,8 @@ def test_entries_are_found_by_object_and_by_person(database: Database) -> None:
     with database.writing() as session:
         audit.note(session, Action.JOB_DELETED, audit.SYSTEM, "job 1")
     with database.reading() as session:
-        assert [one.number for one in audit.newest(session, 9, subject="job 1")] == [4, 3, 1]
-        assert [one.number for one in audit.newest(session, 2, person_id=1)] == [3, 2]
+        assert [entry.number for entry in audit.newest(session, 9, subject="job 1")] == [4, 3, 1]
+        assert [entry.number for entry in audit.newest(session, 2, person_id=1)] == [3, 2]
         assert session.scalar(select(func.count()).select_from(AuditEntry)) == 4
 
 

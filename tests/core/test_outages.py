@@ -29,10 +29,10 @@ def trouble(call: Callable[[], object]) -> HematoVisionError | None:
 
 def code(call: Callable[[], object]) -> str:
     """Return the code of what the error of a call means."""
-    found = trouble(call)
-    assert isinstance(found, DatabaseTrouble)
-    assert str(found).endswith(".")
-    return found.code
+    error = trouble(call)
+    assert isinstance(error, DatabaseTrouble)
+    assert str(error).endswith(".")
+    return error.code
 
 
 def write(database: Database, images: int = 1) -> None:
@@ -160,8 +160,8 @@ def test_only_a_write_tells_that_an_open_file_became_read_only(
 
     def ask(what: str) -> object:
         with database.engine.connect() as connection:
-            found = connection.exec_driver_sql(f"PRAGMA {what}")
-            return found.scalar() if found.returns_rows else None
+            result = connection.exec_driver_sql(f"PRAGMA {what}")
+            return result.scalar() if result.returns_rows else None
 
     version = ask("user_version")
     ask("query_only=ON")
@@ -184,8 +184,8 @@ def test_what_was_opened_while_it_was_protected_is_opened_anew(
     def connect(_dialect: object, _record: object, words: list[str], _options: object) -> None:
         words[0] = words[0].replace("mode=rw", "mode=ro" if protected else "mode=rw")
 
-    with database.reading() as one, database.reading() as other:
-        assert [session.scalar(select(1)) for session in (one, other)] == [1, 1]
+    with database.reading() as first, database.reading() as other:
+        assert [session.scalar(select(1)) for session in (first, other)] == [1, 1]
     assert code(lambda: write(database)) == "read_only"
     assert code(database.check_writable) == "read_only"
     protected = False

@@ -66,8 +66,10 @@ class Broker:
         """Return the task and the arguments of each message that waits, the oldest first."""
         with redis.Redis(unix_socket_path=str(self.socket)) as client:
             raw = [json.loads(text) for text in client.lrange(lane, 0, -1)[::-1]]
-        bodies = [json.loads(base64.b64decode(one["body"])) for one in raw]
-        return [(one["headers"]["task"], body[0]) for one, body in zip(raw, bodies, strict=True)]
+        bodies = [json.loads(base64.b64decode(message["body"])) for message in raw]
+        return [
+            (message["headers"]["task"], body[0]) for message, body in zip(raw, bodies, strict=True)
+        ]
 
 
 @pytest.fixture

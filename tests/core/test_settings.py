@@ -72,8 +72,8 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
     for row in table():
         default = f"`{row.default}`" if row.default else ""
         expected.append(f"| `{row.variable}` | {row.type} | {default} | {row.help} |")
-    found = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    assert found == expected, "docs/settings.md should have these rows:\n" + "\n".join(expected)
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    assert rows == expected, "docs/settings.md should have these rows:\n" + "\n".join(expected)
 
 
 FIELDS = Settings.model_fields

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from core import audit
 from core.db import Database
 from core.people import accounts, passwords, sign_ins, tokens
-from core.people.sign_ins import Limits
+from core.people.sign_ins import SignInLimits
 from core.settings import Settings
 from core.states import TokenKind
 from core.tables import User
@@ -75,7 +75,7 @@ def test_a_password_from_the_environment_is_held_to_the_same_rules(
 def test_a_reset_ends_what_stood_for_the_person(database: Database) -> None:
     run("add", ANNA, "--role", "laboratory")
     token = run("token", ANNA).output.strip()
-    limits = Limits.of(Settings.from_env())
+    limits = SignInLimits.of(Settings.from_env())
     with database.writing() as session:
         cookie, _ = sign_ins.begin(session, anna(database), "test", "", "")
     result = run("reset", ANNA)

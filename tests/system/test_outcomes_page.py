@@ -23,7 +23,7 @@ from core.intake import Limits, accept
 from core.jobs import Entry, Failure
 from core.people import accounts, tokens
 from core.queue import MemoryQueue
-from core.registry import Facts
+from core.registry import BundleFacts
 from core.settings import Settings
 from core.states import TokenKind
 from core.tables import Shard
@@ -79,7 +79,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Data
     with database.writing() as session:
         accounts.ensure_roles(session)
         accounts.first_administrator(session, "admin@localhost")
-        registry.start_with(session, Facts(DIGEST, "wbc4", "1", CLASSES, {}, {"trust": {"t": 1}}))
+        facts = BundleFacts(DIGEST, "wbc4", "1", CLASSES, {}, {"trust": {"t": 1}})
+        registry.start_with(session, facts)
     _submit(settings, database, blobs)
     _judge(database, [DOUBT, DOUBT, STRANGE, SURE, SURE, SURE])
     app = create_app(Installation(settings, database, blobs, MemoryQueue()))

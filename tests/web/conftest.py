@@ -29,7 +29,7 @@ from core.people import accounts, tokens
 from core.people.accounts import RoleName
 from core.people.membership import add_person
 from core.queue import MemoryQueue
-from core.registry import Facts
+from core.registry import BundleFacts
 from core.settings import Settings
 from core.states import ShardState, TokenKind
 from core.tables import Model, Role, Shard, User
@@ -304,7 +304,7 @@ def classify(database: Database) -> Classify:
     ) -> None:
         with database.writing() as session:
             if session.get(Model, DIGEST) is None:
-                facts = Facts(DIGEST, "wbc4", "1.0", tuple(CLASSES), {}, SHOWN)
+                facts = BundleFacts(DIGEST, "wbc4", "1.0", tuple(CLASSES), {}, SHOWN)
                 registry.start_with(session, facts)
             waiting = session.scalars(
                 select(Shard.id).where(Shard.state.in_((ShardState.WAITING, ShardState.PUBLISHED)))

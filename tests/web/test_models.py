@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core import audit, jobs, registry
 from core.db import Database, clock
-from core.registry import Facts
+from core.registry import BundleFacts
 from core.states import ModelState
 from core.tables import Model, Worker
 from lexicon.outcomes import Outcome
@@ -42,11 +42,11 @@ def admin(sign_in: SignIn) -> Browser:
     return sign_in(ADMIN)
 
 
-def facts(digest: str, version: str, classes: list[str]) -> Facts:
+def facts(digest: str, version: str, classes: list[str]) -> BundleFacts:
     """Return what a bundle says."""
     scores = {"validation": {"accuracy": 0.912, "intervals": {"accuracy": {"low": 0.9, "high": 1}}}}
     few = {"few_shot": [name for name in classes if name == "platelet"], "sources": ["bccd4"]}
-    return Facts(digest, "wbc4", version, tuple(classes), scores, few)
+    return BundleFacts(digest, "wbc4", version, tuple(classes), scores, few)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from flask import Blueprint, Response, jsonify, request
 from core import jobs
 from core.errors import BadArchive, HematoVisionError, NoSpace, QuotaExceeded
 from core.intake import Accepted, Arrival, quotas
-from core.intake.archives import Taken, members, take_in
+from core.intake.archives import ArchiveCounts, members, take_in
 from core.people import accounts
 from core.tables import User
 from lexicon.folders import Skip
@@ -45,7 +45,7 @@ def put_archive(job_id: int) -> Response:
         job = accounts.find_job_to_handle(session, user, job_id)
         jobs.require_open(job)
         quotas.require_room_for(session, job, request.content_length or 0, wiring.settings)
-    taken = Taken()
+    taken = ArchiveCounts()
     try:
         with closing(members(raw_body(), wiring.blobs, wiring.caps)) as inside:
             take_in(
@@ -77,7 +77,7 @@ def _write(user: User, job_id: int, arrivals: Sequence[Arrival], skips: Sequence
         raise
 
 
-def _so_far(taken: Taken) -> str:
+def _so_far(taken: ArchiveCounts) -> str:
     """Return a sentence, after a space, on the files kept from before a damaged place."""
     if not taken.accepted:
         return ""
@@ -86,7 +86,7 @@ def _so_far(taken: Taken) -> str:
     return f" The {taken.accepted:,} {kept} kept."
 
 
-def _without_image(taken: Taken) -> str:
+def _without_image(taken: ArchiveCounts) -> str:
     """Return the sentence for an archive from which nothing was accepted or refused."""
     if not taken.skipped:
         return _NO_IMAGE
@@ -95,7 +95,7 @@ def _without_image(taken: Taken) -> str:
     return f"{_NO_IMAGE} Skipped: {names}{more}."
 
 
-def _summary(taken: Taken) -> Summary:
+def _summary(taken: ArchiveCounts) -> Summary:
     return {
         "accepted": taken.accepted,
         "refused": taken.refused,

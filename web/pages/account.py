@@ -17,7 +17,7 @@ from core.audit import Action
 from core.errors import BadInput, NotFound, TooManyAttempts
 from core.people import membership, passwords, sign_ins, tokens
 from core.people.passwords import SHORTEST
-from core.people.sign_ins import Limits
+from core.people.sign_ins import SignInLimits
 from core.states import TokenKind
 from core.tables import Token, User
 from web.actions.audit import actor
@@ -62,7 +62,7 @@ def _page(form: TokenForm, secret: str | None = None) -> str:
             .where(Token.user_id == who.user.id, Token.kind == TokenKind.API)
             .order_by(Token.created_at.desc())
         ).all()
-        sessions = sign_ins.of_person(session, who.user.id, Limits.of(wiring.settings))
+        sessions = sign_ins.of_person(session, who.user.id, SignInLimits.of(wiring.settings))
     return render_template(
         "account/show.html",
         user=who.user,

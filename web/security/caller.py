@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from core.audit import Actor
 from core.people import sign_ins, tokens
-from core.people.sign_ins import Limits
+from core.people.sign_ins import SignInLimits
 from core.states import API_TOKENS
 from core.tables import SignIn, Token, User
 from web.errors import NotSignedIn
@@ -107,7 +107,7 @@ def _by_cookie() -> Caller | None:
         return None
     wiring = wired()
     with wiring.database.reading() as session:
-        sign_in = sign_ins.find(session, secret, Limits.of(wiring.settings))
+        sign_in = sign_ins.find(session, secret, SignInLimits.of(wiring.settings))
     if sign_in is None:
         return None
     if sign_ins.is_stale(sign_in) and not _is_asked_by_a_script():

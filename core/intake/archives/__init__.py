@@ -8,6 +8,6 @@ them on in batches. No database and no pages here.
 from core.intake.archives.member import Caps, Member
 from core.intake.archives.names import decode_names
 from core.intake.archives.reading import members
-from core.intake.archives.taking import BATCH, Taken, take_in
+from core.intake.archives.taking import BATCH, ArchiveCounts, take_in
 
-__all__ = ["BATCH", "Caps", "Member", "Taken", "decode_names", "members", "take_in"]
+__all__ = ["BATCH", "ArchiveCounts", "Caps", "Member", "decode_names", "members", "take_in"]

@@ -172,11 +172,11 @@ def _ideographs(
 
     ``rather`` is what those cost whose first byte is in ``usual``, ``syllable`` what kana do.
     """
-    known = frozenset(common)
+    common_characters = frozenset(common)
 
     @lru_cache(_LETTERS_KNOWN)
     def bits(character: str) -> float:
-        if character in known:
+        if character in common_characters:
             return 8.0
         if "\u3041" <= character <= "\u30fc" and character.isalpha():
             return syllable

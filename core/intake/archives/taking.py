@@ -36,12 +36,12 @@ _SMALL = 512 * 1024
 _MOST_HELD = 2000
 
 Take = Callable[[BinaryIO], Accepted]
-Outcome = Arrival | Skip
+FileOutcome = Arrival | Skip
 Write = Callable[[Sequence[Arrival], Sequence[Skip]], None]
 
 
 @dataclass(slots=True)
-class Taken:
+class ArchiveCounts:
     """The counts of an archive's files: each is accepted, refused or skipped.
 
     ``refusals`` and ``skips`` list the first few of them.
@@ -55,7 +55,7 @@ class Taken:
 
     def note(self, arrivals: Sequence[Arrival], skips: Sequence[Skip]) -> None:
         """Count what was written down."""
-        refused = [(one.name, one.result) for one in arrivals if isinstance(one.result, Refused)]
+        refused = [(a.name, a.result) for a in arrivals if isinstance(a.result, Refused)]
         self.refused += len(refused)
         self.accepted += len(arrivals) - len(refused)
         self.skipped += len(skips)
@@ -64,9 +64,9 @@ class Taken:
 
 
 def take_in(
-    members: Iterable[Member], blobs: BlobStore, limits: Limits, write: Write, taken: Taken
+    members: Iterable[Member], blobs: BlobStore, limits: Limits, write: Write, counts: ArchiveCounts
 ) -> None:
-    """Take in the images among ``members``, ``write`` them down in batches, and count in ``taken``.
+    """Take in the images among ``members``, ``write`` them down in batches, and count them.
 
     What a folder's upload skips is skipped, and so is a file that comes a second time.
 
@@ -75,44 +75,44 @@ def take_in(
     """
     problems: list[HematoVisionError] = []
 
-    def write_down(batch: list[Outcome]) -> None:
-        arrivals = [one for one in batch if isinstance(one, Arrival)]
-        skips = [one for one in batch if isinstance(one, Skip)]
+    def write_down(batch: list[FileOutcome]) -> None:
+        arrivals = [outcome for outcome in batch if isinstance(outcome, Arrival)]
+        skips = [outcome for outcome in batch if isinstance(outcome, Skip)]
         write(arrivals, skips)
-        taken.note(arrivals, skips)
+        counts.note(arrivals, skips)
 
     with (
-        blobs.settling() as settle,
+        blobs.flushing() as flush,
         ThreadPoolExecutor(_SIDE_BY_SIDE) as pool,
         ThreadPoolExecutor(1) as disk,
     ):
         take = partial(accept, blobs=blobs, limits=limits, lasting=False)
         under_way = _under_way(members, pool, take, limits, problems)
         outcomes = _distinct(_named(_in_order(under_way)))
-        _settled(_batches(outcomes), lambda keys: disk.submit(settle, keys), write_down)
+        _write_flushed(_batches(outcomes), lambda keys: disk.submit(flush, keys), write_down)
     if problems:
         raise problems[0]
 
 
-def _settled(
-    batches: Iterator[list[Outcome]],
-    settle: Callable[[list[str]], Future[None]],
-    write_down: Callable[[list[Outcome]], None],
+def _write_flushed(
+    batches: Iterator[list[FileOutcome]],
+    flush: Callable[[list[str]], Future[None]],
+    write_down: Callable[[list[FileOutcome]], None],
 ) -> None:
     """Write batches down that are on the disk: each is flushed, in one go, while the next is read.
 
     At an error what came before is still written down.
     """
-    waiting: deque[tuple[list[Outcome], Future[None]]] = deque()
+    waiting: deque[tuple[list[FileOutcome], Future[None]]] = deque()
 
     def finish_one() -> None:
-        batch, settled = waiting.popleft()
-        settled.result()
+        batch, flushed = waiting.popleft()
+        flushed.result()
         write_down(batch)
 
     try:
         for batch in batches:
-            waiting.append((batch, settle(_keys(batch))))
+            waiting.append((batch, flush(_keys(batch))))
             if len(waiting) > 1:
                 finish_one()
     finally:
@@ -120,10 +120,10 @@ def _settled(
             finish_one()
 
 
-def _keys(batch: Sequence[Outcome]) -> list[str]:
+def _keys(batch: Sequence[FileOutcome]) -> list[str]:
     """Return the keys of the images that are kept."""
-    results = [one.result for one in batch if isinstance(one, Arrival)]
-    return [image_key(one.sha256) for one in results if isinstance(one, Accepted)]
+    results = [outcome.result for outcome in batch if isinstance(outcome, Arrival)]
+    return [image_key(result.sha256) for result in results if isinstance(result, Accepted)]
 
 
 def _under_way(
@@ -132,7 +132,7 @@ def _under_way(
     take: Take,
     limits: Limits,
     problems: list[HematoVisionError],
-) -> Iterator[Future[Outcome]]:
+) -> Iterator[Future[FileOutcome]]:
     """Begin each member; at an error end, and leave it in ``problems`` until all else is done."""
     try:
         for member in members:
@@ -141,9 +141,9 @@ def _under_way(
         problems.append(problem)
 
 
-def _in_order(futures: Iterator[Future[Outcome]]) -> Iterator[Outcome]:
+def _in_order(futures: Iterator[Future[FileOutcome]]) -> Iterator[FileOutcome]:
     """Yield the result of each member, some steps behind those that are begun."""
-    under_way: deque[Future[Outcome]] = deque()
+    under_way: deque[Future[FileOutcome]] = deque()
     for future in futures:
         under_way.append(future)
         if len(under_way) > 2 * _SIDE_BY_SIDE:
@@ -152,9 +152,11 @@ def _in_order(futures: Iterator[Future[Outcome]]) -> Iterator[Outcome]:
         yield under_way.popleft().result()
 
 
-def _begin(member: Member, pool: ThreadPoolExecutor, take: Take, limits: Limits) -> Future[Outcome]:
+def _begin(
+    member: Member, pool: ThreadPoolExecutor, take: Take, limits: Limits
+) -> Future[FileOutcome]:
     """Start taking a small file in, or do so at once where it is large, refused or skipped."""
-    done: Future[Outcome] = Future()
+    done: Future[FileOutcome] = Future()
     if outcome := _outcome_by_header(member, limits):
         done.set_result(outcome)
         return done
@@ -168,7 +170,7 @@ def _begin(member: Member, pool: ThreadPoolExecutor, take: Take, limits: Limits)
     return done
 
 
-def _outcome_by_header(member: Member, limits: Limits) -> Outcome | None:
+def _outcome_by_header(member: Member, limits: Limits) -> FileOutcome | None:
     """Return the result for a file that can be decided without reading it."""
     if leads_outside(member.name):
         return Arrival(member.name, member.size, refusal("outside"))
@@ -187,13 +189,13 @@ def _take(member: Member, stream: BinaryIO, take: Take) -> Arrival:
         return Arrival(member.name, member.size, refused)
 
 
-def _named(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def _named(outcomes: Iterator[FileOutcome]) -> Iterator[FileOutcome]:
     """Decode the names of a tar that are not UTF-8, all alike, once enough of them say how.
 
     Whether a file is taken in does not depend on it. What waits is bounded in number, not in time:
     the same archive must be read alike when it is sent again.
     """
-    held: list[Outcome] = []
+    held: list[FileOutcome] = []
     unknown: list[bytes] = []
     encoding: Encoding | None = None
     for outcome in outcomes:
@@ -205,19 +207,19 @@ def _named(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
         held.append(outcome)
         if len(unknown) == NAMES_ASKED or len(held) == _MOST_HELD:
             encoding = guess(unknown, dos=False)
-            yield from (_renamed(one, encoding) for one in held)
+            yield from (_renamed(outcome, encoding) for outcome in held)
             held.clear()
     encoding = guess(unknown, dos=False)
-    yield from (_renamed(one, encoding) for one in held)
+    yield from (_renamed(outcome, encoding) for outcome in held)
 
 
-def _renamed(outcome: Outcome, encoding: Encoding | None) -> Outcome:
+def _renamed(outcome: FileOutcome, encoding: Encoding | None) -> FileOutcome:
     if encoding is None or outcome.name.isascii():
         return outcome
     return replace(outcome, name=encoding.restore(outcome.name))
 
 
-def _distinct(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def _distinct(outcomes: Iterator[FileOutcome]) -> Iterator[FileOutcome]:
     """Skip a file whose name and bytes an earlier one had; a job would hold the two as one."""
     met: set[int] = set()
     for outcome in outcomes:
@@ -231,8 +233,8 @@ def _distinct(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
         yield outcome
 
 
-def _batches(outcomes: Iterator[Outcome]) -> Iterator[list[Outcome]]:
-    batch: list[Outcome] = []
+def _batches(outcomes: Iterator[FileOutcome]) -> Iterator[list[FileOutcome]]:
+    batch: list[FileOutcome] = []
     began, size = time.monotonic(), 0
     for outcome in outcomes:
         batch.append(outcome)

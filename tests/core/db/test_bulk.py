@@ -34,7 +34,7 @@ def prediction(life: Life, image_id: int, **changes: Any) -> dict[str, Any]:
 
 def predictions(life: Life) -> dict[int, Prediction]:
     with life.database.reading() as session:
-        return {one.image_id: one for one in session.scalars(select(Prediction))}
+        return {row.image_id: row for row in session.scalars(select(Prediction))}
 
 
 def images_of(life: Life, count: int) -> list[int]:
@@ -45,44 +45,47 @@ def images_of(life: Life, count: int) -> list[int]:
 
 
 def test_inserted_rows_come_back_to_the_last_digit(life: Life) -> None:
-    one, two = images_of(life, 2)
+    first, second = images_of(life, 2)
     rows = [
-        prediction(life, one),
-        prediction(life, two, label=NASTY, familiarity=0.7, box=[0.1, 0.2, 0.3, 0.7]),
+        prediction(life, first),
+        prediction(life, second, label=NASTY, familiarity=0.7, box=[0.1, 0.2, 0.3, 0.7]),
     ]
     with life.database.writing() as session:
         insert_new_rows(session, Prediction, rows)
     for row in rows:
-        found = predictions(life)[row["image_id"]]
-        assert {name: getattr(found, name) for name in row} == row
+        inserted = predictions(life)[row["image_id"]]
+        assert {name: getattr(inserted, name) for name in row} == row
 
 
 def test_rows_that_are_there_are_passed_over(life: Life) -> None:
-    one, two = images_of(life, 2)
+    first, second = images_of(life, 2)
     with life.database.writing() as session:
-        insert_new_rows(session, Prediction, [prediction(life, one)])
-        again = [prediction(life, one, label="basophil"), prediction(life, two, label="basophil")]
+        insert_new_rows(session, Prediction, [prediction(life, first)])
+        again = [
+            prediction(life, first, label="basophil"),
+            prediction(life, second, label="basophil"),
+        ]
         insert_new_rows(session, Prediction, again)
-    assert [predictions(life)[i].label for i in (one, two)] == ["monocyte", "basophil"]
+    assert [predictions(life)[i].label for i in (first, second)] == ["monocyte", "basophil"]
 
 
 def test_only_the_named_rows_and_columns_are_updated(life: Life) -> None:
-    one, two, three = images_of(life, 3)
+    first, second, third = images_of(life, 3)
     rows = [
-        {"id": one, "state": ImageState.CLASSIFIED, "label": NASTY, "confidence": 1 / 3},
-        {"id": two, "state": ImageState.FAILED, "label": None, "confidence": None},
+        {"id": first, "state": ImageState.CLASSIFIED, "label": NASTY, "confidence": 1 / 3},
+        {"id": second, "state": ImageState.FAILED, "label": None, "confidence": None},
     ]
     with life.database.writing() as session:
         before = {image.id: image.name for image in session.scalars(select(Image))}
         session.expunge_all()
         update_rows(session, Image, rows)
     with life.database.reading() as session:
-        found = {image.id: image for image in session.scalars(select(Image))}
-    assert {id_: image.name for id_, image in found.items()} == before
-    assert (found[one].state, found[one].label) == (ImageState.CLASSIFIED, NASTY)
-    assert found[one].confidence == 1 / 3
-    assert (found[two].state, found[two].label) == (ImageState.FAILED, None)
-    assert found[three].state is ImageState.RECEIVED
+        images = {image.id: image for image in session.scalars(select(Image))}
+    assert {id_: image.name for id_, image in images.items()} == before
+    assert (images[first].state, images[first].label) == (ImageState.CLASSIFIED, NASTY)
+    assert images[first].confidence == 1 / 3
+    assert (images[second].state, images[second].label) == (ImageState.FAILED, None)
+    assert images[third].state is ImageState.RECEIVED
 
 
 def test_no_rows_are_no_statement(life: Life) -> None:

@@ -107,9 +107,9 @@ def test_times_come_back_in_utc_whatever_zone_they_went_in(database: Database) -
     nepal = dt.timezone(dt.timedelta(hours=5, minutes=45))
     at = dt.datetime(2026, 3, 1, 12, 30, 15, 123_456, tzinfo=nepal)
     _add_worker(database, started_at=at)
-    found = _worker(database).started_at
-    assert found == at
-    assert found.utcoffset() == dt.timedelta(0)
+    started_at = _worker(database).started_at
+    assert started_at == at
+    assert started_at.utcoffset() == dt.timedelta(0)
     assert utcnow().utcoffset() == dt.timedelta(0)
 
 

@@ -43,7 +43,7 @@ def test_what_comes_while_one_is_written_is_written_together() -> None:
         rest = [pool.submit(group.do, lambda means, n=n: means + n) for n in range(5)]
         _wait_for(group, 5)
         ledger.go.set()
-        assert [one.result() for one in (first, *rest)] == [10, 10, 11, 12, 13, 14]
+        assert [future.result() for future in (first, *rest)] == [10, 10, 11, 12, 13, 14]
     assert ledger.groups == [1, 5]
 
 
@@ -57,12 +57,12 @@ def test_an_error_of_one_is_its_own_and_an_error_of_the_group_is_everybodys() ->
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(group.do, lambda means: means)
         assert ledger.began.wait(10)
-        one = pool.submit(group.do, lambda _: fail(KeyError("mine")))
+        failing = pool.submit(group.do, lambda _: fail(KeyError("mine")))
         other = pool.submit(group.do, lambda means: means)
         _wait_for(group, 2)
         ledger.go.set()
         assert (first.result(), other.result()) == (10, 10)
         with pytest.raises(KeyError, match="mine"):
-            one.result()
+            failing.result()
     with pytest.raises(OSError, match="the disk"):
         group.do(lambda _: fail(OSError("the disk")))

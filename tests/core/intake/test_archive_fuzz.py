@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from core.blobs import MemoryBlobs
 from core.errors import BadArchive
 from core.intake import Limits
-from core.intake.archives import Taken, members, take_in
+from core.intake.archives import ArchiveCounts, members, take_in
 from tests.core.archiving import CAPS, END, Entry, Stream, header, pax, read, stored, tar_of, zip_of
 
 FILES = {f"{'slide/' * i}{i}é.png": bytes([65 + i]) * (i * 300) for i in range(4)}
@@ -79,7 +79,7 @@ def _sum_again(data: bytearray, at: int) -> None:
 @given(spoiled())
 def test_reading_ends_and_fails_in_one_way_only(data: bytes) -> None:
     stream = Stream(data)
-    taken = Taken()
+    counts = ArchiveCounts()
     written = [0, 0]
 
     def write(arrivals: object, skips: object) -> None:
@@ -87,10 +87,10 @@ def test_reading_ends_and_fails_in_one_way_only(data: bytes) -> None:
         written[1] += len(skips)  # type: ignore[arg-type]
 
     try:
-        take_in(members(stream, MemoryBlobs(), CAPS), MemoryBlobs(), LIMITS, write, taken)
+        take_in(members(stream, MemoryBlobs(), CAPS), MemoryBlobs(), LIMITS, write, counts)
     except BadArchive as problem:
         assert str(problem).endswith(".")
-    assert written == [taken.accepted + taken.refused, taken.skipped]
+    assert written == [counts.accepted + counts.refused, counts.skipped]
     # Every read but the last few brings bytes: nothing is asked for without end.
     assert stream.calls <= len(data) // 8192 + 20
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.blobs import MemoryBlobs
 from core.intake import Limits
-from core.intake.archives import Taken, members, take_in
+from core.intake.archives import ArchiveCounts, members, take_in
 from core.intake.archives.names import decode_names, guess
 from tests.core.archiving import CAPS, tar_of
 
@@ -47,7 +47,7 @@ def test_names_are_read_in_the_encoding_they_were_written_in(codec: str) -> None
     names = [f"{word}_{number}.png" for number, word in enumerate(WORDS[codec].split())]
     raw = [name.encode(codec) for name in names]
     encoding = guess(raw, dos=codec in OF_DOS)
-    assert [encoding.decode(one) for one in raw] == names
+    assert [encoding.decode(name) for name in raw] == names
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_names_in_utf8_among_others_stay_what_they_are() -> None:
     meant = ["Müller.png", "细胞核.png", "Größe.png", "Färbung.png"]
     raw = [meant[0].encode(), meant[1].encode(), *(name.encode("cp1252") for name in meant[2:])]
     encoding = guess(raw, dos=False)
-    assert [encoding.decode(one) for one in raw] == meant
+    assert [encoding.decode(name) for name in raw] == meant
 
 
 def test_names_of_files_on_a_disk_are_read_alike() -> None:
@@ -105,8 +105,8 @@ def taken_names(names: list[str]) -> list[str]:
         members(io.BytesIO(tar_of(tarfile.GNU_FORMAT, files)), MemoryBlobs(), CAPS),
         MemoryBlobs(),
         Limits(1000, 1000),
-        lambda arrivals, _: written.extend(one.name for one in arrivals),
-        Taken(),
+        lambda arrivals, _: written.extend(arrival.name for arrival in arrivals),
+        ArchiveCounts(),
     )
     return written
 

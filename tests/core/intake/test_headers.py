@@ -143,7 +143,7 @@ def test_a_header_that_means_harm_is_no_image_or_has_no_size(data: bytes) -> Non
 )
 def test_no_damage_raises_anything(kind: str, changes: list[tuple[int, int]], length: int) -> None:
     data = bytearray(encoded(kind)[: length + 1])
-    for place, value in changes:
-        data[place % len(data)] = value
+    for offset, value in changes:
+        data[offset % len(data)] = value
     header = seen(bytes(data))
     assert header is None or header.width >= 0

@@ -72,7 +72,7 @@ def refused(data: bytes, **more: str) -> str:
     return error.value.code
 
 
-TAKEN: dict[str, Callable[[], bytes]] = {
+ACCEPTED_FILES: dict[str, Callable[[], bytes]] = {
     "JPEG": lambda: encoded("JPEG"),
     "PNG": lambda: encoded("PNG"),
     "BMP": lambda: encoded("BMP"),
@@ -94,9 +94,9 @@ TAKEN: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.parametrize("name", ACCEPTED_FILES)
 def test_an_image_is_taken_whatever_its_kind(name: str, tmp_path: Path) -> None:
-    data = TAKEN[name]()
+    data = ACCEPTED_FILES[name]()
     stores: tuple[BlobStore, ...] = (LocalBlobs(tmp_path), MemoryBlobs())
     for blobs in stores:
         accepted = accept(io.BytesIO(data), blobs, LIMITS)

@@ -25,7 +25,7 @@ from tests.core.conftest import Life, accepted, sha
 BY = Actor("anna@example.org", 1)
 
 
-def kept(life: Life) -> int:
+def bytes_kept(life: Life) -> int:
     with life.database.reading() as session:
         return quotas.of_person(session, life.owner.id, life.settings).bytes
 
@@ -45,7 +45,7 @@ def truth(life: Life) -> int:
 def send(life: Life, *contents: str, size: int = 100) -> int:
     """Announce, hand in and submit files; return the job's id."""
     job_id = life.open()
-    entries = [Entry(f"{one}.png", size, sha(one)) for one in contents]
+    entries = [Entry(f"{content}.png", size, sha(content)) for content in contents]
     for (image_id, needed), content in zip(life.announce(job_id, *entries), contents, strict=True):
         if needed:
             life.receive(image_id, content)
@@ -71,16 +71,16 @@ def limited(life: Life, **limits: int) -> Settings:
 
 def test_equal_files_of_a_person_count_once(life: Life) -> None:
     send(life, "a", "a", "b")
-    assert kept(life) == truth(life) == 200
+    assert bytes_kept(life) == truth(life) == 200
     send(life, "b", "c")
-    assert kept(life) == truth(life) == 300
+    assert bytes_kept(life) == truth(life) == 300
 
 
 def test_what_another_holds_is_counted_for_both(life: Life, person: MakePerson) -> None:
     send(life, "a")
     other = Life(life.database, life.settings, person("berta"), life.digest)
     send(other, "a")
-    assert kept(life) == kept(other) == 100
+    assert bytes_kept(life) == bytes_kept(other) == 100
     with life.database.reading() as session:
         assert quotas.of_laboratory(session, life.settings).bytes == 200
         everybody = quotas.bytes_by_person(session)
@@ -89,29 +89,29 @@ def test_what_another_holds_is_counted_for_both(life: Life, person: MakePerson) 
 
 def test_purging_the_first_job_counts_its_bytes_for_the_next(life: Life) -> None:
     first, second, third = send(life, "a", "b"), send(life, "b", "c"), send(life, "b")
-    assert [life.job(one).bytes for one in (first, second, third)] == [200, 100, 0]
+    assert [life.job(job_id).bytes for job_id in (first, second, third)] == [200, 100, 0]
     purge(life, first)
-    assert kept(life) == truth(life) == 200
-    assert [life.job(one).bytes for one in (second, third)] == [200, 0]
+    assert bytes_kept(life) == truth(life) == 200
+    assert [life.job(job_id).bytes for job_id in (second, third)] == [200, 0]
     purge(life, second)
-    assert kept(life) == truth(life) == 100
+    assert bytes_kept(life) == truth(life) == 100
     purge(life, third)
-    assert kept(life) == 0
+    assert bytes_kept(life) == 0
 
 
 def test_purging_a_later_job_frees_nothing_that_an_earlier_one_holds(life: Life) -> None:
     first, second = send(life, "a", "b"), send(life, "b", "c")
     purge(life, second)
-    assert kept(life) == truth(life) == life.job(first).bytes == 200
+    assert bytes_kept(life) == truth(life) == life.job(first).bytes == 200
 
 
 def test_deleted_jobs_count_until_they_are_purged(life: Life) -> None:
     job_id = send(life, "a")
     with life.database.writing() as session:
         jobs.delete(session, session.get_one(Job, job_id), life.settings, BY)
-    assert kept(life) == 100
+    assert bytes_kept(life) == 100
     purge(life, job_id)
-    assert kept(life) == 0
+    assert bytes_kept(life) == 0
 
 
 def test_what_was_announced_counts_until_the_job_is_submitted_without_it(life: Life) -> None:
@@ -119,12 +119,12 @@ def test_what_was_announced_counts_until_the_job_is_submitted_without_it(life: L
     [(first, _), *_] = life.announce(
         job_id, Entry("a.png", 100, sha("a")), Entry("b.png", 900, sha("b"))
     )
-    assert kept(life) == 1000
+    assert bytes_kept(life) == 1000
     life.announce(job_id, Entry("a.png", 100, sha("a")), Entry("b.png", 900, sha("b")))
-    assert kept(life) == 1000
+    assert bytes_kept(life) == 1000
     life.receive(first, "a")
     life.submit(job_id, without_missing=True)
-    assert kept(life) == truth(life) == 100
+    assert bytes_kept(life) == truth(life) == 100
 
 
 def test_retries_and_runs_again_add_nothing(life: Life) -> None:
@@ -134,7 +134,7 @@ def test_retries_and_runs_again_add_nothing(life: Life) -> None:
     life.work_off()
     life.run_again(job_id)
     life.work_off()
-    assert kept(life) == truth(life) == 200
+    assert bytes_kept(life) == truth(life) == 200
 
 
 def test_an_archive_counts_what_it_brings_and_not_what_is_there(life: Life) -> None:
@@ -147,11 +147,11 @@ def test_an_archive_counts_what_it_brings_and_not_what_is_there(life: Life) -> N
         Arrival("c.txt", 500, refusal("not_an_image")),
     )
     take(life, job_id, *files)
-    assert kept(life) == truth(life) == 200
+    assert bytes_kept(life) == truth(life) == 200
     take(life, job_id, *files)
-    assert kept(life) == 200
+    assert bytes_kept(life) == 200
     life.submit(job_id)
-    assert kept(life) == truth(life) == 200
+    assert bytes_kept(life) == truth(life) == 200
 
 
 def test_what_exceeds_the_limit_is_refused_whole_and_says_what_to_do(life: Life) -> None:
@@ -240,26 +240,26 @@ def test_two_requests_at_once_do_not_both_find_the_last_room(life: Life) -> None
             quotas.require_turn(session, life.owner.id, settings)
 
     assert _refused(announce, ids) == [QuotaExceeded]
-    assert kept(life) == 100
+    assert bytes_kept(life) == 100
     assert _refused(open_one, ids) == [TooManyJobs]
 
 
 def _refused(act: Callable[[int], None], ids: list[int]) -> list[type[Exception]]:
     """Let two threads act at once; return the errors."""
-    found: list[type[Exception]] = []
+    errors: list[type[Exception]] = []
 
     def run(job_id: int) -> None:
         try:
             act(job_id)
         except Exception as error:
-            found.append(type(error))
+            errors.append(type(error))
 
-    threads = [threading.Thread(target=run, args=(one,)) for one in ids]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    return found
+    threads = [threading.Thread(target=run, args=(job_id,)) for job_id in ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
 
 
 def test_a_limit_of_none_refuses_nothing_and_one_that_is_met_exactly_neither(life: Life) -> None:
@@ -272,7 +272,7 @@ def test_a_limit_of_none_refuses_nothing_and_one_that_is_met_exactly_neither(lif
                 entries = [Entry(f"{allowed}{i}.png", 100, sha((allowed, i))) for i in range(3)]
                 jobs.announce(session, job, entries, 1000)
             quotas.require_turn(session, life.owner.id, limited(life, quota_person_jobs=0))
-        assert kept(life) == expected
+        assert bytes_kept(life) == expected
 
 
 @pytest.mark.parametrize("limit", ["quota_person_jobs", "quota_laboratory_jobs"])
@@ -359,7 +359,7 @@ def test_whatever_is_sent_and_deleted_what_counts_is_what_is_held(
                     jobs.delete(session, job, life.settings, BY)
                 elif job.deleted_at is not None:
                     jobs.restore(session, job, BY)
-        assert kept(life) == truth(life), deed
+        assert bytes_kept(life) == truth(life), deed
     for job_id in sent:
         purge(life, job_id)
-    assert kept(life) == truth(life) == 0
+    assert bytes_kept(life) == truth(life) == 0

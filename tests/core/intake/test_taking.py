@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from core.blobs import BlobStore, LocalBlobs, MemoryBlobs, Settle, durable, image_key
+from core.blobs import BlobStore, Flush, LocalBlobs, MemoryBlobs, durable, image_key
 from core.errors import NoSpace
 from core.intake import Accepted, Limits
-from core.intake.archives import BATCH, Taken, members, take_in
+from core.intake.archives import BATCH, ArchiveCounts, members, take_in
 from tests.core.archiving import CAPS, tar_of
 
 COUNT = 600
@@ -33,22 +33,26 @@ def take(store: BlobStore, note: Callable[[list[str]], None]) -> None:
         store,
         Limits(10_000, 10_000),
         lambda arrivals, _: note(
-            [image_key(one.result.sha256) for one in arrivals if isinstance(one.result, Accepted)]
+            [
+                image_key(arrival.result.sha256)
+                for arrival in arrivals
+                if isinstance(arrival.result, Accepted)
+            ]
         ),
-        Taken(),
+        ArchiveCounts(),
     )
 
 
 class Watched(MemoryBlobs):
-    """Notes what is settled."""
+    """Notes what is flushed."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.settled: set[str] = set()
+        self.flushed: set[str] = set()
 
     @contextmanager
-    def settling(self) -> Iterator[Settle]:
-        yield self.settled.update
+    def flushing(self) -> Iterator[Flush]:
+        yield self.flushed.update
 
 
 def test_what_is_written_down_was_settled_before() -> None:
@@ -56,7 +60,7 @@ def test_what_is_written_down_was_settled_before() -> None:
     written: list[str] = []
 
     def note(keys: list[str]) -> None:
-        assert store.settled >= set(keys)
+        assert store.flushed >= set(keys)
         written.extend(keys)
 
     take(store, note)
@@ -80,7 +84,7 @@ def test_what_was_settled_before_the_disk_was_full_is_written_down(
     written: list[str] = []
     with pytest.raises(NoSpace):
         take(store, written.extend)
-    assert len(written) == 2 * BATCH and store.settled >= {*written}
+    assert len(written) == 2 * BATCH and store.flushed >= {*written}
 
 
 def test_a_batch_is_flushed_in_one_go_and_no_file_by_itself(

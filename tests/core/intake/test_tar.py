@@ -23,8 +23,8 @@ def test_every_format_is_read_as_it_was_written(kind: str, mode: str) -> None:
     files = {f"slide/{i}.png": bytes([i]) * i * 700 for i in range(20)} | {
         "a" * 90 + "/b.png": b"x"
     }
-    found = read(tar_of(KINDS[kind], files, mode))
-    assert (found.files, found.refused, found.problem) == (files, {}, "")
+    contents = read(tar_of(KINDS[kind], files, mode))
+    assert (contents.files, contents.refused, contents.problem) == (files, {}, "")
 
 
 @pytest.mark.parametrize("kind", ["gnu", "pax"])
@@ -40,9 +40,9 @@ def test_what_gnu_tar_writes_is_read(form: str, tmp_path: Path) -> None:
         (tmp_path / "slide" / f"{i}.png").write_bytes(b"x" * i * 1000)
     command = ["tar", f"--format={form}", "-cf", "-", "slide"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
-    found = read(made)
-    assert found.files == {f"slide/{i}.png": b"x" * i * 1000 for i in range(5)}
-    assert not found.problem
+    contents = read(made)
+    assert contents.files == {f"slide/{i}.png": b"x" * i * 1000 for i in range(5)}
+    assert not contents.problem
 
 
 SIZES = {
@@ -67,9 +67,9 @@ FIELDS = {
 @pytest.mark.parametrize("size", [*SIZES, *FIELDS])
 def test_a_size_out_of_range_ends_the_archive_behind_what_is_good(size: str) -> None:
     described = SIZES.get(size, b"") + header(b"bad.png", FIELDS.get(size, 4)) + stored(b"xxxx")
-    found = read(GOOD + described + GOOD + END)
-    assert found.files == {"good.png": b"cell"}
-    assert "at bad.png" in found.problem
+    contents = read(GOOD + described + GOOD + END)
+    assert contents.files == {"good.png": b"cell"}
+    assert "at bad.png" in contents.problem
 
 
 @pytest.mark.parametrize("size", [10**12, 2**62])
@@ -79,18 +79,18 @@ def test_a_size_beyond_the_end_is_read_to_the_end_and_no_further(
     size: int, pack: type[bytes], name: bytes
 ) -> None:
     claimed = b"\x80\0\0\0" + size.to_bytes(8, "big")
-    found = read(pack(GOOD + header(name, claimed) + bytes(5000)), wanted=".png")
-    assert found.files == {"good.png": b"cell"}
-    assert f"at {name.decode()}" in found.problem
+    contents = read(pack(GOOD + header(name, claimed) + bytes(5000)), wanted=".png")
+    assert contents.files == {"good.png": b"cell"}
+    assert f"at {name.decode()}" in contents.problem
 
 
 def test_the_size_of_a_link_or_a_folder_is_not_looked_at() -> None:
     huge = b"\x80" + b"\xff" * 11
     entries = [header(b"%d.png" % i, huge, kind) for i, kind in enumerate((b"1", b"2", b"5", b"6"))]
-    found = read(b"".join(entries) + GOOD + END)
-    assert found.files == {"good.png": b"cell"}
-    assert found.refused == {"0.png": "special", "1.png": "special", "3.png": "special"}
-    assert not found.problem
+    contents = read(b"".join(entries) + GOOD + END)
+    assert contents.files == {"good.png": b"cell"}
+    assert contents.refused == {"0.png": "special", "1.png": "special", "3.png": "special"}
+    assert not contents.problem
 
 
 def test_sparse_files_are_refused_and_passed_over_in_every_form() -> None:
@@ -101,9 +101,9 @@ def test_sparse_files_are_refused_and_passed_over_in_every_form() -> None:
     maps = bytes(more) + bytes(last)
     new = pax((b"GNU.sparse.major", b"1"), (b"GNU.sparse.name", b"new.png"), (b"size", b"4"))
     data = summed(old) + maps + stored(b"xxxx") + new + header(b"x", 9) + stored(b"xxxx")
-    found = read(data + GOOD + END)
-    assert found.refused == {"old.png": "special", "new.png": "special"}
-    assert found.files == {"good.png": b"cell"}
+    contents = read(data + GOOD + END)
+    assert contents.refused == {"old.png": "special", "new.png": "special"}
+    assert contents.files == {"good.png": b"cell"}
 
 
 def test_a_large_description_costs_nothing_and_one_without_measure_its_own_file() -> None:
@@ -115,10 +115,10 @@ def test_a_large_description_costs_nothing_and_one_without_measure_its_own_file(
         described + header(b"%d.png" % i, 4) + stored(b"xxxx")
         for i, described in enumerate((fork, beyond, many, name))
     )
-    found = read(data + GOOD + END)
-    assert found.files == {"a.png": b"xxxx", "good.png": b"cell"}
-    assert found.refused == dict.fromkeys(("1.png", "2.png", "3.png"), "corrupt")
-    assert not found.problem
+    contents = read(data + GOOD + END)
+    assert contents.files == {"a.png": b"xxxx", "good.png": b"cell"}
+    assert contents.refused == dict.fromkeys(("1.png", "2.png", "3.png"), "corrupt")
+    assert not contents.problem
 
 
 @pytest.mark.parametrize(
@@ -126,15 +126,15 @@ def test_a_large_description_costs_nothing_and_one_without_measure_its_own_file(
 )
 def test_a_malformed_description_costs_its_own_file(records: bytes) -> None:
     described = header(b"PaxHeader", len(records), b"x") + stored(records)
-    found = read(described + header(b"a.png", 4) + stored(b"xxxx") + GOOD + END)
-    assert found.refused == {"a.png": "corrupt"}
-    assert found.files == {"good.png": b"cell"}
+    contents = read(described + header(b"a.png", 4) + stored(b"xxxx") + GOOD + END)
+    assert contents.refused == {"a.png": "corrupt"}
+    assert contents.files == {"good.png": b"cell"}
 
 
 def test_descriptions_without_end_describe_nothing() -> None:
-    found = read(GOOD + pax((b"comment", b"x")) * 50 + GOOD + END)
-    assert found.files == {"good.png": b"cell"}
-    assert "damaged" in found.problem
+    contents = read(GOOD + pax((b"comment", b"x")) * 50 + GOOD + END)
+    assert contents.files == {"good.png": b"cell"}
+    assert "damaged" in contents.problem
     assert "damaged" in read(GOOD + pax((b"comment", b"x")) + END).problem
 
 
@@ -152,16 +152,16 @@ def test_tars_that_were_strung_together_are_read_one_after_the_other() -> None:
 
 def test_what_follows_the_end_and_is_no_tar_is_no_part_of_it() -> None:
     for rest in (b"left on the tape" * 100, b"\xff" * 10_000):
-        found = read(GOOD + END + rest)
-        assert (found.files, found.problem) == ({"good.png": b"cell"}, "")
+        contents = read(GOOD + END + rest)
+        assert (contents.files, contents.problem) == ({"good.png": b"cell"}, "")
         assert read(gzip.compress(GOOD + END) + rest).files == {"good.png": b"cell"}
 
 
 def test_a_tar_without_its_end_ends_too_early() -> None:
     for whole in (GOOD, GOOD[:-100], GOOD + header(b"b.png", 4)[:300]):
-        found = read(whole)
-        assert found.files == {"good.png": b"cell"}
-        assert "ends too early" in found.problem
+        contents = read(whole)
+        assert contents.files == {"good.png": b"cell"}
+        assert "ends too early" in contents.problem
 
 
 def test_many_small_parts_of_a_gz_are_read() -> None:
@@ -181,8 +181,8 @@ def test_a_gz_may_carry_a_name_and_a_comment_of_any_length() -> None:
 
 def test_a_large_log_beside_images_is_passed_over() -> None:
     log = header(b"scanner.log", 200_000_000) + stored(bytes(200_000_000))
-    found = read(gzip.compress(log + GOOD + END, 1), wanted=".png")
-    assert (found.files, found.problem) == ({"good.png": b"cell"}, "")
+    contents = read(gzip.compress(log + GOOD + END, 1), wanted=".png")
+    assert (contents.files, contents.problem) == ({"good.png": b"cell"}, "")
 
 
 def test_there_is_a_most_of_files_folders_among_them() -> None:
@@ -195,5 +195,5 @@ def test_a_checksum_of_signed_bytes_is_one_too() -> None:
     block = bytearray(header("grün.png".encode("latin-1"), 4))
     signed = sum(byte - 256 * (byte > 127) for byte in block[:148] + block[156:]) + 8 * 32
     block[148:156] = b"%06o\0 " % signed
-    found = read(bytes(block) + stored(b"cell") + END)
-    assert list(found.files.values()) == [b"cell"]
+    contents = read(bytes(block) + stored(b"cell") + END)
+    assert list(contents.files.values()) == [b"cell"]

@@ -21,8 +21,8 @@ BOTH = {"a.png": A.data, "b.png": B.data}
 )
 @pytest.mark.parametrize("shifted", [True, False])
 def test_what_stands_before_a_zip_does_no_harm(before: bytes, shifted: bool) -> None:
-    found = read(zip_of(A, B, before=before, shifted=shifted))
-    assert (found.files, found.refused, found.problem) == (BOTH, {}, "")
+    contents = read(zip_of(A, B, before=before, shifted=shifted))
+    assert (contents.files, contents.refused, contents.problem) == (BOTH, {}, "")
 
 
 def test_a_comment_may_hold_what_looks_like_the_end() -> None:
@@ -81,9 +81,9 @@ def test_sizes_of_eight_bytes_are_read_and_false_ones_cost_their_own_file() -> N
         Entry(b"9.png", b"x" * 50, method=0, size=1000),
         Entry(b"10.png", b"x" * 50, packed=2**31),
     ]
-    found = read(zip_of(true, *false, B))
-    assert found.files == {"1.png": A.data, "b.png": B.data}
-    assert found.refused == {one.raw.decode(): "corrupt" for one in false}
+    contents = read(zip_of(true, *false, B))
+    assert contents.files == {"1.png": A.data, "b.png": B.data}
+    assert contents.refused == {entry.raw.decode(): "corrupt" for entry in false}
 
 
 class Unseekable(io.BytesIO):
@@ -116,24 +116,24 @@ def test_what_the_standard_library_writes_is_read(
         for name, data in files.items():
             with archive.open(name, "w", force_zip64=True) as file:
                 file.write(data)
-    found = read(made.getvalue())
-    assert (found.files, found.refused, found.problem) == (files, {}, "")
+    contents = read(made.getvalue())
+    assert (contents.files, contents.refused, contents.problem) == (files, {}, "")
     assert read(b"MZ" * 999 + made.getvalue()).files == files
 
 
 def test_files_that_lie_on_each_other_unpack_once_at_most() -> None:
     kernel = Entry(b"a.png", bytes(3_000_000))
     layers = [Entry(b"%d.png" % i, b"", offset=0, size=3_000_000, packed=2900) for i in range(500)]
-    found = read(zip_of(kernel, *layers))
-    assert sum(map(len, found.files.values())) <= 20 * 3_000_000
-    assert len(found.refused) > 480
+    contents = read(zip_of(kernel, *layers))
+    assert sum(map(len, contents.files.values())) <= 20 * 3_000_000
+    assert len(contents.refused) > 480
 
 
 def test_a_file_that_unpacks_to_too_much_costs_itself_alone() -> None:
     bombs = [Entry(b"%d.png" % i, bytes(20_000_000)) for i in range(5)]
-    found = read(zip_of(*bombs, A, B))
-    assert found.refused == {"3.png": "bomb", "4.png": "bomb"}
-    assert BOTH.items() <= found.files.items()
+    contents = read(zip_of(*bombs, A, B))
+    assert contents.refused == {"3.png": "bomb", "4.png": "bomb"}
+    assert BOTH.items() <= contents.files.items()
 
 
 @pytest.mark.parametrize("raw", [b"d/", b"d\\", "Müller/".encode("cp850"), b"\x95\x5c"])
@@ -151,8 +151,8 @@ def test_what_has_bytes_is_a_file_also_if_it_is_called_a_folder() -> None:
 def test_a_table_that_breaks_off_keeps_what_came_before() -> None:
     whole = bytearray(zip_of(A, B))
     whole[whole.rindex(b"PK\1\2")] ^= 1
-    found = read(bytes(whole))
-    assert (found.files, "damaged" in found.problem) == ({}, True)
+    contents = read(bytes(whole))
+    assert (contents.files, "damaged" in contents.problem) == ({}, True)
 
 
 def test_locked_links_and_unknown_methods_are_refused_by_name() -> None:
@@ -162,17 +162,17 @@ def test_locked_links_and_unknown_methods_are_refused_by_name() -> None:
         Entry(b"3.png", b"x", method=9),
         Entry(b"4.png", b"x", attributes=0o120777 << 16),
     ]
-    found = read(zip_of(*entries, B))
+    contents = read(zip_of(*entries, B))
     reasons = ["encrypted", "encrypted", "packed", "special"]
-    assert list(found.refused.values()) == reasons
-    assert set(found.files) == {"b.png"}
+    assert list(contents.refused.values()) == reasons
+    assert set(contents.files) == {"b.png"}
 
 
 def test_there_is_a_most_of_files_in_a_zip() -> None:
     entries = [Entry(b"%d.png" % i, b"x") for i in range(30)]
     assert read(zip_of(*entries)).members == 30
-    found = read(zip_of(*entries), Caps(20, 2**30))
-    assert (found.members, "more than 20 files" in found.problem) == (0, True)
+    contents = read(zip_of(*entries), Caps(20, 2**30))
+    assert (contents.members, "more than 20 files" in contents.problem) == (0, True)
 
 
 def test_many_files_are_read_across_the_pieces_their_table_comes_in() -> None:

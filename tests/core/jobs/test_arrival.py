@@ -84,8 +84,8 @@ def test_different_files_of_one_name_are_told_apart_and_found_again(life: Life) 
     ]
     assert life.announce(job_id, *entries) == first
     assert life.announce(job_id, *entries[::-1]) == first[::-1]
-    for entry, known in zip(entries, first, strict=True):
-        assert life.announce(job_id, entry) == [known]
+    for entry, announced in zip(entries, first, strict=True):
+        assert life.announce(job_id, entry) == [announced]
 
 
 def test_files_without_hashes_are_told_apart_by_size_and_number(life: Life) -> None:
@@ -167,9 +167,9 @@ def test_names_are_cleaned_before_they_are_kept(life: Life) -> None:
 
 def test_a_jobs_own_name_can_be_stored_whatever_was_typed(life: Life) -> None:
     with life.database.writing() as session:
-        one = jobs.create(session, life.owner.id, " a\x00b\ud800\u2028c ", "\u202e" + "9" * 300)
+        named = jobs.create(session, life.owner.id, " a\x00b\ud800\u2028c ", "\u202e" + "9" * 300)
         blank = jobs.create(session, life.owner.id, "\x00\n")
-    assert (one.name, len(one.reference), blank.name) == ("abc", 200, "Untitled")
+    assert (named.name, len(named.reference), blank.name) == ("abc", 200, "Untitled")
 
 
 def test_a_job_has_a_largest_size_that_a_resumed_manifest_does_not_reach(life: Life) -> None:
@@ -223,8 +223,8 @@ def test_skipped_files_are_noted_once_each_and_up_to_a_limit(life: Life) -> None
     with life.database.writing() as session:
         jobs.skip(session, session.get_one(Job, job_id), more, 3)
     with life.database.reading() as session:
-        found = jobs.skipped(session, session.get_one(Job, job_id), 10)
-    assert [skip.name for _, skip in found] == ["notes.txt", "a/Thumbs.db", "0.txt"]
+        skipped = jobs.skipped(session, session.get_one(Job, job_id), 10)
+    assert [skip.name for _, skip in skipped] == ["notes.txt", "a/Thumbs.db", "0.txt"]
     assert life.images(job_id) == []
 
 
@@ -243,8 +243,8 @@ def test_files_that_came_unannounced_are_taken_once_however_often(life: Life) ->
     refused = Arrival("b.png", 7, Refused("empty", "The file is empty."))
     for _ in range(2):
         _take(life, job_id, _arrival("a.png", "a"), refused, _arrival("x/a.png", "a"))
-    found = [(i.name, i.position, i.state.value, i.reason) for i in life.images(job_id)]
-    assert found == [
+    rows = [(i.name, i.position, i.state.value, i.reason) for i in life.images(job_id)]
+    assert rows == [
         ("a.png", 0, "received", None),
         ("b.png", 1, "refused", "empty"),
         ("x/a.png", 2, "received", None),

@@ -76,7 +76,7 @@ def visible(life: Life) -> list[int]:
 
 def rows(life: Life, *tables: type) -> list[int]:
     with life.database.reading() as session:
-        return [session.scalar(select(func.count()).select_from(one)) or 0 for one in tables]
+        return [session.scalar(select(func.count()).select_from(table)) or 0 for table in tables]
 
 
 def test_a_deleted_job_is_gone_at_once_and_comes_back_whole(life: Life, blobs: MemoryBlobs) -> None:
@@ -243,7 +243,11 @@ def test_what_arrived_while_equal_bytes_were_deleted_is_asked_for_again(
         image = session.get_one(Image, image_id)
         job = session.get_one(Job, job_id)
         jobs.receive(
-            session, job, image, accepted("a"), lambda one: blobs.exists(image_key(one.sha256))
+            session,
+            job,
+            image,
+            accepted("a"),
+            lambda received: blobs.exists(image_key(received.sha256)),
         )
     [image] = life.images(job_id)
     assert (image.state, image.reason) == (ImageState.REFUSED, "let_go")
@@ -315,8 +319,8 @@ def test_only_the_owner_and_an_administrator_find_a_deleted_job(
     delete(life, job_id)
     chief, doctor = person("chief", RoleName.ADMINISTRATOR), person("doc", RoleName.CLINICIAN)
     with life.database.reading() as session:
-        for one in (life.owner, chief):
-            assert accounts.find_deleted_job(session, one, job_id).id == job_id
+        for permitted in (life.owner, chief):
+            assert accounts.find_deleted_job(session, permitted, job_id).id == job_id
         with pytest.raises(NotFound):
             accounts.find_deleted_job(session, doctor, job_id)
 
@@ -332,7 +336,7 @@ def test_every_deletion_and_its_end_is_noted(life: Life, blobs: MemoryBlobs) -> 
     with life.database.reading() as session:
         noted = audit.newest(session, 20, subject=f"job {job_id}")
         assert audit.verify(session).fault == ""
-    assert [(one.action, one.actor) for one in reversed(noted)] == [
+    assert [(entry.action, entry.actor) for entry in reversed(noted)] == [
         (Action.PICTURES_DELETED, BY.name),
         (Action.PICTURES_PURGED, "system"),
         (Action.JOB_DELETED, BY.name),

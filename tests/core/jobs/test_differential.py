@@ -48,38 +48,40 @@ def test_a_share_comes_with_wilsons_interval(
     labels = ["monocyte"] * count + ["basophil"] * (total - count)
     job_id = _judged(life, *map(_accepted, labels))
     with life.database.reading() as session:
-        found = {one.name: one for one in jobs.differential(session, job_id).classes}
-    assert found["monocyte"].share == count / total
-    assert found["monocyte"].low == pytest.approx(low, abs=1e-4)
-    assert found["monocyte"].high == pytest.approx(high, abs=1e-4)
+        by_name = {counted.name: counted for counted in jobs.differential(session, job_id).classes}
+    assert by_name["monocyte"].share == count / total
+    assert by_name["monocyte"].low == pytest.approx(low, abs=1e-4)
+    assert by_name["monocyte"].high == pytest.approx(high, abs=1e-4)
 
 
 def test_classes_come_in_display_order_and_strange_ones_last(life: Life) -> None:
     labels = ("smudge", "basophil", "neutrophil", "lymphocyte")
     job_id = _judged(life, *map(_accepted, labels))
     with life.database.reading() as session:
-        names = [one.name for one in jobs.differential(session, job_id).classes]
+        names = [counted.name for counted in jobs.differential(session, job_id).classes]
     assert names == ["neutrophil", "lymphocyte", "basophil", "smudge"]
 
 
 def test_a_job_without_a_verdict_has_no_differential(life: Life) -> None:
     with life.database.reading() as session:
-        found = jobs.differential(session, life.submitted(1))
-    assert (found.classes, found.classified, found.to_check) == ((), 0, 0)
+        differential = jobs.differential(session, life.submitted(1))
+    assert (differential.classes, differential.classified, differential.to_check) == ((), 0, 0)
 
 
 def test_only_accepted_cells_count_as_a_class_and_the_counts_balance(life: Life) -> None:
     job_id = _judged(life, ACCEPTED, DOUBT, ACCEPTED, STRANGE, DOUBT)
     with life.database.reading() as session:
-        found = jobs.differential(session, job_id)
-    assert [(one.name, one.count, one.share) for one in found.classes] == [("eosinophil", 2, 1.0)]
-    assert found.outcomes == {
+        differential = jobs.differential(session, job_id)
+    assert [(counted.name, counted.count, counted.share) for counted in differential.classes] == [
+        ("eosinophil", 2, 1.0)
+    ]
+    assert differential.outcomes == {
         Outcome.ACCEPTED: 2,
         Outcome.UNCERTAIN: 2,
         Outcome.UNFAMILIAR: 1,
     }
-    assert found.classified == life.counts(job_id).classified == 5
-    assert found.to_check == 3
+    assert differential.classified == life.counts(job_id).classified == 5
+    assert differential.to_check == 3
 
 
 def test_cells_that_wait_are_counted_by_job(life: Life) -> None:
@@ -111,8 +113,8 @@ def test_a_doubt_is_known_to_the_next_worker_as_it_was(life: Life) -> None:
     life.run_again(job_id)
     claim = life.claimed(life.dispatch()[0])
     with life.database.reading() as session:
-        known = jobs.known_verdicts(session, claim, life.digest)
-    assert list(known.values()) == [DOUBT, STRANGE]
+        verdicts = jobs.known_verdicts(session, claim, life.digest)
+    assert list(verdicts.values()) == [DOUBT, STRANGE]
 
 
 def test_a_job_knows_its_models_and_what_they_learned_from_few_images(life: Life) -> None:

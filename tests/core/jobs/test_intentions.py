@@ -55,11 +55,11 @@ def test_what_fails_leaves_its_key_free(life: Life) -> None:
 
 
 def test_a_repeat_that_comes_meanwhile_waits_and_makes_nothing(life: Life) -> None:
-    begun, found = threading.Event(), []
+    begun, job_ids = threading.Event(), []
 
     def repeat() -> None:
         assert begun.wait(10)
-        found.append(open_once(life.database, life.owner, "k"))
+        job_ids.append(open_once(life.database, life.owner, "k"))
 
     repeats = [threading.Thread(target=repeat) for _ in range(3)]
     for thread in repeats:
@@ -75,7 +75,7 @@ def test_a_repeat_that_comes_meanwhile_waits_and_makes_nothing(life: Life) -> No
         first = intentions.once(session, life.owner.id, "k", ("Slide 12",), make)
     for thread in repeats:
         thread.join(10)
-    assert found == [first] * 3
+    assert job_ids == [first] * 3
     assert count(life.database) == 1
 
 

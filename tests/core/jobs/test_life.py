@@ -71,8 +71,8 @@ class OneJob(RuleBasedStateMachine):
         return self.now.job.state in states
 
     def _image(self, data: st.DataObject, *states: ImageState) -> Image | None:
-        found = [image for image in self.now.images if image.state in states]
-        return data.draw(st.sampled_from(found)) if found else None
+        images = [image for image in self.now.images if image.state in states]
+        return data.draw(st.sampled_from(images)) if images else None
 
     @precondition(lambda self: self._is(JobState.RECEIVING))
     @rule(contents=st.lists(_CONTENTS, min_size=1, max_size=8), hashed=st.booleans())
@@ -86,8 +86,8 @@ class OneJob(RuleBasedStateMachine):
     @rule(data=st.data(), content=_CONTENTS)
     def receive(self, data: st.DataObject, content: int) -> None:
         if image := self._image(data, ImageState.EXPECTED, ImageState.REFUSED):
-            known = [c for c in range(9) if sha(c) == image.sha256]
-            self.life.receive(image.id, known[0] if known else content)
+            contents = [c for c in range(9) if sha(c) == image.sha256]
+            self.life.receive(image.id, contents[0] if contents else content)
 
     @precondition(lambda self: self._is(JobState.RECEIVING))
     @rule(data=st.data(), code=st.sampled_from(["changed", "not_an_image"]))
@@ -100,8 +100,8 @@ class OneJob(RuleBasedStateMachine):
     def receive_the_rest(self) -> None:
         for n, image in enumerate(self.now.images):
             if image.state is ImageState.EXPECTED:
-                known = [c for c in range(9) if sha(c) == image.sha256]
-                self.life.receive(image.id, known[0] if known else n)
+                contents = [c for c in range(9) if sha(c) == image.sha256]
+                self.life.receive(image.id, contents[0] if contents else n)
 
     @precondition(lambda self: self._is(JobState.RECEIVING))
     @rule(without_missing=st.booleans())
@@ -227,11 +227,11 @@ def _counts_are_those_of_the_image_rows(now: Look) -> None:
 
 
 def _the_differential_is_that_of_the_image_rows(now: Look) -> None:
-    found = now.overview.differential
+    differential = now.overview.differential
     judged = [(i.outcome, i.label) for i in now.images if i.state is ImageState.CLASSIFIED]
-    assert found.outcomes == {o: sum(o == outcome for outcome, _ in judged) for o in Outcome}
+    assert differential.outcomes == {o: sum(o == outcome for outcome, _ in judged) for o in Outcome}
     accepted = Counter(label for outcome, label in judged if outcome == Outcome.ACCEPTED)
-    assert {one.name: one.count for one in found.classes} == accepted
+    assert {counted.name: counted.count for counted in differential.classes} == accepted
 
 
 def _the_models_are_those_of_the_image_rows(now: Look) -> None:

@@ -52,16 +52,22 @@ def held(life: Life, store: LocalBlobs, contents: range) -> int:
     """Return an ended job of these contents, its bytes and their copies in the store."""
     job_id = life.open()
     rows = [
-        {"job_id": job_id, "position": i, "name": f"{one}.png", "size": 9, "sha256": sha(one)}
+        {
+            "job_id": job_id,
+            "position": i,
+            "name": f"{content}.png",
+            "size": 9,
+            "sha256": sha(content),
+        }
         | {"state": ImageState.RECEIVED, "format": "PNG", "width": 64, "height": 64}
-        for i, one in enumerate(contents)
+        for i, content in enumerate(contents)
     ]
     with life.database.writing() as session:
         session.execute(insert(Image), rows)
     life.submit(job_id)
     life.cancel(job_id)
-    for one in contents:
-        for key in keys_of_image(sha(one)):
+    for content in contents:
+        for key in keys_of_image(sha(content)):
             store.put(key, b"bytes")
     return job_id
 
@@ -80,7 +86,7 @@ def present(store: LocalBlobs) -> set[str]:
 
 
 def expected(contents: range) -> set[str]:
-    return {key for one in contents for key in keys_of_image(sha(one))}
+    return {key for content in contents for key in keys_of_image(sha(content))}
 
 
 def test_killed_anywhere_it_leaves_nothing_behind_and_takes_nothing_too_much(
@@ -114,7 +120,7 @@ def _loose(life: Life) -> int:
 def _everything_that_is_needed_is_there(life: Life, store: LocalBlobs) -> None:
     with life.database.reading() as session:
         hashes = session.scalars(select(Image.sha256).where(Image.format.is_not(None))).all()
-    assert [one for one in hashes if not store.exists(image_key(one or ""))] == []
+    assert [sha256 for sha256 in hashes if not store.exists(image_key(sha256 or ""))] == []
 
 
 class FailingStore(LocalBlobs):
@@ -184,8 +190,8 @@ def _upload_beside_a_purge(life: Life, store: LocalBlobs, picture: bytes, sha256
 
 
 def _upload(life: Life, store: LocalBlobs, picture: bytes, sha256: str) -> int:
-    def keeps(one: intake.Accepted) -> bool:
-        return store.exists(image_key(one.sha256))
+    def keeps(accepted: intake.Accepted) -> bool:
+        return store.exists(image_key(accepted.sha256))
 
     job_id = life.open()
     entry = Entry("a.png", len(picture), sha256)
@@ -218,11 +224,11 @@ def test_strays_of_crashes_are_found_by_their_age_and_removed(
     for key in (*strays, copy_of_nothing, f"models/{'a' * 64}.zip"):
         store.put(key, b"bytes")
     assert purging.strays(life.database, store, 3600) == (0, [])
-    seen, found = purging.strays(life.database, store, -1)
-    assert sorted(found) == sorted([*strays, copy_of_nothing])
-    assert seen == len(found) + len(expected(range(2))) + len(needed)
-    purging.remove_strays(life.database, store, found)
-    assert [key for key in found if store.exists(key)] == []
+    seen, listed = purging.strays(life.database, store, -1)
+    assert sorted(listed) == sorted([*strays, copy_of_nothing])
+    assert seen == len(listed) + len(expected(range(2))) + len(needed)
+    purging.remove_strays(life.database, store, listed)
+    assert [key for key in listed if store.exists(key)] == []
     assert present(store) == expected(range(2))
     assert all(store.exists(key) for key in (*needed, f"models/{'a' * 64}.zip"))
 
@@ -245,8 +251,8 @@ def test_what_a_row_needs_by_now_is_no_stray_any_more(life: Life) -> None:
     job_id = life.open()
     key = image_key(sha("a"))
     store.put(key, b"bytes")
-    _, found = purging.strays(life.database, store, 0)
+    _, strays = purging.strays(life.database, store, 0)
     [(image_id, _)] = life.announce(job_id, Entry("a.png", 100, sha("a")))
     life.receive(image_id, "a")
-    purging.remove_strays(life.database, store, found)
+    purging.remove_strays(life.database, store, strays)
     assert store.exists(key)

@@ -41,8 +41,8 @@ def test_the_share_done_counts_all_that_is_settled(life: Life) -> None:
     job_id = life.submitted(10)
     life.record(life.claimed(life.dispatch()[0]))
     assert life.counts(job_id).waiting == 6
-    found = jobs.share_done(life.job(job_id), life.counts(job_id), life.progress(job_id))
-    assert found == pytest.approx(0.4)
+    share = jobs.share_done(life.job(job_id), life.counts(job_id), life.progress(job_id))
+    assert share == pytest.approx(0.4)
     assert jobs.share_done(Job(), Counts(0, 0, 0, 0, 0), Progress()) == 0.0
 
 
@@ -169,9 +169,9 @@ def test_an_export_shows_the_prediction_that_counts_now(life: Life) -> None:
     life.run_again(job_id)
     claim = life.claimed(life.dispatch()[0])
     with life.database.writing() as session:
-        known = jobs.known_verdicts(session, claim, life.digest)
+        verdicts = jobs.known_verdicts(session, claim, life.digest)
         results: dict[int, Verdict | jobs.Failure] = {
-            work.image_id: known[work.sha256] for work in claim.work
+            work.image_id: verdicts[work.sha256] for work in claim.work
         }
         jobs.record(session, claim, life.digest, results)
     with life.database.reading() as session:

@@ -50,9 +50,9 @@ def test_a_shard_is_split_until_the_guilty_image_stands_alone(life: Life) -> Non
     _die_reading(life, guilty.id)
     counts = life.counts(job_id)
     assert (counts.classified, counts.failed, counts.waiting) == (19, 1, 0)
-    found = life.images(job_id)[6]
-    assert (found.state, found.reason) == (ImageState.FAILED, KILLER)
-    assert found.message is not None
+    guilty = life.images(job_id)[6]
+    assert (guilty.state, guilty.reason) == (ImageState.FAILED, KILLER)
+    assert guilty.message is not None
     assert life.predictions() == 19
     assert sum(shard.size for shard in life.shards(job_id)) == 20
 

@@ -26,13 +26,13 @@ CHANGED = Verdict("monocyte", 0.99, Outcome.ACCEPTED, (0.0, 0.0, 1.0, 0.0))
 def other(life: Life) -> str:
     """A second model, of the same name and version as the first."""
     with life.database.writing() as session:
-        known = session.get_one(Model, life.digest)
+        model = session.get_one(Model, life.digest)
         session.add(
             Model(
                 digest=OTHER,
-                name=known.name,
-                version=known.version,
-                classes=known.classes,
+                name=model.name,
+                version=model.version,
+                classes=model.classes,
                 state=ModelState.CANDIDATE,
                 added_at=utcnow(),
             )
@@ -59,9 +59,9 @@ def balanced(life: Life, job_id: int) -> None:
     assert counts == life.truth(job_id)
     judged = [i for i in life.images(job_id) if i.state is ImageState.CLASSIFIED]
     with life.database.reading() as session:
-        found = jobs.differential(session, job_id)
-    assert found.classified == counts.classified == len(judged)
-    of_each = {outcome.value: count for outcome, count in found.outcomes.items()}
+        differential = jobs.differential(session, job_id)
+    assert differential.classified == counts.classified == len(judged)
+    of_each = {outcome.value: count for outcome, count in differential.outcomes.items()}
     assert of_each == {o: sum(i.outcome == o for i in judged) for o in of_each}
     models = {i.model_digest for i in judged}
     expected = {model: sum(i.model_digest == model for i in judged) for model in models}

@@ -180,9 +180,9 @@ def test_what_a_model_has_said_of_these_bytes_is_known_to_the_next_worker(life: 
     life.run_again(job_id)
     claim = life.claimed(life.dispatch()[0])
     with life.database.reading() as session:
-        known = jobs.known_verdicts(session, claim, life.digest)
+        verdicts = jobs.known_verdicts(session, claim, life.digest)
         assert jobs.known_verdicts(session, claim, "another model") == {}
-    assert known == {work.sha256: VERDICT for work in claim.work[:2]}
+    assert verdicts == {work.sha256: VERDICT for work in claim.work[:2]}
 
 
 def test_another_model_adds_its_own_prediction_and_it_counts(life: Life) -> None:

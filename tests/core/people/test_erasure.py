@@ -25,9 +25,9 @@ BY = Actor("chief@example.org", 99)
 
 def delete(life: Life, user: User, heir: User | None = None) -> None:
     with life.database.writing() as session:
-        found = session.get_one(User, user.id)
+        person = session.get_one(User, user.id)
         to = session.get_one(User, heir.id) if heir else None
-        erasure.delete_person(session, found, life.settings, BY, heir=to)
+        erasure.delete_person(session, person, life.settings, BY, heir=to)
 
 
 def restore(life: Life, user: User) -> None:
@@ -74,7 +74,7 @@ def test_after_the_grace_no_personal_data_is_left_but_the_trail(
     assert (gone.password, gone.roles, gone.active) == (None, [], False)
     with life.database.reading() as session:
         assert session.scalar(select(func.count()).select_from(Token)) == 0
-        noted = [one.action for one in audit.newest(session, 9, subject=f"person {gone.id}")]
+        noted = [entry.action for entry in audit.newest(session, 9, subject=f"person {gone.id}")]
     assert noted == [Action.PERSON_ERASED, Action.JOB_HANDED_ON, Action.PERSON_DELETED]
     assert let_grace_end(life) == 0
     with pytest.raises(Conflict, match="already deleted"):

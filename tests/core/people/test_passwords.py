@@ -50,12 +50,12 @@ def test_a_password_has_a_least_and_a_greatest_length() -> None:
         passwords.check("long passwords are fine " * 9)
 
 
-def test_a_hash_is_argon2id_and_matches_its_password_alone() -> None:
-    kept = passwords.hashed("Schl\u00fcssel bund")
-    assert kept.startswith("$argon2id$")
-    assert not passwords.is_outdated(kept)
-    assert passwords.matches(kept, "Schlu\u0308ssel bund"), "however the keyboard writes it"
-    assert not passwords.matches(kept, "Schlussel bund")
+def test_a_password_hashis_argon2id_and_matches_its_password_alone() -> None:
+    stored = passwords.hashed("Schl\u00fcssel bund")
+    assert stored.startswith("$argon2id$")
+    assert not passwords.is_outdated(stored)
+    assert passwords.matches(stored, "Schlu\u0308ssel bund"), "however the keyboard writes it"
+    assert not passwords.matches(stored, "Schlussel bund")
     assert not passwords.matches(None, "Schlussel bund")
     assert not passwords.matches("no hash at all", "Schlussel bund")
 
@@ -63,6 +63,6 @@ def test_a_hash_is_argon2id_and_matches_its_password_alone() -> None:
 def test_a_made_up_password_is_good_and_never_the_same() -> None:
     made = {passwords.made_up() for _ in range(50)}
     assert len(made) == 50
-    for one in made:
-        assert re.fullmatch(r"[2-9a-z]{4}(-[2-9a-z]{4}){3}", one)
-        passwords.check(one)
+    for password in made:
+        assert re.fullmatch(r"[2-9a-z]{4}(-[2-9a-z]{4}){3}", password)
+        passwords.check(password)

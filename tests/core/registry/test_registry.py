@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from core import jobs, registry
 from core.db import Database
 from core.errors import Conflict, NotFound
-from core.registry import Facts
+from core.registry import BundleFacts
 from core.states import ModelState
 from core.tables import Image, Job, Model
 from tests.core.conftest import VERDICT, Life
@@ -24,9 +24,9 @@ from tests.core.conftest import VERDICT, Life
 CLASSES = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")
 
 
-def facts(letter: str, **changes: object) -> Facts:
+def facts(letter: str, **changes: object) -> BundleFacts:
     """Return what a bundle says whose digest is 64 times one hexadecimal digit."""
-    plain = Facts(letter * 64, "wbc4", "1.0", CLASSES, {"validation": {"accuracy": 0.9}}, {})
+    plain = BundleFacts(letter * 64, "wbc4", "1.0", CLASSES, {"validation": {"accuracy": 0.9}}, {})
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -39,7 +39,7 @@ def call(database: Database, change: Callable[[Session], Model]) -> str:
 def add(database: Database, *letters: str) -> None:
     """Add models in order."""
     for letter in letters:
-        call(database, lambda session, one=letter: registry.add(session, facts(one)))  # type: ignore[misc]
+        call(database, lambda session, letter=letter: registry.add(session, facts(letter)))  # type: ignore[misc]
 
 
 def activate(database: Database, letter: str) -> str:
@@ -90,7 +90,7 @@ def test_a_digest_that_would_lead_elsewhere_in_the_store_is_refused(database: Da
 
 def test_the_first_model_to_come_is_active_and_later_ones_wait(database: Database) -> None:
     for letter in "aab":
-        call(database, lambda session, one=letter: registry.start_with(session, facts(one)))  # type: ignore[misc]
+        call(database, lambda session, letter=letter: registry.start_with(session, facts(letter)))  # type: ignore[misc]
     assert states(database) == {"a": "active", "b": "candidate"}
 
 
@@ -317,9 +317,9 @@ def test_a_shadow_is_compared_over_what_both_have_judged_and_never_shown(life: L
     other = replace(VERDICT, label="monocyte")
     ids = [image.id for image in life.images(job_id)]
     with life.database.writing() as session:
-        said = {ids[0]: VERDICT, ids[1]: VERDICT, ids[2]: other}
-        jobs.record_shadow(session, "a" * 64, said)
-        jobs.record_shadow(session, "a" * 64, said)
+        verdicts = {ids[0]: VERDICT, ids[1]: VERDICT, ids[2]: other}
+        jobs.record_shadow(session, "a" * 64, verdicts)
+        jobs.record_shadow(session, "a" * 64, verdicts)
     with life.database.reading() as session:
         ours, theirs = registry.listing(session)
         assert set(session.scalars(select(Image.model_digest))) == {life.digest}
@@ -345,10 +345,29 @@ def test_the_list_begins_with_the_active_model_and_ends_with_the_retired(life: L
     call(life.database, lambda session: registry.retire(session, "c"))
     call(life.database, lambda session: registry.shadow(session, "a"))
     with life.database.reading() as session:
-        found = [one.model.digest[0] for one in registry.listing(session)]
+        order = [listed.model.digest[0] for listed in registry.listing(session)]
         count = session.scalar(select(func.count()).select_from(Model))
-    assert found == ["d", "a", "b", "c"]
+    assert order == ["d", "a", "b", "c"]
     assert count == 4
+
+
+def test_an_accuracy_comes_with_its_interval_where_there_is_one() -> None:
+    within = {"accuracy": {"low": 0.871, "high": 0.9449}, "macro_f1": {"low": 0, "high": 1}}
+    scores = registry.read_scores(
+        {
+            "validation": {"accuracy": 0.9324, "matrix": [[1]]},
+            "pbc8_test": {"scores": {"accuracy": 0.9}, "intervals": within},
+        }
+    )
+    lines = [(score.images, str(score)) for score in scores]
+    assert lines == [("validation", "93.2 %"), ("pbc8 test", "90.0 % [87.1–94.5]")]  # noqa: RUF001
+
+
+def test_what_is_no_score_is_passed_over() -> None:
+    odd = {"note": "none", "a": {}, "b": {"accuracy": "high"}, "c": {"scores": 3}, "d": [0.5]}
+    assert registry.read_scores(odd) == []
+    scores = registry.read_scores({"e": {"accuracy": 1, "intervals": {"accuracy": {"low": 0.1}}}})
+    assert [str(score) for score in scores] == ["100.0 %"]
 
 
 def steps(*lines: tuple[str, str]) -> set[tuple[str, str]]:
