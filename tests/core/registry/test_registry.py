@@ -500,3 +500,12 @@ def test_two_models_that_were_never_asked_about_the_same_image_are_not_compared(
         agreement = registry.compare(session, life.digest, "a" * 64)
     assert (agreement.images, agreement.equal, agreement.classes) == (0, 0, ())
     assert agreement.share is None
+
+
+def test_a_former_model_that_judges_as_a_shadow_is_gone_back_to(database: Database) -> None:
+    add(database, "a", "b")
+    activate(database, "a")
+    activate(database, "b")
+    call(database, lambda session: registry.shadow(session, "a"))
+    assert roll_back(database) == "a"
+    assert states(database) == {"a": "active", "b": "candidate"}
