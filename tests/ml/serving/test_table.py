@@ -22,7 +22,7 @@ from ml.bundle import Bundle
 from ml.decoding import Pixels
 from ml.serving import ImageFile, Row, classify_files, find_images, write_csv
 from ml.trust import Trust
-from tests.ml.judgements import THREE, a_bundle, said, strange, unsure
+from tests.ml.judgements import THREE, a_bundle, accepted, strange, unsure
 
 
 @dataclass
@@ -148,7 +148,7 @@ def test_a_verdict_fills_every_column() -> None:
 def test_each_outcome_is_told_from_the_others() -> None:
     rows = written(
         [
-            Row("1.png", said("basophil")),
+            Row("1.png", accepted("basophil")),
             Row("2.png", unsure("basophil", "eosinophil")),
             Row("3.png", strange("basophil", 0.01)),
             Row("4.png", None, "The file is empty."),
