@@ -19,8 +19,7 @@ from core.people.accounts import RoleName
 from core.tables import Model, Worker
 from web.actions.audit import actor
 from web.security.caller import person
-from web.shown.models import summarise_listed
-from web.shown.summaries import Summary
+from web.shown.models import ListedModel, summarise_listed
 from web.wiring import wired
 
 blueprint = Blueprint("models", __name__, url_prefix="/models")
@@ -40,16 +39,16 @@ def show_models() -> str:
     with wired().database.reading() as session:
         current, held = registry.active(session), _held(session)
         found = [
-            summarise_listed(one, current) | {"workers": held.count(one.model.digest)}
-            for one in registry.listing(session)
+            summarise_listed(listed, current, workers=held.count(listed.model.digest))
+            for listed in registry.listing(session)
         ]
     return render_template("models.html", models=found, can_roll_back=any(map(_was_active, found)))
 
 
-def _was_active(one: Summary) -> bool:
+def _was_active(listed: ListedModel) -> bool:
     """Say whether a roll back might go to this model."""
-    moved = one["state"] in ("candidate", "shadow")
-    return moved and bool(one["complete"] and one["activated_at"])
+    moved = listed.model.state in ("candidate", "shadow")
+    return moved and listed.complete and listed.activated_at is not None
 
 
 def _held(session: Session) -> list[str]:
