@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 
 from benchmarks.main_job import spread
 from benchmarks.rig import Rig, running, until
+from contract.jobs import NewJob, Submission
 from core.states import ENDED
 from hematovision import local
 from hematovision.client import Client, upload
@@ -49,12 +50,12 @@ class Timed:
 
 def timed(client: Client, files: Sequence[Path]) -> Timed:
     """Hand a job in and wait for its end."""
-    job_id = client.call("POST", "/jobs", {"name": "faults"})["id"]
+    job_id = client.open_job(NewJob(name="faults")).id
     list(upload(client, job_id, [LocalFile(file, file.name) for file in files], lambda _: None))
     began = time.monotonic()
-    client.call("POST", f"/jobs/{job_id}/submit", {})
+    client.submit(job_id, Submission())
     answered = time.monotonic() - began
-    while client.call("GET", f"/jobs/{job_id}")["state"] not in ENDED:
+    while client.job(job_id).state not in ENDED:
         if time.monotonic() - began > _PATIENCE:
             return Timed(answered, float("inf"))
         time.sleep(_LOOK_SECONDS)

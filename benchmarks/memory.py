@@ -24,6 +24,7 @@ from sqlalchemy import select
 from benchmarks import worst_images
 from benchmarks.entering import sign_in
 from benchmarks.rig import Rig, running
+from contract.jobs import NewJob, Submission
 from core.made import derivatives
 from core.people import accounts
 from core.states import ImageState, TokenKind
@@ -46,12 +47,12 @@ Say = Callable[[str], None]
 def send(rig: Rig, files: Sequence[Path], say: Say) -> int:
     """Send files over HTTP and submit them; return the job's id."""
     client = rig.client()
-    job_id = int(client.call("POST", "/jobs", {"name": "worst images"})["id"])
+    job_id = client.open_job(NewJob(name="worst images")).id
     named = [LocalFile(path, f"{number} {path.name}") for number, path in enumerate(files)]
     for sent in upload(client, job_id, named, lambda _: None):
         assert sent.state in LEFT_OUT
         say(f"  refused: {sent.file.path.name}: {sent.message}")
-    client.call("POST", f"/jobs/{job_id}/submit", {"without_missing": True})
+    client.submit(job_id, Submission(without_missing=True))
     return job_id
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import delete
 from benchmarks.main_job import spread
 from benchmarks.rig import Rig, running
 from benchmarks.table import Row, show
+from contract.jobs import NewJob, Submission
 from core import jobs
 from core.states import ENDED
 from core.tables import Job, Prediction
@@ -37,10 +38,10 @@ _BOTH = ("alone", "crowded")
 def once(client: Client, files: Sequence[Path]) -> float:
     """Seconds from the first request of a job to its end, over HTTP."""
     started = time.perf_counter()
-    job_id = client.call("POST", "/jobs", {"name": "waiting"})["id"]
+    job_id = client.open_job(NewJob(name="waiting")).id
     list(upload(client, job_id, [LocalFile(file, file.name) for file in files], lambda _: None))
-    client.call("POST", f"/jobs/{job_id}/submit", {})
-    while client.call("GET", f"/jobs/{job_id}")["state"] not in ENDED:
+    client.submit(job_id, Submission())
+    while client.job(job_id).state not in ENDED:
         time.sleep(_ASK_SECONDS)
     return time.perf_counter() - started
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.jobs import NewJob
 from tests.system.stack import Stack, free_port, until
 
 
@@ -87,9 +88,9 @@ def test_stopping_takes_seconds_and_leaves_nothing_running(tmp_path: Path) -> No
 def test_the_data_folder_can_be_copied_and_goes_on(tmp_path: Path) -> None:
     first = Stack(tmp_path / "first", "--workers", "1")
     client = first.client()
-    job = client.call("POST", "/jobs", {"name": "kept"})
+    job = client.open_job(NewJob(name="kept"))
     first.stop()
     shutil.copytree(tmp_path / "first", tmp_path / "second")
     second = Stack(tmp_path / "second", "--workers", "1", port=free_port())
-    assert second.client().call("GET", f"/jobs/{job['id']}")["name"] == "kept"
+    assert second.client().job(job.id).name == "kept"
     second.stop()
