@@ -20,6 +20,7 @@ WORKDIR /source
 FROM build AS product
 COPY pyproject.toml README.md LICENSE ./
 COPY core core
+COPY contract contract
 COPY lexicon lexicon
 COPY hematovision hematovision
 COPY migrations migrations

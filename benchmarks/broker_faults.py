@@ -33,6 +33,7 @@ from benchmarks.rig import (
     spread,
     until,
 )
+from contract.jobs import Submission
 from hematovision import local
 from hematovision.client import Client
 from worker.main import available_cores
@@ -55,7 +56,7 @@ def timed(client: Client, files: Sequence[Path]) -> Timed:
     """Hand a job in and wait for its end."""
     job_id = send_files(client, files, "faults")
     began = time.monotonic()
-    client.call("POST", f"/jobs/{job_id}/submit", {})
+    client.submit(job_id, Submission())
     answered = time.monotonic() - began
     while not has_ended(client, job_id):
         if time.monotonic() - began > _PATIENCE:

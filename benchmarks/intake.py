@@ -32,6 +32,7 @@ import httpx
 
 from benchmarks.rig import let_in, up
 from benchmarks.table import Row, row_of
+from contract.jobs import NewJob
 from core.audit import SYSTEM
 from core.db import Database
 from core.people import accounts, membership
@@ -159,15 +160,15 @@ def sent(way: str, files: list[LocalFile], archives: Path, port: int) -> Round:
     """Send the files in one way to a new system; return what was measured."""
     with system(port, archives.parent) as data:
         client, browser = connection(data, None, None), visitor(data, port)
-        job_id = client.call("POST", "/jobs", {"name": "benchmark"})["id"]
+        job_id = client.open_job(NewJob(name="benchmark")).id
         look(browser, _after(_QUIET_SECONDS / 3))
         quiet = look(browser, _after(_QUIET_SECONDS))
         with Watch(data, browser) as watch:
             began = time.perf_counter()
             _send(way, client, job_id, files, archives)
             seconds = time.perf_counter() - began
-        held = client.call("GET", f"/jobs/{job_id}")["counts"]
-        assert (held["received"], held["refused"]) == (len(files), 0), held
+        counts = client.job(job_id).counts
+        assert (counts.received, counts.refused) == (len(files), 0), counts
         client.close()
         browser.close()
     total = max(sum(growth.values()) for growth in watch.growths) / 2**20

@@ -23,6 +23,7 @@ from sqlalchemy import select
 
 from benchmarks import worst_images
 from benchmarks.rig import Rig, let_in, running
+from contract.jobs import NewJob, Submission
 from core.made import derivatives
 from core.states import ImageState
 from core.tables import Image
@@ -44,12 +45,12 @@ Say = Callable[[str], None]
 def send(rig: Rig, files: Sequence[Path], say: Say) -> int:
     """Send files over HTTP and submit them; return the job's id."""
     client = rig.client()
-    job_id = int(client.call("POST", "/jobs", {"name": "worst images"})["id"])
+    job_id = client.open_job(NewJob(name="worst images")).id
     named = [LocalFile(path, f"{number} {path.name}") for number, path in enumerate(files)]
     for sent in upload(client, job_id, named, lambda _: None):
         assert sent.state in LEFT_OUT
         say(f"  refused: {sent.file.path.name}: {sent.message}")
-    client.call("POST", f"/jobs/{job_id}/submit", {"without_missing": True})
+    client.submit(job_id, Submission(without_missing=True))
     return job_id
 
 

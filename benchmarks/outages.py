@@ -42,6 +42,8 @@ from benchmarks.rig import (
     until,
     up,
 )
+from contract.jobs import JobCounts, NewJob, Submission
+from contract.uploads import Manifest, ManifestAnswer, ProblemPage
 from hematovision.client import Client, connection
 from hematovision.collecting import LocalFile
 
@@ -178,16 +180,16 @@ def living(work: Path, port: int) -> Iterator[House]:
 def hand_in(client: Client, files: Sequence[Path], name: str) -> int:
     """Send files and submit them as a job; return its id."""
     job_id = send_files(client, files, name)
-    client.call("POST", f"/jobs/{job_id}/submit", {})
+    client.submit(job_id, Submission())
     return job_id
 
 
 def await_file(client: Client, file: Path) -> str:
     """Open a job that waits for one file; return the path under which it is to be sent."""
-    job_id = client.call("POST", "/jobs", {"name": "waits for a file"})["id"]
-    manifest = {"files": [LocalFile(file, file.name).entry()]}
-    [line] = client.call("POST", f"/jobs/{job_id}/manifest", manifest)["files"]
-    return f"/api/v1/jobs/{job_id}/images/{line['id']}"
+    job_id = client.open_job(NewJob(name="waits for a file")).id
+    manifest = Manifest(files=[LocalFile(file, file.name).entry()])
+    [line] = client.post(f"/jobs/{job_id}/manifest", ManifestAnswer, manifest).files
+    return f"/api/v1/jobs/{job_id}/images/{line.id}"
 
 
 def ask(house: House, job_id: int, awaited: Path, waiting: str, file: Path) -> None:
@@ -211,7 +213,7 @@ def measure(house: House, name: str, files: Sequence[Path], seconds: float) -> N
     large, first, second, third = files[:-3], files[-3], files[-2], files[-1]
     waiting = await_file(house.client, first)
     job_id = hand_in(house.client, large, "under way")
-    until(lambda: _counts(house, job_id)["classified"] > 0, _PATIENCE)
+    until(lambda: _counts(house, job_id).classified > 0, _PATIENCE)
     began = time.monotonic()
     click.echo(f"— {name} for {seconds:.0f} s, in a job of {len(large):,} —")
     with FAULTS[name](house):
@@ -229,15 +231,14 @@ def measure(house: House, name: str, files: Sequence[Path], seconds: float) -> N
         f"  after: healthy {fit:.1f} s, new image judged {judged:.1f} s, job ended {ended:.1f} s"
     )
     click.echo(f"  the file sent again: {sent}")
-    click.echo(f"  job: {counts['classified']:,} classified, {counts['failed']} failed")
-    problems = house.client.call("GET", f"/jobs/{job_id}/problems")["files"]
-    for message, count in Counter(str(problem["message"]) for problem in problems).items():
+    click.echo(f"  job: {counts.classified:,} classified, {counts.failed} failed")
+    problems = house.client.get(f"/jobs/{job_id}/problems", ProblemPage).files
+    for message, count in Counter(str(file.message) for file in problems).items():
         click.echo(f"  failed: {count} {message}")
 
 
-def _counts(house: House, job_id: int) -> dict[str, int]:
-    counts: dict[str, int] = house.client.call("GET", f"/jobs/{job_id}")["counts"]
-    return counts
+def _counts(house: House, job_id: int) -> JobCounts:
+    return house.client.job(job_id).counts
 
 
 @click.command()

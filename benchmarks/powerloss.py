@@ -28,6 +28,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.rig import disks, up
+from contract.jobs import NewJob, Submission
 from core.blobs import LocalBlobs, image_key
 from core.db import Database
 from core.errors import BlobMissing
@@ -61,7 +62,7 @@ def cut(top: psutil.Process, image: Path, copy: Path) -> float:
 
 def hand_in(way: str, client: Client, files: list[LocalFile], folder: Path) -> int:
     """Send the files in one way; return the job's id once everything is answered."""
-    job_id: int = client.call("POST", "/jobs", {"name": "power loss"})["id"]
+    job_id = client.open_job(NewJob(name="power loss")).id
     if way == "one tar":
         with tarfile.open(folder / "crops.tar", "w") as archive:
             for file in files:
@@ -70,7 +71,7 @@ def hand_in(way: str, client: Client, files: list[LocalFile], folder: Path) -> i
     else:
         list(upload(client, job_id, files, lambda _: None))
     if way == "submit":
-        client.call("POST", f"/jobs/{job_id}/submit", {})
+        client.submit(job_id, Submission())
     return job_id
 
 
@@ -86,7 +87,7 @@ def gone(data: Path, job_id: int, files: list[LocalFile], submitted: bool) -> in
         return len(files) + submitted
     finally:
         database.dispose()
-    lost = sum(not _is_stored(data, file.entry()["sha256"], recorded) for file in files)
+    lost = sum(not _is_stored(data, file.entry().sha256 or "", recorded) for file in files)
     return lost + (submitted and (job is None or job.state is JobState.RECEIVING))
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import delete
 
 from benchmarks.rig import Rig, has_ended, running, send_files, spread
 from benchmarks.table import Row, show
+from contract.jobs import Submission
 from core import jobs
 from core.states import ENDED
 from core.tables import Job, Prediction
@@ -36,7 +37,7 @@ def once(client: Client, files: Sequence[Path]) -> float:
     """Seconds from the first request of a job to its end, over HTTP."""
     started = time.perf_counter()
     job_id = send_files(client, files, "waiting")
-    client.call("POST", f"/jobs/{job_id}/submit", {})
+    client.submit(job_id, Submission())
     while not has_ended(client, job_id):
         time.sleep(_ASK_SECONDS)
     return time.perf_counter() - started

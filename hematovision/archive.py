@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
+from contract.uploads import ArchiveReceipt
 from core.errors import ConfigurationError
 from hematovision.client import Client
 from lexicon.formats import ARCHIVES, PACK_ANEW, is_archive_name
@@ -34,7 +34,7 @@ def chosen(paths: list[Path]) -> Path | None:
 
 def send(
     client: Client, job_id: int, path: Path, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
+) -> ArchiveReceipt:
     """Send an archive; return the server's counts of its files and the first refusals.
 
     ``progress`` is told, now and then, the bytes sent and the files that the job holds so far.
@@ -45,6 +45,5 @@ def send(
     with path.open("rb") as file, ThreadPoolExecutor(1) as pool:
         sending = pool.submit(client.send_archive, job_id, file)
         while wait([sending], _POLL_SECONDS).not_done:
-            held = client.call("GET", f"/jobs/{job_id}")["counts"]["received"]
-            progress(file.tell(), held)
+            progress(file.tell(), client.job(job_id).counts.received)
         return sending.result()

@@ -11,12 +11,26 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import httpx
+from pydantic import ValidationError
 
+from contract.base import Answer, Request
+from contract.errors import ErrorAnswer
+from contract.jobs import JobDetails, NewJob, Submission
+from contract.reports import ReportOrder, ReportStatus
+from contract.uploads import (
+    AnnouncedFile,
+    ArchiveReceipt,
+    FileStatus,
+    Manifest,
+    ManifestAnswer,
+    ManifestLine,
+    UnsentFile,
+)
 from core.blobs import durable
 from core.errors import ConfigurationError, HematoVisionError
 from core.states import ENDED
@@ -37,6 +51,7 @@ _LONGEST_ASKED_PAUSE = 60.0
 _CHUNK = 256 * 1024
 # States of a file that is not part of the job: the server refused it, or it can't be read.
 LEFT_OUT = {"refused", "missing"}
+A = TypeVar("A", bound=Answer)
 
 
 class ServerError(HematoVisionError):
@@ -91,31 +106,56 @@ class Client:
         """Close the connections. A command that is about to exit need not call it."""
         self._http.close()
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Send JSON and return JSON. Raises `ServerError` with the server's own sentence."""
+    def get(self, path: str, kind: type[A]) -> A:
+        """Return what is at ``path``. Raises `ServerError` with the server's own sentence."""
+        return _read(self._patiently("GET", path), kind)
+
+    def get_text(self, path: str) -> str:
+        """Return the JSON at ``path`` as the server sent it. Raises as `get`."""
+        return self._patiently("GET", path).text
+
+    def post(self, path: str, kind: type[A], body: Request | None = None) -> A:
+        """Send a request and return its answer. Raises as `get`."""
         # All repeats carry the same key, so nothing is created twice if an answer is lost.
-        headers = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
-        answer: dict[str, Any] = self._patiently(method, path, json=body, headers=headers).json()
-        return answer
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        values = body.model_dump(by_alias=True, exclude_unset=True) if body else None
+        return _read(self._patiently("POST", path, json=values, headers=headers), kind)
+
+    def delete(self, path: str, kind: type[A]) -> A:
+        """Delete what is at ``path``. Raises as `get`."""
+        return _read(self._patiently("DELETE", path), kind)
+
+    def open_job(self, new: NewJob) -> JobDetails:
+        """Open a job that receives files. Raises as `get`."""
+        return self.post("/jobs", JobDetails, new)
+
+    def submit(self, job_id: int, how: Submission) -> JobDetails:
+        """Have a job's files classified. Raises as `get`."""
+        return self.post(f"/jobs/{job_id}/submit", JobDetails, how)
+
+    def job(self, job_id: int) -> JobDetails:
+        """Return a job. Raises as `get`."""
+        return self.get(f"/jobs/{job_id}", JobDetails)
 
     def send(self, job_id: int, image_id: int, file: LocalFile) -> Sent:
         """Send one file's bytes."""
         path = f"/jobs/{job_id}/images/{image_id}"
         try:
-            answer = self._patiently("PUT", path, content=file.path.read_bytes()).json()
+            content = file.path.read_bytes()
         except OSError as error:
             return _unreadable(file, error)
-        return Sent(file, answer["state"], answer.get("message"))
+        status = _read(self._patiently("PUT", path, content=content), FileStatus)
+        return Sent(file, status.state, status.message)
 
-    def send_archive(self, job_id: int, file: BinaryIO) -> dict[str, Any]:
+    def send_archive(self, job_id: int, file: BinaryIO) -> ArchiveReceipt:
         """Send a .zip or .tar, starting again from the beginning if the connection breaks.
 
         The server takes no file twice. It answers once it has all the files, which may take long.
         """
         timeout = httpx.Timeout(60, connect=5, read=_TAKING_IN_SECONDS)
         path, whole = f"/jobs/{job_id}/archive", _Whole(file)
-        answer: dict[str, Any] = self._patiently("PUT", path, content=whole, timeout=timeout).json()
-        return answer
+        response = self._patiently("PUT", path, content=whole, timeout=timeout)
+        return _read(response, ArchiveReceipt)
 
     def download(self, path: str, target: Path) -> None:
         """Download ``path`` to ``target``, completely or not at all."""
@@ -188,8 +228,10 @@ class _Patience:
 
 def _asked_pause(response: httpx.Response) -> float:
     """Return how many seconds the server asks us to wait."""
-    said = response.headers.get("Retry-After", "")
-    return min(float(said), _LONGEST_ASKED_PAUSE) if said.isascii() and said.isdigit() else 0.0
+    seconds = response.headers.get("Retry-After", "")
+    if not (seconds.isascii() and seconds.isdigit()):
+        return 0.0
+    return min(float(seconds), _LONGEST_ASKED_PAUSE)
 
 
 class _Whole:
@@ -204,6 +246,20 @@ class _Whole:
         self._file.seek(0)
         while chunk := self._file.read(_CHUNK):
             yield chunk
+
+
+def _read(response: httpx.Response, kind: type[A]) -> A:
+    """Return an answer's body. Raises `ServerError` if it is not what this version reads."""
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        fault = f"{key}: {first['msg']}" if key else first["msg"]
+        raise ServerError(
+            f"The server's answer can't be read ({fault}): it runs another version than this"
+            " command. Install the same version here as on the server."
+        ) from error
 
 
 class Rejected(ServerError):
@@ -221,8 +277,8 @@ def _raise(response: httpx.Response) -> httpx.Response:
 def _sentence(response: httpx.Response) -> str:
     """Return the server's own error message, or "" if it sent none."""
     try:
-        return str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
+        return ErrorAnswer.model_validate_json(response.content).error.message
+    except ValidationError:
         return ""
 
 
@@ -232,26 +288,31 @@ def upload(
     """Announce the files, send those the server needs, and yield those left out."""
     with ThreadPoolExecutor(_PARALLEL) as pool:
         for start in range(0, len(files), MANIFEST_PAGE):
-            described = list(pool.map(_describe, files[start : start + MANIFEST_PAGE]))
-            page = [one for one in described if not isinstance(one, Sent)]
-            entries = [entry for _, entry in page]
-            answer = client.call("POST", f"/jobs/{job_id}/manifest", {"files": entries})
-            pairs = [(file, line) for (file, _), line in zip(page, answer["files"], strict=True)]
-            sent = pool.map(lambda pair: _send_if_needed(client, job_id, *pair), pairs)
-            for one in (*(one for one in described if isinstance(one, Sent)), *sent):
-                progress(one)
-                if one.state in LEFT_OUT:
-                    yield one
+            entries = list(pool.map(_entry, files[start : start + MANIFEST_PAGE]))
+            unreadable = [entry for entry in entries if isinstance(entry, Sent)]
+            page = [entry for entry in entries if not isinstance(entry, Sent)]
+            lines = _announce(client, job_id, Manifest(files=[entry for _, entry in page])).files
+            pairs = [(file, line) for (file, _), line in zip(page, lines, strict=True)]
+            outcomes = pool.map(lambda pair: _send_if_needed(client, job_id, *pair), pairs)
+            for sent in (*unreadable, *outcomes):
+                progress(sent)
+                if sent.state in LEFT_OUT:
+                    yield sent
+
+
+def _announce(client: Client, job_id: int, manifest: Manifest) -> ManifestAnswer:
+    return client.post(f"/jobs/{job_id}/manifest", ManifestAnswer, manifest)
 
 
 def tell_skipped(client: Client, job_id: int, skips: list[Skip]) -> None:
     """Tell the server which files were skipped, so that the job lists them."""
     for start in range(0, len(skips), MANIFEST_PAGE):
-        page = [asdict(skip) for skip in skips[start : start + MANIFEST_PAGE]]
-        client.call("POST", f"/jobs/{job_id}/manifest", {"files": [], "skipped": page})
+        page = skips[start : start + MANIFEST_PAGE]
+        unsent = tuple(UnsentFile(name=skip.name, reason=skip.reason) for skip in page)
+        _announce(client, job_id, Manifest(files=[], skipped=unsent))
 
 
-def _describe(file: LocalFile) -> tuple[LocalFile, dict[str, Any]] | Sent:
+def _entry(file: LocalFile) -> tuple[LocalFile, AnnouncedFile] | Sent:
     try:
         return file, file.entry()
     except OSError as error:
@@ -263,18 +324,18 @@ def _unreadable(file: LocalFile, error: OSError) -> Sent:
     return Sent(file, "missing", f"The file can't be read: {error.strerror}.")
 
 
-def _send_if_needed(client: Client, job_id: int, file: LocalFile, known: dict[str, Any]) -> Sent:
-    if known["needed"]:
-        return client.send(job_id, known["id"], file)
-    return Sent(file, known["state"], known.get("message"))
+def _send_if_needed(client: Client, job_id: int, file: LocalFile, line: ManifestLine) -> Sent:
+    return (
+        client.send(job_id, line.id, file) if line.needed else Sent(file, line.state, line.message)
+    )
 
 
-def follow(client: Client, job_id: int, progress: Callable[[dict[str, Any]], None]) -> Any:
+def follow(client: Client, job_id: int, progress: Callable[[JobDetails], None]) -> JobDetails:
     """Poll a job until it has ended; return its last state."""
     while True:
-        job = client.call("GET", f"/jobs/{job_id}")
+        job = client.job(job_id)
         progress(job)
-        if job["state"] in ENDED:
+        if job.state in ENDED:
             return job
         time.sleep(0.5)
 
@@ -285,11 +346,11 @@ def fetch_report(client: Client, job_id: int, paper: str, target: Path) -> None:
     Raises:
         ServerError: the report could not be created.
     """
-    report = client.call("POST", f"/jobs/{job_id}/reports", {"paper": paper})
-    while report["state"] not in {"ready", "failed"}:
-        client.tell(report["message"] or "")
+    report = client.post(f"/jobs/{job_id}/reports", ReportStatus, ReportOrder(paper=paper))
+    while report.state not in {"ready", "failed"}:
+        client.tell(report.message or "")
         time.sleep(0.3)
-        report = client.call("GET", f"/reports/{report['id']}")
-    if report["state"] == "failed":
-        raise ServerError(f"The report could not be created: {report['message']}")
-    client.download(f"/reports/{report['id']}/pdf", target)
+        report = client.get(f"/reports/{report.id}", ReportStatus)
+    if report.state == "failed":
+        raise ServerError(f"The report could not be created: {report.message}")
+    client.download(f"/reports/{report.id}/pdf", target)

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from contract.uploads import AnnouncedFile
 from core.errors import ConfigurationError
 from core.intake.archives import decode_names
 from lexicon.folders import Skip, skipped_for
@@ -26,13 +26,13 @@ class LocalFile:
     path: Path
     name: str
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> AnnouncedFile:
         """Return its manifest entry. An archive is refused unread, so it is not hashed."""
         digest = None
         if not is_archive_name(self.name):
             with self.path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"name": self.name, "size": self.path.stat().st_size, "sha256": digest}
+        return AnnouncedFile(name=self.name, size=self.path.stat().st_size, sha256=digest)
 
 
 def collect(paths: list[Path]) -> tuple[list[LocalFile], list[Skip]]:

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("core", "hematovision", "lexicon", "migrations", "ml", "web", "worker")
+ROOMS = ("contract", "core", "hematovision", "lexicon", "migrations", "ml", "web", "worker")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What each extra is installed for, beside what comes without any.
 PARTS = {

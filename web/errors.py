@@ -16,7 +16,6 @@ from flask import (
     Response,
     current_app,
     flash,
-    jsonify,
     make_response,
     redirect,
     render_template,
@@ -28,6 +27,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from contract.errors import ErrorAnswer, ErrorDetails
 from core.errors import (
     BadArchive,
     BadInput,
@@ -48,6 +48,7 @@ from core.errors import (
 )
 from core.jobs.intentions import KeyTaken
 from core.outages import trouble_of
+from web.answers import json_answer
 
 _log = logging.getLogger(__name__)
 
@@ -198,10 +199,10 @@ def _page(status: int, message: str) -> str:
 
 def _answer(status: int, code: str, message: str) -> Response:
     if for_api():
-        body = jsonify(error={"code": code, "message": message})
+        details = ErrorDetails(code=code, message=message)
+        response = json_answer(ErrorAnswer(error=details), status)
     else:
-        body = make_response(_page(status, message))
-    body.status_code = status
+        response = make_response(_page(status, message), status)
     if status in _RETRY_AFTER:
-        body.headers["Retry-After"] = str(_RETRY_AFTER[status])
-    return body
+        response.headers["Retry-After"] = str(_RETRY_AFTER[status])
+    return response

@@ -11,6 +11,7 @@ import click
 from sqlalchemy import delete
 
 from benchmarks.rig.system import Rig
+from contract.jobs import NewJob
 from core.db import Database
 from core.people import accounts, tokens
 from core.states import ENDED, TokenKind
@@ -39,14 +40,14 @@ def job_speed(rig: Rig, files: Sequence[Path]) -> float:
 
 def send_files(client: Client, files: Sequence[Path], name: str) -> int:
     """Open a job and send its files over HTTP, as a page does; return its id."""
-    job_id = int(client.call("POST", "/jobs", {"name": name})["id"])
+    job_id = client.open_job(NewJob(name=name)).id
     list(upload(client, job_id, [LocalFile(file, file.name) for file in files], lambda _: None))
     return job_id
 
 
 def has_ended(client: Client, job_id: int) -> bool:
     """Whether the API says that a job has ended."""
-    return client.call("GET", f"/jobs/{job_id}")["state"] in ENDED
+    return client.job(job_id).state in ENDED
 
 
 def let_in(browser: Any, database: Database, email: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
-from hematovision.commands.work import connect, with_server
+from contract.jobs import DeletedJob, DeletedJobPage, JobReference
+from contract.usage import UsageAnswer
+from hematovision.commands.work import connect, print_json, with_server
 from lexicon.words import amount
 
 _JOBS = click.argument("jobs", metavar="JOB...", type=int, nargs=-1, required=True)
@@ -27,16 +28,19 @@ def delete(jobs: tuple[int, ...], pictures: bool, for_good: bool, yes: bool, **w
     if not yes:
         end = " for good, which can't be undone" if for_good else ""
         click.confirm(f"Delete {what}job {which}{end}?", abort=True)
-    path, query = "/pictures" if pictures else "", "?at_once=1" if for_good else ""
+    query = "?at_once=1" if for_good else ""
     for job in jobs:
-        answer = client.call("DELETE", f"/jobs/{job}{path}{query}")
-        until = "" if pictures or for_good else f". It can be restored until {_day(answer)}"
-        done = "will be deleted" if pictures else "is deleted"
-        click.echo(f"Job {job}: its pictures {done}." if pictures else f"Job {job} {done}{until}.")
+        if pictures:
+            client.delete(f"/jobs/{job}/pictures{query}", JobReference)
+            click.echo(f"Job {job}: its pictures will be deleted.")
+        else:
+            deleted = client.delete(f"/jobs/{job}{query}", DeletedJob)
+            until = "" if for_good else f". It can be restored until {_day(deleted)}"
+            click.echo(f"Job {job} is deleted{until}.")
 
 
-def _day(answer: dict[str, Any]) -> str:
-    return str(answer["restorable_until"])[:16].replace("T", " ") + " UTC"
+def _day(job: DeletedJob) -> str:
+    return job.restorable_until[:16].replace("T", " ") + " UTC"
 
 
 @click.command()
@@ -47,12 +51,12 @@ def restore(jobs: tuple[int, ...], pictures: bool, **where: Any) -> None:
     """Restore each deleted JOB. Without any, list the jobs that can be restored."""
     client = connect(**where)
     if not jobs:
-        for job in client.call("GET", "/jobs/deleted")["jobs"]:
-            click.echo(f"{job['id']}\t{job['name']}\tcan be restored until {_day(job)}")
+        for deleted in client.get("/jobs/deleted", DeletedJobPage).jobs:
+            click.echo(f"{deleted.id}\t{deleted.name}\tcan be restored until {_day(deleted)}")
         return
     action = "keep-pictures" if pictures else "restore"
     for job in jobs:
-        client.call("POST", f"/jobs/{job}/{action}")
+        client.post(f"/jobs/{job}/{action}", JobReference)
         click.echo(f"Job {job}: its pictures are kept." if pictures else f"Job {job} is restored.")
 
 
@@ -61,14 +65,12 @@ def restore(jobs: tuple[int, ...], pictures: bool, **where: Any) -> None:
 @with_server
 def usage(as_json: bool, **where: Any) -> None:
     """Show how much storage you use, how much everyone uses together, and the limits."""
-    answer = connect(**where).call("GET", "/usage")
+    client = connect(**where)
     if as_json:
-        click.echo(json.dumps(answer, indent=2))
+        print_json(client, "/usage")
         return
-    for whose, used in (("You", answer["person"]), ("Everyone", answer["laboratory"])):
-        size, jobs = used["bytes_allowed"], used["open_jobs_allowed"]
-        most = f" of {amount(size)}" if size else ""
-        limit = f" of {jobs:,}" if jobs else ""
-        click.echo(
-            f"{whose}: {amount(used['bytes'])}{most}, {used['open_jobs']:,}{limit} open jobs"
-        )
+    answer = client.get("/usage", UsageAnswer)
+    for whose, used in (("You", answer.person), ("Everyone", answer.laboratory)):
+        most = f" of {amount(used.bytes_allowed)}" if used.bytes_allowed else ""
+        limit = f" of {used.open_jobs_allowed:,}" if used.open_jobs_allowed else ""
+        click.echo(f"{whose}: {amount(used.bytes)}{most}, {used.open_jobs:,}{limit} open jobs")

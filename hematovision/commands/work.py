@@ -20,13 +20,16 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from contract.jobs import JobDetails, JobPage, JobSummary, ModelChoice, NewJob, Submission
+from contract.models import ModelList
+from contract.uploads import ProblemPage
 from core.made.reports import PAPERS
 from core.settings import Settings
 from hematovision import archive
 from hematovision import client as http
 from hematovision.collecting import LocalFile, collect
 from lexicon.folders import SKIPS, Skip
-from lexicon.outcomes import FEW_IMAGES, MARKS, Outcome
+from lexicon.outcomes import FEW_IMAGES, MARKS
 from lexicon.words import NOTICE
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
@@ -81,18 +84,17 @@ def submit(
     files, skips = ([], []) if packed else collect(list(paths))
     _print_skipped(skips, len(skips))
     model = _model(client, model)
-    title = {"name": name or paths[0].absolute().name, "reference": reference}
-    job_id = job or client.call("POST", "/jobs", title)["id"]
+    new = NewJob(name=name or paths[0].absolute().name, reference=reference)
+    job_id = job or client.open_job(new).id
     missing = _send_archive(client, job_id, packed) if packed else _send(client, job_id, files)
     http.tell_skipped(client, job_id, skips)
-    wanted = {"without_missing": missing, "model": model}
-    shown = client.call("POST", f"/jobs/{job_id}/submit", wanted)
-    click.echo(f"Job {job_id} is queued: {client.server}{shown['url']}", err=True)
+    shown = client.submit(job_id, Submission(without_missing=missing, model=model))
+    click.echo(f"Job {job_id} is queued: {client.server}{shown.url}", err=True)
     if wait or outputs["pdf"] or outputs["csv"]:
         shown = _follow(client, job_id)
         _print_job(client, shown)
         _fetch(client, job_id, **outputs)
-        raise SystemExit(0 if shown["state"] == "finished" else 1)
+        raise SystemExit(0 if shown.state == "finished" else 1)
 
 
 def _print_skipped(skips: Iterable[Skip], count: int) -> None:
@@ -112,12 +114,12 @@ def _model(client: http.Client, wanted: str) -> str:
     """Return the digest of the wanted model, before anything is sent; "" is the active one."""
     if wanted.lower() in ("", "active"):
         return ""
-    known = client.call("GET", "/models")["models"]
-    found = [one["digest"] for one in known if one["digest"].startswith(wanted.lower())]
-    if len(found) == 1:
-        return str(found[0])
-    choice = ", ".join(f"{m['digest'][:12]} ({m['name']} {m['version']})" for m in known)
-    problem = "Several models have" if found else "No model has"
+    models = client.get("/models", ModelList).models
+    digests = [model.digest for model in models if model.digest.startswith(wanted.lower())]
+    if len(digests) == 1:
+        return digests[0]
+    choice = ", ".join(f"{m.digest[:12]} ({m.name} {m.version})" for m in models)
+    problem = "Several models have" if digests else "No model has"
     raise click.ClickException(
         f"{problem} a digest that begins with {wanted}. Models: {choice or 'none'}."
     )
@@ -156,83 +158,80 @@ def _send_archive(client: http.Client, job_id: int, path: Path) -> bool:
             bar.update(task, completed=sent, description=f"Sending, {held:,} files received")
 
         try:
-            answer = archive.send(client, job_id, path, show)
+            receipt = archive.send(client, job_id, path, show)
         except http.ServerError as error:
             raise click.ClickException(f"{error} To continue, add --job {job_id}.") from error
-    for one in answer["refusals"]:
-        click.echo(f"Refused: {one['name']}: {one['message']}", err=True)
-    if more := answer["refused"] - len(answer["refusals"]):
+    for file in receipt.refusals:
+        click.echo(f"Refused: {file.name}: {file.message}", err=True)
+    if more := receipt.refused - len(receipt.refusals):
         click.echo(f"Refused: {more:,} more, listed on the job's page.", err=True)
-    skips = [Skip(one["name"], one["reason"]) for one in answer["skips"]]
-    _print_skipped(skips, answer["skipped"])
+    _print_skipped([Skip(file.name, file.reason) for file in receipt.skips], receipt.skipped)
     return False
 
 
-def _follow(client: http.Client, job_id: int) -> dict[str, Any]:
+def _follow(client: http.Client, job_id: int) -> JobDetails:
     with _bar() as bar:
         task = bar.add_task("Classifying", total=None)
 
-        def show(job: dict[str, Any]) -> None:
-            received = job["counts"]["received"]
-            bar.update(task, total=received, completed=received * job["share_done"])
+        def show(job: JobDetails) -> None:
+            received = job.counts.received
+            bar.update(task, total=received, completed=received * job.share_done)
 
-        job: dict[str, Any] = http.follow(client, job_id, show)
-    return job
+        return http.follow(client, job_id, show)
 
 
-def _print_job(client: http.Client, job: dict[str, Any]) -> None:
+def _print_job(client: http.Client, job: JobDetails) -> None:
     """Print a summary of a job, and list the files that failed."""
     _print_summary(job)
-    if not job["counts"]["failed"]:
+    if not job.counts.failed:
         return
-    page = client.call("GET", f"/jobs/{job['id']}/problems")["files"]
-    failed = [file for file in page if file["state"] == "failed"][:_NAMED]
+    page = client.get(f"/jobs/{job.id}/problems", ProblemPage).files
+    failed = [file for file in page if file.state == "failed"][:_NAMED]
     for file in failed:
-        click.echo(f"Failed: {file['name']}: {file['message']}", err=True)
-    if more := job["counts"]["failed"] - len(failed):
+        click.echo(f"Failed: {file.name}: {file.message}", err=True)
+    if more := job.counts.failed - len(failed):
         click.echo(f"Failed: {more:,} more, listed on the job's page.", err=True)
 
 
-def _print_summary(job: dict[str, Any]) -> None:
-    counts = job["counts"]
+def _print_summary(job: JobDetails) -> None:
+    counts = job.counts
     console = Console()
-    console.print(f"Job {job['id']}, {job['name']}: {job['state']}", markup=False)
+    console.print(f"Job {job.id}, {job.name}: {job.state}", markup=False)
     console.print(
-        f"{counts['received']:,} received = {counts['classified']:,} classified"
-        f" + {counts['duplicates']:,} duplicates + {counts['refused']:,} refused"
-        f" + {counts['failed']:,} failed"
-        + (f" + {counts['waiting']:,} waiting" if counts["waiting"] else ""),
+        f"{counts.received:,} received = {counts.classified:,} classified"
+        f" + {counts.duplicates:,} duplicates + {counts.refused:,} refused"
+        f" + {counts.failed:,} failed"
+        + (f" + {counts.waiting:,} waiting" if counts.waiting else ""),
         soft_wrap=True,
     )
-    if job.get("standstill"):
-        console.print(job["standstill"], soft_wrap=True)
+    if job.standstill:
+        console.print(job.standstill, soft_wrap=True)
     console.print(_differential(job))
-    if job["to_check"]:
+    if job.to_check:
         console.print(
-            f"{job['to_check']:,} of {counts['classified']:,} classified cells need review"
+            f"{job.to_check:,} of {counts.classified:,} classified cells need review"
             " and are not counted. They are on the job's page and in its PDF.",
             soft_wrap=True,
         )
-    if job["advice"]:
-        console.print(job["advice"], soft_wrap=True)
+    if job.advice:
+        console.print(job.advice, soft_wrap=True)
     console.print(NOTICE)
 
 
-def _differential(job: dict[str, Any]) -> Table:
+def _differential(job: JobDetails) -> Table:
     """Return the accepted cells by class, then the rest. Shares are of the accepted cells."""
     table = Table("Class", "Code", "Cells", "Per cent", "95 % interval", box=None)
     for column in table.columns[2:]:
         column.justify = "right"
-    for one in job["classes"]:
-        share, low, high = (f"{100 * one[key]:.1f}" for key in ("share", "low", "high"))
+    for cell in job.classes:
+        share, low, high = (f"{100 * part:.1f}" for part in (cell.share, cell.low, cell.high))
         interval = f"[{low}\N{EN DASH}{high}]"
-        few = f" ({FEW_IMAGES})" if one["few_shot"] else ""
-        table.add_row(one["label"] + few, one["code"], f"{one['count']:,}", share, interval)
-    outcomes = job["outcomes"]
-    accepted = outcomes[Outcome.ACCEPTED]
+        few = f" ({FEW_IMAGES})" if cell.few_shot else ""
+        table.add_row(cell.label + few, cell.code, f"{cell.count:,}", share, interval)
+    accepted = job.outcomes.accepted
     table.add_row("Accepted cells", "", f"{accepted:,}", "100.0" if accepted else "", "")
     for mark in MARKS.values():
-        table.add_row(mark.label, mark.sign, f"{outcomes[mark.outcome]:,}", "", "")
+        table.add_row(mark.label, mark.sign, f"{job.outcomes.of(mark.outcome):,}", "", "")
     return table
 
 
@@ -254,26 +253,30 @@ def _fetch(
 def status(job: int | None, as_json: bool, **where: Any) -> None:
     """Show the newest jobs, or one JOB."""
     client = connect(**where)
-    answer = client.call("GET", f"/jobs/{job}" if job else "/jobs")
     if as_json:
-        click.echo(json.dumps(answer, indent=2))
+        print_json(client, f"/jobs/{job}" if job else "/jobs")
     elif job:
-        _print_job(client, answer)
+        _print_job(client, client.job(job))
     else:
-        _print_jobs(answer["jobs"])
+        _print_jobs(client.get("/jobs", JobPage).jobs)
 
 
-def _print_jobs(jobs: list[dict[str, Any]]) -> None:
+def print_json(client: http.Client, path: str) -> None:
+    """Print an answer as the server sent it: a program may know keys that this version does not."""
+    click.echo(json.dumps(json.loads(client.get_text(path)), indent=2))
+
+
+def _print_jobs(jobs: list[JobSummary]) -> None:
     if not jobs:
         click.echo("No jobs yet. Send a folder of images with `hematovision submit FOLDER`.")
         return
     table = Table("Job", "State", "Done", "Files", "To check", "Name", "Submitted", box=None)
     for job in jobs:
-        when = (job["submitted_at"] or job["created_at"])[:16].replace("T", " ")
-        done = f"{100 * job['share_done']:.0f} %"
-        files = f"{job['counts']['received']:,}"
-        check = f"{job['to_check']:,}" if job["to_check"] else ""
-        table.add_row(str(job["id"]), job["state"], done, files, check, job["name"], when)
+        when = (job.submitted_at or job.created_at)[:16].replace("T", " ")
+        done = f"{100 * job.share_done:.0f} %"
+        files = f"{job.counts.received:,}"
+        check = f"{job.to_check:,}" if job.to_check else ""
+        table.add_row(str(job.id), job.state, done, files, check, job.name, when)
     Console().print(table)
 
 
@@ -304,8 +307,8 @@ def report(
 @with_server
 def cancel(job: int, **where: Any) -> None:
     """Stop a JOB. The results so far are kept."""
-    answer = connect(**where).call("POST", f"/jobs/{job}/cancel")
-    click.echo(f"Job {job} is {answer['state']}.")
+    cancelled = connect(**where).post(f"/jobs/{job}/cancel", JobDetails)
+    click.echo(f"Job {job} is {cancelled.state}.")
 
 
 @click.command()
@@ -321,6 +324,6 @@ def retry(job: int, everything: bool, model: str, **where: Any) -> None:
         raise click.UsageError(
             "Failed images are retried with the job's own model. To choose another, add --all."
         )
-    verb, body = ("run-again", {"model": model}) if everything else ("retry", None)
-    answer = connect(**where).call("POST", f"/jobs/{job}/{verb}", body)
-    click.echo(f"Job {job} is {answer['state']}: {answer['left']:,} images are waiting.")
+    verb, body = ("run-again", ModelChoice(model=model)) if everything else ("retry", None)
+    queued = connect(**where).post(f"/jobs/{job}/{verb}", JobDetails, body)
+    click.echo(f"Job {job} is {queued.state}: {queued.left:,} images are waiting.")

@@ -85,7 +85,7 @@ def test_every_room_is_copied(dockerfile: str, root: Path) -> None:
 
 def test_the_installed_product_is_whole(root: Path, tmp_path: Path) -> None:
     """Templates, migrations and the bundle are no modules: a wheel leaves them out unless told."""
-    rooms = ("core", "hematovision", "lexicon", "migrations", "ml", "web", "worker")
+    rooms = ("contract", "core", "hematovision", "lexicon", "migrations", "ml", "web", "worker")
     source = tmp_path / "source"
     source.mkdir()
     for name in (*rooms, "pyproject.toml", "README.md", "LICENSE"):

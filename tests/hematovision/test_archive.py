@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from core.errors import ConfigurationError
 from hematovision import archive
 from hematovision.cli import main
+from tests.contract.answers import JOB
 from tests.hematovision.conftest import Answer
 
-JOB: dict[str, Any] = {"id": 4, "url": "/jobs/4", "counts": {"received": 3}}
 TAKEN: dict[str, Any] = {"accepted": 2, "refused": 0, "skipped": 0, "refusals": [], "skips": []}
 Submit = Callable[..., Result]
 

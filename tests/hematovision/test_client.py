@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from contract.jobs import JobDetails, JobPage, NewJob
 from core.errors import ConfigurationError
 from hematovision import client as http
 from hematovision.collecting import collect
+from tests.contract.answers import EMPTY_PAGE, JOB, manifest_line
 from tests.hematovision.conftest import Answer
 
 Connect = Callable[[str, str], http.Client]
@@ -52,7 +54,7 @@ def test_the_servers_own_sentence_is_shown(
     body = json.dumps({"error": {"code": "conflict", "message": "The job has ended."}}).encode()
     client = connect(serve(lambda _: (409, body)), "hv_x")
     with pytest.raises(http.ServerError, match=r"^The job has ended\.$"):
-        client.call("POST", "/jobs/1/cancel")
+        client.post("/jobs/1/cancel", JobDetails)
 
 
 def test_all_repeats_of_a_request_carry_one_key(
@@ -62,12 +64,13 @@ def test_all_repeats_of_a_request_carry_one_key(
 
     def answer(handler: BaseHTTPRequestHandler) -> tuple[int, bytes]:
         keys.append(handler.headers["Idempotency-Key"])
-        return (503 if len(keys) < 3 else 200), b"{}"
+        body = EMPTY_PAGE if handler.command == "GET" else JOB
+        return (503 if len(keys) < 3 else 200), json.dumps(body).encode()
 
     client = connect(serve(answer), "hv_x")
-    client.call("POST", "/jobs", {})
-    client.call("POST", "/jobs", {})
-    client.call("GET", "/jobs")
+    client.open_job(NewJob())
+    client.open_job(NewJob())
+    client.get("/jobs", JobPage)
     assert keys[0] and keys[0] == keys[1] == keys[2] != keys[3]
     assert keys[4] is None
 
@@ -77,15 +80,15 @@ def test_a_token_that_is_not_accepted_is_named(
 ) -> None:
     client = connect(serve(lambda _: (401, b"")), "hv_x")
     with pytest.raises(http.ServerError, match="does not accept this token"):
-        client.call("GET", "/jobs")
+        client.get("/jobs", JobPage)
 
 
 def test_a_server_that_restarts_is_waited_for(
     serve: Callable[[Answer], str], connect: Connect
 ) -> None:
-    answers = iter([(503, b""), (502, b""), (200, b'{"jobs": []}')])
+    answers = iter([(503, b""), (502, b""), (200, json.dumps(EMPTY_PAGE).encode())])
     client = connect(serve(lambda _: next(answers)), "hv_x")
-    assert client.call("GET", "/jobs") == {"jobs": []}
+    assert client.get("/jobs", JobPage) == JobPage(jobs=[], next=None)
 
 
 def test_a_server_that_never_answers_is_given_up_with_advice(
@@ -94,7 +97,7 @@ def test_a_server_that_never_answers_is_given_up_with_advice(
     monkeypatch.setattr(http, "_PATIENCE_SECONDS", 0.3)
     client = connect("http://127.0.0.1:9", "hv_x")
     with pytest.raises(http.ServerError, match="Is the server up"):
-        client.call("GET", "/jobs")
+        client.get("/jobs", JobPage)
 
 
 def test_the_token_travels_as_a_bearer(serve: Callable[[Answer], str], connect: Connect) -> None:
@@ -102,9 +105,9 @@ def test_the_token_travels_as_a_bearer(serve: Callable[[Answer], str], connect: 
 
     def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
         seen.append(request.headers["Authorization"])
-        return 200, b"{}"
+        return 200, json.dumps(EMPTY_PAGE).encode()
 
-    connect(serve(answer), "hv_x").call("GET", "/jobs")
+    connect(serve(answer), "hv_x").get("/jobs", JobPage)
     assert seen == ["Bearer hv_x"]
 
 
@@ -124,7 +127,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_sent(
 ) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
-    line = {"id": 1, "needed": False, "state": "received", "message": None}
+    line = manifest_line(1, needed=False)
     client = connect(serve(lambda _: (200, json.dumps({"files": [line]}).encode())), "hv_x")
     files, _ = collect([tmp_path])
     told: list[http.Sent] = []
@@ -150,11 +153,12 @@ def test_a_server_whose_disk_is_full_is_waited_for_and_what_is_waited_for_is_tol
     def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
         request.rfile.read(int(request.headers["Content-Length"]))
         if request.path.endswith("/manifest"):
-            lines = [{"id": n, "needed": True, "state": "expected"} for n in range(3)]
+            lines = [manifest_line(number, needed=True) for number in range(3)]
             return 200, json.dumps({"files": lines}).encode()
         if next(tries) > 5:
             room.set()
-        return (200, b'{"state": "received"}') if room.is_set() else (507, full)
+        received = json.dumps(manifest_line(1, needed=False)).encode()
+        return (200, received) if room.is_set() else (507, full)
 
     for name in "abc":
         (tmp_path / f"{name}.png").write_bytes(name.encode())
@@ -165,3 +169,36 @@ def test_a_server_whose_disk_is_full_is_waited_for_and_what_is_waited_for_is_tol
     assert list(http.upload(client, 1, collect([tmp_path])[0], sent.append)) == []
     assert [sent_file.state for sent_file in sent] == ["received"] * 3
     assert set(told) == {"The disk is full."}
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({"jobs": [JOB | {"state": None}], "next": None}, "jobs.0.state: "),
+        ({"jobs": [{key: JOB[key] for key in JOB if key != "counts"}], "next": None}, "counts: "),
+        ({}, "jobs: Field required"),
+        ("nothing", "Input should be an object"),
+    ],
+)
+def test_an_answer_that_lacks_a_key_says_that_the_versions_differ(
+    serve: Callable[[Answer], str], connect: Connect, body: object, fault: str
+) -> None:
+    client = connect(serve(lambda _: (200, json.dumps(body).encode())), "hv_x")
+    with pytest.raises(http.ServerError, match="runs another version") as caught:
+        client.get("/jobs", JobPage)
+    assert fault in str(caught.value)
+
+
+def test_an_answer_that_is_no_json_is_told_in_a_sentence(
+    serve: Callable[[Answer], str], connect: Connect
+) -> None:
+    client = connect(serve(lambda _: (200, b"<html>")), "hv_x")
+    with pytest.raises(http.ServerError, match="Invalid JSON"):
+        client.job(4)
+
+
+def test_a_newer_server_may_say_more(serve: Callable[[Answer], str], connect: Connect) -> None:
+    counts = JOB["counts"] | {"unread": 9}
+    body = json.dumps(JOB | {"counts": counts, "priority": "high"}).encode()
+    job = connect(serve(lambda _: (200, body)), "hv_x").job(4)
+    assert job == JobDetails.model_validate(JOB)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.uploads import AnnouncedFile
 from core.errors import ConfigurationError
 from hematovision.collecting import LocalFile, collect
 
@@ -65,7 +66,7 @@ def test_a_manifest_line_has_name_size_and_hash(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"cell")
     entry = LocalFile(tmp_path / "1.png", "a/1.png").entry()
     expected = hashlib.sha256(b"cell").hexdigest()
-    assert entry == {"name": "a/1.png", "size": 4, "sha256": expected}
+    assert entry == AnnouncedFile(name="a/1.png", size=4, sha256=expected)
 
 
 def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:

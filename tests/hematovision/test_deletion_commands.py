@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from contract.jobs import JobPage
 from core import jobs
 from core.blobs import LocalBlobs, image_key
 from core.db import Database
@@ -20,18 +21,9 @@ from core.settings import Settings
 from core.tables import Job, User
 from hematovision.cli import main
 from hematovision.client import Client
+from tests.contract.answers import DELETED, EMPTY_PAGE, USAGE
 from tests.hematovision.conftest import Answer
 
-USAGE = {
-    "person": {"bytes": 2048, "bytes_allowed": 4096, "open_jobs": 1, "open_jobs_allowed": 5},
-    "laboratory": {
-        "bytes": 3 * 2**30,
-        "bytes_allowed": None,
-        "open_jobs": 1200,
-        "open_jobs_allowed": None,
-    },
-}
-DELETED = {"id": 4, "name": "Slide 7", "restorable_until": "2026-03-08T12:00:00+00:00"}
 Serve = Callable[[Answer], str]
 
 
@@ -42,7 +34,9 @@ def asked(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list
 
     def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
         calls.append(f"{request.command} {request.path.removeprefix('/api/v1')}")
-        body: object = {"jobs": [DELETED]} if request.path.endswith("/jobs/deleted") else DELETED
+        body: object = (
+            {"jobs": [DELETED], "next": None} if request.path.endswith("/jobs/deleted") else DELETED
+        )
         return 200, json.dumps(USAGE if request.path.endswith("/usage") else body).encode()
 
     monkeypatch.setenv("HEMATOVISION_DATA", str(tmp_path))
@@ -92,9 +86,9 @@ def test_the_client_waits_as_long_as_the_server_asks_it_to(serve: Serve) -> None
     answers = [429, 200]
 
     def answer(request: BaseHTTPRequestHandler) -> tuple[int, bytes]:
-        return answers.pop(0), b"{}"
+        return answers.pop(0), json.dumps(EMPTY_PAGE).encode()
 
-    assert Client(serve(answer), "hv_x").call("GET", "/jobs") == {}
+    assert Client(serve(answer), "hv_x").get("/jobs", JobPage).jobs == []
     assert answers == []
 
 

@@ -11,28 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from hematovision.cli import main
+from tests.contract.answers import COUNTS, JOB
 from tests.hematovision.conftest import Answer
 
-COUNTS = {"received": 7, "classified": 6, "duplicates": 0, "refused": 1, "failed": 0, "waiting": 0}
-CLASSES = [
-    {"label": "Neutrophil", "code": "NE", "few_shot": False, "count": 2}
-    | {"share": 2 / 3, "low": 0.208, "high": 0.939},
-    {"label": "Platelet", "code": "PL", "few_shot": True, "count": 1}
-    | {"share": 1 / 3, "low": 0.061, "high": 0.792},
-]
-JOB: dict[str, Any] = {
-    "id": 4,
-    "name": "Ward [3]",
-    "state": "finished",
-    "share_done": 1.0,
-    "submitted_at": "2026-03-01T12:00:00+00:00",
-    "created_at": "2026-03-01T11:00:00+00:00",
-    "counts": COUNTS,
-    "to_check": 3,
-    "advice": "",
-    "classes": CLASSES,
-    "outcomes": {"accepted": 3, "uncertain": 2, "unfamiliar": 1},
-}
 Say = Callable[..., str]
 
 
@@ -86,7 +67,7 @@ def test_a_job_without_an_accepted_cell_has_no_per_cent(say: Say) -> None:
 
 
 def test_the_list_of_jobs_says_how_many_cells_wait(say: Say) -> None:
-    lines = rows(say({"jobs": [JOB, JOB | {"id": 5, "to_check": 0}]}, "status"))
+    lines = rows(say({"jobs": [JOB, JOB | {"id": 5, "to_check": 0}], "next": None}, "status"))
     assert "4 finished 100 % 7 3 Ward [3] 2026-03-01 12:00" in lines
     assert "5 finished 100 % 7 Ward [3] 2026-03-01 12:00" in lines
 
@@ -96,8 +77,14 @@ def test_the_files_that_failed_are_named(say: Say) -> None:
         {"name": "notes.txt", "state": "refused", "message": "This is not an image."},
         *({"name": f"{n}.jpg", "state": "failed", "message": "It is cut."} for n in range(12)),
     ]
-    output = say(JOB | {"counts": COUNTS | {"failed": 12}, "files": files}, "status", "4")
+    problems = {"files": [file | {"reason": None} for file in files], "next": None}
+    output = say(JOB | {"counts": COUNTS | {"failed": 12}} | problems, "status", "4")
     assert [line for line in rows(output) if line.startswith("Failed:")] == [
         *(f"Failed: {n}.jpg: It is cut." for n in range(10)),
         "Failed: 2 more, listed on the job's page.",
     ]
+
+
+def test_json_for_programs_is_what_the_server_sent(say: Say) -> None:
+    answer = JOB | {"priority": "high"}
+    assert say(answer, "status", "4", "--json") == json.dumps(answer, indent=2) + "\n"

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, Route, expect
 from pypdf import PdfReader
 
+from contract.jobs import NewJob
 from tests.system.browser import drop, needs_chromium, require_fitting, signed_in
 from tests.system.conftest import CopyCrops
 from tests.system.stack import Stack
@@ -158,8 +159,8 @@ def test_nothing_on_the_pages_comes_from_elsewhere(page: Page, stack: Stack) -> 
 
 
 def test_a_job_page_says_why_it_stands_still(page: Page, stack: Stack) -> None:
-    job = stack.client().call("POST", "/jobs", {"name": "open"})
-    page.goto(stack.url + job["url"])
+    job = stack.client().open_job(NewJob(name="open"))
+    page.goto(stack.url + job.url)
     note = page.locator("[data-contact]")
     page.route("**/summary", lambda route: route.abort())
     expect(note).to_contain_text("The server is not responding", timeout=SECONDS)
@@ -168,7 +169,7 @@ def test_a_job_page_says_why_it_stands_still(page: Page, stack: Stack) -> None:
     page.context.clear_cookies()
     expect(note).to_contain_text("You were signed out.", timeout=SECONDS)
     note.get_by_text("Sign in again.").click()
-    expect(page).to_have_url(re.compile(rf"/sign-in\?next=.*{job['id']}$"))
+    expect(page).to_have_url(re.compile(rf"/sign-in\?next=.*{job.id}$"))
 
 
 def test_signing_out_ends_the_session(page: Page, stack: Stack) -> None:

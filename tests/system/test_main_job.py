@@ -7,14 +7,15 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pypdf import PdfReader
 from sqlalchemy import func, select
 
+from contract.jobs import JobDetails, JobPage
 from core.db import Database
 from core.tables import Image, Prediction
+from hematovision.client import Client
 from tests.system.conftest import CLASSES, CopyCrops
 from tests.system.stack import PATIENCE, Stack
 from tests.waiting import until
@@ -97,29 +98,29 @@ def test_killed_workers_and_a_killed_broker_lose_and_double_nothing(
 ) -> None:
     client, folder = stack.client(), crops(600)
     assert stack.run("submit", str(folder), "--name", "kills").returncode == 0
-    job = client.call("GET", "/jobs")["jobs"][0]
-    _until_some_are_done(client, job["id"])
+    job = client.get("/jobs", JobPage).jobs[0]
+    _until_some_are_done(client, job.id)
     stack.kill("worker")
     until(lambda: stack.pids("worker"))
     stack.kill("redis")
-    ended = _until_ended(client, job["id"])
+    ended = _until_ended(client, job.id)
 
-    assert ended["state"] == "finished"
-    counts = ended["counts"]
-    assert counts["received"] == 600 and counts["failed"] == 0 and counts["waiting"] == 0
-    assert counts["classified"] + counts["duplicates"] == 600
-    assert _predictions(stack, database_env, job["id"]) == counts["classified"]
-
-
-def _until_some_are_done(client: Any, job_id: int) -> None:
-    until(lambda: client.call("GET", f"/jobs/{job_id}")["counts"]["classified"] > 0)
+    assert ended.state == "finished"
+    counts = ended.counts
+    assert counts.received == 600 and counts.failed == 0 and counts.waiting == 0
+    assert counts.classified + counts.duplicates == 600
+    assert _predictions(stack, database_env, job.id) == counts.classified
 
 
-def _until_ended(client: Any, job_id: int) -> dict[str, Any]:
+def _until_some_are_done(client: Client, job_id: int) -> None:
+    until(lambda: client.job(job_id).counts.classified > 0)
+
+
+def _until_ended(client: Client, job_id: int) -> JobDetails:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        job: dict[str, Any] = client.call("GET", f"/jobs/{job_id}")
-        if job["state"] in {"finished", "failed"}:
+        job = client.job(job_id)
+        if job.state in {"finished", "failed"}:
             return job
         time.sleep(0.3)
     raise AssertionError(f"the job did not end: {job}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.jobs import NewJob, Submission
 from hematovision.client import upload
 from hematovision.collecting import collect
 from tests.system.stack import Stack
@@ -56,19 +57,19 @@ def test_a_store_that_is_unmounted_in_the_midst_of_a_job_fails_no_image(
     client = stack.client()
     log = stack.data / "logs" / "worker.log"
     until(lambda: "is ready" in log.read_text())
-    job_id = client.call("POST", "/jobs", {"name": "unmounted"})["id"]
+    job_id = client.open_job(NewJob(name="unmounted")).id
     list(upload(client, job_id, collect([data_folder / "bccd4" / "TEST"])[0][:60], lambda _: None))
     mount.detach()
-    client.call("POST", f"/jobs/{job_id}/submit", {})
+    client.submit(job_id, Submission())
     until(lambda: httpx.get(f"{stack.url}/healthz").status_code == 503)
     assert httpx.get(f"{stack.url}/healthz").json()["problems"] == ["store_away"]
     until(lambda: "tried again later" in log.read_text())
-    counts = client.call("GET", f"/jobs/{job_id}")["counts"]
-    assert (counts["failed"], counts["classified"]) == (0, 0)
+    counts = client.job(job_id).counts
+    assert (counts.failed, counts.classified) == (0, 0)
     assert list(mount.folder.iterdir()) == []
     mount.attach()
-    until(lambda: client.call("GET", f"/jobs/{job_id}")["state"] == "finished")
-    assert client.call("GET", f"/jobs/{job_id}")["counts"]["failed"] == 0
+    until(lambda: client.job(job_id).state == "finished")
+    assert client.job(job_id).counts.failed == 0
     assert httpx.get(f"{stack.url}/healthz").status_code == 200
     stack.stop()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.jobs import NewJob
 from tests.system.stack import Stack
 from tests.waiting import until
 
@@ -83,9 +84,9 @@ class Stopped:
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
     """A system that was given a job and then stopped."""
     stack = Stack(tmp_path_factory.mktemp("stopped") / "data", "--workers", "2")
-    job = stack.client().call("POST", "/jobs", {"name": "kept"})
+    job = stack.client().open_job(NewJob(name="kept"))
     pids = stack.pids()
-    return Stopped(stack, job["id"], pids, stack.stop())
+    return Stopped(stack, job.id, pids, stack.stop())
 
 
 def test_stopping_takes_seconds_and_leaves_nothing_running(stopped: Stopped) -> None:
@@ -98,5 +99,5 @@ def test_stopping_takes_seconds_and_leaves_nothing_running(stopped: Stopped) -> 
 def test_the_data_folder_can_be_copied_and_goes_on(stopped: Stopped, tmp_path: Path) -> None:
     shutil.copytree(stopped.stack.data, tmp_path / "copy")
     stack = Stack(tmp_path / "copy", "--workers", "1")
-    assert stack.client().call("GET", f"/jobs/{stopped.job_id}")["name"] == "kept"
+    assert stack.client().job(stopped.job_id).name == "kept"
     stack.stop()

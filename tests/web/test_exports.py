@@ -9,6 +9,7 @@ import tracemalloc
 
 from sqlalchemy import insert
 
+from contract.jobs import JobDetails
 from core.db import Database
 from core.states import ImageState, JobState
 from core.tables import Image, Job
@@ -133,7 +134,8 @@ def test_an_export_shows_one_moment_whatever_happens_meanwhile(
     api: Api, database: Database, submitted: Submitted, classify: Classify, png: Png
 ) -> None:
     job = submitted({"a.png": png(1)})
-    pieces = json_lines(database, {"id": job})
+    details = JobDetails.model_validate(content(api("GET", f"/jobs/{job}")))
+    pieces = json_lines(database, details)
     head = next(pieces)
     classify()
     export = json.loads(head + "".join(pieces))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from typing import cast
+
 from sqlalchemy.orm import Session
 
+from contract.jobs import DeletedJob, DeletedJobPage
 from core import jobs
 from core.errors import NotFound
 from core.people import accounts
@@ -11,13 +15,12 @@ from core.tables import Job, User
 from web.actions.audit import actor
 from web.listing.cursors import after_job, read_job_cursor
 from web.security.caller import person
-from web.shown.summaries import Summary, time_of
 from web.wiring import wired
 
 PAGE = 50
 
 
-def delete(job_id: int, *, at_once: bool) -> Summary:
+def delete(job_id: int, *, at_once: bool) -> DeletedJob:
     """Delete a job this person may handle; with ``at_once`` it can't be restored.
 
     Raises `NotFound` or `NotAllowed`. Deleting a deleted job again is no error.
@@ -26,7 +29,7 @@ def delete(job_id: int, *, at_once: bool) -> Summary:
     with wiring.database.writing() as session:
         job = _find(session, person(), job_id)
         jobs.delete(session, job, wiring.settings, actor(), at_once=at_once)
-        return summarise_deleted(job)
+        return _summarise(job)
 
 
 def _find(session: Session, user: User, job_id: int) -> Job:
@@ -64,28 +67,31 @@ def keep_pictures(job_id: int) -> None:
         jobs.keep_pictures(session, job, actor())
 
 
-def page(before: str) -> tuple[list[Summary], str | None]:
-    """Return up to `PAGE` deleted jobs that follow the cursor ``before``, and the next cursor.
+def page(before: str) -> DeletedJobPage:
+    """Return up to `PAGE` deleted jobs that follow the cursor ``before``.
 
     Raises:
         BadInput: the cursor can't be read.
     """
     cursor = read_job_cursor(before) if before else None
     with wired().database.reading() as session:
-        found, more = jobs.page_of_jobs(session, accounts.deleted_jobs(person()), PAGE, cursor)
-        summaries = [summarise_deleted(job) for job in found]
-    return summaries, after_job(found[-1]) if more else None
+        deleted, more = jobs.page_of_jobs(session, accounts.deleted_jobs(person()), PAGE, cursor)
+        return DeletedJobPage(
+            jobs=[_summarise(job) for job in deleted],
+            next=after_job(deleted[-1]) if more else None,
+        )
 
 
-def summarise_deleted(job: Job) -> Summary:
-    """Return a deleted job: what it was, and until when it can be restored."""
-    return {
-        "id": job.id,
-        "name": job.name,
-        "reference": job.reference,
-        "owner": job.owner.email,
-        "created_at": time_of(job.created_at),
-        "deleted_at": time_of(job.deleted_at),
-        "restorable_until": time_of(job.purge_at),
-        "bytes": job.bytes,
-    }
+def _summarise(job: Job) -> DeletedJob:
+    # Both are set when a job is deleted.
+    deleted_at, purge_at = cast(dt.datetime, job.deleted_at), cast(dt.datetime, job.purge_at)
+    return DeletedJob(
+        id=job.id,
+        name=job.name,
+        reference=job.reference,
+        owner=job.owner.email,
+        created_at=job.created_at.isoformat(),
+        deleted_at=deleted_at.isoformat(),
+        restorable_until=purge_at.isoformat(),
+        bytes=job.bytes,
+    )

@@ -1,12 +1,13 @@
-"""Explanations of an image's result: ordered, and as plain values for the API and the pages."""
+"""Explanations of an image's result: ordered, and as the API sends and the pages show them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 
 from flask import url_for
 from sqlalchemy.orm import Session
 
+from contract.explanations import ExplanationStatus, ReadyExplanation, ReferenceCell
 from core import jobs
 from core.errors import BlobMissing, Conflict, NotFound
 from core.made import explanations
@@ -16,24 +17,21 @@ from core.states import MakingState
 from core.tables import Explanation, Image, Model
 from web.actions.audit import record_reading
 from web.security.caller import person
-from web.shown.summaries import Summary, named
+from web.shown.summaries import cell_class, class_values
 from web.wiring import wired
 
 
-def order(image_id: int) -> Summary:
-    """Order the explanation of an image this person may see."""
-    wiring = wired()
-    with wiring.database.writing() as session:
+def order(image_id: int) -> ExplanationStatus:
+    """Order the explanation of an image this person may see, or return the one there is."""
+    with wired().database.writing() as session:
         image = accounts.find_image(session, person(), image_id)
-        wanted = explanations.order(session, image)
-        summary = _summary(session, image, wanted)
-    return summary
+        return _summarise(session, image, explanations.order(session, image))
 
 
-def summarise_explanation(session: Session, image: Image) -> Summary | None:
-    """Return the state of an image's explanation and its content; None if it was not requested."""
-    found = explanations.find(session, image)
-    return _summary(session, image, found) if found else None
+def summarise_explanation(session: Session, image: Image) -> ExplanationStatus | None:
+    """Return an image's explanation, a `ReadyExplanation` if it is; None if nobody asked for it."""
+    explanation = explanations.find(session, image)
+    return _summarise(session, image, explanation) if explanation else None
 
 
 def find_ready(session: Session, image_id: int) -> tuple[Explanation, Findings]:
@@ -45,18 +43,19 @@ def find_ready(session: Session, image_id: int) -> tuple[Explanation, Findings]:
     """
     image = accounts.find_image(session, person(), image_id)
     record_reading(image.job_id)
-    found = explanations.find(session, image)
-    if found is None:
+    explanation = explanations.find(session, image)
+    if explanation is None:
         raise NotFound("No explanation of this image has been requested yet. Request one first.")
-    if found.state is not MakingState.READY or found.findings is None:
-        raise Conflict(found.message or "The explanation is still being made. Try again soon.")
-    return found, Findings.read(found.findings)
+    if explanation.state is not MakingState.READY or explanation.findings is None:
+        late = "The explanation is still being made. Try again soon."
+        raise Conflict(explanation.message or late)
+    return explanation, Findings.read(explanation.findings)
 
 
 def picture(session: Session, image_id: int, name: str) -> bytes:
     """Return one of an explanation's pictures, a PNG. Raises as `find_ready`, and `BlobMissing`."""
-    found, _ = find_ready(session, image_id)
-    return wired().blobs.get(explanations.picture_key(found.blob_key or "", name))
+    explanation, _ = find_ready(session, image_id)
+    return wired().blobs.get(explanations.picture_key(explanation.blob_key or "", name))
 
 
 def reference(session: Session, image_id: int, index: int) -> bytes:
@@ -65,52 +64,53 @@ def reference(session: Session, image_id: int, index: int) -> bytes:
     Raises:
         BlobMissing: the explanation names no such cell; and as `find_ready`.
     """
-    found, findings = find_ready(session, image_id)
-    if index not in {one.index for one in (*findings.nearest, *findings.of_each_class)}:
+    explanation, findings = find_ready(session, image_id)
+    named = (*findings.nearest, *findings.of_each_class)
+    if index not in {neighbour.index for neighbour in named}:
         raise BlobMissing("The explanation names no such reference cell.")
-    return wired().blobs.get(explanations.reference_key(found.model_digest, index))
+    return wired().blobs.get(explanations.reference_key(explanation.model_digest, index))
 
 
-def _summary(session: Session, image: Image, found: Explanation) -> Summary:
-    summary: Summary = {
-        "state": found.state.value,
-        "message": found.message,
-        "url": url_for("explanation_api.get_explanation", image_id=image.id),
-        "model_digest": found.model_digest,
-    }
-    if found.state is not MakingState.READY or found.findings is None:
-        return summary
-    few = jobs.few_shot([session.get_one(Model, found.model_digest)])
-    return summary | _said(image.id, Findings.read(found.findings), few)
-
-
-def _said(image_id: int, findings: Findings, few: Collection[str]) -> Summary:
+def _summarise(session: Session, image: Image, explanation: Explanation) -> ExplanationStatus:
+    status = ExplanationStatus(
+        state=explanation.state.value,
+        message=explanation.message,
+        url=url_for("explanation_api.get_explanation", image_id=image.id),
+        model_digest=explanation.model_digest,
+    )
+    if explanation.state is not MakingState.READY or explanation.findings is None:
+        return status
+    findings = Findings.read(explanation.findings)
     other = findings.other
-    return {
-        **named(findings.label, findings.label in few),
-        "rather_than": named(other, other in few) if other else None,
-        "crop": _picture(image_id, CROP),
-        "heat": _picture(image_id, HEAT),
-        "contrast": _picture(image_id, CONTRAST) if other else None,
-        "nearest": _neighbours(image_id, findings.nearest, few),
-        "nearest_of_each_class": _neighbours(image_id, findings.of_each_class, few),
-        "empty": list(findings.empty),
-        "attribution": findings.attribution,
-    }
+    few = jobs.few_shot([session.get_one(Model, explanation.model_digest)])
+    return ReadyExplanation(
+        **vars(status),
+        **class_values(findings.label, few),
+        rather_than=cell_class(other, few) if other else None,
+        crop=_picture(image.id, CROP),
+        heat=_picture(image.id, HEAT),
+        contrast=_picture(image.id, CONTRAST) if other else None,
+        nearest=_reference_cells(image.id, findings.nearest, few),
+        nearest_of_each_class=_reference_cells(image.id, findings.of_each_class, few),
+        empty=list(findings.empty),
+        attribution=findings.attribution,
+    )
 
 
 def _picture(image_id: int, name: str) -> str:
     return url_for("explanation_api.get_picture", image_id=image_id, name=name)
 
 
-def _neighbours(image_id: int, found: Sequence[Neighbour], few: Collection[str]) -> list[Summary]:
+def _reference_cells(
+    image_id: int, neighbours: Sequence[Neighbour], few: Container[str]
+) -> list[ReferenceCell]:
     route = "explanation_api.get_reference"
     return [
-        named(one.label, one.label in few)
-        | {
-            "similarity": one.similarity,
-            "source": one.source,
-            "picture": url_for(route, image_id=image_id, index=one.index),
-        }
-        for one in found
+        ReferenceCell(
+            **class_values(neighbour.label, few),
+            similarity=neighbour.similarity,
+            source=neighbour.source,
+            picture=url_for(route, image_id=image_id, index=neighbour.index),
+        )
+        for neighbour in neighbours
     ]

@@ -45,10 +45,10 @@ def create(user: User, name: str, reference: str, model: str = "") -> int:
 
 def models_for(session: Session, user: User) -> Sequence[Model]:
     """Return the models that this person may choose: for most people only the active one."""
-    found = registry.choosable(session)
+    choosable = registry.choosable(session)
     if accounts.has_role(user, RoleName.ADMINISTRATOR):
-        return found
-    return [model for model in found if model.state is ModelState.ACTIVE]
+        return choosable
+    return [model for model in choosable if model.state is ModelState.ACTIVE]
 
 
 def require_choice(session: Session, user: User, wanted: str) -> None:

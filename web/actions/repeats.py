@@ -37,9 +37,9 @@ def once(session: Session, user: User, make: Callable[[], int], *about: str) -> 
 
 
 def _key(wanted: tuple[str, ...]) -> str | None:
-    given = request.headers.get("Idempotency-Key")
-    if given is not None:
-        key = given.strip().strip('"')
+    header = request.headers.get("Idempotency-Key")
+    if header is not None:
+        key = header.strip().strip('"')
         if not _KEY.fullmatch(key):
             raise BadInput(
                 f"An Idempotency-Key must be 1 to {LONGEST_KEY} visible ASCII characters."

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from contract.reports import ReportStatus
 from core.errors import NotFound
 from core.made import reports
 from core.people import accounts
 from core.tables import Report
 from web.security.caller import person
-from web.shown.summaries import Summary, summarise_report
+from web.shown.summaries import summarise_report
 from web.wiring import wired
 
 
-def order(job_id: int, paper: str) -> Summary:
-    """Order the report for the person who asks."""
+def order(job_id: int, paper: str) -> ReportStatus:
+    """Order the report of a job this person may see, or return the one there is."""
     wiring = wired()
     with wiring.database.writing() as session:
         job = accounts.find_job(session, person(), job_id)

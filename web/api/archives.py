@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 
+from contract.uploads import ArchiveReceipt, RefusedFile
 from core import jobs
 from core.errors import BadArchive, HematoVisionError, NoSpace, QuotaExceeded
 from core.intake import Accepted, Arrival, quotas
@@ -22,9 +23,10 @@ from core.people import accounts
 from core.tables import User
 from lexicon.folders import Skip
 from lexicon.names import clean_name
+from web.answers import json_answer
 from web.api.bodies import raw_body
 from web.security.caller import person
-from web.shown.summaries import Summary, summarise_skip
+from web.shown.summaries import summarise_skip
 from web.wiring import wired
 
 blueprint = Blueprint("archives", __name__, url_prefix="/api/v1/jobs/<id:job_id>")
@@ -59,7 +61,7 @@ def put_archive(job_id: int) -> Response:
         raise type(problem)(f"{problem}{_so_far(taken)}") from problem
     if not taken.accepted and not taken.refused:
         raise BadArchive(_without_image(taken))
-    return jsonify(_summary(taken))
+    return json_answer(_receipt(taken))
 
 
 def _write(user: User, job_id: int, arrivals: Sequence[Arrival], skips: Sequence[Skip]) -> None:
@@ -73,7 +75,8 @@ def _write(user: User, job_id: int, arrivals: Sequence[Arrival], skips: Sequence
                 jobs.take(session, job, arrivals, most, wiring.keeps)
             jobs.skip(session, job, skips, most)
     except HematoVisionError:
-        wiring.let_go(a.result.sha256 for a in arrivals if isinstance(a.result, Accepted))
+        results = [arrival.result for arrival in arrivals]
+        wiring.let_go(result.sha256 for result in results if isinstance(result, Accepted))
         raise
 
 
@@ -81,28 +84,28 @@ def _so_far(taken: ArchiveCounts) -> str:
     """Return a sentence, after a space, on the files kept from before a damaged place."""
     if not taken.accepted:
         return ""
-    one = taken.accepted == 1
-    kept = "file before this point is" if one else "files before this point are"
-    return f" The {taken.accepted:,} {kept} kept."
+    single = taken.accepted == 1
+    files = "file before this point is" if single else "files before this point are"
+    return f" The {taken.accepted:,} {files} kept."
 
 
 def _without_image(taken: ArchiveCounts) -> str:
     """Return the sentence for an archive from which nothing was accepted or refused."""
     if not taken.skipped:
         return _NO_IMAGE
-    names = ", ".join(clean_name(one.name) for one in taken.skips[:_NAMED])
+    names = ", ".join(clean_name(skip.name) for skip in taken.skips[:_NAMED])
     more = f" and {taken.skipped - _NAMED:,} more" if taken.skipped > _NAMED else ""
     return f"{_NO_IMAGE} Skipped: {names}{more}."
 
 
-def _summary(taken: ArchiveCounts) -> Summary:
-    return {
-        "accepted": taken.accepted,
-        "refused": taken.refused,
-        "skipped": taken.skipped,
-        "refusals": [
-            {"name": clean_name(name), "reason": refused.code, "message": str(refused)}
+def _receipt(taken: ArchiveCounts) -> ArchiveReceipt:
+    return ArchiveReceipt(
+        accepted=taken.accepted,
+        refused=taken.refused,
+        skipped=taken.skipped,
+        refusals=[
+            RefusedFile(name=clean_name(name), reason=refused.code, message=str(refused))
             for name, refused in taken.refusals
         ],
-        "skips": [summarise_skip(one) for one in taken.skips],
-    }
+        skips=[summarise_skip(skip) for skip in taken.skips],
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
 from core.errors import NotFound
 from core.people import accounts
 from web.actions import explanations
 from web.actions.audit import record_reading
+from web.answers import json_answer
 from web.security.caller import person
 from web.wiring import wired
 
@@ -17,9 +18,9 @@ blueprint = Blueprint(
 
 
 @blueprint.post("")
-def order_explanation(image_id: int) -> tuple[Response, int]:
+def order_explanation(image_id: int) -> Response:
     """Request an explanation of what the network looked at, or return the one there is."""
-    return jsonify(explanations.order(image_id)), 202
+    return json_answer(explanations.order(image_id), 202)
 
 
 @blueprint.get("")
@@ -27,13 +28,13 @@ def get_explanation(image_id: int) -> Response:
     """Return the explanation's state and, once it is ready, its pictures and similar cells."""
     with wired().database.reading() as session:
         image = accounts.find_image(session, person(), image_id)
-        summary = explanations.summarise_explanation(session, image)
+        explanation = explanations.summarise_explanation(session, image)
     record_reading(image.job_id)
-    if summary is None:
+    if explanation is None:
         raise NotFound(
             "No explanation of this image has been requested yet. Request one with POST."
         )
-    return jsonify(summary)
+    return json_answer(explanation)
 
 
 @blueprint.get("/<any(crop, heat, contrast):name>.png")

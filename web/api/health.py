@@ -8,15 +8,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from contract.health import Health
 from core import jobs
 from core.errors import HematoVisionError
 from core.installation import room
 from core.outages import trouble_of
+from web.answers import json_answer
 from web.errors import code_of
 from web.wiring import Wiring, wired
 
@@ -27,26 +28,6 @@ _KEY = "hematovision-health"
 # still be read.
 _FULL = "no_space"
 _USABLE = ("database_busy", _FULL)
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What is usable; ``workers`` is the number of live workers, None if it is not known.
-
-    ``problems`` are codes, as in the API's errors.
-    """
-
-    database: bool
-    queue: bool
-    store: bool
-    space: bool
-    workers: int | None
-    problems: tuple[str, ...]
-
-    @property
-    def fit(self) -> bool:
-        """Whether pages and work go on, even if the queue is away or intake has to wait."""
-        return self.database and self.store
 
 
 class _Nurse:
@@ -72,10 +53,9 @@ def _hire(state: object) -> None:
 @blueprint.get("/healthz")
 def health() -> Response:
     """Say what is usable, with status 200, or 503 if pages or work can't go on."""
-    found: Health = current_app.extensions[_KEY].look(wired())
-    answer = jsonify(asdict(found))
-    answer.status_code = 200 if found.fit else 503
-    return answer
+    condition: Health = current_app.extensions[_KEY].look(wired())
+    # Pages and work go on if the queue is away, or if intake has to wait for room.
+    return json_answer(condition, 200 if condition.database and condition.store else 503)
 
 
 def examine(wiring: Wiring) -> Health:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from flask import Blueprint, Response, jsonify
-from pydantic import BaseModel
+from flask import Blueprint, Response
 
+from contract.reports import ReportOrder
 from core.audit import Action
 from core.errors import Conflict
 from core.states import MakingState
 from web.actions.audit import record, record_reading
 from web.actions.reports import find_report, order
+from web.answers import json_answer
 from web.api.requests import body_as
 from web.shown.summaries import summarise_report
 from web.wiring import wired
@@ -21,16 +22,10 @@ blueprint = Blueprint("report_api", __name__, url_prefix="/api/v1")
 _CHUNK = 256 * 1024
 
 
-class Order(BaseModel):
-    """The paper size of a report."""
-
-    paper: str = "A4"
-
-
 @blueprint.post("/jobs/<id:job_id>/reports")
-def order_report(job_id: int) -> tuple[Response, int]:
+def order_report(job_id: int) -> Response:
     """Order a job's report, or return the one that is already made or being made."""
-    return jsonify(order(job_id, body_as(Order).paper)), 202
+    return json_answer(order(job_id, body_as(ReportOrder).paper), 202)
 
 
 @blueprint.get("/reports/<id:report_id>")
@@ -39,7 +34,7 @@ def get_report(report_id: int) -> Response:
     with wired().database.reading() as session:
         report = find_report(session, report_id)
     record_reading(report.job_id)
-    return jsonify(summarise_report(report))
+    return json_answer(summarise_report(report))
 
 
 @blueprint.get("/reports/<id:report_id>/pdf")

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TypeVar
 
 from flask import request
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from contract.base import Request
 from core.errors import BadInput
 
-T = TypeVar("T", bound=BaseModel)
+R = TypeVar("R", bound=Request)
 
 
-def body_as(kind: type[T]) -> T:
+def body_as(kind: type[R]) -> R:
     """Return the request's JSON as ``kind``. Raises `BadInput`."""
     try:
         return kind.model_validate_json(request.get_data() or b"{}")
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise BadInput(f"The JSON is not valid: {place}: {first['msg']}.") from error
+        field = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise BadInput(f"The JSON is not valid: {field}: {first['msg']}.") from error

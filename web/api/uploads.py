@@ -6,64 +6,40 @@ is sent twice. No transaction is open while bytes arrive.
 
 from __future__ import annotations
 
-from typing import Annotated, BinaryIO, Literal
+from typing import BinaryIO
 
-from flask import Blueprint, Response, jsonify, request
-from pydantic import BaseModel, Field
+from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
+from contract.uploads import FileStatus, Manifest, ManifestAnswer, ManifestLine
 from core import intake, jobs
 from core.errors import HematoVisionError, NotFound, Refused
 from core.intake import Accepted, Limits, quotas, refused_by_name
 from core.people import accounts
 from core.states import ImageState
 from core.tables import Image, Job
-from lexicon.folders import SKIPS, Skip
+from lexicon.folders import Skip
+from web.answers import json_answer
 from web.api.bodies import raw_body
 from web.api.requests import body_as
 from web.security.caller import person
-from web.shown.summaries import Summary
 from web.wiring import wired
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/api/v1/jobs/<id:job_id>")
-MOST_ENTRIES = 1000
-_LARGEST = 2**62
-
-
-class File(BaseModel):
-    """One line of a manifest."""
-
-    name: Annotated[str, Field(max_length=4096)]
-    size: Annotated[int, Field(ge=0, le=_LARGEST)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-
-
-class SkippedFile(BaseModel):
-    """A file that is not sent, and why."""
-
-    name: Annotated[str, Field(max_length=4096)]
-    reason: Literal[tuple(SKIPS)]  # type: ignore[valid-type]
-
-
-class Manifest(BaseModel):
-    """Files that will be sent, and those that are skipped."""
-
-    files: Annotated[list[File], Field(max_length=MOST_ENTRIES)]
-    skipped: Annotated[list[SkippedFile], Field(max_length=MOST_ENTRIES)] = []
 
 
 @blueprint.post("/manifest")
 def manifest(job_id: int) -> Response:
     """Announce files; say for each whether its bytes are needed. Record the skipped files."""
-    given = body_as(Manifest)
-    entries = [jobs.Entry(f.name, f.size, f.sha256) for f in given.files]
-    skips = [Skip(one.name, one.reason) for one in given.skipped]
+    announced = body_as(Manifest)
+    entries = [jobs.Entry(file.name, file.size, file.sha256) for file in announced.files]
+    skips = [Skip(file.name, file.reason) for file in announced.skipped]
     wiring = wired()
     wiring.require_room()
     with wiring.database.writing() as session:
         job = accounts.find_job_to_handle(session, person(), job_id)
         with quotas.bounded(session, job, wiring.settings):
-            known = jobs.announce(
+            images = jobs.announce(
                 session,
                 job,
                 entries,
@@ -72,15 +48,16 @@ def manifest(job_id: int) -> Response:
                 lambda image: _refused_at_once(image, wiring.limits) is not None,
             )
         jobs.skip(session, job, skips, wiring.settings.max_job_files)
-        return jsonify(files=[_line(session, job, *pair, wiring.limits) for pair in known])
+        lines = [_line(session, job, *pair, wiring.limits) for pair in images]
+    return json_answer(ManifestAnswer(files=lines))
 
 
-def _line(session: Session, job: Job, image: Image, needed: bool, limits: Limits) -> Summary:
+def _line(session: Session, job: Job, image: Image, needed: bool, limits: Limits) -> ManifestLine:
     """Refuse a file at once if its name or size is not allowed, before it is sent in vain."""
     refused = _refused_at_once(image, limits) if needed else None
     if refused:
         jobs.refuse(session, job, image, refused)
-    return _state(image) | {"needed": needed and refused is None}
+    return ManifestLine(**vars(_status(image)), needed=needed and refused is None)
 
 
 def _refused_at_once(image: Image, limits: Limits) -> Refused | None:
@@ -105,16 +82,16 @@ def put_image(job_id: int, image_id: int) -> Response:
         image = _find(session, job, image_id)
     result: Accepted | Refused
     if image.state not in (ImageState.EXPECTED, ImageState.REFUSED):
-        return jsonify(_state(image))
+        return json_answer(_status(image))
     if refused := _refused_at_once(image, wiring.limits):
-        return jsonify(_note(job, image, refused))
+        return json_answer(_note(job, image, refused))
     try:
         wiring.require_room(request.content_length or 0)
         result = _accept(raw_body(), image)
     except Refused as refused:
         result = refused
     try:
-        return jsonify(_note(job, image, result))
+        return json_answer(_note(job, image, result))
     except HematoVisionError:
         if isinstance(result, Accepted):
             wiring.let_go([result.sha256])
@@ -139,27 +116,24 @@ def _find(session: Session, job: Job, image_id: int) -> Image:
     return image
 
 
-def _note(job: Job, image: Image, result: Accepted | Refused) -> Summary:
+def _note(job: Job, image: Image, result: Accepted | Refused) -> FileStatus:
     """Record the result for a file; both rows were read before its bytes arrived.
 
     Several files that arrive at the same time are recorded together.
     """
 
-    def write(session: Session) -> Summary:
+    def write(session: Session) -> FileStatus:
         session.add_all((job, image))
         if isinstance(result, Refused):
             jobs.refuse(session, job, image, result)
         else:
             jobs.receive(session, job, image, result, wired().keeps)
-        return _state(image)
+        return _status(image)
 
     return wired().database.together(write)
 
 
-def _state(image: Image) -> Summary:
-    return {
-        "id": image.id,
-        "state": image.state.value,
-        "reason": image.reason,
-        "message": image.message,
-    }
+def _status(image: Image) -> FileStatus:
+    return FileStatus(
+        id=image.id, state=image.state.value, reason=image.reason, message=image.message
+    )

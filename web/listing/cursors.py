@@ -35,8 +35,8 @@ def read_job_cursor(text: str) -> tuple[dt.datetime, int]:
 
 def after_image(image: Image, *, by_outcome: bool = False) -> str:
     """Return the cursor that follows this image in a list by confidence, or by outcome first."""
-    place = f"{image.confidence!r}_{image.id}"
-    return f"{image.outcome}_{place}" if by_outcome else place
+    cursor = f"{image.confidence!r}_{image.id}"
+    return f"{image.outcome}_{cursor}" if by_outcome else cursor
 
 
 def read_image_cursor(text: str, *, by_outcome: bool = False) -> tuple[str | float | int, ...]:
@@ -44,10 +44,10 @@ def read_image_cursor(text: str, *, by_outcome: bool = False) -> tuple[str | flo
     outcome, rest = _halves(text) if by_outcome else ("", text)
     confidence, id_ = _halves(rest)
     try:
-        place = (float(confidence), _whole(id_, LARGEST_BIG))
+        key = (float(confidence), _whole(id_, LARGEST_BIG))
     except ValueError as error:
         raise BadInput(_MALFORMED) from error
-    return (one_line(outcome)[:16], *place) if by_outcome else place
+    return (one_line(outcome)[:16], *key) if by_outcome else key
 
 
 def _whole(text: str, largest: int = LARGEST) -> int:

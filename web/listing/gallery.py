@@ -120,10 +120,10 @@ def page(
     else:
         query = query.order_by(Image.position)
         query = query.where(Image.position > read_position(before)) if before else query
-    found = list(session.scalars(query.limit(size + 1)))
-    if len(found) <= size:
-        return found, None
-    return found[:size], _cursor(found[size - 1], bin_)
+    images = list(session.scalars(query.limit(size + 1)))
+    if len(images) <= size:
+        return images, None
+    return images[:size], _cursor(images[size - 1], bin_)
 
 
 def _cursor(image: Image, bin_: Bin) -> str:
@@ -142,8 +142,8 @@ def _by_confidence(
     by_outcome, rising = order == "check", (order == "low") != back
     columns = (Image.outcome, Image.confidence, Image.id)[0 if by_outcome else 1 :]
     if before:
-        place, cursor = tuple_(*columns), read_image_cursor(before, by_outcome=by_outcome)
-        query = query.where(place > cursor if rising else place < cursor)
+        key, cursor = tuple_(*columns), read_image_cursor(before, by_outcome=by_outcome)
+        query = query.where(key > cursor if rising else key < cursor)
     # The indexes hold only images with a verdict.
     query = query.where(Image.confidence.is_not(None))
     return query.order_by(*(column if rising else column.desc() for column in columns))
@@ -169,21 +169,21 @@ def neighbours(session: Session, image: Image, bin_: Bin) -> tuple[int | None, i
 
 def choices(overview: JobOverview) -> list[Choice]:
     """Return the bins that are not empty: those that need review, then all cells, then classes."""
-    states, found = overview.counts.by_state, overview.differential
+    states, differential = overview.counts.by_state, overview.differential
     problems, others = (_by_state(states, titles) for titles in (_PROBLEMS, _OTHERS))
-    if not found.classified:
+    if not differential.classified:
         return [*problems, *others]
     unsure = [
         Choice(Bin(outcome=mark.outcome), mark.label, count, "review", outcome=mark.outcome)
         for mark in MARKS.values()
-        if (count := found.outcomes[mark.outcome])
+        if (count := differential.outcomes[mark.outcome])
     ]
     few = jobs.few_shot(overview.models)
-    classes = [_class(one, one.name in few) for one in found.classes]
+    classes = [_class(counted, counted.name in few) for counted in differential.classes]
     return [
         *problems,
         *unsure,
-        Choice(Bin(), "All cells", found.classified, "all"),
+        Choice(Bin(), "All cells", differential.classified, "all"),
         *classes,
         *others,
     ]
@@ -198,8 +198,7 @@ def _by_state(states: Mapping[ImageState, int], titles: Mapping[ImageState, str]
     ]
 
 
-def _class(one: ClassCount, few: bool) -> Choice:
-    cell = cell_type(one.name)
-    return Choice(
-        Bin(label=cell.name), cell.label, one.count, "class", cell.code, cell.colour, few_shot=few
-    )
+def _class(counted: ClassCount, few: bool) -> Choice:
+    cell = cell_type(counted.name)
+    bin_ = Bin(label=cell.name)
+    return Choice(bin_, cell.label, counted.count, "class", cell.code, cell.colour, few_shot=few)

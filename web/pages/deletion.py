@@ -14,8 +14,8 @@ blueprint = Blueprint("deletion", __name__, url_prefix="/jobs")
 @blueprint.get("/deleted")
 def list_deleted() -> str:
     """Show the deleted jobs of this person, or of everybody for an administrator."""
-    rows, next_ = deletion.page(request.args.get("before", ""))
-    return render_template("jobs/deleted.html", rows=rows, next_=next_)
+    page = deletion.page(request.args.get("before", ""))
+    return render_template("jobs/deleted.html", rows=page.jobs, next_=page.next)
 
 
 @blueprint.post("/<id:job_id>/delete")

@@ -60,16 +60,16 @@ def list_jobs() -> Response:
     before = request.args.get("before", "")
     with wired().database.reading() as session:
         query = _filtered(accounts.visible_jobs(person()), state, text)
-        rows, next_ = job_list.page(session, query, before)
+        page = job_list.page(session, query, before)
     response = make_response(
         render_template(
             "jobs/list.html",
-            rows=rows,
+            rows=page.jobs,
             state_value=state,
             text=text,
             first_page=not before,
-            next_=next_,
-            live=any(row["state"] not in ENDED for row in rows),
+            next_=page.next,
+            live=any(job.state not in ENDED for job in page.jobs),
         )
     )
     pause = wired().parts.pause((person().id, "list"), _LIST_PAUSE)

@@ -20,8 +20,7 @@ from core.people.accounts import RoleName
 from core.tables import Model, Worker
 from web.actions.audit import actor
 from web.security.caller import person
-from web.shown.models import summarise_listed
-from web.shown.summaries import Summary
+from web.shown.models import ListedModel, summarise_listed
 from web.wiring import wired
 
 blueprint = Blueprint("models", __name__, url_prefix="/models")
@@ -41,17 +40,17 @@ def show_models() -> str:
     with wired().database.reading() as session:
         current, loaded = registry.active(session), _loaded_digests(session)
         models = [
-            summarise_listed(listed, current) | {"workers": loaded.count(listed.model.digest)}
+            summarise_listed(listed, current, workers=loaded.count(listed.model.digest))
             for listed in registry.listing(session)
         ]
     can_roll_back = any(map(_was_active, models))
     return render_template("models.html", models=models, can_roll_back=can_roll_back)
 
 
-def _was_active(model: Summary) -> bool:
+def _was_active(listed: ListedModel) -> bool:
     """Say whether a roll back might go to this model."""
-    inactive = model["state"] in ("candidate", "shadow")
-    return inactive and bool(model["complete"] and model["activated_at"])
+    inactive = listed.model.state in ("candidate", "shadow")
+    return inactive and listed.complete and listed.activated_at is not None
 
 
 def _loaded_digests(session: Session) -> list[str]:

@@ -19,7 +19,7 @@ blueprint = Blueprint("reports", __name__)
 def order_report(job_id: int) -> Response:
     """Order the PDF on the chosen paper."""
     report = order(job_id, request.form.get("paper", "A4"))
-    return redirect(url_for("reports.show_report", report_id=report["id"]))
+    return redirect(url_for("reports.show_report", report_id=report.id))
 
 
 @blueprint.get("/reports/<id:report_id>")

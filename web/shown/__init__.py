@@ -1,4 +1,4 @@
-"""Rows as plain values: what the API sends and the pages show, alike, and how values read.
+"""Rows as models of `contract`, which the API sends and the pages show; and how values read.
 
 Nothing is changed here, and no page is known.
 """

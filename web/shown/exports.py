@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from contract.base import Answer
+from contract.jobs import JobDetails
+from contract.results import ResultFile, ResultModel, ResultsHead
 from core import jobs
 from core.db import Database
 from core.jobs import Row
 from core.tables import Image, Model
 from lexicon import results
 from lexicon.words import NOTICE
-from web.shown.summaries import Summary
 
 _CHUNK_ROWS = 200
 
@@ -80,8 +82,8 @@ def _by_class(row: Row, models: dict[str, Model]) -> dict[str, float]:
 
 def _models(session: Session, job_id: int) -> dict[str, Model]:
     used = select(Image.model_digest).where(Image.job_id == job_id).distinct()
-    found = session.scalars(select(Model).where(Model.digest.in_(used)))
-    return {model.digest: model for model in found}
+    models = session.scalars(select(Model).where(Model.digest.in_(used)))
+    return {model.digest: model for model in models}
 
 
 def _classes(models: dict[str, Model]) -> list[str]:
@@ -93,38 +95,41 @@ def _title(model: Model) -> str:
     return f"{model.name} {model.version} ({model.digest[:12]})"
 
 
-def json_lines(database: Database, job: Summary) -> Iterator[str]:
-    """Yield one JSON object in pieces: notice, job, models, and every file."""
+def json_lines(database: Database, job: JobDetails) -> Iterator[str]:
+    """Yield a `contract.results.Results` in pieces: notice, job, models, and every file."""
     with _snapshot(database) as session:
-        models = _models(session, job["id"])
-        head = {"notice": NOTICE, "job": job, "models": [_model(m) for m in models.values()]}
-        yield json.dumps(head, ensure_ascii=False)[:-1] + ', "files": ['
+        models = _models(session, job.id)
+        head = ResultsHead(notice=NOTICE, job=job, models=[_model(m) for m in models.values()])
+        yield _json(head)[:-1] + ', "files": ['
         comma = "\n"
-        for row in jobs.export_rows(session, job["id"]):
-            yield comma + json.dumps(_file(row, models), ensure_ascii=False)
+        for row in jobs.export_rows(session, job.id):
+            yield comma + _json(_file(row, models))
             comma = ",\n"
         yield "\n]}\n"
 
 
-def _model(model: Model) -> Summary:
-    return {
-        "name": model.name,
-        "version": model.version,
-        "digest": model.digest,
-        "classes": model.classes,
-        "few_shot": sorted(jobs.few_shot([model])),
-        "calibrated": jobs.calibrated([model]),
-    }
+def _json(part: Answer) -> str:
+    return json.dumps(part.model_dump(by_alias=True), ensure_ascii=False)
 
 
-def _file(row: Row, models: dict[str, Model]) -> Summary:
+def _model(model: Model) -> ResultModel:
+    return ResultModel(
+        name=model.name,
+        version=model.version,
+        digest=model.digest,
+        classes=model.classes,
+        few_shot=sorted(jobs.few_shot([model])),
+        calibrated=jobs.calibrated([model]),
+    )
+
+
+def _file(row: Row, models: dict[str, Model]) -> ResultFile:
     """Return a file for programs: the same columns as the table's, numbers as numbers."""
-    probabilities = {name: round(share, 6) for name, share in _by_class(row, models).items()}
-    return {
-        "file": row.name,
-        "state": row.state.value,
+    return ResultFile(
+        file=row.name,
+        state=row.state.value,
         **results.values(row.verdict),
-        "model_digest": row.model,
-        "probabilities": probabilities,
-        "message": _message(row),
-    }
+        model_digest=row.model,
+        probabilities={name: round(share, 6) for name, share in _by_class(row, models).items()},
+        message=_message(row),
+    )

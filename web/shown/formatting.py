@@ -58,11 +58,11 @@ def connect(app: Flask, settings: Settings) -> None:
 
 
 def _account() -> dict[str, Any] | None:
-    known = caller_or_none()
-    if known is None:
+    signed_in = caller_or_none()
+    if signed_in is None:
         return None
-    manages = accounts.has_role(known.user, RoleName.ADMINISTRATOR)
-    return {"email": known.user.email, "manages": manages}
+    manages = accounts.has_role(signed_in.user, RoleName.ADMINISTRATOR)
+    return {"email": signed_in.user.email, "manages": manages}
 
 
 def moment(value: str | dt.datetime | None) -> dt.datetime | None:

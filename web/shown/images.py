@@ -1,13 +1,15 @@
-"""Images and their results as plain values: the API sends and the pages show the same ones."""
+"""Images and their results, as the API sends them and the pages show them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
+from typing import Any
 
 from flask import url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from contract.images import ClassProbability, ImageDetails, Tile
 from core import jobs
 from core.errors import StoreAway
 from core.made import derivatives
@@ -16,21 +18,36 @@ from core.states import ImageState
 from core.tables import Image, Model, Prediction
 from lexicon import outcomes
 from lexicon.outcomes import TO_CHECK
-from web.shown.summaries import Summary, named
+from web.shown.summaries import class_values, identify
 from web.wiring import wired
 
 # The names of the copies in addresses, which programs may have stored; not exactly their sides.
 TILE, LARGE = TILE_SIDE, 1024
+# What is said of an image that has no class, no outcome or no verdict of a model yet.
+_NO_CLASS: dict[str, Any] = {
+    **dict.fromkeys(("class_name", "label", "code", "colour")),
+    "few_shot": False,
+}
+_NO_OUTCOME: dict[str, Any] = {
+    **dict.fromkeys(("outcome", "outcome_words", "codes", "why")),
+    "candidates": [],
+}
+_NO_VERDICT: dict[str, Any] = {
+    **dict.fromkeys(("explanation", "familiarity", "box", "model")),
+    "calibrated": False,
+    "classes": [],
+}
 
 
-def summarise_tiles(session: Session, images: Sequence[Image]) -> list[Summary]:
+def summarise_tiles(session: Session, images: Sequence[Image]) -> list[Tile]:
     """Return images for the gallery; those not accepted with their candidate classes and reason."""
-    said = _said(session, [one.id for one in images if one.outcome in TO_CHECK])
+    to_check = [image.id for image in images if image.outcome in TO_CHECK]
+    predictions = _predictions(session, to_check)
     few = jobs.few_shot(_models(session, images))
-    return [_tile(one, few) | _outcome(one, said.get(one.id)) for one in images]
+    return [Tile(**_values(image, few, predictions.get(image.id))) for image in images]
 
 
-def _said(session: Session, image_ids: Sequence[int]) -> dict[int, Prediction]:
+def _predictions(session: Session, image_ids: Sequence[int]) -> dict[int, Prediction]:
     """Return the predictions that count, by image.
 
     A list of pairs of keys would say the same, but makes SQLite read the whole table.
@@ -41,31 +58,36 @@ def _said(session: Session, image_ids: Sequence[int]) -> dict[int, Prediction]:
 
 
 def _models(session: Session, images: Sequence[Image]) -> list[Model]:
-    digests = {one.model_digest for one in images if one.model_digest}
+    digests = {image.model_digest for image in images if image.model_digest}
     return list(session.scalars(select(Model).where(Model.digest.in_(digests))))
 
 
-def _tile(image: Image, few: Collection[str] = ()) -> Summary:
-    unnamed = dict.fromkeys(("class", "label", "code", "colour")) | {"few_shot": False}
+def _values(image: Image, few: Container[str], prediction: Prediction | None) -> dict[str, Any]:
+    """Return what a tile says of an image, by the names in `Tile`.
+
+    ``prediction`` may be left out where the image is accepted: its class is the only candidate.
+    """
+    thumbnail, pictured = _picture(image, TILE)
+    named = class_values(image.label, few) if image.label else _NO_CLASS
     return {
         "id": image.id,
         "name": image.name,
         "state": image.state.value,
-        **(named(image.label, image.label in few) if image.label else unnamed),
+        **named,
         "confidence": image.confidence,
         "reason": image.reason,
         "message": image.message,
         "url": url_for("images.show_image", image_id=image.id),
-        **_picture("thumbnail", image, TILE),
+        "thumbnail": thumbnail,
+        "pictured": pictured,
+        **_outcome_values(image, prediction),
     }
 
 
-def _outcome(image: Image, said: Prediction | None) -> Summary:
-    """Return the outcome, also in words; an accepted cell's class is its only candidate."""
+def _outcome_values(image: Image, prediction: Prediction | None) -> dict[str, Any]:
     if image.outcome is None:
-        unknown: Summary = dict.fromkeys(("outcome", "outcome_words", "codes", "why"))
-        return unknown | {"candidates": []}
-    candidates = said.candidates if said else [image.label or ""]
+        return _NO_OUTCOME
+    candidates = prediction.candidates if prediction else [image.label or ""]
     return {
         "outcome": image.outcome,
         "outcome_words": outcomes.describe(image.outcome, candidates, image.reason or ""),
@@ -75,46 +97,50 @@ def _outcome(image: Image, said: Prediction | None) -> Summary:
     }
 
 
-def summarise_image(session: Session, image: Image) -> Summary:
+def summarise_image(session: Session, image: Image) -> ImageDetails:
     """Return one image with all its probabilities; a duplicate carries its original's."""
-    first = session.get(Image, image.duplicate_of_id) if image.duplicate_of_id else image
-    verdict = first or image
-    summary = _tile(verdict) | {
-        "id": image.id,
-        "name": image.name,
-        "state": image.state.value,
-        "duplicate_of": image.duplicate_of_id,
-        "job": image.job_id,
-        "size": image.size,
-        "format": image.format,
-        "width": image.width,
-        "height": image.height,
-        "sha256": image.sha256,
-        "url": url_for("images.show_image", image_id=image.id),
-        **_picture("picture", image, LARGE),
-    }
-    return summary | _verdict(session, verdict)
+    original = session.get(Image, image.duplicate_of_id) if image.duplicate_of_id else None
+    judged = original or image
+    picture, pictured = _picture(image, LARGE)
+    return ImageDetails(
+        **_judged_values(session, judged)
+        | {
+            "id": image.id,
+            "name": image.name,
+            "state": image.state.value,
+            "duplicate_of": image.duplicate_of_id,
+            "job": image.job_id,
+            "size": image.size,
+            "format": image.format,
+            "width": image.width,
+            "height": image.height,
+            "sha256": image.sha256,
+            "url": url_for("images.show_image", image_id=image.id),
+            "picture": picture,
+            "pictured": pictured,
+        }
+    )
 
 
-def _verdict(session: Session, image: Image) -> Summary:
+def _judged_values(session: Session, image: Image) -> dict[str, Any]:
+    """Return the tile's values of an image, and all that its model says, by `ImageDetails`."""
     if image.state is not ImageState.CLASSIFIED or image.model_digest is None:
-        unknown: Summary = dict.fromkeys(("model", "familiarity", "box", "explanation"))
-        return unknown | {"classes": [], "calibrated": False} | _outcome(image, None)
+        return _values(image, (), None) | _NO_VERDICT
     model = session.get_one(Model, image.model_digest)
-    said = session.get_one(Prediction, (image.id, model.digest))
+    prediction = session.get_one(Prediction, (image.id, model.digest))
     few = jobs.few_shot([model])
-    pairs = sorted(zip(model.classes, said.probabilities, strict=True), key=lambda p: -p[1])
-    return {
-        **_outcome(image, said),
-        "few_shot": said.label in few,
-        "explanation": outcomes.reason(said.reason).sentence if said.reason else None,
-        "familiarity": said.familiarity,
-        "box": said.box,
+    pairs = sorted(zip(model.classes, prediction.probabilities, strict=True), key=lambda p: -p[1])
+    reason = outcomes.reason(prediction.reason) if prediction.reason else None
+    return _values(image, few, prediction) | {
+        "explanation": reason.sentence if reason else None,
+        "familiarity": prediction.familiarity,
+        "box": prediction.box,
         "calibrated": jobs.calibrated([model]),
         "classes": [
-            named(name, name in few) | {"probability": round(value, 6)} for name, value in pairs
+            ClassProbability(**class_values(name, few), probability=round(value, 6))
+            for name, value in pairs
         ],
-        "model": {"name": model.name, "version": model.version, "digest": model.digest},
+        "model": identify(model),
     }
 
 
@@ -126,10 +152,9 @@ def _is_made(sha256: str) -> bool:
         return False
 
 
-def _picture(name: str, image: Image, side: int) -> Summary:
+def _picture(image: Image, side: int) -> tuple[str | None, bool]:
     """Return a copy's address, None if there can't be one, and whether the copy exists yet."""
-    made = image.sha256 is not None and _is_made(image.sha256)
-    if not made and not derivatives.can_be_made(image):
-        return {name: None, "pictured": False}
-    place = url_for("images.show_thumbnail", image_id=image.id, side=side)
-    return {name: place, "pictured": made}
+    is_made = image.sha256 is not None and _is_made(image.sha256)
+    if not is_made and not derivatives.can_be_made(image):
+        return None, False
+    return url_for("images.show_thumbnail", image_id=image.id, side=side), is_made
