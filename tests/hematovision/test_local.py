@@ -120,7 +120,8 @@ def test_a_data_folder_belongs_to_one_at_a_time(
 ) -> None:
     settings.data.mkdir()
     with (settings.data / "up.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Even to read along is too much: two that did so would both start.
+        fcntl.flock(lock, fcntl.LOCK_SH)
         if note:
             json.dump(note, lock)
         lock.flush()
