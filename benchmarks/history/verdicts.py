@@ -20,7 +20,8 @@ def draw(rng: Random) -> Verdict:
     best, second = _two_classes(rng)
     outcome = rng.choices(tuple(Outcome), tuple(_OUTCOMES.values()))[0]
     sure = outcome is not Outcome.UNCERTAIN
-    confidence = 1 - rng.random() ** 3 * 0.2 - 0.0001 if sure else rng.uniform(0.4, 0.9)
+    # Below 0.45 the second class would be the more probable one.
+    confidence = 1 - rng.random() ** 3 * 0.2 - 0.0001 if sure else rng.uniform(0.45, 0.9)
     strange = outcome is Outcome.UNFAMILIAR
     reason = rng.choice(_STRANGE) if strange else "" if sure else BETWEEN_CLASSES
     left, top = rng.uniform(0.1, 0.3), rng.uniform(0.1, 0.3)

@@ -16,15 +16,33 @@ def holds_bytes() -> ColumnElement[bool]:
     return Image.format.is_not(None)
 
 
-def first_held_by(session: Session, job: Job) -> int:
-    """Return how many bytes a job keeps that its owner holds in no earlier one."""
+def count(session: Session, job: Job) -> None:
+    """Count for a job what its owner holds in no earlier one, when it is submitted.
+
+    Later jobs that were submitted before it have counted the same bytes, and are counted anew.
+    """
+    job.bytes, later = _first_held_by(session, job)
+    if later:
+        counted = select(Job).where(Job.id.in_(later), Job.submitted_at.is_not(None))
+        # In the order in which all lock them; what is purged meanwhile keeps nothing.
+        ordered = counted.where(Job.purged_at.is_(None)).order_by(Job.id)
+        for other in session.scalars(ordered.with_for_update(key_share=True)).all():
+            other.bytes, _ = _first_held_by(session, other)
+
+
+def _first_held_by(session: Session, job: Job) -> tuple[int, set[int]]:
+    """Return how many bytes a job keeps that its owner holds in no earlier one, and the later jobs
+    that hold some of them."""
     own = select(Image.sha256, Image.size).where(Image.job_id == job.id, holds_bytes())
     sizes = {sha256: size for sha256, size in session.execute(own) if sha256}
+    later: set[int] = set()
     for part in in_parts(sorted(sizes)):
         for sha256, holder, _ in _holders(session, job.owner_id, part):
             if holder < job.id:
                 sizes.pop(sha256, None)
-    return sum(sizes.values())
+            elif holder > job.id:
+                later.add(holder)
+    return sum(sizes.values()), later
 
 
 def hand_on(session: Session, job: Job, hashes: Collection[str]) -> None:

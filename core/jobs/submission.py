@@ -48,7 +48,7 @@ def submit(
         raise Conflict("The job has no files yet. Add images, then submit it.")
     job.duplicates = counts.get(ImageState.DUPLICATE, 0)
     job.refused = counts.get(ImageState.REFUSED, 0)
-    job.bytes = holdings.first_held_by(session, job)
+    holdings.count(session, job)
     job.submitted_at = utcnow()
     _cut(session, job, settings, Image.state == ImageState.RECEIVED)
 

@@ -6,12 +6,16 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from contract.uploads import AnnouncedFile
 from core.errors import ConfigurationError
 from hematovision.collecting import LocalFile, collect
+from lexicon.folders import skipped_for
 
 CASES = Path(__file__).parents[1] / "cases"
 
@@ -146,3 +150,79 @@ def test_names_of_an_older_encoding_can_be_sent(tmp_path: Path) -> None:
     with open(path, "wb") as file:  # noqa: PTH123
         file.write(b"x")
     assert [skip.name for skip in collect([tmp_path])[1]] == ["für/größe.txt"]
+
+
+FOLDERS = st.sampled_from(["", "s/", "t/", "s/t/", ".h/", "__MACOSX/", "s/.git/"])
+FILES = st.sampled_from(["1.png", "2.JPG", "x.zip", "crop", "notes.txt", ".1.png", "Thumbs.db"])
+TREES = st.sets(st.builds("{}{}".format, FOLDERS, FILES), max_size=6)
+
+
+@given(TREES, TREES)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_each_file_of_some_folders_is_sent_or_named_and_no_two_share_a_name(
+    tmp_path: Path, one: set[str], other: set[str]
+) -> None:
+    with TemporaryDirectory(dir=tmp_path) as place:
+        # Both folders are called alike, as those of two cameras are.
+        roots = [Path(place) / where / "DCIM" for where in "ab"]
+        for root, held in zip(roots, (one, other), strict=True):
+            root.mkdir(parents=True)
+            fill(root, *held)
+        try:
+            files, skips = collect(roots)
+        except ConfigurationError:
+            assert all(skipped_for(name) for name in one | other)
+            return
+        assert len(files) + len(skips) == len(one) + len(other)
+        sent = [file.name for file in files]
+        assert len(set(sent)) == len(sent)
+        assert sorted(sent) == sent
+        for file in files:
+            assert file.path.as_posix().endswith(file.name), "a name is the end of its path"
+            within = file.path.relative_to(next(r for r in roots if file.path.is_relative_to(r)))
+            assert skipped_for(within.as_posix()) is None
+            assert file.path.exists()
+        assert {skip.reason for skip in skips} <= {"system", "hidden", "not_image"}
+
+
+@given(TREES)
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_files_of_one_folder_are_named_by_their_paths_in_it(
+    tmp_path: Path, tree: set[str]
+) -> None:
+    with TemporaryDirectory(dir=tmp_path) as place:
+        root = fill(Path(place), *tree)
+        expected = sorted(name for name in tree if skipped_for(name) is None)
+        if expected:
+            assert names(root) == expected
+        else:
+            with pytest.raises(ConfigurationError):
+                collect([root])
+
+
+def test_an_archive_is_announced_without_a_hash_since_it_is_refused_unread(tmp_path: Path) -> None:
+    fill(tmp_path, "scans.zip")
+    entry = LocalFile(tmp_path / "scans.zip", "scans.zip").entry()
+    assert entry.sha256 is None
+    assert entry.size > 0
+
+
+def test_a_file_that_is_missing_is_left_to_be_told_when_it_is_sent(tmp_path: Path) -> None:
+    files, skips = collect([tmp_path / "gone.png"])
+    assert ([file.name for file in files], skips) == (["gone.png"], [])
+    with pytest.raises(FileNotFoundError):
+        files[0].entry()
+
+
+def test_a_link_to_a_file_is_sent_as_the_file_it_leads_to(tmp_path: Path) -> None:
+    fill(tmp_path / "elsewhere", "cell.png")
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "1.png").symlink_to(tmp_path / "elsewhere" / "cell.png")
+    (tmp_path / "given" / "2.png").symlink_to(tmp_path / "nowhere.png")
+    files, skips = collect([tmp_path / "given"])
+    assert ([file.name for file in files], skips) == (["1.png", "2.png"], [])
+    assert files[0].entry().size == (tmp_path / "elsewhere" / "cell.png").stat().st_size

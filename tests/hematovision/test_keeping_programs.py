@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -86,10 +87,14 @@ def until(condition: Callable[[], bool]) -> None:
         threading.Event().wait(0.01)
 
 
-def look_twice(clock: Clock) -> None:
-    """Wait until the supervisor has looked at its clock some more."""
+def look_on(clock: Clock) -> None:
+    """Wait until the supervisor has looked at its clock some more.
+
+    Twice is not enough: it looks twice for a start. A third look, if it has started the program,
+    is for an end, and then the program has written what it writes.
+    """
     looks = clock.looks
-    until(lambda: clock.looks >= looks + 2)
+    until(lambda: clock.looks >= looks + 3)
 
 
 def lines(file: Path) -> list[str]:
@@ -109,7 +114,7 @@ def test_the_pause_before_a_restart_doubles_up_to_a_limit(
         until(lambda n=count: len(said) == n)  # type: ignore[misc]
         if count in (1, 2, 7, 8):
             clock.now += pause - 0.01
-            look_twice(clock)
+            look_on(clock)
             assert len(lines(starts)) == count, "it is not started before its pause is over"
             clock.now += 0.02
         else:
@@ -132,7 +137,7 @@ def test_a_program_that_ran_for_long_is_started_again_at_once(
         go.touch()
         until(lambda n=count: len(said) == n)  # type: ignore[misc]
         clock.now += pause - 0.01
-        look_twice(clock)
+        look_on(clock)
         assert len(lines(starts)) == count
         clock.now += 0.02
     until(lambda: len(lines(starts)) == 5)
@@ -203,10 +208,19 @@ def test_a_program_gets_its_own_environment_beside_that_of_the_supervisor(
     # Its input is empty: what asks a question must not hang.
     script = f'read line; echo "$OUTER $BOTH $INNER [$line]" > {out}.part; mv {out}.part {out}'
     watching = Supervisor([shell("web", script, BOTH="own", INNER="own")], tmp_path, print)
-    watching.start()
+    asked, answers = os.pipe()
+    os.write(answers, b"of the terminal\n")
+    terminal = os.dup(0)
+    os.dup2(asked, 0)
+    try:
+        watching.start()
+    finally:
+        os.dup2(terminal, 0)
     until(out.exists)
     watching.stop()
     assert lines(out) == ["outer own own []"]
+    for number in (asked, answers, terminal):
+        os.close(number)
 
 
 def test_what_a_program_complains_of_follows_what_it_printed_in_one_log(tmp_path: Path) -> None:

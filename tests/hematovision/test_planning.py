@@ -6,13 +6,24 @@ import datetime as dt
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sqlalchemy import update
 
 from core.db import Database, clock
 from core.people import accounts
 from core.states import JobState, Lane, ShardState
 from core.tables import Image, Job, Shard, Worker
 from hematovision.cli import main
-from hematovision.planning import Measured, NoSuchTime, moment, plan
+from hematovision.planning import (
+    ROW_BYTES,
+    Measured,
+    NoSuchTime,
+    NotMeasured,
+    measure,
+    moment,
+    plan,
+)
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, 30, tzinfo=dt.UTC)
 MEASURED = Measured(speed=50.0, processes=2, waiting=0, file_bytes=10_000.0, row_bytes=1_000)
@@ -112,3 +123,81 @@ def test_what_can_t_be_answered_says_what_to_do(
     done = asked(*words)
     assert done.exit_code == 1
     assert sentence in done.output
+
+
+@given(
+    st.integers(1, 10**7),
+    st.integers(0, 10**6),
+    st.floats(1, 10**6),
+    st.floats(0.1, 5000),
+    st.integers(0, 500),
+)
+def test_as_many_processes_as_needed_are_planned_and_not_one_more(
+    images: int, waiting: int, seconds: float, speed: float, running: int
+) -> None:
+    known = Measured(speed, running, waiting, None, 1_000)
+    found = plan(images, seconds, known)
+    # A process on a busy machine does nine tenths of what it did alone.
+    alone = (images + waiting) / (0.9 * speed)
+    assert alone / found.processes <= seconds * (1 + 1e-9)
+    assert found.processes == 1 or alone / (found.processes - 1) > seconds * (1 - 1e-9)
+    if running:
+        assert found.seconds == pytest.approx(alone / running)
+        in_time = found.seconds is not None and found.seconds <= seconds * (1 - 1e-9)
+        assert not in_time or running >= found.processes
+
+
+@given(st.datetimes(timezones=st.just(dt.UTC)), st.integers(0, 23), st.integers(0, 59))
+def test_a_time_of_day_is_the_next_one(now: dt.datetime, hour: int, minute: int) -> None:
+    assume(now.year < 9999)
+    for text in (f"{hour}:{minute:02}", f" {hour:02}:{minute:02} "):
+        at = moment(text, now)
+        assert (at.hour, at.minute, at.second, at.microsecond) == (hour, minute, 0, 0)
+        assert dt.timedelta() < at - now <= dt.timedelta(days=1)
+
+
+@given(st.integers(0, 999), st.integers(0, 999))
+def test_a_span_is_added_to_now(hours: int, minutes: int) -> None:
+    assume(hours or minutes)
+    expected = NOON + dt.timedelta(hours=hours, minutes=minutes)
+    assert moment(f"{hours}h{minutes}m", NOON) == expected
+    if not minutes:
+        assert moment(f"{hours}H", NOON) == expected
+    if not hours:
+        assert moment(f"{minutes}m", NOON) == expected
+
+
+def test_what_is_known_is_read_from_living_shards_new_files_and_all_workers(
+    database: Database,
+) -> None:
+    for number, speed in enumerate((10.0, 30.0, 0.0, None, 500.0)):
+        add_worker(database, speed, f"host:{number}")
+    add_job(database)
+    with database.writing() as session:
+        [job] = session.query(Job)
+        for state, size in (
+            (ShardState.PUBLISHED, 7),
+            (ShardState.LEASED, 5),
+            (ShardState.DONE, 9),
+        ):
+            session.add(Shard(job_id=job.id, lane=Lane.BATCH, state=state, size=size))
+        session.add(Shard(job_id=job.id, lane=Lane.BATCH, state=ShardState.DROPPED, size=11))
+        # Of the files the newest thousand say how large the next ones will be.
+        images = [Image(job_id=job.id, position=i, name="x", size=100) for i in range(1, 1001)]
+        session.add_all(images)
+        session.execute(update(Worker).where(Worker.name == "host:4").values(seen_at=1.0))
+    with database.reading() as session:
+        known = measure(session)
+        assert measure(session, 80.0).speed == 80.0
+    assert known.speed == 30.0, "the median of those that measured any, dead or alive"
+    assert (known.processes, known.waiting) == (4, 6_012)
+    assert (known.file_bytes, known.row_bytes) == (100.0, ROW_BYTES["sqlite"])
+
+
+def test_nothing_is_known_where_nothing_ran(database: Database) -> None:
+    add_worker(database, 0.0)
+    with database.reading() as session:
+        with pytest.raises(NotMeasured, match="--speed"):
+            measure(session)
+        known = measure(session, 5.0)
+    assert (known.waiting, known.file_bytes) == (0, None)

@@ -363,3 +363,18 @@ def test_whatever_is_sent_and_deleted_what_counts_is_what_is_held(
     for job_id in sent:
         purge(life, job_id)
     assert bytes_kept(life) == truth(life) == 0
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_jobs_that_receive_the_same_bytes_at_a_time_the_first_counts_them(
+    life: Life, order: tuple[int, int]
+) -> None:
+    ids = [life.open(), life.open()]
+    images = [life.announce(one, Entry("a.png", 100, sha("a")))[0][0] for one in ids]
+    for place in order:
+        life.receive(images[place], "a")
+        life.submit(ids[place])
+    assert bytes_kept(life) == truth(life) == 100
+    assert [life.job(one).bytes for one in ids] == [100, 0], "the first, whichever ended first"
+    purge(life, ids[order[0]])
+    assert bytes_kept(life) == truth(life) == 100
