@@ -43,19 +43,17 @@ def limited(size: int) -> Iterator[None]:
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (_within(before + size, soft), hard))
+    wanted = before + size
+    limit = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _within(wanted: int, soft: int) -> int:
-    return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
-
-
 def _data_bytes() -> int | None:
-    """What counts towards the limit now, by Linux; None elsewhere."""
+    """Return how many bytes count towards the limit now, by Linux; None elsewhere."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:

@@ -100,7 +100,7 @@ class CeleryQueue:
 
 @dataclass
 class MemoryQueue:
-    """The same in memory: remembers what was rung, in order, for tests."""
+    """A queue in memory for tests: it remembers what was rung, in order."""
 
     rung: list[tuple[str, int, Lane]] = field(default_factory=list)
     broken: bool = False

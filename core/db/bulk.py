@@ -77,8 +77,12 @@ def _as_table(target: Table, rows: Rows) -> FromClause:
 
 
 def _parameter(rows: Rows) -> dict[str, Any]:
-    return {"rows": [{name: _plain(value) for name, value in row.items()} for row in rows]}
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, dt.datetime) else value
+    """Return the rows as the JSON parameter of `_as_table`; times become text."""
+    plain = [
+        {
+            name: value.isoformat() if isinstance(value, dt.datetime) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+    return {"rows": plain}

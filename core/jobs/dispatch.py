@@ -1,6 +1,6 @@
 """From SQL to the doorbell: which shards are rung for next, and the sweep that rings again.
 
-Only some shards a worker process are out at a time, drawn in turn from all jobs of a lane: so
+Only a few shards per worker process are out at a time, drawn in turn from all jobs of a lane: so
 cancelling acts at once, and a job of fifty images is not held up by one of ten thousand.
 """
 
@@ -243,13 +243,12 @@ def _end_jobs(database: Database) -> int:
     left = select(Shard.id).where(Shard.job_id == Job.id, Shard.state.in_(LIVE_SHARDS))
     with database.reading() as session:
         ids = session.scalars(select(Job.id).where(Job.state.in_(LIVE), ~left.exists())).all()
-    return sum(_end(database, job_id) for job_id in ids)
-
-
-def _end(database: Database, job_id: int) -> bool:
-    """Each in a transaction of its own: two sweeps that hold several jobs could wait in a ring."""
-    with database.writing() as session:
-        return settle(session, job_id)
+    ended = 0
+    for job_id in ids:
+        # Each in a transaction of its own: two sweeps that hold several jobs could wait in a ring.
+        with database.writing() as session:
+            ended += settle(session, job_id)
+    return ended
 
 
 def _ring_again(database: Database) -> int:

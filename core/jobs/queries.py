@@ -44,7 +44,7 @@ class Counts:
 
     @property
     def by_state(self) -> dict[ImageState, int]:
-        """The same by the states of the images."""
+        """How many files are in each state of an image."""
         return {
             ImageState.EXPECTED: self.expected,
             ImageState.RECEIVED: self.waiting - self.expected,
