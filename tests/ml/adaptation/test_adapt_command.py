@@ -26,19 +26,12 @@ from ml.evaluation.choosing import require_unseen
 from ml.serving import load_classifier
 from ml.serving.neighbours import References
 from ml.training.recipes.recipe import Recipe
+from tests.ml.terminal import sentence
 
 
 def run(*arguments: str | Path) -> Result:
     """Run the command with these arguments."""
     return CliRunner().invoke(adapt, [str(part) for part in arguments])
-
-
-def sentence(result: Result) -> str:
-    """The error a person sees: one sentence, never a traceback."""
-    assert result.exit_code != 0
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.output
-    return result.stderr
 
 
 @pytest.fixture(scope="module")

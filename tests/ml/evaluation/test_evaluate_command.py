@@ -12,19 +12,12 @@ from PIL import Image
 
 from hematovision.commands.evaluate import evaluate
 from ml.bundle import Bundle
+from tests.ml.terminal import sentence
 
 
 def run(*arguments: str | Path) -> Result:
     """Run the command with these arguments."""
     return CliRunner().invoke(evaluate, [str(part) for part in arguments])
-
-
-def sentence(result: Result) -> str:
-    """The error a person sees: one sentence, never a traceback."""
-    assert result.exit_code != 0
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.output
-    return result.stderr
 
 
 @pytest.fixture(scope="module")
