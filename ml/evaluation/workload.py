@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lexicon.outcomes import Outcome
 from ml.evaluation.judging import Judged
-from ml.metrics import Interval, bounds, resample
+from ml.metrics import Interval, bounds, resample, share_bounds
 from ml.trust.calibration import Bin, expected_calibration_error, reliability
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
@@ -144,12 +144,8 @@ def _error_interval(
     units = int((counts[:, 1] > 0).sum())
     if not units:
         return None
-    if not counts[:, 2].any():
-        # No resample of faultless photographs has a fault. How many there can be at most is said
-        # by the exact interval of none in n (Clopper and Pearson 1934).
-        return Interval(0.0, float(1 - 0.025 ** (1 / units)), units)
     some = accepted_images > 0
-    return bounds(missed[some] / accepted_images[some], units)
+    return share_bounds(missed[some] / accepted_images[some], units)
 
 
 @dataclass(frozen=True)
