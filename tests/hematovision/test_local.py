@@ -98,8 +98,10 @@ def taken_port() -> Iterator[int]:
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_made(
-    settings: Settings, taken_port: int
+    settings: Settings, taken_port: int, no_bundled_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Without a queue nothing is started, even if the port were not looked at.
+    monkeypatch.setenv("PATH", "")
     said: list[str] = []
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=f"Port {taken_port} .* --port"):
@@ -116,7 +118,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_made(
     ],
 )
 def test_a_data_folder_belongs_to_one_at_a_time(
-    settings: Settings, note: dict[str, object] | None, sentence: str
+    settings: Settings, taken_port: int, note: dict[str, object] | None, sentence: str
 ) -> None:
     settings.data.mkdir()
     with (settings.data / "up.lock").open("w") as lock:
@@ -125,5 +127,6 @@ def test_a_data_folder_belongs_to_one_at_a_time(
         if note:
             json.dump(note, lock)
         lock.flush()
+        # If the folder were free, the port is not: nothing is ever started here.
         with pytest.raises(ConfigurationError, match=sentence):
-            local.run(settings, print)
+            local.run(settings.model_copy(update={"port": taken_port}), print)

@@ -82,7 +82,14 @@ def test_a_long_name_loses_its_middle_and_keeps_both_ends() -> None:
 # Names that differ to the eye: no marks, no steps, letters and accents joined.
 _PART = st.from_regex(r"[a-z0-9é日]([a-z0-9é日 _-]{0,120}[a-z0-9é日])?", fullmatch=True)
 PLAIN = st.lists(_PART, min_size=1, max_size=6).map("/".join)
-ANY = st.text(max_size=40) | st.text(st.sampled_from("a./\\ \u202e\n:é"), max_size=400) | PLAIN
+# A sign of each kind that acts on others: control, format, half, private, ends of line and text.
+ACTING = "\x07\u202e\ud800\ue000\u2028\u2029"
+ANY = (
+    st.text(max_size=40)
+    | st.text(st.sampled_from(ACTING + "a/. "), max_size=9)
+    | st.text(st.sampled_from("a./\\ \u202e\n:é"), max_size=400)
+    | PLAIN
+)
 
 
 @given(st.lists(PLAIN, min_size=2, max_size=5, unique=True), st.text("xy", max_size=300))
