@@ -257,7 +257,8 @@ def test_a_large_picture_made_in_strips_shows_everything_in_its_place(orientatio
         assert (shown.min(), shown.max()) == pytest.approx((wanted.min(), wanted.max()), abs=1)
 
 
-NUMBERS = st.lists(st.integers(0, 65535), min_size=1, max_size=30)
+EDGES = st.sampled_from([edge for bits in (8, 10, 12, 14) for edge in (2**bits - 1, 2**bits)])
+NUMBERS = st.lists(EDGES | st.integers(0, 65535), min_size=1, max_size=30)
 
 
 @given(NUMBERS, st.integers(1, 30))

@@ -62,6 +62,8 @@ def test_the_pixels_of_a_patch_are_none_of_another_that_lies_in_its_box() -> Non
     assert values[1300] == {0.5}
     assert sorted(values[900]) == pytest.approx([0.9])
     assert all(len(patch.pixels(density)) == patch.area for patch in both)
+    dense = {patch.area: patch.density for patch in both}
+    assert (dense[900], dense[1300]) == pytest.approx((0.9, 0.5))
 
 
 @pytest.mark.parametrize(

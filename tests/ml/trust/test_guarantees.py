@@ -120,6 +120,14 @@ def test_a_bin_says_what_its_own_images_said(seed: int, bins: int) -> None:
             )
 
 
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below_it() -> None:
+    best = np.array([0.5, 0.75, 0.75, 1.0])
+    probabilities = np.stack([best, 1 - best], axis=1)
+    bins = reliability(probabilities, np.zeros(4, np.int64), 4)
+    assert [one.images for one in bins] == [0, 1, 2, 1]
+    assert [one.confidence for one in bins] == [0, 0.5, 0.75, 1]
+
+
 NAMES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), min_size=1, max_size=40)
 
 
