@@ -26,6 +26,8 @@ def duration(seconds: float | None, parts: int = 2) -> str:
 
 def amount(count: int) -> str:
     """Return a number of bytes in the unit that fits; each unit is 1024 of the one before."""
+    if count == 1:
+        return "1 byte"
     size = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1024:

@@ -28,6 +28,7 @@ def test_durations_name_their_two_largest_units(seconds: float | None, words: st
     ("count", "words"),
     [
         (0, "0 bytes"),
+        (1, "1 byte"),
         (1023, "1023 bytes"),
         (1500, "1.5 kB"),
         (33_554_432, "32 MB"),
@@ -39,7 +40,7 @@ def test_sizes_are_in_the_unit_that_fits(count: float, words: str) -> None:
 
 
 SECONDS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
-BYTES = {"bytes": 1, "kB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
+BYTES = {"byte": 1, "bytes": 1, "kB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
 
 
 @pytest.mark.parametrize(
