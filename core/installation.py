@@ -53,7 +53,7 @@ def open_installation(
     ``intake``: it takes in what is sent, and so leaves the reserve of free space to work.
     ``connections`` to the database are kept open. For ``statement_seconds`` see `Database`.
     """
-    database = Database(settings.database, kept=connections, statement_seconds=statement_seconds)
+    database = Database(settings.database, connections, statement_seconds=statement_seconds)
     return Installation(
         settings,
         database,

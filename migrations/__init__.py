@@ -17,11 +17,11 @@ from core.outages import SENTENCES
 
 def config(database_url: str) -> Config:
     """Return Alembic's configuration for one database."""
-    found = Config()
-    found.set_main_option("script_location", str(Path(__file__).parent))
+    alembic = Config()
+    alembic.set_main_option("script_location", str(Path(__file__).parent))
     # A percent sign in a password must not read as interpolation.
-    found.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
-    return found
+    alembic.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
+    return alembic
 
 
 def require_current(database_url: str) -> None:
@@ -46,7 +46,7 @@ def require_current(database_url: str) -> None:
 
 def _refuse_newer(scripts: ScriptDirectory, present: str | None) -> None:
     """Raise for tables that no migration of this program has made."""
-    if present and present not in {one.revision for one in scripts.walk_revisions()}:
+    if present and present not in {script.revision for script in scripts.walk_revisions()}:
         raise DatabaseTrouble("newer", SENTENCES["newer"])
 
 

@@ -60,7 +60,7 @@ _EFFECTS = "hematovision_effects"
 class Database:
     """One engine and its sessions. Opened once a process; `dispose` after a fork.
 
-    ``kept`` connections stay open; more are opened when they are needed, and closed again. A SQLite
+    As many ``connections`` as given stay open; more are opened when needed, and closed again. A SQLite
     file that is missing is an error, and made only with ``create``: an empty one in its place would
     take what is written while the disk is not mounted. ``statement_seconds`` is the longest a
     statement may take on PostgreSQL; None sets no limit.
@@ -69,12 +69,12 @@ class Database:
     def __init__(
         self,
         url: str,
-        kept: int = 5,
+        connections: int = 5,
         *,
         create: bool = False,
         statement_seconds: float | None = STATEMENT_SECONDS,
     ) -> None:
-        self.engine = _engine(url, kept, create, statement_seconds)
+        self.engine = _engine(url, connections, create, statement_seconds)
         self._writing = self.engine.execution_options(hematovision_writing=True)
         self._readers = sessionmaker(self.engine, expire_on_commit=False)
         self._writers = sessionmaker(self._writing, expire_on_commit=False)
@@ -187,7 +187,7 @@ class Database:
         self.engine.dispose(close=not inherited)
 
 
-def _engine(url: str, kept: int, create: bool, statement_seconds: float | None) -> Engine:
+def _engine(url: str, connections: int, create: bool, statement_seconds: float | None) -> Engine:
     try:
         if url.startswith("sqlite"):
             engine = create_engine(
@@ -201,7 +201,7 @@ def _engine(url: str, kept: int, create: bool, statement_seconds: float | None) 
                 url,
                 hide_parameters=True,
                 pool_pre_ping=True,
-                pool_size=kept,
+                pool_size=connections,
                 pool_timeout=POOL_SECONDS,
                 connect_args=_LIMITS,
             )

@@ -87,7 +87,7 @@ def _break_up(session: Session, shard: Shard) -> None:
         session.flush()
         session.execute(
             update(Image)
-            .where(Image.id.in_([one.image_id for one in half]))
+            .where(Image.id.in_([image.image_id for image in half]))
             .values(shard_id=piece.id)
         )
         pieces.append(piece.id)
@@ -97,7 +97,7 @@ def _break_up(session: Session, shard: Shard) -> None:
 def _fail_alone(session: Session, shard: Shard, work: Sequence[Work]) -> None:
     shard.state = ShardState.DONE
     write_failures(
-        session, {one.image_id: Failure(KILLER, refusals.sentence(KILLER)) for one in work}
+        session, {image.image_id: Failure(KILLER, refusals.sentence(KILLER)) for image in work}
     )
     session.flush()
     count_again(session, [shard.id])

@@ -178,9 +178,9 @@ def record(
 
 
 def _results(results: dict[int, Verdict | Failure], model_digest: str) -> Iterator[Result]:
-    for one in results.values():
-        if isinstance(one, Verdict):
-            yield Result(ImageState.CLASSIFIED, one.outcome.value, one.label, model_digest)
+    for result in results.values():
+        if isinstance(result, Verdict):
+            yield Result(ImageState.CLASSIFIED, result.outcome.value, result.label, model_digest)
         else:
             yield Result(ImageState.FAILED)
 

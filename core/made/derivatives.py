@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from core import leases
 from core.blobs import BlobStore, image_key
-from core.db import insert_if_new, utcnow
+from core.db import insert_if_new
 from core.errors import BlobMissing
 from core.leases import Claim
 from core.made import making
@@ -101,14 +101,12 @@ def order(session: Session, image: Image) -> Derivative:
 
     Call it when the copies are missing.
     """
-    # Two pages at once make one wish.
+    # Two pages at once make one request.
     session.execute(insert_if_new(session, Derivative).values(image_id=image.id))
-    one = select(Derivative).where(Derivative.image_id == image.id).with_for_update()
-    wanted = session.scalars(one).one()
+    of_image = select(Derivative).where(Derivative.image_id == image.id)
+    wanted = session.scalars(of_image.with_for_update()).one()
     if wanted.state is MakingState.READY:
-        wanted.state, wanted.created_at = MakingState.WAITING, utcnow()
-        wanted.attempt, wanted.published_at = 0, None
-        session.flush()
+        making.start_again(session, wanted)
     making.ring_if_waiting(session, wanted)
     return wanted
 
@@ -116,7 +114,7 @@ def order(session: Session, image: Image) -> Derivative:
 def claim(
     session: Session, derivative_id: int, worker: str, seconds: float
 ) -> DerivativeClaim | None:
-    """Take the wish for ``seconds``, or return None if it is met or another's."""
+    """Take the request for ``seconds``, or return None if it is done or another's."""
     fence = leases.take(session, Derivative, derivative_id, worker, seconds)
     if fence is None:
         return None

@@ -14,7 +14,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from core import leases
-from core.db import insert_if_new, utcnow
+from core.db import insert_if_new
 from core.errors import Conflict
 from core.leases import Claim
 from core.made import making
@@ -68,18 +68,19 @@ class Findings:
     attribution: str = ""
 
     @classmethod
-    def read(cls, kept: Mapping[str, Any]) -> Findings:
+    def read(cls, stored: Mapping[str, Any]) -> Findings:
         """Return what `finish` wrote."""
         nearest, of_each_class = (
-            tuple(Neighbour(**one) for one in kept[name]) for name in ("nearest", "of_each_class")
+            tuple(Neighbour(**neighbour) for neighbour in stored[name])
+            for name in ("nearest", "of_each_class")
         )
         return cls(
-            label=kept["label"],
-            other=kept["other"],
-            empty=tuple(kept["empty"]),
+            label=stored["label"],
+            other=stored["other"],
+            empty=tuple(stored["empty"]),
             nearest=nearest,
             of_each_class=of_each_class,
-            attribution=kept["attribution"],
+            attribution=stored["attribution"],
         )
 
 
@@ -122,9 +123,7 @@ def order(session: Session, image: Image) -> Explanation:
     session.execute(insert_if_new(session, Explanation).values(**row))
     wanted = session.scalars(_of(judged).with_for_update()).one()
     if wanted.state is MakingState.FAILED:
-        wanted.state, wanted.message, wanted.created_at = MakingState.WAITING, None, utcnow()
-        wanted.attempt, wanted.published_at = 0, None
-        session.flush()
+        making.start_again(session, wanted)
     making.ring_if_waiting(session, wanted)
     return wanted
 
@@ -138,7 +137,7 @@ def claim(
         return None
     wanted = session.get_one(Explanation, explanation_id)
     image = session.get_one(Image, wanted.image_id)
-    said = session.get_one(Prediction, (wanted.image_id, wanted.model_digest))
+    prediction = session.get_one(Prediction, (wanted.image_id, wanted.model_digest))
     return ExplanationClaim(
         Explanation,
         explanation_id,
@@ -146,8 +145,8 @@ def claim(
         image_id=image.id,
         sha256=image.sha256 or "",
         model_digest=wanted.model_digest,
-        label=said.label,
-        other=_runner_up(session.get_one(Model, wanted.model_digest), said),
+        label=prediction.label,
+        other=_runner_up(session.get_one(Model, wanted.model_digest), prediction),
     )
 
 
@@ -162,7 +161,7 @@ def _of(judged: Image) -> Select[Explanation]:
     )
 
 
-def _runner_up(model: Model, said: Prediction) -> str | None:
-    pairs = zip(said.probabilities, model.classes, strict=True)
-    others = [(probability, name) for probability, name in pairs if name != said.label]
+def _runner_up(model: Model, prediction: Prediction) -> str | None:
+    pairs = zip(prediction.probabilities, model.classes, strict=True)
+    others = [(probability, name) for probability, name in pairs if name != prediction.label]
     return max(others)[1] if others else None

@@ -37,6 +37,13 @@ def ring_if_waiting(session: Session, wanted: Made) -> None:
         ring(session, type(wanted), wanted.id)
 
 
+def start_again(session: Session, wanted: Made) -> None:
+    """Let it be made once more, because it failed or because what was made is gone."""
+    wanted.state, wanted.message, wanted.created_at = MakingState.WAITING, None, utcnow()
+    wanted.attempt, wanted.published_at = 0, None
+    session.flush()
+
+
 def finish(session: Session, claim: Claim, blob_key: str, **found: object) -> None:
     """Note where the finished bytes are, and what else its table has a place for.
 

@@ -137,7 +137,7 @@ def set_active(session: Session, actor: Actor, user_id: int, *, active: bool) ->
 def set_role(session: Session, actor: Actor, user_id: int, role: str) -> User:
     """Give a person another role, valid from their next request. Raises `NotFound`, `BadInput`."""
     person, wanted = _person(session, user_id), _role(role)
-    before = ", ".join(sorted(one.name for one in person.roles))
+    before = ", ".join(sorted(former.name for former in person.roles))
     person.roles = _roles(session, wanted)
     detail = {"from": before, "to": wanted.value}
     audit.note(session, Action.ROLE_CHANGED, actor, f"person {user_id}", detail)

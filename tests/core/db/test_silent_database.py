@@ -114,7 +114,7 @@ class _Opened:
     """A database whose patience is short."""
 
     def __init__(self, url: str) -> None:
-        self.database = Database(url, kept=1, statement_seconds=1)
+        self.database = Database(url, connections=1, statement_seconds=1)
 
     def answers(self, statement: str = "SELECT 1") -> bool:
         with self.database.reading() as session:
