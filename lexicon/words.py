@@ -1,4 +1,4 @@
-"""The notice shown with every result, and how durations and amounts of bytes are written."""
+"""The notice shown with every result, and how durations, counts and amounts are written."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ def duration(seconds: float | None, parts: int = 2) -> str:
     return " ".join(words[:parts])
 
 
+def counted(count: int, thing: str, things: str = "") -> str:
+    """Return how many there are, such as ``1 image`` and ``2,000 images``."""
+    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+
+
 def amount(count: int) -> str:
     """Return a number of bytes in the unit that fits; each unit is 1024 of the one before."""
-    if count == 1:
-        return "1 byte"
-    size = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
+    if count < 1024:
+        return f"{count} {'byte' if count == 1 else 'bytes'}"
+    size = count / 1024
+    for unit in ("kB", "MB", "GB"):
         if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
+            return f"{size:.0f} {unit}" if size >= 10 else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TB"

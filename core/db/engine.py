@@ -60,7 +60,7 @@ _EFFECTS = "hematovision_effects"
 class Database:
     """One engine and its sessions. Opened once a process; `dispose` after a fork.
 
-    As many ``connections`` as given stay open; more are opened when needed, and closed again. A SQLite
+    ``connections`` stay open; more are opened when they are needed, and closed again. A SQLite
     file that is missing is an error, and made only with ``create``: an empty one in its place would
     take what is written while the disk is not mounted. ``statement_seconds`` is the longest a
     statement may take on PostgreSQL; None sets no limit.

@@ -21,7 +21,7 @@ from core.errors import QuotaExceeded, TooManyJobs
 from core.settings import Settings
 from core.states import JobState
 from core.tables import Job
-from lexicon.words import amount
+from lexicon.words import amount, counted
 
 OPEN = (JobState.RECEIVING, JobState.QUEUED, JobState.RUNNING)
 # PostgreSQL's lock number for counting: two requests at once must not use the same room.
@@ -120,8 +120,8 @@ def require_turn(session: Session, owner_id: int, settings: Settings) -> None:
     for person, allowed, whose in limits:
         if allowed and _open_jobs(session, person) > allowed:
             raise TooManyJobs(
-                f"The limit of {allowed:,} open jobs for {whose} is reached. Submit those that "
-                "still receive files, wait for others to end, or cancel some."
+                f"The limit of {counted(allowed, 'open job')} for {whose} is reached. Submit those "
+                "that still receive files, wait for others to end, or cancel some."
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from core.settings import Settings
+from lexicon.words import counted
 
 
 @click.group()
@@ -32,7 +33,7 @@ def verify(expect: str | None) -> None:
         raise click.ClickException(
             f"{checked.fault} Entries before that are sound: {checked.entries:,}."
         )
-    click.echo(f"The audit trail is intact: {checked.entries:,} entries.")
+    click.echo(f"The audit trail is intact: {counted(checked.entries, 'entry', 'entries')}.")
     if expect is not None:
         click.echo(f"The expected digest belongs to entry {checked.expected_at:,}.")
     click.echo(checked.digest)

@@ -9,7 +9,7 @@ import click
 from contract.jobs import DeletedJob, DeletedJobPage, JobReference
 from contract.usage import UsageAnswer
 from hematovision.commands.work import connect, print_json, with_server
-from lexicon.words import amount
+from lexicon.words import amount, counted
 
 _JOBS = click.argument("jobs", metavar="JOB...", type=int, nargs=-1, required=True)
 
@@ -72,5 +72,7 @@ def usage(as_json: bool, **where: Any) -> None:
     answer = client.get("/usage", UsageAnswer)
     for whose, used in (("You", answer.person), ("Everyone", answer.laboratory)):
         most = f" of {amount(used.bytes_allowed)}" if used.bytes_allowed else ""
-        limit = f" of {used.open_jobs_allowed:,}" if used.open_jobs_allowed else ""
-        click.echo(f"{whose}: {amount(used.bytes)}{most}, {used.open_jobs:,}{limit} open jobs")
+        jobs = counted(used.open_jobs, "open job")
+        if used.open_jobs_allowed:
+            jobs = f"{used.open_jobs:,} of {counted(used.open_jobs_allowed, 'open job')}"
+        click.echo(f"{whose}: {amount(used.bytes)}{most}, {jobs}")

@@ -18,7 +18,7 @@ from hematovision.commands.terminal import (
     sentences,
     silent_start,
 )
-from lexicon.words import NOTICE
+from lexicon.words import NOTICE, counted
 from ml.training.recipes import recipe_names
 
 if TYPE_CHECKING:
@@ -165,7 +165,9 @@ def _summary(rows: list[Row], table: Path) -> None:
         click.echo(f"error: {row.file}: {row.reason}", err=True)
     if not done:
         raise click.ClickException(f"None of the {len(rows)} files could be classified.")
-    click.echo(f"{done:,} images classified, {len(failed):,} failed. Table: {table}", err=True)
+    click.echo(
+        f"{counted(done, 'image')} classified, {len(failed):,} failed. Table: {table}", err=True
+    )
     click.echo(NOTICE, err=True)
 
 

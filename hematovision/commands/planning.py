@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.settings import Settings
+from lexicon.words import counted
 
 if TYPE_CHECKING:
     from hematovision.planning import Measured, Plan
@@ -34,7 +35,7 @@ def plan(images: int, when: str, speed: float | None) -> None:
     answer = planning.plan(images, left, measured)
     waiting = f", after {measured.waiting:,} already waiting," if measured.waiting else ""
     click.echo(
-        f"{images:,} images{waiting} by {at:%H:%M}, in {duration(left)}: "
+        f"{counted(images, 'image')}{waiting} by {at:%H:%M}, in {duration(left)}: "
         f"{answer.rate:,.1f} images/s."
     )
     source = "as given" if speed else "as measured here"

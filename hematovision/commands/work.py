@@ -30,7 +30,7 @@ from hematovision import client as http
 from hematovision.collecting import LocalFile, collect
 from lexicon.folders import SKIPS, Skip
 from lexicon.outcomes import FEW_IMAGES, MARKS
-from lexicon.words import NOTICE
+from lexicon.words import NOTICE, counted
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 _NAMED = 10
@@ -155,7 +155,9 @@ def _send_archive(client: http.Client, job_id: int, path: Path) -> bool:
         task = bar.add_task("Sending", total=path.stat().st_size)
 
         def show(sent: int, held: int) -> None:
-            bar.update(task, completed=sent, description=f"Sending, {held:,} files received")
+            bar.update(
+                task, completed=sent, description=f"Sending, {counted(held, 'file')} received"
+            )
 
         try:
             receipt = archive.send(client, job_id, path, show)
@@ -326,4 +328,4 @@ def retry(job: int, everything: bool, model: str, **where: Any) -> None:
         )
     verb, body = ("run-again", ModelChoice(model=model)) if everything else ("retry", None)
     queued = connect(**where).post(f"/jobs/{job}/{verb}", JobDetails, body)
-    click.echo(f"Job {job} is {queued.state}: {queued.left:,} images are waiting.")
+    click.echo(f"Job {job} is {queued.state}: {counted(queued.left, 'image')} waiting.")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexicon.words import amount, duration
+from lexicon.words import amount, counted, duration
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,14 @@ def test_an_amount_is_near_what_it_says_and_a_larger_one_says_no_less(one: int, 
         assert said[-1] == pytest.approx(count, rel=0.051)
         assert float(number) >= 1 or unit == "bytes"
     assert said[0] <= said[1]
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (2000, "2,000 images")]
+)
+def test_one_is_counted_in_the_singular(count: int, words: str) -> None:
+    assert counted(count, "image") == words
+
+
+def test_a_plural_of_its_own_is_given() -> None:
+    assert [counted(count, "entry", "entries") for count in (1, 2)] == ["1 entry", "2 entries"]

@@ -112,7 +112,7 @@ def test_open_jobs_are_limited_and_a_run_again_counts(
     open_job(api)
     answer = api("POST", "/jobs", json={"name": "one more"})
     assert (answer.status_code, content(answer)["error"]["code"]) == (409, "too_many_jobs")
-    assert "limit of 1 open jobs for one person is reached" in answer.text
+    assert "limit of 1 open job for one person is reached" in answer.text
     assert api("POST", f"/jobs/{job}/run-again", json={}).status_code == 409
     assert content(api("GET", f"/jobs/{job}"))["state"] == "cancelled"
     assert api("POST", "/jobs", B, json={"name": "another's"}).status_code == 201

@@ -9,6 +9,7 @@ from textwrap import fill
 
 from lexicon import results
 from lexicon.verdicts import Verdict
+from lexicon.words import counted
 from ml.data import Sample
 from ml.evaluation.evaluate import LEAK_WARNING, Evaluation
 from ml.evaluation.judging import Judged
@@ -48,7 +49,7 @@ def as_json(evaluation: Evaluation) -> str:
 
 def as_text(evaluation: Evaluation) -> str:
     """The whole evaluation without its pictures, for a terminal."""
-    parts = [f"{title(evaluation)}: {evaluation.images:,} images"]
+    parts = [f"{title(evaluation)}: {counted(evaluation.images, 'image')}"]
     parts += [section_text(section) for section in sections(evaluation)]
     if evaluation.leaking:
         parts = [LEAK_WARNING, *parts, LEAK_WARNING]
